@@ -1,0 +1,36 @@
+"""Identity and zero."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from blocks.base import block
+
+
+@block("identity", source="He et al. 2016, Identity Mappings in Deep Residual Networks", passthrough=True)
+class Identity(nn.Module):
+    """x (B, C, H, W) -> (B, C, H, W)
+
+    Returns its input: the choice of having no block here.
+    """
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+@block("zero", source="Liu et al. 2019, DARTS, section 2.1 (the operation none)")
+class Zero(nn.Module):
+    """x (B, C, H, W) -> (B, C, H, W)
+
+    Zeros of the input's shape: the choice of cutting this path.
+    """
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Not zeros_like: NaN · 0 is NaN, so a diverging path stays visible, and the gradient reaches the input (as 0).
+        return x * 0.0

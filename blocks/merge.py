@@ -1,0 +1,65 @@
+"""Merges: several feature maps become one."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from blocks.base import Shape, ShapeError, block
+
+
+def _check_same(in_shapes: tuple[Shape, ...], what: str) -> None:
+    if len(set(in_shapes)) > 1:
+        sizes = " and ".join("×".join(map(str, shape)) for shape in in_shapes)
+        raise ShapeError(f"{what} needs inputs of one shape, not {sizes}")
+
+
+@block("add", source="He et al. 2016, Deep Residual Learning, eq. 1", passthrough=True, commutative=True)
+class Add(nn.Module):
+    """x_1, …, x_n (B, C, H, W) -> (B, C, H, W)
+
+    Element-wise sum.
+    """
+
+    def __init__(self, in_shapes: tuple[Shape, ...]) -> None:
+        super().__init__()
+        _check_same(in_shapes, "add")
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        out = inputs[0]
+        for x in inputs[1:]:
+            out = out + x
+        return out
+
+
+@block("multiply", source="Hu et al. 2018, Squeeze-and-Excitation Networks, eq. 4", passthrough=True, commutative=True)
+class Multiply(nn.Module):
+    """x_1, …, x_n (B, C, H, W) -> (B, C, H, W)
+
+    Element-wise product.
+    """
+
+    def __init__(self, in_shapes: tuple[Shape, ...]) -> None:
+        super().__init__()
+        _check_same(in_shapes, "multiply")
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        out = inputs[0]
+        for x in inputs[1:]:
+            out = out * x
+        return out
+
+
+@block("concat", source="Huang et al. 2017, Densely Connected Convolutional Networks, eq. 2", passthrough=True)
+class Concat(nn.Module):
+    """x_i (B, C_i, H, W) -> (B, C_1 + … + C_n, H, W)
+
+    Concatenation of channels.
+    """
+
+    def __init__(self, in_shapes: tuple[Shape, ...]) -> None:
+        super().__init__()
+        _check_same(tuple(shape[1:] for shape in in_shapes), "concat")
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return inputs[0] if len(inputs) == 1 else torch.cat(inputs, dim=1)

@@ -1,0 +1,3 @@
+"""Neural architecture search over convolution-attention image classifiers."""
+
+__version__ = "0.1.0"

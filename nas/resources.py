@@ -1,0 +1,42 @@
+"""Finds the data files that travel with the package: `search_spaces/*.yaml` and `studies/*.yaml`.
+
+In a checkout they lie beside `nas/`; a wheel carries them inside it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nas.errors import NasError, nearest
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def folder(kind: str) -> Path:
+    """The folder that holds the shipped files of `kind`, such as ``"search_spaces"``."""
+    inside = _PACKAGE / kind
+    return inside if inside.is_dir() else _PACKAGE.parent / kind
+
+
+def every(kind: str) -> list[Path]:
+    """All shipped files of `kind`, by name."""
+    return sorted(folder(kind).glob("*.yaml"))
+
+
+def find(kind: str, name: str | Path, error: type[NasError] = NasError) -> Path:
+    """The file that `name` means: a path that exists, or the name of a shipped file with or without folder and ending.
+
+    Raises `error` that lists the shipped names when there is no such file.
+    """
+    path = Path(name).expanduser()
+    if path.is_file():
+        return path
+    looks_like_path = path.is_absolute() or path.parent not in (Path("."), Path(kind))
+    shipped = {file.stem: file for file in every(kind)}
+    stem = path.name.removesuffix(".yaml").removesuffix(".yml")
+    if not looks_like_path and stem in shipped:
+        return shipped[stem]
+    if path.is_dir():
+        raise error(f"{name}: this is a folder, not a YAML file")
+    hint = "" if looks_like_path else nearest(stem, shipped)
+    raise error(f"{name}: no such file, and no shipped one of {', '.join(shipped) or 'none'}{hint}")

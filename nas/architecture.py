@@ -1,0 +1,189 @@
+"""One concrete network: blocks on the nodes of a directed acyclic graph, tensors on its edges.
+
+An architecture is plain immutable data. It knows no weights and no input size; `nas.cost` and `nas.compile` take both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import networkx as nx
+
+from blocks import BLOCKS
+from blocks.base import Params, Scalar
+from nas.errors import AssignmentError, nearest
+
+INPUT = "input"
+"""The name of the tensor that enters a graph."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One block of an architecture."""
+
+    name: str
+    """Path in the space, such as ``rest.0.cells.1.attention``; also the name of the module."""
+    block: str
+    params: Params
+    """Every hyperparameter of the block as sorted pairs; widths are whole numbers here."""
+    inputs: tuple[str, ...]
+    """Names of the nodes that feed this one, or `INPUT`."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Nodes in the order they run, and the name of the one whose tensor leaves.
+
+    Only nodes that reach the output are part of it, and none that returns its one input unchanged, so two
+    assignments that differ in a dead branch or in how a connection is spelled give the same architecture.
+    """
+
+    nodes: tuple[Node, ...]
+    output: str
+
+    def to_json(self) -> str:
+        """Canonical JSON: one line, sorted keys. `from_json` gives an equal architecture back."""
+        nodes = [
+            {"name": node.name, "block": node.block, "params": dict(node.params), "inputs": list(node.inputs)}
+            for node in self.nodes
+        ]
+        return json.dumps({"nodes": nodes, "output": self.output}, sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Architecture:
+        """Reads what `to_json` wrote. Raises AssignmentError when it is anything else."""
+        try:
+            data = json.loads(text)
+            nodes = tuple(
+                Node(
+                    _text(item["name"]),
+                    _text(item["block"]),
+                    tuple(sorted((_text(key), _scalar(value)) for key, value in item["params"].items())),
+                    tuple(_text(name) for name in item["inputs"]),
+                )
+                for item in data["nodes"]
+            )
+            output = _text(data["output"])
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
+            raise AssignmentError(f"not the JSON of an architecture: {type(problem).__name__}: {problem}") from None
+        _check(nodes, output)
+        return cls(nodes, output)
+
+    @cached_property
+    def hash(self) -> str:
+        """32 hexadecimal digits, equal for two architectures exactly when they are the same network up to renaming.
+
+        The Weisfeiler-Lehman hash of networkx sees k steps far for k rounds, and these graphs are long and thin; in an
+        acyclic graph one pass along the edges and one back see everything. Forward, a node's label is its block and
+        the labels of its inputs (in any order where the block does not care); backward, it is who uses the node, at
+        which place. The multiset of both also tells one node used twice from two equal nodes.
+        """
+        forward: dict[str, bytes] = {INPUT: b"input"}
+        users: dict[str, list[tuple[str, int]]] = {INPUT: []}
+        for node in self.nodes:
+            inputs = [forward[name] for name in node.inputs]
+            if BLOCKS[node.block].commutative:
+                inputs.sort()
+            label = json.dumps([node.block, node.params], separators=(",", ":")).encode()
+            forward[node.name] = _digest(label, *inputs)
+            users[node.name] = []
+            for place, name in enumerate(node.inputs):
+                users[name].append((node.name, 0 if BLOCKS[node.block].commutative else place))
+        backward: dict[str, bytes] = {}
+        for name in (*(node.name for node in reversed(self.nodes)), INPUT):
+            seen_by = sorted(_digest(b"%d" % place, forward[user], backward[user]) for user, place in users[name])
+            backward[name] = _digest(b"output" if name == self.output else b"", *seen_by)
+        both = sorted(_digest(forward[name], backward[name]) for name in forward)
+        return hashlib.sha256(b"".join(both)).hexdigest()[:32]
+
+    def graph(self) -> nx.MultiDiGraph:
+        """A fresh networkx view: nodes with `block` and `params`, edges with the `place` of the input; `INPUT` included."""
+        graph = nx.MultiDiGraph(output=self.output)
+        graph.add_node(INPUT, block=INPUT, params=())
+        for node in self.nodes:
+            graph.add_node(node.name, block=node.block, params=node.params)
+            for place, name in enumerate(node.inputs):
+                graph.add_edge(name, node.name, place=place)
+        return graph
+
+    @cached_property
+    def blocks(self) -> Mapping[str, int]:
+        """How many nodes there are of each block."""
+        counts: dict[str, int] = {}
+        for node in self.nodes:
+            counts[node.block] = counts.get(node.block, 0) + 1
+        return counts
+
+
+def simplify(nodes: Iterable[Node], output: str) -> Architecture:
+    """The architecture of these nodes: pass-through nodes are short-circuited, nodes that reach no output left out.
+
+    A pass-through node is one whose block returns its only input unchanged: an identity, or a merge of one edge.
+    """
+    stands_for: dict[str, str] = {INPUT: INPUT}
+    kept: list[Node] = []
+    for node in nodes:
+        inputs = tuple(stands_for[name] for name in node.inputs)
+        if BLOCKS[node.block].passthrough and len(inputs) == 1:
+            stands_for[node.name] = inputs[0]
+        else:
+            stands_for[node.name] = node.name
+            kept.append(node if inputs == node.inputs else Node(node.name, node.block, node.params, inputs))
+    output = stands_for[output]
+    needed = {output}
+    alive: list[Node] = []
+    for node in reversed(kept):
+        if node.name in needed:
+            needed.update(node.inputs)
+            alive.append(node)
+    return Architecture(tuple(reversed(alive)), output)
+
+
+def _digest(*parts: bytes) -> bytes:
+    # Length first, so that two different lists of parts never read the same.
+    return hashlib.blake2b(b"".join(b"%d:" % len(part) + part for part in parts), digest_size=16).digest()
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not a text")
+    return value
+
+
+def _scalar(value: Any) -> Scalar:
+    if not isinstance(value, str | int | float):
+        raise TypeError(f"{value!r} is not a plain value")
+    return value
+
+
+def _check(nodes: tuple[Node, ...], output: str) -> None:
+    known = {INPUT}
+    for node in nodes:
+        place = f"architecture: node '{node.name}'"
+        if node.name in known:
+            raise AssignmentError(f"{place}: the name stands twice")
+        block = BLOCKS.get(node.block)
+        if block is None:
+            raise AssignmentError(f"{place}: no block '{node.block}'{nearest(node.block, BLOCKS)}")
+        for key, value in node.params:
+            parameter = block.hyperparameters.get(key)
+            if parameter is None:
+                raise AssignmentError(
+                    f"{place}: block '{node.block}' has no '{key}'{nearest(key, block.hyperparameters)}"
+                )
+            if not parameter.allowed.allows(value) or (parameter.is_width and not isinstance(value, int)):
+                raise AssignmentError(f"{place}: {key} must be {parameter.allowed}, not {value!r}")
+        if missing := block.hyperparameters.keys() - dict(node.params).keys():
+            raise AssignmentError(f"{place}: the hyperparameter '{min(missing)}' is missing")
+        if not node.inputs or any(name not in known for name in node.inputs):
+            raise AssignmentError(f"{place}: its inputs {list(node.inputs)} are not all nodes that run before it")
+        if len(node.inputs) > 1 and not block.takes_many:
+            raise AssignmentError(f"{place}: block '{node.block}' takes one input, not {len(node.inputs)}")
+        known.add(node.name)
+    if output not in known:
+        raise AssignmentError(f"architecture: the output '{output}' is no node")

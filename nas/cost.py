@@ -1,0 +1,105 @@
+"""What an architecture costs, known exactly before any training and without allocating anything.
+
+The blocks are measured one by one (`blocks.measure`, remembered per block, hyperparameters and input shape) and summed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from blocks import Facts, ShapeError, measure
+from blocks.base import Shape
+from nas.architecture import INPUT, Architecture
+from nas.errors import Infeasible
+
+FLOAT_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Cost of one network for one image."""
+
+    parameters: int
+    """Trained weights and biases."""
+    macs: int
+    """Multiply-accumulates of convolutions and matrix products."""
+    activation_bytes: int
+    """Most bytes of float32 feature maps held at once in a forward pass at inference, the input image included.
+
+    Training holds more: about every feature map at once, times the batch.
+    """
+
+
+def facts(architecture: Architecture, input: Shape, classes: int) -> dict[str, Facts]:
+    """What each node does to the shapes that reach it, by node name. Raises Infeasible when shapes cannot meet."""
+    shape_of: dict[str, Shape] = {INPUT: input}
+    found: dict[str, Facts] = {}
+    for node in architecture.nodes:
+        try:
+            fact = measure(node.block, node.params, tuple([shape_of[name] for name in node.inputs]), classes)
+        except ShapeError as problem:
+            raise Infeasible(node.name, str(problem)) from None
+        found[node.name] = fact
+        shape_of[node.name] = fact.out_shape
+    return found
+
+
+def shapes(architecture: Architecture, input: Shape, classes: int) -> dict[str, Shape]:
+    """Output shape of every node, (C, H, W) or (classes,), and of the input."""
+    found = facts(architecture, input, classes)
+    return {INPUT: input} | {name: fact.out_shape for name, fact in found.items()}
+
+
+def node_costs(architecture: Architecture, input: Shape, classes: int) -> dict[str, Cost]:
+    """Cost of every node alone, by node name."""
+    found = facts(architecture, input, classes)
+    return {name: Cost(fact.parameters, fact.macs, fact.peak_bytes) for name, fact in found.items()}
+
+
+def cost(architecture: Architecture, input: Shape, classes: int) -> Cost:
+    """Parameters, MACs and peak activation bytes of the whole network.
+
+    Raises Infeasible when the shapes of a node's inputs cannot meet.
+    """
+    found = facts(architecture, input, classes)
+    parameters = sum([fact.parameters for fact in found.values()])
+    macs = sum([fact.macs for fact in found.values()])
+    return Cost(parameters, macs, _peak(architecture, found, input))
+
+
+def _peak(architecture: Architecture, found: dict[str, Facts], input: Shape) -> int:
+    # A tensor lives until its last reader has run; the image until the end, because the caller holds it. A node whose
+    # output shares the memory of an input (a view) keeps that memory alive instead of having its own.
+    owner: dict[str, str] = {INPUT: INPUT}
+    last_use: dict[str, int] = {}
+    end = len(architecture.nodes)
+    for place, node in enumerate(architecture.nodes):
+        for name in node.inputs:
+            last_use[owner[name]] = place
+        alias = found[node.name].alias_of
+        owner[node.name] = node.name if alias is None else owner[node.inputs[alias]]
+        last_use.setdefault(owner[node.name], place)
+    last_use[INPUT] = end
+    last_use[owner[architecture.output]] = end
+    size = {INPUT: _bytes(input)}
+    held = size[INPUT]
+    peak = held
+    dying: dict[int, list[str]] = {}
+    for name, place in last_use.items():
+        dying.setdefault(place, []).append(name)
+    for place, node in enumerate(architecture.nodes):
+        fact = found[node.name]
+        peak = max(peak, held + fact.peak_bytes)
+        if owner[node.name] == node.name:
+            size[node.name] = _bytes(fact.out_shape)
+            held += size[node.name]
+        for name in dying.get(place, ()):
+            held -= size[name]
+    return peak
+
+
+def _bytes(shape: Shape) -> int:
+    count = FLOAT_BYTES
+    for extent in shape:
+        count *= extent
+    return count

@@ -1,0 +1,214 @@
+"""What a space is made of: graphs of nodes whose values may be choices. Plain immutable data that can count itself.
+
+A space file is read into these classes by `nas.parse`; `nas.space` walks them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from blocks import BLOCKS
+from blocks.base import Scalar
+
+NONE = "none"
+"""As an input: no edge."""
+
+
+class Options(tuple[Scalar, ...]):
+    """The options of one choice; `weights[i]` is how many assignments the part of the space under option i has."""
+
+    _weigh: Callable[[], tuple[int, ...]]
+
+    def __new__(cls, options: tuple[Scalar, ...], weigh: Callable[[], tuple[int, ...]] | None = None) -> Options:
+        self = super().__new__(cls, options)
+        self._weigh = weigh or (lambda: (1,) * len(options))
+        return self
+
+    def __reduce__(self) -> tuple[type[tuple], tuple[list[Scalar]]]:  # type: ignore[type-arg]
+        return (tuple, (list(self),))
+
+    @cached_property
+    def weights(self) -> tuple[int, ...]:
+        """Sizes of the sub-spaces under each option. Drawing by them gives every assignment the same chance."""
+        return self._weigh()
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A value that is decided when an architecture is built."""
+
+    options: tuple[Scalar, ...]
+
+
+Value = Scalar | Choice
+
+
+def options_of(value: Value) -> tuple[Scalar, ...]:
+    """What `value` can be."""
+    return value.options if isinstance(value, Choice) else (value,)
+
+
+@dataclass(frozen=True)
+class BlockNode:
+    """A node that is one block, or a choice of blocks; a hyperparameter belongs to the blocks that have it."""
+
+    name: str
+    line: int
+    block: Value
+    params: Mapping[str, Value]
+    inputs: tuple[Value, ...] | None
+    """None: the node before, or the graph's input for the first."""
+    present: Value = True
+    """False: the node is left out and its first input passes on."""
+
+    @cached_property
+    def block_options(self) -> Options:
+        """Names of the blocks to choose from."""
+        blocks = options_of(self.block)
+        return Options(blocks, lambda: tuple(self._count_block(str(name)) for name in blocks))
+
+    @cached_property
+    def present_options(self) -> Options:
+        """Whether the node is there."""
+        values = options_of(self.present)
+        return Options(values, lambda: tuple(self._count_body() if value else 1 for value in values))
+
+    @cached_property
+    def params_of(self) -> Mapping[str, tuple[tuple[str, Value], ...]]:
+        """By block: all its hyperparameters, sorted, with what this node says of them or their default."""
+        return {
+            str(name): tuple(
+                (key, self.params.get(key, parameter.default))
+                for key, parameter in sorted(BLOCKS[str(name)].hyperparameters.items())
+            )
+            for name in options_of(self.block)
+        }
+
+    @cached_property
+    def choice_options(self) -> Mapping[str, Options]:
+        """Options of every chosen hyperparameter and input, by the last part of the choice's name."""
+        found = {key: Options(value.options) for key, value in self.params.items() if isinstance(value, Choice)}
+        return found | input_options(self.inputs)
+
+    def _count_block(self, name: str) -> int:
+        return math.prod(len(options_of(value)) for _, value in self.params_of[name])
+
+    def _count_body(self) -> int:
+        return sum(self.block_options.weights)
+
+    @cached_property
+    def size(self) -> int:
+        """How many assignments this node has."""
+        return sum(self.present_options.weights) * count_inputs(self.inputs)
+
+
+@dataclass(frozen=True)
+class GraphNode:
+    """A node that is a named graph, repeated one after the other."""
+
+    name: str
+    line: int
+    graph: Value
+    graphs: Mapping[str, Graph]
+    """The graphs that `graph` can name."""
+    repeat: Value | None
+    share: bool
+    """All copies take the same decisions."""
+    inputs: tuple[Value, ...] | None
+    present: Value = True
+
+    @cached_property
+    def graph_options(self) -> Options:
+        """Names of the graphs to choose from."""
+        names = options_of(self.graph)
+        return Options(names, lambda: tuple(sum(self.repeat_options(str(name)).weights) for name in names))
+
+    def repeat_options(self, graph: str) -> Options:
+        """How often `graph` can stand one after the other."""
+        if graph not in self._repeats:
+            counts = (1,) if self.repeat is None else options_of(self.repeat)
+            size = self.graphs[graph]
+
+            def weigh() -> tuple[int, ...]:
+                return tuple(size.size ** min(int(n), 1) if self.share else size.size ** int(n) for n in counts)
+
+            self._repeats[graph] = Options(counts, weigh)
+        return self._repeats[graph]
+
+    _repeats: dict[str, Options] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @cached_property
+    def present_options(self) -> Options:
+        """Whether the node is there."""
+        values = options_of(self.present)
+        return Options(values, lambda: tuple(sum(self.graph_options.weights) if value else 1 for value in values))
+
+    @cached_property
+    def choice_options(self) -> Mapping[str, Options]:
+        """Options of every chosen input, by the last part of the choice's name."""
+        return input_options(self.inputs)
+
+    @cached_property
+    def size(self) -> int:
+        """How many assignments this node has."""
+        return sum(self.present_options.weights) * count_inputs(self.inputs)
+
+
+@dataclass(frozen=True)
+class SwitchNode:
+    """A node that is one of several labelled nodes."""
+
+    name: str
+    line: int
+    nodes: Mapping[str, GraphNode | BlockNode]
+
+    @cached_property
+    def label_options(self) -> Options:
+        """The labels."""
+        return Options(tuple(self.nodes), lambda: tuple(node.size for node in self.nodes.values()))
+
+    @cached_property
+    def size(self) -> int:
+        """How many assignments this node has."""
+        return sum(self.label_options.weights)
+
+
+GraphItem = BlockNode | GraphNode | SwitchNode
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Named nodes in the order they run; the last one's tensor leaves."""
+
+    name: str
+    nodes: tuple[GraphItem, ...]
+
+    @cached_property
+    def size(self) -> int:
+        """How many assignments this graph has."""
+        return math.prod(node.size for node in self.nodes)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Smallest and largest allowed value of a cost, both included."""
+
+    max: float | None = None
+    min: float | None = None
+
+
+def input_options(inputs: tuple[Value, ...] | None) -> dict[str, Options]:
+    """Options of the chosen inputs, by ``inputs.0`` and so on."""
+    return {
+        f"inputs.{place}": Options(value.options)
+        for place, value in enumerate(inputs or ())
+        if isinstance(value, Choice)
+    }
+
+
+def count_inputs(inputs: tuple[Value, ...] | None) -> int:
+    """How many ways there are to connect a node."""
+    return math.prod(len(options_of(value)) for value in inputs or ())

@@ -1,0 +1,374 @@
+"""Reads a space file into the grammar, refusing everything that could go wrong later, with its line."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import networkx as nx
+
+from blocks import BLOCKS
+from blocks.base import Scalar
+from nas.architecture import INPUT
+from nas.document import Document, KeyPath, shorten
+from nas.errors import Infeasible, SpaceError, nearest
+from nas.grammar import (
+    NONE,
+    BlockNode,
+    Bounds,
+    Choice,
+    Graph,
+    GraphItem,
+    GraphNode,
+    SwitchNode,
+    Value,
+    options_of,
+)
+from nas.space import COSTS, Space
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_MAX_REPEAT = 1_000
+_TRIES = 64  # random architectures that are tried before a space counts as one in which no shapes can meet
+
+
+def parse_space(path: Path) -> Space:
+    """The space in the file at `path`. Raises SpaceError as ``file:line: rule, value, nearest right word``."""
+    return _Parser(Document.load(path, SpaceError)).space()
+
+
+class _Parser:
+    def __init__(self, document: Document) -> None:
+        self.doc = document
+        self.fail = document.fail
+        self.graphs: dict[str, Graph] = {}
+        self.where_of: dict[str, KeyPath] = {}
+
+    def space(self) -> Space:
+        data = self.doc.mapping((), self.doc.data, "a space file")
+        self.doc.check_keys((), data, ("name", "input", "graphs", "graph", "constraints"), "space")
+        for key in ("name", "input", "graph"):
+            if key not in data:
+                self.fail((), f"space: the key '{key}' is missing")
+        if not isinstance(data["name"], str) or not data["name"]:
+            self.fail(("name",), f"name: must be a text, not {shorten(data['name'])}")
+        shape = data["input"]
+        if not (isinstance(shape, list) and len(shape) == 3 and all(_whole(extent, 1) for extent in shape)):
+            self.fail(("input",), f"input: must be [channels, height, width], whole and positive, not {shorten(shape)}")
+        self.named_graphs(data)
+        graph = self.graph("graph", ("graph",), data["graph"])
+        space = Space(
+            data["name"],
+            tuple(shape),
+            graph,
+            self.constraints(data.get("constraints", {})),
+            self.doc.text,
+            data,
+            str(self.doc.path),
+        )
+        self.check_shapes(space)
+        return space
+
+    def named_graphs(self, data: dict[str, Any]) -> None:
+        bodies = self.doc.mapping(("graphs",), data.get("graphs", {}), "graphs")
+        # Sub-graphs are read before those that use them; one that contains itself has no such order.
+        uses: nx.DiGraph = nx.DiGraph()
+        uses.add_nodes_from(bodies)
+        for name, body in bodies.items():
+            self.check_name(("graphs", name), name, "graph")
+            for used in _graphs_named(body):
+                if used in bodies:
+                    uses.add_edge(used, name)
+        if cycle := next(iter(nx.simple_cycles(uses)), None):
+            inside = [*reversed(cycle), cycle[-1]]
+            self.fail(("graphs", inside[0]), f"cyclic graph: {' contains '.join(repr(name) for name in inside)}")
+        for name in nx.topological_sort(uses):
+            self.graphs[name] = self.graph(name, ("graphs", name), bodies[name])
+        used = {inner for inner, _ in uses.edges} | set(_graphs_named(data["graph"]))
+        for name in bodies:
+            if name not in used:
+                self.fail(("graphs", name), f"graph '{name}' is used nowhere{nearest(name, used)}")
+
+    def graph(self, name: str, where: KeyPath, data: Any) -> Graph:
+        nodes = self.doc.mapping(where, data, f"graph '{name}'")
+        if not nodes:
+            self.fail(where, f"graph '{name}' is empty; it needs at least one node")
+        for key in nodes:
+            self.check_name((*where, key), key, "node")
+        items = [self.node(key, (*where, key), value) for key, value in nodes.items()]
+        self.check_edges(where, items)
+        return Graph(name, tuple(items))
+
+    def check_name(self, where: KeyPath, name: str, what: str) -> None:
+        if not _NAME.fullmatch(name):
+            self.fail(where, f"{what} '{name}': a name is letters, digits and underscores, and starts with no digit")
+        if name in (INPUT, NONE):
+            self.fail(where, f"{what} '{name}': this word means {'the tensor that enters' if name == INPUT else 'no edge'}")
+
+    # -- nodes ---------------------------------------------------------------------------------------------------------
+
+    def node(self, name: str, where: KeyPath, data: Any) -> GraphItem:
+        what = f"node '{name}'"
+        data = self.doc.mapping(where, data, what)
+        kinds = [kind for kind in ("block", "graph", "choose") if kind in data]
+        if len(kinds) != 1:
+            found = " and ".join(repr(kind) for kind in kinds) or "; ".join(map(repr, data)) or "nothing"
+            word = nearest(next(iter(data), ""), ("block", "graph", "choose")) if not kinds else ""
+            self.fail(where, f"{what}: needs exactly one of 'block', 'graph' and 'choose', not {found}{word}")
+        if kinds == ["choose"]:
+            return self.switch(name, where, data)
+        return self.block_node(name, where, data) if kinds == ["block"] else self.graph_node(name, where, data)
+
+    def switch(self, name: str, where: KeyPath, data: dict[str, Any]) -> SwitchNode:
+        what = f"node '{name}'"
+        self.doc.check_keys(where, data, ("choose",), what)
+        options = data["choose"]
+        if not isinstance(options, dict):
+            self.fail(
+                (*where, "choose"),
+                f"{what}: choose among whole nodes is a mapping from label to node, not {shorten(options)}; "
+                "to choose a block by name write {block: {choose: [...]}}",
+            )
+        if len(options) < 2:
+            self.fail((*where, "choose"), f"{what}: a choice needs at least two options, not {len(options)}")
+        nodes: dict[str, BlockNode | GraphNode] = {}
+        for label, value in options.items():
+            node = self.node(name, (*where, "choose", label), value)
+            if isinstance(node, SwitchNode):
+                self.fail((*where, "choose", label), f"{what}: option '{label}' is itself a choice; list its options here")
+            nodes[label] = node
+        return SwitchNode(name, self.doc.line(where), nodes)
+
+    def block_node(self, name: str, where: KeyPath, data: dict[str, Any]) -> BlockNode:
+        what = f"node '{name}'"
+        block = self.value((*where, "block"), data["block"], f"{what}: block")
+        names = options_of(block)
+        for option in names:
+            if option not in BLOCKS:
+                self.fail(self.inside(where, "block", option), f"{what}: no block '{option}'{nearest(option, BLOCKS)}")
+        known = {key for option in names for key in BLOCKS[str(option)].hyperparameters}
+        params: dict[str, Value] = {}
+        for key, raw in data.items():
+            if key in ("block", "inputs", "present"):
+                continue
+            if key not in known:
+                owner = f"block '{names[0]}' has" if len(names) == 1 else "none of the blocks has"
+                hint = nearest(key, [*known, "inputs", "present"]) or (
+                    f"; known: {', '.join(sorted(known))}" if known else ""
+                )
+                self.fail((*where, key), f"{what}: {owner} no hyperparameter '{key}'{hint}")
+            params[key] = self.value((*where, key), raw, f"{what}: {key}")
+            for option in names:
+                parameter = BLOCKS[str(option)].hyperparameters.get(key)
+                for value in options_of(params[key]):
+                    if parameter is not None and not parameter.allowed.allows(value):
+                        hint = nearest(value, parameter.allowed.examples)
+                        self.fail(
+                            self.inside(where, key, value),
+                            f"{what}: {key} of block '{option}' must be {parameter.allowed}, not {shorten(value)}{hint}",
+                        )
+        inputs = self.inputs(where, data, what)
+        if inputs is not None and len(inputs) > 1:
+            single = [option for option in names if not BLOCKS[str(option)].takes_many]
+            if single:
+                self.fail((*where, "inputs"), f"{what}: block '{single[0]}' takes one input, not {len(inputs)}; merge first")
+        present = self.present(where, data, inputs, what)
+        return BlockNode(name, self.doc.line(where), block, params, inputs, present)
+
+    def graph_node(self, name: str, where: KeyPath, data: dict[str, Any]) -> GraphNode:
+        what = f"node '{name}'"
+        self.doc.check_keys(where, data, ("graph", "repeat", "share", "inputs", "present"), what)
+        graph = self.value((*where, "graph"), data["graph"], f"{what}: graph")
+        for option in options_of(graph):
+            if option not in self.graphs:
+                known = ", ".join(self.graphs) or "none"
+                hint = nearest(option, self.graphs) or f"; graphs: {known}"
+                self.fail(self.inside(where, "graph", option), f"{what}: no graph '{option}'{hint}")
+        repeat = None
+        if "repeat" in data:
+            repeat = self.value((*where, "repeat"), data["repeat"], f"{what}: repeat")
+            for count in options_of(repeat):
+                if not _whole(count, 0) or int(count) > _MAX_REPEAT:
+                    self.fail(
+                        self.inside(where, "repeat", count),
+                        f"{what}: repeat must be a whole number from 0 to {_MAX_REPEAT}, not {shorten(count)}",
+                    )
+        share = data.get("share", False)
+        if not isinstance(share, bool):
+            self.fail((*where, "share"), f"{what}: share must be true or false, not {shorten(share)}")
+        if share and repeat is None:
+            self.fail((*where, "share"), f"{what}: share says that the copies of a repeat decide alike; there is no repeat")
+        inputs = self.inputs(where, data, what)
+        if inputs is not None and len(inputs) > 1:
+            self.fail((*where, "inputs"), f"{what}: a graph takes one input, not {len(inputs)}; merge first")
+        graphs = {str(option): self.graphs[str(option)] for option in options_of(graph)}
+        present = self.present(where, data, inputs, what)
+        return GraphNode(name, self.doc.line(where), graph, graphs, repeat, share, inputs, present)
+
+    # -- values --------------------------------------------------------------------------------------------------------
+
+    def value(self, where: KeyPath, data: Any, what: str) -> Value:
+        """A scalar, or a choice among scalars."""
+        if isinstance(data, dict):
+            if list(data) != ["choose"]:
+                self.fail(where, f"{what}: must be a value or {{choose: [...]}}, not {shorten(data)}{nearest(next(iter(data), ''), ['choose'])}")
+            options = data["choose"]
+            where = (*where, "choose")
+            if not isinstance(options, list):
+                self.fail(where, f"{what}: choose needs a list of values, not {shorten(options)}")
+            if not options:
+                self.fail(where, f"{what}: choose has no options")
+            scalars = tuple(self.scalar((*where, place), option, what) for place, option in enumerate(options))
+            for place, option in enumerate(scalars):
+                if any(option == other and isinstance(option, bool) == isinstance(other, bool) for other in scalars[:place]):
+                    self.fail((*where, place), f"{what}: the option {shorten(option)} stands twice")
+            # One option is no decision; it would only show up as a choice that nobody can make.
+            return Choice(scalars) if len(scalars) > 1 else scalars[0]
+        return self.scalar(where, data, what)
+
+    def scalar(self, where: KeyPath, data: Any, what: str) -> Scalar:
+        if not isinstance(data, str | int | float):
+            self.fail(where, f"{what}: must be a word, a number, true or false, not {shorten(data)}")
+        if isinstance(data, float) and data != data:
+            self.fail(where, f"{what}: must be a number, not nan")
+        return data
+
+    def inside(self, where: KeyPath, key: str, option: object) -> KeyPath:
+        """Where `option` of the value under `key` stands."""
+        data = self.doc.data
+        for step in (*where, key):
+            data = data[step]
+        if isinstance(data, dict):
+            return (*where, key, "choose", data["choose"].index(option))
+        return (*where, key)
+
+    def present(self, where: KeyPath, data: dict[str, Any], inputs: tuple[Value, ...] | None, what: str) -> Value:
+        if "present" not in data:
+            return True
+        present = self.value((*where, "present"), data["present"], f"{what}: present")
+        for option in options_of(present):
+            if not isinstance(option, bool):
+                self.fail((*where, "present"), f"{what}: present must be true or false, not {shorten(option)}")
+        if inputs is not None and (len(inputs) > 1 or isinstance(inputs[0], Choice)):
+            self.fail((*where, "present"), f"{what}: a node that may be left out needs one fixed input to pass on")
+        return present
+
+    def inputs(self, where: KeyPath, data: dict[str, Any], what: str) -> tuple[Value, ...] | None:
+        if "inputs" not in data:
+            return None
+        raw = data["inputs"]
+        if not isinstance(raw, list) or not raw:
+            self.fail((*where, "inputs"), f"{what}: inputs must be a list of node names, not {shorten(raw)}")
+        values = tuple(self.value((*where, "inputs", i), item, f"{what}: input {i}") for i, item in enumerate(raw))
+        for place, value in enumerate(values):
+            for option in options_of(value):
+                if not isinstance(option, str):
+                    self.fail((*where, "inputs", place), f"{what}: an input is the name of a node, not {shorten(option)}")
+        if all(NONE in options_of(value) for value in values):
+            self.fail((*where, "inputs"), f"{what}: every input may be '{NONE}'; at least one must always be there")
+        return values
+
+    def check_edges(self, where: KeyPath, items: list[GraphItem]) -> None:
+        """Inputs must name nodes that run before; every node but the last must be able to reach another one."""
+        names = [item.name for item in items]
+        edges: nx.DiGraph = nx.DiGraph()
+        edges.add_nodes_from([INPUT, *names])
+        for place, item in enumerate(items):
+            parts = item.nodes.values() if isinstance(item, SwitchNode) else (item,)
+            for part in parts:
+                if part.inputs is None:
+                    edges.add_edge(names[place - 1] if place else INPUT, item.name)
+                for value in part.inputs or ():
+                    for option in options_of(value):
+                        if option == NONE:
+                            continue
+                        if option not in edges:
+                            known = [INPUT, *names[:place]]
+                            hint = nearest(option, known) or f"; nodes before it: {', '.join(known)}"
+                            self.fail((*where, item.name), f"node '{item.name}': no node '{option}' in this graph{hint}")
+                        edges.add_edge(option, item.name)
+        if cycle := next(iter(nx.simple_cycles(edges)), None):
+            start = min(cycle, key=names.index)
+            turn = cycle.index(start)
+            around = [*cycle[turn:], *cycle[:turn], start]
+            self.fail((*where, start), f"cyclic graph: {' -> '.join(around)}")
+        for place, item in enumerate(items):
+            later = [name for name in edges.predecessors(item.name) if name in names[place:]]
+            if later:
+                self.fail(
+                    (*where, item.name),
+                    f"node '{item.name}': its input '{later[0]}' runs later; nodes run in the order written",
+                )
+            if item is not items[-1] and not list(edges.successors(item.name)):
+                self.fail((*where, item.name), f"node '{item.name}': no other node takes it as input; it leads nowhere")
+
+    # -- the whole -----------------------------------------------------------------------------------------------------
+
+    def constraints(self, data: Any) -> Mapping[str, Bounds]:
+        where: KeyPath = ("constraints",)
+        data = self.doc.mapping(where, data, "constraints")
+        self.doc.check_keys(where, data, COSTS, "constraints")
+        found = {}
+        for name in data:
+            bounds = self.doc.dataclass(Bounds, (*where, name), what=f"constraint '{name}'")
+            for key, value in (("max", bounds.max), ("min", bounds.min)):
+                if value is not None and not 0 <= value < float("inf"):
+                    self.fail((*where, name, key), f"constraint '{name}': {key} must be a number from 0, not {value}")
+            if bounds.max is not None and bounds.min is not None and bounds.min > bounds.max:
+                self.fail((*where, name), f"constraint '{name}': min {bounds.min:,.0f} is above max {bounds.max:,.0f}")
+            found[name] = bounds
+        return found
+
+    def check_shapes(self, space: Space) -> None:
+        """Refuses a space of which no architecture can be built for the input it names."""
+        problems: Counter[tuple[str, str]] = Counter()
+        rng = random.Random(0)
+        for _ in range(min(_TRIES, space.size)):
+            try:
+                space.resolve(space.walk(lambda name, options: rng.choice(options)))
+            except Infeasible as problem:
+                problems[problem.node, problem.reason] += 1
+            else:
+                return
+        (node, reason), _ = problems.most_common(1)[0]
+        line = _line_of(space.graph, node)
+        raise SpaceError(
+            f"{self.doc.path}:{line}: node '{node}': {reason}; no architecture fits the input {list(space.input)}"
+        )
+
+
+def _whole(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _graphs_named(data: Any) -> list[str]:
+    """Names under every key 'graph' of a graph's body, choices included."""
+    found: list[str] = []
+    if isinstance(data, dict):
+        for key, value in data.items():
+            if key == "graph" and isinstance(value, str):
+                found.append(value)
+            elif key == "graph" and isinstance(value, dict) and isinstance(value.get("choose"), list):
+                found.extend(str(option) for option in value["choose"])
+            else:
+                found.extend(_graphs_named(value))
+    return found
+
+
+def _line_of(graph: Graph, path: str) -> int:
+    """The line of the node that a path of an architecture comes from."""
+    line = 1
+    steps = path.split(".")
+    nodes = {node.name: node for node in graph.nodes}
+    for step in steps:
+        node = nodes.get(step)
+        if node is None:  # the number of a copy, or the name of a chosen graph
+            continue
+        line = node.line
+        parts = node.nodes.values() if isinstance(node, SwitchNode) else (node,)
+        inner = [graph for part in parts if isinstance(part, GraphNode) for graph in part.graphs.values()]
+        nodes = {item.name: item for graph in inner for item in graph.nodes} if inner else nodes
+    return line

@@ -1,0 +1,289 @@
+"""A design space: every architecture that a space file allows.
+
+`Space.walk` is the one place where choices are met; sampling, replaying, enumerating and searching give it another
+chooser. It takes decisions only; `Space.build` then meets the input's shape, which makes widths absolute and finds out
+whether the shapes fit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from blocks import BLOCKS, ShapeError, measure
+from blocks.base import Scalar, Shape, resolve_width
+from nas.architecture import INPUT, Architecture, Node, simplify
+from nas.errors import AssignmentError, Infeasible, SpaceError, nearest
+from nas.grammar import (
+    NONE,
+    BlockNode,
+    Bounds,
+    Choice,
+    Graph,
+    GraphItem,
+    GraphNode,
+    Options,
+    SwitchNode,
+    Value,
+)
+from nas.resources import find
+
+if TYPE_CHECKING:
+    from nas.cost import Cost
+
+Assignment = dict[str, Scalar]
+Chooser = Callable[[str, Options], Scalar]
+
+COSTS = ("parameters", "macs", "activation_bytes")
+"""What a constraint may bound."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All decisions of one walk: an architecture whose widths may still be relative to an input."""
+
+    nodes: tuple[Node, ...]
+    output: str
+    assignment: Assignment
+
+
+@dataclass(frozen=True)
+class Space:
+    """A graph of nodes whose values may be choices, the input it was written for, and bounds on cost."""
+
+    name: str
+    input: Shape
+    """(C, H, W) that the file names; a task brings its own."""
+    graph: Graph
+    constraints: Mapping[str, Bounds]
+    text: str
+    """The file as it was read."""
+    data: Mapping[str, object]
+    """The same as plain data, without comments."""
+    path: str
+
+    @classmethod
+    def load(cls, name: str | Path) -> Space:
+        """Reads a space file, or the shipped space of that name, and checks all of it. Raises SpaceError."""
+        from nas.parse import parse_space  # the parser needs this class
+
+        return parse_space(find("search_spaces", name, SpaceError))
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits; equal for files that differ in comments, layout, name or constraints only."""
+        parts = {key: self.data.get(key) for key in ("graphs", "graph")}
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+    @property
+    def size(self) -> int:
+        """Exact number of assignments, those included whose shapes or cost do not fit."""
+        return self.graph.size
+
+    def limit(self, **maxima: float | None) -> Space:
+        """This space with further upper bounds, such as ``limit(parameters=1e6)``; None leaves a bound as it is."""
+        constraints = dict(self.constraints)
+        for name, value in maxima.items():
+            if value is not None:
+                constraints[name] = replace(constraints.get(name, Bounds()), max=value)
+        return replace(self, constraints=constraints)
+
+    def violation(self, cost: Cost) -> str | None:
+        """The first constraint that `cost` breaks, in words, or None."""
+        for name, bounds in self.constraints.items():
+            value = getattr(cost, name)
+            if bounds.max is not None and value > bounds.max:
+                return f"{name} {value:,} > {bounds.max:,.0f}"
+            if bounds.min is not None and value < bounds.min:
+                return f"{name} {value:,} < {bounds.min:,.0f}"
+        return None
+
+    def walk(self, choose: Chooser) -> Plan:
+        """Takes every active decision once, by calling ``choose(name, options)``."""
+        walker = _Walker(choose)
+        output = walker.graph(self.graph, "", "", INPUT)
+        return Plan(tuple(walker.nodes), output, walker.taken)
+
+    def build(self, choose: Chooser, input: Shape | None = None, classes: int = 10) -> Architecture:
+        """The architecture that these decisions give for images of shape `input`, by default the file's.
+
+        Raises Infeasible when the shapes of some node cannot meet, or the last node gives no logits.
+        """
+        return self.resolve(self.walk(choose), input, classes)
+
+    def resolve(self, plan: Plan, input: Shape | None = None, classes: int = 10) -> Architecture:
+        """The architecture of a plan: as `build`, for decisions already taken."""
+        rough = simplify(plan.nodes, plan.output)
+        shape_of: dict[str, Shape] = {INPUT: input or self.input}
+        nodes: list[Node] = []
+        for node in rough.nodes:
+            in_shapes = tuple([shape_of[name] for name in node.inputs])
+            params = node.params
+            for place, (key, value) in enumerate(params):
+                if type(value) is str and value[0] == "x" and BLOCKS[node.block].hyperparameters[key].is_width:
+                    absolute = (key, resolve_width(value, in_shapes[0][0]))
+                    params = (*params[:place], absolute, *params[place + 1 :])
+            try:
+                shape_of[node.name] = measure(node.block, params, in_shapes, classes).out_shape
+            except ShapeError as problem:
+                raise Infeasible(node.name, str(problem)) from None
+            nodes.append(node if params is node.params else Node(node.name, node.block, params, node.inputs))
+        if shape_of[rough.output] != (classes,):
+            shape = "×".join(map(str, shape_of[rough.output]))
+            raise Infeasible(rough.output, f"the network ends with {shape}, not with {classes} logits")
+        return Architecture(tuple(nodes), rough.output)
+
+    def from_assignment(
+        self, assignment: Mapping[str, Scalar], input: Shape | None = None, classes: int = 10
+    ) -> Architecture:
+        """The architecture of an assignment. Raises AssignmentError when it does not fit the space."""
+        asked: set[str] = set()
+
+        def answer(name: str, options: Options) -> Scalar:
+            asked.add(name)
+            if name not in assignment:
+                raise AssignmentError(f"{self.name}: the choice '{name}' is missing; options: {_listed(options)}")
+            return _option(self.name, name, assignment[name], options)
+
+        plan = self.walk(answer)
+        for name in assignment:
+            if name not in asked:
+                raise AssignmentError(
+                    f"{self.name}: '{name}' is no active choice of this assignment{nearest(name, asked)}"
+                )
+        return self.resolve(plan, input, classes)
+
+    def sample(self, rng: random.Random) -> Assignment:
+        """A random assignment: every choice that is met is drawn evenly from its options."""
+        return self.walk(lambda name, options: rng.choice(options)).assignment
+
+    def sample_evenly(self, rng: random.Random) -> Assignment:
+        """A random assignment of the space, each as likely as any other (so most have the largest depth)."""
+        return self.walk(lambda name, options: _draw(rng, options)).assignment
+
+    def enumerate(self) -> Iterator[Assignment]:
+        """Every assignment once, in the order of the file."""
+        turns: list[int] = []
+        while True:
+            sizes: list[int] = []
+
+            def choose(name: str, options: Options, sizes: list[int] = sizes) -> Scalar:
+                if len(sizes) == len(turns):
+                    turns.append(0)
+                sizes.append(len(options))
+                return options[turns[len(sizes) - 1]]
+
+            yield self.walk(choose).assignment
+            while turns and turns[-1] + 1 == sizes[len(turns) - 1]:
+                turns.pop()
+            if not turns:
+                return
+            turns[-1] += 1
+
+
+class _Walker:
+    """One walk through the graph, collecting nodes with absolute paths."""
+
+    def __init__(self, choose: Chooser) -> None:
+        self._choose = choose
+        self.taken: Assignment = {}
+        self.nodes: list[Node] = []
+
+    def choose(self, name: str, options: Options) -> Scalar:
+        if name in self.taken:  # a copy that shares its decisions with an earlier one
+            return self.taken[name]
+        value = self._choose(name, options)
+        self.taken[name] = value
+        return value
+
+    def graph(self, graph: Graph, path: str, choice_path: str, entry: str) -> str:
+        """Appends the nodes of `graph`; `path` and `choice_path` end with a dot or are empty. Returns what leaves."""
+        ends: dict[str, str] = {INPUT: entry}
+        before = entry
+        for node in graph.nodes:
+            before = self.item(node, path + node.name, choice_path + node.name, before, ends)
+            ends[node.name] = before
+        return before
+
+    def item(self, node: GraphItem, path: str, choice: str, before: str, ends: Mapping[str, str]) -> str:
+        if isinstance(node, SwitchNode):
+            label = str(self.choose(choice, node.label_options))
+            return self.item(node.nodes[label], path, f"{choice}.{label}", before, ends)
+        if isinstance(node.present, Choice):
+            present = self.choose(f"{choice}.present", node.present_options)
+        else:
+            present = node.present
+        if not present:
+            return before if node.inputs is None else ends[str(node.inputs[0])]
+        if node.inputs is None:
+            inputs: tuple[str, ...] = (before,)
+        else:
+            options = node.choice_options
+            names = [
+                self.choose(f"{choice}.inputs.{place}", options[f"inputs.{place}"])
+                if isinstance(value, Choice)
+                else value
+                for place, value in enumerate(node.inputs)
+            ]
+            inputs = tuple([ends[str(name)] for name in names if name != NONE])
+        if isinstance(node, GraphNode):
+            return self.copies(node, path, choice, inputs[0])
+        return self.block(node, path, choice, inputs)
+
+    def block(self, node: BlockNode, path: str, choice: str, inputs: tuple[str, ...]) -> str:
+        block = node.block
+        if isinstance(block, Choice):
+            block = self.choose(f"{choice}.block", node.block_options)
+        options = node.choice_options
+        params = tuple(
+            [
+                (key, self.choose(f"{choice}.{key}", options[key]) if isinstance(value, Choice) else value)
+                for key, value in node.params_of[str(block)]
+            ]
+        )
+        self.nodes.append(Node(path, str(block), params, inputs))
+        return path
+
+    def copies(self, node: GraphNode, path: str, choice: str, entry: str) -> str:
+        name = node.graph
+        if isinstance(name, Choice):
+            name = self.choose(f"{choice}.graph", node.graph_options)
+            path, choice = f"{path}.{name}", f"{choice}.{name}"
+        graph = node.graphs[str(name)]
+        if node.repeat is None:
+            return self.graph(graph, f"{path}.", f"{choice}.", entry)
+        count = node.repeat
+        if isinstance(count, Choice):
+            count = self.choose(f"{choice}.repeat", node.repeat_options(str(name)))
+        for copy in range(int(count)):
+            shared = f"{choice}." if node.share else f"{choice}.{copy}."
+            entry = self.graph(graph, f"{path}.{copy}.", shared, entry)
+        return entry
+
+
+def _draw(rng: random.Random, options: Options) -> Scalar:
+    # By hand: random.choices turns weights into floats, and these can have hundreds of digits.
+    ticket = rng.randrange(sum(options.weights))
+    for option, weight in zip(options, options.weights, strict=True):
+        if ticket < weight:
+            return option
+        ticket -= weight
+    raise AssertionError("the ticket is below the sum of the weights")
+
+
+def _option(space: str, name: str, value: Value, options: Options) -> Scalar:
+    for option in options:
+        if option == value and isinstance(option, bool) == isinstance(value, bool):
+            return option
+    raise AssignmentError(
+        f"{space}: the choice '{name}' has no option {value!r}; options: {_listed(options)}{nearest(value, options)}"
+    )
+
+
+def _listed(options: Options) -> str:
+    return ", ".join(str(option).lower() if isinstance(option, bool) else str(option) for option in options)

@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 _MAX_BYTES = 1 << 20  # a hand-written file is a few kilobytes; more is a mistake or an attack
 _MAX_DEPTH = 64
+_PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str")}
 
 
 class _Loader(yaml.SafeLoader):
@@ -86,7 +87,7 @@ class Document:
         if len(where) > _MAX_DEPTH:
             self.fail(where, f"nested deeper than {_MAX_DEPTH} levels")
         if isinstance(node, yaml.ScalarNode):
-            if not node.tag.startswith("tag:yaml.org,2002:"):
+            if node.tag not in _PLAIN:
                 self.fail(where, f"the tag {node.tag} is not plain data")
             try:
                 return yaml.constructor.SafeConstructor().construct_object(node)

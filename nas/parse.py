@@ -60,6 +60,10 @@ class _Parser:
             self.fail(("input",), f"input: must be [channels, height, width], whole and positive, not {shorten(shape)}")
         self.named_graphs(data)
         graph = self.graph("graph", ("graph",), data["graph"])
+        used = set(_graphs_named([data.get("graphs"), data["graph"]]))
+        for name in self.graphs:
+            if name not in used:
+                self.fail(("graphs", name), f"graph '{name}' is used nowhere")
         space = Space(
             data["name"],
             tuple(shape),
@@ -87,10 +91,6 @@ class _Parser:
             self.fail(("graphs", inside[0]), f"cyclic graph: {' contains '.join(repr(name) for name in inside)}")
         for name in nx.topological_sort(uses):
             self.graphs[name] = self.graph(name, ("graphs", name), bodies[name])
-        used = {inner for inner, _ in uses.edges} | set(_graphs_named(data["graph"]))
-        for name in bodies:
-            if name not in used:
-                self.fail(("graphs", name), f"graph '{name}' is used nowhere{nearest(name, used)}")
 
     def graph(self, name: str, where: KeyPath, data: Any) -> Graph:
         nodes = self.doc.mapping(where, data, f"graph '{name}'")
@@ -345,7 +345,7 @@ def _whole(value: object, least: int) -> bool:
 
 
 def _graphs_named(data: Any) -> list[str]:
-    """Names under every key 'graph' of a graph's body, choices included."""
+    """Names under every key 'graph' in the bodies of graphs, choices included."""
     found: list[str] = []
     if isinstance(data, dict):
         for key, value in data.items():
@@ -355,6 +355,9 @@ def _graphs_named(data: Any) -> list[str]:
                 found.extend(str(option) for option in value["choose"])
             else:
                 found.extend(_graphs_named(value))
+    elif isinstance(data, list):
+        for item in data:
+            found.extend(_graphs_named(item))
     return found
 
 

@@ -86,8 +86,8 @@ def seed_points(space: Space, input: Shape, classes: int) -> list[SeedPoint]:
     found: list[SeedPoint] = []
     for config in published_configs():
         assignment = dict(config.assignment)
+        theirs = config.architecture()
         try:
-            theirs = config.architecture()
             ours = space.from_assignment(assignment, config.input, config.classes)
         except (AssignmentError, Infeasible):
             continue

@@ -1,0 +1,117 @@
+"""Convolutions factored into depthwise and pointwise parts, and the shortcut that such a layer leaves behind.
+
+Howard et al. 2017, MobileNets; Sandler et al. 2018, MobileNetV2; Howard et al. 2019, MobileNetV3 (with squeeze-and-
+excitation).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from torch import Tensor, nn
+
+from blocks.attention import SqueezeExcitation
+from blocks.base import OneOf, Width, block
+from blocks.conv import Activation, Norm, make_activation, make_norm, same_padding
+
+Stride = Annotated[int, OneOf(1, 2)]
+
+
+@block("depthwise_separable", source="Howard et al. 2017, MobileNets, section 3.1")
+class DepthwiseSeparable(nn.Module):
+    """x (B, C, H, W) -> (B, channels, ⌈H/stride⌉, ⌈W/stride⌉)
+
+    A k×k convolution of each channel alone, then a 1×1 convolution across channels; norm and activation after each.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        *,
+        channels: Width = "x1",  # type: ignore[assignment]
+        kernel_size: Annotated[int, OneOf(3, 5, 7)] = 3,
+        stride: Stride = 1,
+        dilation: Annotated[int, OneOf(1, 2, 3, 4)] = 1,
+        norm: Norm = "batch",
+        activation: Activation = "relu",
+    ) -> None:
+        super().__init__()
+        bias = norm == "none"
+        padding = same_padding(kernel_size, dilation)
+        self.layers = nn.Sequential(
+            nn.Conv2d(in_channels, in_channels, kernel_size, stride, padding, dilation, in_channels, bias=bias),
+            make_norm(norm, in_channels),
+            make_activation(activation),
+            nn.Conv2d(in_channels, channels, 1, bias=bias),
+            make_norm(norm, channels),
+            make_activation(activation),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+@block("inverted_residual", source="Sandler et al. 2018, MobileNetV2, section 3.3; Howard et al. 2019, MobileNetV3, figure 4")
+class InvertedResidual(nn.Module):
+    """x (B, C, H, W) -> (B, channels, ⌈H/stride⌉, ⌈W/stride⌉)
+
+    Expand by 1×1, filter each channel by k×k, project by 1×1; norm after each, activation after the first two, the
+    shortcut where input and output have one shape. `se_reduction` 0 means no squeeze-and-excitation.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        *,
+        channels: Width = "x1",  # type: ignore[assignment]
+        kernel_size: Annotated[int, OneOf(3, 5, 7)] = 3,
+        expansion: Annotated[int, OneOf(1, 2, 3, 4, 6)] = 6,
+        stride: Stride = 1,
+        se_reduction: Annotated[int, OneOf(0, 4, 8, 16)] = 0,
+        norm: Norm = "batch",
+        activation: Activation = "relu",
+    ) -> None:
+        super().__init__()
+        hidden = in_channels * expansion
+        bias = norm == "none"
+        layers: list[nn.Module] = []
+        if expansion != 1:
+            layers += [nn.Conv2d(in_channels, hidden, 1, bias=bias), make_norm(norm, hidden), make_activation(activation)]
+        padding = same_padding(kernel_size)
+        layers += [
+            nn.Conv2d(hidden, hidden, kernel_size, stride, padding, groups=hidden, bias=bias),
+            make_norm(norm, hidden),
+            make_activation(activation),
+        ]
+        if se_reduction:
+            layers.append(SqueezeExcitation(hidden, reduction=se_reduction))
+        layers += [nn.Conv2d(hidden, channels, 1, bias=bias), make_norm(norm, channels)]
+        self.layers = nn.Sequential(*layers)
+        self.shortcut = stride == 1 and in_channels == channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.layers(x)
+        return x + out if self.shortcut else out
+
+
+@block("projection", source="He et al. 2016, Deep Residual Learning, section 3.3, option B")
+class Projection(nn.Module):
+    """x (B, C, H, W) -> (B, channels, ⌈H/stride⌉, ⌈W/stride⌉)
+
+    The cheapest layer that changes a shape: 1×1 convolution without bias, then norm.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        *,
+        channels: Width = "x1",  # type: ignore[assignment]
+        stride: Stride = 1,
+        norm: Norm = "batch",
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, channels, 1, stride, bias=norm == "none")
+        self.norm = make_norm(norm, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(x))

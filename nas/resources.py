@@ -5,6 +5,7 @@ In a checkout they lie beside `nas/`; a wheel carries them inside it.
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 from nas.errors import NasError, nearest
@@ -40,3 +41,24 @@ def find(kind: str, name: str | Path, error: type[NasError] = NasError) -> Path:
         raise error(f"{name}: this is a folder, not a YAML file")
     hint = "" if looks_like_path else nearest(stem, shipped)
     raise error(f"{name}: no such file, and no shipped one of {', '.join(shipped) or 'none'}{hint}")
+
+
+def commit() -> str | None:
+    """The git commit of the checkout that this package runs from, with ``+`` when files changed; None in a wheel."""
+    checkout = _PACKAGE.parent
+    if not (checkout / ".git").exists():
+        return None
+    try:
+        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=checkout, capture_output=True, text=True, timeout=10)
+        dirty = subprocess.run(
+            ["git", "status", "--porcelain", "--untracked-files=no"],
+            cwd=checkout,
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    if head.returncode:
+        return None
+    return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")

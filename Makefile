@@ -1,0 +1,48 @@
+# make search   set up and run a search on embedded defaults
+# make test     set up and pass the tests
+# make check    format, lint, types, layers
+# make bench    the benchmarks of the README
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SEARCH ?= --space search_spaces/attn_cnn.yaml
+
+.PHONY: search test check bench slow clean
+.DEFAULT_GOAL := search
+
+# One stamp for each way to install: a second call re-installs nothing.
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "nas needs Python 3.11 or newer; say make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed: pyproject.toml $(VENV)/.created
+	@echo "Installing nas and what it needs into $(VENV) (once; PyTorch alone is several GB)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@echo "Installing the development tools into $(VENV) (once)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+search: $(VENV)/.installed
+	$(BIN)/nas search $(SEARCH)
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -q
+
+slow: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -q -m slow
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check nas blocks tests benchmarks
+	$(BIN)/ruff check nas blocks tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_layers.py
+
+bench: $(VENV)/.installed-dev
+	for script in cost data training turnover; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -1,0 +1,9 @@
+"""Data sets: from files to batches on the device."""
+
+from __future__ import annotations
+
+from nas.data.batches import Batches
+from nas.data.sources import DATASETS, load, load_test, source
+from nas.data.task import Dataset, Split, Task
+
+__all__ = ["DATASETS", "Batches", "Dataset", "Split", "Task", "load", "load_test", "source"]

@@ -1,0 +1,119 @@
+"""Where images come from: each data set is one function in `DATASETS`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nas.data.folder import read_folder
+from nas.data.task import Dataset, Images, Labels, Loader, Split, Task, make_dataset
+from nas.errors import DataError, nearest
+from nas.recipe import Augment
+
+DIGITS_SIZE = 16
+
+
+def _digits(task: Task, test: bool) -> tuple[Images, Labels, tuple[str, ...]]:
+    """scikit-learn's 1,797 digits, 8×8 in 17 grey levels. It has no test set; every fifth image of a class is one."""
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    x = np.clip(data.images * (255 / 16), 0, 255).round().astype(np.uint8)[:, None]
+    y = data.target.astype(np.int64)
+    is_test = np.zeros(len(y), dtype=bool)
+    for label in range(10):
+        is_test[np.flatnonzero(y == label)[::5]] = True
+    return x[is_test == test], y[is_test == test], tuple(str(digit) for digit in range(10))
+
+
+def _torchvision(name: str) -> Loader:
+    def read(task: Task, test: bool) -> tuple[Images, Labels, tuple[str, ...]]:
+        from torchvision import datasets
+
+        kind: Any = getattr(datasets, name)
+        root = default_root(task)
+        try:
+            data = kind(root, train=not test, download=False)
+        except RuntimeError:
+            try:
+                data = kind(root, train=not test, download=True)
+            except Exception as problem:  # anything that a network, a mirror or a disk can do
+                reason = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
+                raise DataError(
+                    f"{task.dataset}: not found in {root}, and the download failed ({reason}); put torchvision's files "
+                    f"there, name their folder with --data-root, or use --data imagefolder:PATH"
+                ) from None
+        x = np.asarray(data.data, dtype=np.uint8)
+        x = x[:, None] if x.ndim == 3 else x.transpose(0, 3, 1, 2)
+        return np.ascontiguousarray(x), np.asarray(data.targets, dtype=np.int64), tuple(data.classes)
+
+    return read
+
+
+def _imagefolder(task: Task, test: bool) -> tuple[Images, Labels, tuple[str, ...]]:
+    return read_folder(Path(task.dataset.partition(":")[2]).expanduser(), test, task.image_size)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set: how it is read, and which augmentation leaves its classes what they are."""
+
+    read: Loader
+    augment: Augment = field(default_factory=Augment)
+
+
+DATASETS: dict[str, Source] = {
+    "digits": Source(_digits, Augment(crop_padding=1, flip=False)),
+    "cifar10": Source(_torchvision("CIFAR10")),
+    "cifar100": Source(_torchvision("CIFAR100")),
+    "fashion_mnist": Source(_torchvision("FashionMNIST"), Augment(crop_padding=2)),
+    "imagefolder": Source(_imagefolder),
+}
+"""Data sets by name. `imagefolder:PATH` carries its folder behind a colon."""
+
+
+def default_root(task: Task) -> Path:
+    """The folder of downloaded data sets."""
+    return Path(task.root or os.environ.get("NAS_DATA", "~/.cache/nas")).expanduser()
+
+
+def source(task: Task) -> Source:
+    """The source of a task's data set. Raises DataError with the nearest name."""
+    name, colon, path = task.dataset.partition(":")
+    if name not in DATASETS:
+        names = [*DATASETS][:-1]
+        raise DataError(f"no data set '{task.dataset}'; known: {', '.join(names)}, imagefolder:PATH{nearest(name, DATASETS)}")
+    if (name == "imagefolder") != bool(colon and path):
+        raise DataError(f"data set '{task.dataset}': write imagefolder:PATH for a folder, and other names without a colon")
+    return DATASETS[name]
+
+
+def _sized(task: Task, x: Images) -> Images:
+    size = task.image_size or (DIGITS_SIZE if task.dataset == "digits" else None)
+    if size is None or x.shape[2:] == (size, size):
+        return x
+    import torch
+    import torch.nn.functional as F
+
+    parts = []
+    for part in np.array_split(x, max(1, len(x) // 4096)):
+        tensor = torch.from_numpy(part.copy()).float()
+        resized = F.interpolate(tensor, size=(size, size), mode="bilinear", align_corners=False, antialias=True)
+        parts.append(resized.round().clamp(0, 255).to(torch.uint8).numpy())
+    return np.concatenate(parts)
+
+
+def load(task: Task) -> Dataset:
+    """Training and validation images of a task, decoded once. Raises DataError that names the remedy."""
+    x, y, names = source(task).read(task, False)
+    return make_dataset(task, _sized(task, x), y, names)
+
+
+def load_test(task: Task) -> Split:
+    """The test images of a task: for a retrained or replayed network only, never for a search."""
+    x, y, _ = source(task).read(task, True)
+    return Split(_sized(task, x), y)

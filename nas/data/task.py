@@ -1,0 +1,144 @@
+"""What is to be learned: which images, how they are split, and the arrays that hold them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nas.errors import DataError
+
+Images = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A data set, how its training images are split, and the size of its images."""
+
+    dataset: str
+    """``digits``, ``cifar10``, ``cifar100``, ``fashion_mnist`` or ``imagefolder:PATH``."""
+    root: str | None = None
+    """Folder of downloaded data sets; None means ``~/.cache/nas``."""
+    validation: float = 0.1
+    """Share of the training images that a search measures on."""
+    seed: int = 0
+    """Of the split."""
+    image_size: int | None = None
+    """Side of the square images; None leaves them as they are (digits: 16)."""
+
+    def __post_init__(self) -> None:
+        """Refuses values outside their range."""
+        if not 0 < self.validation < 1:
+            raise DataError(f"validation share: must be between 0 and 1, not {self.validation}")
+        if self.image_size is not None and not 1 <= self.image_size <= 1024:
+            raise DataError(f"image size: must be from 1 to 1024 pixels, not {self.image_size}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; the folder of downloads is no part of the task."""
+        return {key: value for key, value in asdict(self).items() if key != "root"}
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images (N, C, H, W) as bytes, with their labels (N,)."""
+
+    x: Images
+    y: Labels
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Training and validation images of a task. The test images are not in here: a search cannot see them."""
+
+    task: Task
+    train: Split
+    validation: Split
+    class_names: tuple[str, ...]
+    mean: tuple[float, ...]
+    """Of each channel over the training part, in [0, 1]."""
+    std: tuple[float, ...]
+
+    @property
+    def input(self) -> tuple[int, ...]:
+        """(C, H, W) of an image."""
+        return tuple(self.train.x.shape[1:])
+
+    @property
+    def classes(self) -> int:
+        """How many there are."""
+        return len(self.class_names)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits over every byte of images and labels: the same data and split, the same fingerprint."""
+        digest = hashlib.sha256()
+        for split in (self.train, self.validation):
+            digest.update(repr(split.x.shape).encode())
+            digest.update(np.ascontiguousarray(split.x).data)
+            digest.update(np.ascontiguousarray(split.y).data)
+        return digest.hexdigest()[:16]
+
+
+def make_dataset(task: Task, x: Images, y: Labels, class_names: tuple[str, ...]) -> Dataset:
+    """Splits the training images of a data set, class by class, and measures the training part.
+
+    Raises DataError when labels and images do not fit together, or a class is too small to be split.
+    """
+    if len(x) != len(y):
+        raise DataError(f"{task.dataset}: {len(x)} images, but {len(y)} labels")
+    if len(class_names) < 2:
+        raise DataError(f"{task.dataset}: {len(class_names)} class; a classifier needs at least two")
+    if len(y) and not (0 <= y.min() and y.max() < len(class_names)):
+        bad = int(y.max()) if y.max() >= len(class_names) else int(y.min())
+        raise DataError(f"{task.dataset}: label {bad} is out of range; there are {len(class_names)} classes, counted from 0")
+    train, validation = stratified(y, len(class_names), task, class_names)
+    train_x = np.ascontiguousarray(x[train])
+    mean, std = _statistics(train_x)
+    return Dataset(
+        task, Split(train_x, y[train]), Split(np.ascontiguousarray(x[validation]), y[validation]), class_names, mean, std
+    )
+
+
+def stratified(y: Labels, classes: int, task: Task, class_names: tuple[str, ...]) -> tuple[Labels, Labels]:
+    """Positions of the training and of the validation part: of every class the same share, at least one image each."""
+    rng = np.random.default_rng(task.seed)
+    train, validation = [], []
+    for label in range(classes):
+        members = rng.permutation(np.flatnonzero(y == label))
+        if len(members) < 2:
+            count = "one image" if len(members) else "no image"
+            raise DataError(
+                f"{task.dataset}: class '{class_names[label]}' has {count}; "
+                "training and validation need at least one each, so add images or remove the class"
+            )
+        held_out = min(len(members) - 1, max(1, round(len(members) * task.validation)))
+        validation.append(members[:held_out])
+        train.append(members[held_out:])
+    return np.sort(np.concatenate(train)), np.sort(np.concatenate(validation))
+
+
+def _statistics(x: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    # From the histogram of bytes: exact, and no copy of the images as floats.
+    values = np.arange(256) / 255.0
+    means, deviations = [], []
+    for channel in range(x.shape[1]):
+        counts = np.bincount(x[:, channel].reshape(-1), minlength=256)
+        mean = float((counts * values).sum() / counts.sum())
+        variance = float((counts * (values - mean) ** 2).sum() / counts.sum())
+        means.append(mean)
+        deviations.append(max(variance**0.5, 1e-3))  # a constant channel would divide by zero
+    return tuple(means), tuple(deviations)
+
+
+Loader = Callable[[Task, bool], tuple[Images, Labels, tuple[str, ...]]]
+"""Reads the training images (False) or the test images (True) of a data set."""
+Loaders = Mapping[str, Loader]

@@ -1,0 +1,120 @@
+"""How a model is trained: a recipe is plain data, and a YAML file of its own.
+
+The defaults train small convolutional networks well in few epochs on a laptop: SGD with Nesterov momentum and a one-cycle
+schedule (Smith and Topin 2018, Super-Convergence).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from nas.document import Document
+from nas.errors import RecipeError
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Random changes of training images, drawn anew for every image of every batch."""
+
+    crop_padding: int = 4
+    """Pixels of zero padding around the image, from which a crop of the old size is taken."""
+    flip: bool = True
+    """Left and right exchanged with probability one half."""
+    cutout: int = 0
+    """Side of a square that is set to the mean colour, in pixels (DeVries and Taylor 2017); 0 for none."""
+    color_jitter: float = 0.0
+    """Largest relative change of brightness, contrast and saturation."""
+
+    def __post_init__(self) -> None:
+        """Refuses values outside their range."""
+        _need(0 <= self.crop_padding <= 64, "crop_padding", "from 0 to 64 pixels", self.crop_padding)
+        _need(0 <= self.cutout <= 512, "cutout", "from 0 to 512 pixels", self.cutout)
+        _need(0 <= self.color_jitter < 1, "color_jitter", "at least 0 and below 1", self.color_jitter)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Optimizer, schedule, augmentation, batch size, epochs, precision, seed."""
+
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    lr: float = 0.05
+    """Highest learning rate."""
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 5e-4
+    decay_norm_bias: bool = True
+    """Whether weight decay applies to biases and norm weights too."""
+    schedule: Literal["one_cycle", "cosine", "step", "constant"] = "one_cycle"
+    warmup_epochs: float = 0.0
+    """Linear rise of the learning rate before the schedule starts (one_cycle: length of its rise; 0 means 0.3 of all)."""
+    milestones: tuple[float, ...] = (0.5, 0.75)
+    """Where `step` lowers the learning rate: below 1 as a share of the epochs, otherwise in epochs."""
+    gamma: float = 0.1
+    """Factor of each `step`."""
+    label_smoothing: float = 0.0
+    clip_norm: float = 0.0
+    """Largest norm of the gradient; 0 for no limit."""
+    batch_size: int = 128
+    epochs: int = 3
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Auto: bf16 on CUDA and on CPUs that gain by it, fp32 elsewhere."""
+    channels_last: Literal["auto", "yes", "no"] = "auto"
+    augment: Augment = field(default_factory=Augment)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuses values outside their range."""
+        _need(self.lr > 0, "lr", "above 0", self.lr)
+        _need(0 <= self.momentum < 1, "momentum", "at least 0 and below 1", self.momentum)
+        _need(not self.nesterov or self.momentum > 0, "nesterov", "false without momentum", self.nesterov)
+        _need(self.weight_decay >= 0, "weight_decay", "at least 0", self.weight_decay)
+        _need(0 <= self.label_smoothing < 1, "label_smoothing", "at least 0 and below 1", self.label_smoothing)
+        _need(self.clip_norm >= 0, "clip_norm", "at least 0", self.clip_norm)
+        _need(1 <= self.batch_size <= 65_536, "batch_size", "from 1 to 65536", self.batch_size)
+        _need(1 <= self.epochs <= 100_000, "epochs", "from 1 to 100000", self.epochs)
+        _need(self.warmup_epochs >= 0, "warmup_epochs", "at least 0", self.warmup_epochs)
+        _need(0 < self.gamma <= 1, "gamma", "above 0 and at most 1", self.gamma)
+        _need(all(0 < value for value in self.milestones), "milestones", "above 0", list(self.milestones))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Recipe:
+        """Reads a recipe file. Raises RecipeError with file and line."""
+        file = Path(path).expanduser()
+        if not file.exists():
+            raise RecipeError(f"{path}: no such recipe file")
+        return Document.load(file, RecipeError).dataclass(cls)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Recipe:
+        """The recipe that `to_dict` wrote."""
+        values = dict(data)
+        if "milestones" in values:
+            values["milestones"] = tuple(values["milestones"])
+        if "augment" in values:
+            values["augment"] = Augment(**values["augment"])
+        try:
+            return cls(**values)
+        except (TypeError, ValueError) as problem:
+            raise RecipeError(f"recipe: {problem}") from None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        data = dataclasses.asdict(self)
+        data["milestones"] = list(self.milestones)
+        return data
+
+    def replace(self, **changes: Any) -> Recipe:
+        """A recipe with these fields changed."""
+        try:
+            return dataclasses.replace(self, **changes)
+        except ValueError as problem:
+            raise RecipeError(f"recipe: {problem}") from None
+
+
+def _need(holds: bool, name: str, rule: str, value: object) -> None:
+    if not holds:
+        raise ValueError(f"{name}: must be {rule}, not {value}")

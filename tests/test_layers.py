@@ -1,0 +1,77 @@
+"""A module imports only from lines below its own (docs/design: one direction)."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+# From the top: a module belongs to the first line one of whose names it is, or lies under.
+LAYERS = [
+    ("nas.cli", "nas.commands", "nas.__main__"),
+    ("nas.report",),
+    ("nas.driver",),
+    ("nas.store",),
+    ("nas.train", "nas.data"),
+    ("nas.census",),
+    ("nas.compile",),
+    ("nas.cost",),
+    ("nas.study",),
+    ("nas.recipe",),
+    ("nas.parse",),
+    ("nas.space",),
+    ("nas.grammar",),
+    ("nas.architecture",),
+    ("nas.document", "nas.resources"),
+    ("nas.errors",),
+    ("blocks",),
+]
+# The package's face names what is inside; the parser makes the space that asks for it.
+EXCEPTIONS = {("nas.space", "nas.parse"), ("nas.space", "nas.cost")}
+
+
+def _layer(module: str) -> int | None:
+    for place, names in enumerate(LAYERS):
+        if any(module == name or module.startswith(name + ".") for name in names):
+            return place
+    return None
+
+
+def _name(path: Path) -> str:
+    parts = path.relative_to(REPOSITORY).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: relative import"
+            found.update({node.module, *(f"{node.module}.{alias.name}" for alias in node.names)})
+    return {name for name in found if name.split(".")[0] in ("nas", "blocks")}
+
+
+FILES = sorted([*REPOSITORY.glob("nas/**/*.py"), *REPOSITORY.glob("blocks/**/*.py")])
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if _name(path) != "nas"], ids=_name)
+def test_imports_go_downwards(path: Path) -> None:
+    module = _name(path)
+    own = _layer(module)
+    assert own is not None, f"{module} has no place in the order of layers"
+    for imported in _imports(path):
+        theirs = _layer(imported)
+        if theirs is not None and (module, imported) not in EXCEPTIONS:
+            allowed = theirs >= own or _layer(imported.rpartition(".")[0]) == own
+            assert allowed, f"{module} imports {imported} from a line above"
+
+
+def test_every_line_of_the_order_is_in_use() -> None:
+    modules = [_name(path) for path in FILES]
+    for names in LAYERS:
+        assert any(module == name or module.startswith(name + ".") for name in names for module in modules), names

@@ -1,0 +1,204 @@
+"""From a database URL to an engine, and from any database trouble to one line."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from nas.errors import StorageError, nearest
+
+if TYPE_CHECKING:
+    from optuna.storages import RDBStorage
+
+DEFAULT_URL: Final = "sqlite:///nas.db"
+DRIVERS: Final = {
+    "sqlite": "sqlite",
+    "sqlite+pysqlite": "sqlite",
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "postgresql+psycopg": "postgresql+psycopg",
+}
+BUSY_SECONDS: Final = 30.0
+"""How long a write waits for another process (SQLite)."""
+CONNECT_SECONDS: Final = 10
+RACES: Final = 5
+
+
+def parse(text: str) -> URL:
+    """The URL with the driver that we use for its kind of database. Raises StorageError."""
+    scheme, colon, rest = text.partition("://")
+    if not colon:
+        raise StorageError(f"storage '{text}': must be a database URL; did you mean 'sqlite:///{text}'?")
+    if scheme not in DRIVERS:
+        shown = text if "@" not in rest else f"{scheme}://…@{rest.rpartition('@')[2]}"
+        raise StorageError(
+            f"storage '{shown}': no database '{scheme}'; "
+            f"there are sqlite and postgresql{nearest(scheme, ('sqlite', 'postgresql'))}"
+        )
+    try:
+        url = make_url(f"{DRIVERS[scheme]}://{rest}")
+    except (ArgumentError, ValueError):
+        raise StorageError(f"storage: not a URL of the form {scheme}://{_FORMS[DRIVERS[scheme]]}") from None
+    if is_sqlite(url):
+        if url.host:
+            path = f"{url.host}/{url.database}" if url.database else url.host
+            raise StorageError(f"storage '{text}': a file needs three slashes; did you mean 'sqlite:///{path}'?")
+        if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
+            raise StorageError(f"storage '{text}': a study database must be a file, such as '{DEFAULT_URL}'")
+    return url
+
+
+_FORMS: Final = {"sqlite": "/path/to/nas.db", "postgresql+psycopg": "user:password@host:5432/database"}
+
+
+def is_sqlite(url: URL) -> bool:
+    """Whether the database is one file."""
+    return url.get_backend_name() == "sqlite"
+
+
+def shown(url: URL) -> str:
+    """The URL as users may see it: the password is masked."""
+    return url.render_as_string(hide_password=True)
+
+
+def connect(url: URL, *, create: bool) -> Engine:
+    """An engine whose database file is there, or may be made when `create`. Nothing is written yet."""
+    if is_sqlite(url):
+        _check_file(url, create)
+    try:
+        engine = create_engine(url, connect_args=_connect_args(url))
+    except (NoSuchModuleError, ImportError):
+        raise StorageError(
+            f"storage '{shown(url)}': needs the package psycopg: pip install 'psycopg[binary]'"
+        ) from None
+    if is_sqlite(url):
+        event.listen(engine, "connect", _tune_writer if create else _tune_reader)
+    return engine
+
+
+def optuna_storage(url: URL) -> RDBStorage:
+    """Optuna's view of the same database, with its tables made when they are not there. Raises StorageError."""
+    import optuna
+
+    with explained(url):
+        try:
+            storage = optuna.storages.RDBStorage(
+                # Optuna fills {…} in a URL, and a path may have braces.
+                url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}"),
+                engine_kwargs={"connect_args": _connect_args(url)},
+            )
+        except RuntimeError as problem:  # tables of another version of Optuna
+            raise StorageError(f"storage '{shown(url)}': {_first_line(problem)}") from None
+    if is_sqlite(url):
+        event.listen(storage.engine, "connect", _tune_writer)
+        storage.engine.dispose()  # connections from before the listener
+    return storage
+
+
+@contextmanager
+def explained(url: URL) -> Iterator[None]:
+    """Any trouble of the database inside becomes a StorageError of one line without the password."""
+    from sqlite3 import Error as SqliteError
+
+    try:
+        yield
+    except (SQLAlchemyError, SqliteError) as problem:
+        raise StorageError(f"storage '{shown(url)}': {_explain(url, problem)}") from problem
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Session]:
+    """One transaction that writes; nothing of it is kept when an error leaves the block."""
+    with explained(engine.url), Session(engine) as session, session.begin():
+        if is_sqlite(engine.url):
+            # A transaction that reads first and writes later fails at once when another connection wrote in between,
+            # whatever the busy timeout; one that announces the write waits its turn.
+            session.connection().exec_driver_sql("BEGIN IMMEDIATE")
+        yield session
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Session]:
+    """A session to read from."""
+    with explained(engine.url), Session(engine) as session:
+        yield session
+
+
+def retry_race(make_tables: Callable[[], None]) -> None:
+    """Calls `make_tables` again when another process made the same ones meanwhile."""
+    for attempt in range(1, RACES + 1):
+        try:
+            make_tables()
+        except StorageError as problem:
+            lost = isinstance(problem.__cause__, IntegrityError) or "already exists" in str(problem.__cause__)
+            if not lost or attempt == RACES:
+                raise
+            time.sleep(0.1 * attempt)
+        else:
+            return
+
+
+def _connect_args(url: URL) -> dict[str, Any]:
+    if is_sqlite(url):
+        return {"timeout": BUSY_SECONDS}
+    return {"connect_timeout": CONNECT_SECONDS, "client_encoding": "utf8"}  # without it SQL_ASCII servers send bytes
+
+
+def _tune_reader(connection: Any, _record: object) -> None:
+    # A reader changes nothing in the file; a database that a search made is in WAL mode already.
+    connection.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
+
+
+def _tune_writer(connection: Any, _record: object) -> None:
+    _tune_reader(connection, _record)
+    connection.execute("PRAGMA journal_mode = WAL")  # readers (Optuna Dashboard) never wait for the writer
+    connection.execute("PRAGMA synchronous = NORMAL")  # no fsync per commit; safe against a crash of the process
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _check_file(url: URL, create: bool) -> None:
+    path = Path(url.database or "")
+    place = f"storage '{shown(url)}'"
+    if path.is_dir():
+        raise StorageError(f"{place}: {path} is a folder, not a database file")
+    if not path.exists():
+        if not create:
+            raise StorageError(f"{place}: no such file {path}; `nas search` makes it, --storage names another")
+        if not path.absolute().parent.is_dir():
+            raise StorageError(f"{place}: the folder {path.absolute().parent} does not exist; make it first")
+    if create and not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+        raise StorageError(f"{place}: no permission to write {path}")
+
+
+def _explain(url: URL, problem: Exception) -> str:
+    original = problem.orig if isinstance(problem, DBAPIError) and problem.orig is not None else problem
+    text = _first_line(original)
+    if url.password:
+        text = text.replace(str(url.password), "***")
+    for sign, meaning in _SQLITE_MEANINGS.items():
+        if is_sqlite(url) and sign in text:
+            return meaning.format(path=url.database)
+    return text
+
+
+_SQLITE_MEANINGS: Final = {
+    "not a database": "{path} is not an SQLite database",
+    "malformed": "{path} is damaged (the SQLite database is malformed)",
+    "is locked": f"{{path}} was locked by another process for {BUSY_SECONDS:.0f} s; end that process or try again",
+    "readonly": "{path} cannot be written: no permission for the file or its folder",
+    "unable to open": "{path} cannot be opened: no permission for the file or its folder",
+    "disk is full": "the disk that holds {path} is full",
+}
+
+
+def _first_line(problem: Exception) -> str:
+    lines = str(problem).strip().splitlines()
+    return lines[0].strip() if lines else type(problem).__name__

@@ -1,0 +1,128 @@
+"""Reads a study with SQL into pandas frames. Building Optuna's `study.trials` takes 41 s where this takes under 1 s."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Executable, case, func, select
+
+from nas.store.records import StudyRow
+from nas.store.schema import COMPLETE, RUNNING, EnvironmentRow, EpochRow, Study, Trial
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def studies(connection: Connection) -> pd.DataFrame:
+    """One row per study, in the order of their making.
+
+    Columns: study, space, data, objectives (list), trials (finished), complete, running, best_accuracy, seed,
+    created_at, updated_at (last finished trial).
+    """
+    frame = _read(
+        connection,
+        select(
+            Study.name.label("study"),
+            Study.space_name.label("space"),
+            Study.task.label("data"),
+            Study.objectives,
+            func.count(Trial.number).label("trials"),
+            func.count(case((Trial.state == COMPLETE, 1))).label("complete"),
+            func.count(case((Trial.state == RUNNING, 1))).label("running"),
+            func.max(case((Trial.state == COMPLETE, Trial.accuracy))).label("best_accuracy"),
+            Study.seed,
+            Study.created_at,
+            func.max(Trial.finished_at).label("updated_at"),
+        )
+        .outerjoin(Trial, Trial.study_id == Study.id)
+        .group_by(Study.id)
+        .order_by(Study.id),
+    )
+    frame["data"] = [json.loads(text).get("dataset") for text in frame["data"]]
+    frame["objectives"] = [json.loads(text) for text in frame["objectives"]]
+    frame["best_accuracy"] = frame["best_accuracy"].astype("float64")
+    return frame
+
+
+def trials(connection: Connection, study: StudyRow, *, assignments: bool = True) -> pd.DataFrame:
+    """One row per finished trial, in the order of finishing.
+
+    Columns: trial (number), id, hash, key, state, reason, accuracy, top5, loss, parameters, macs, activation_bytes,
+    epochs, seconds, device, environment (hash), published, source (id), started_at, finished_at, and assignment (a
+    dict) unless switched off.
+    """
+    columns = [
+        Trial.number.label("trial"),
+        Trial.id,
+        Trial.hash,
+        Trial.key,
+        Trial.state,
+        Trial.reason,
+        Trial.accuracy,
+        Trial.top5,
+        Trial.loss,
+        Trial.parameters,
+        Trial.macs,
+        Trial.activation_bytes,
+        Trial.epochs,
+        Trial.seconds,
+        Trial.device,
+        Trial.environment,
+        Trial.published,
+        Trial.source,
+        Trial.started_at,
+        Trial.finished_at,
+    ]
+    query = select(*columns, Trial.assignment) if assignments else select(*columns)
+    frame = _read(
+        connection,
+        query.where(Trial.study_id == study.id, Trial.number.is_not(None)).order_by(Trial.number),
+    )
+    for name in ("accuracy", "top5", "loss", "seconds"):  # a column of nothing but NULL comes as objects
+        frame[name] = frame[name].astype("float64")
+    for name in ("reason", "device", "environment", "published"):
+        frame[name] = frame[name].astype("string")
+    frame["source"] = frame["source"].astype("Int64")
+    if assignments:
+        frame["assignment"] = [json.loads(text) for text in frame["assignment"]]
+    return frame
+
+
+def epochs(connection: Connection, study: StudyRow) -> pd.DataFrame:
+    """Learning curves.
+
+    Columns: trial (number; NA while it runs), hash, epoch, train_loss, loss, accuracy, top5, seconds,
+    images_per_second, lr.
+    """
+    frame = _read(
+        connection,
+        select(
+            Trial.number.label("trial"),
+            Trial.hash,
+            *(column for column in EpochRow.__table__.columns if column.name != "trial_id"),
+        )
+        .join(Trial, Trial.id == EpochRow.trial_id)
+        .where(Trial.study_id == study.id)
+        .order_by(Trial.number, Trial.id, EpochRow.epoch),
+    )
+    frame["trial"] = frame["trial"].astype("Int64")
+    return frame
+
+
+def environments(connection: Connection, study: StudyRow) -> dict[str, dict[str, Any]]:
+    """What the trials of the study were measured on, by hash, the most used first."""
+    rows = connection.execute(
+        select(EnvironmentRow.hash, EnvironmentRow.json)
+        .join(Trial, Trial.environment == EnvironmentRow.hash)
+        .where(Trial.study_id == study.id)
+        .group_by(EnvironmentRow.hash, EnvironmentRow.json)
+        .order_by(func.count().desc(), EnvironmentRow.hash)
+    )
+    return {digest: json.loads(text) for digest, text in rows}
+
+
+def _read(connection: Connection, query: Executable) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.read_sql_query(query, connection)

@@ -1,0 +1,200 @@
+"""Opening a study database and reading it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from sqlalchemy import URL, Engine, func, inspect, select
+
+from nas.architecture import Architecture
+from nas.errors import StorageError, nearest
+from nas.store import connection, frames
+from nas.store.claim import now, owner_alive
+from nas.store.connection import DEFAULT_URL, reading, writing
+from nas.store.records import PastResult, StudyRow
+from nas.store.schema import COMPLETE, RUNNING, VERSION, ArchitectureRow, Base, Schema, Study, Trial
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from optuna.storages import RDBStorage
+
+
+class Reader:
+    """An open study database, as far as any process may use it."""
+
+    def __init__(self, url: URL, engine: Engine) -> None:
+        self.url = url
+        self._engine = engine
+        self._optuna: RDBStorage | None = None
+
+    @classmethod
+    def open(cls, url: str = DEFAULT_URL, *, create: bool = False) -> Self:
+        """Opens a study database; with `create` it may be a new one, without it opening writes nothing.
+
+        Raises StorageError for a URL that is none, a file that is missing or no study database, one that a newer nas
+        has written, and a server that does not answer.
+        """
+        parsed = connection.parse(url)
+        store = cls(parsed, connection.connect(parsed, create=create))
+        try:
+            with connection.explained(parsed):
+                if create:
+                    connection.retry_race(store._create_tables)
+                store._check_tables()
+        except StorageError:
+            store.close()
+            raise
+        return store
+
+    def close(self) -> None:
+        """Lets go of every connection."""
+        self._engine.dispose()
+        if self._optuna is not None:
+            self._optuna.remove_session()
+            self._optuna.engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def shown_url(self) -> str:
+        """The URL with the password masked."""
+        return connection.shown(self.url)
+
+    def optuna_storage(self) -> RDBStorage:
+        """Optuna's view of this database. Its tables are made when they are not there."""
+        if self._optuna is None:
+            self._optuna = connection.optuna_storage(self.url)
+        return self._optuna
+
+    # Studies
+
+    def study(self, name: str) -> StudyRow:
+        """The study of that name. Raises StorageError that names the nearest one when there is none."""
+        with reading(self._engine) as session:
+            row = session.scalars(select(Study).where(Study.name == name)).one_or_none()
+            if row is not None:
+                return StudyRow.of(row)
+            names = session.scalars(select(Study.name).order_by(Study.id)).all()
+        others = nearest(name, names) or (f"; there are {', '.join(names[:8])}" if names else "; it holds none")
+        raise StorageError(f"storage '{self.shown_url}': no study '{name}'{others}")
+
+    def has_study(self, name: str) -> bool:
+        """Whether there is a study of that name."""
+        with reading(self._engine) as session:
+            return session.scalar(select(Study.id).where(Study.name == name)) is not None
+
+    def studies(self) -> pd.DataFrame:
+        """One row per study; columns as in `frames.studies`."""
+        with reading(self._engine) as session:
+            return frames.studies(session.connection())
+
+    def driver(self, study: str) -> str | None:
+        """The living process that runs the study, in words, or None."""
+        with reading(self._engine) as session:
+            row = session.execute(
+                select(
+                    Study.owner_host,
+                    Study.owner_pid,
+                    Study.owner_token,
+                    now(self._engine) - Study.owner_beat,
+                ).where(Study.id == self.study(study).id)
+            ).one()
+        host, pid, token, age = row
+        return f"process {pid} on {host}" if owner_alive(host, pid, token, age) else None
+
+    # Trials
+
+    def trials(self, study: str, *, assignments: bool = True) -> pd.DataFrame:
+        """One row per finished trial in the order of finishing; columns as in `frames.trials`."""
+        row = self.study(study)
+        with reading(self._engine) as session:
+            return frames.trials(session.connection(), row, assignments=assignments)
+
+    def epochs(self, study: str) -> pd.DataFrame:
+        """The learning curves; columns as in `frames.epochs`."""
+        row = self.study(study)
+        with reading(self._engine) as session:
+            return frames.epochs(session.connection(), row)
+
+    def environments(self, study: str) -> dict[str, dict[str, Any]]:
+        """What the trials were measured on, by hash, the most used first."""
+        row = self.study(study)
+        with reading(self._engine) as session:
+            return frames.environments(session.connection(), row)
+
+    def running(self, study: str) -> int:
+        """How many trials are marked as running (by a driver that may be dead: see `driver`)."""
+        row = self.study(study)
+        query = select(func.count()).where(Trial.study_id == row.id, Trial.state == RUNNING)
+        with reading(self._engine) as session:
+            return session.execute(query).scalar_one()
+
+    def architecture(self, digest: str) -> Architecture:
+        """The network with this hash. Raises StorageError when no trial of the database had it."""
+        with reading(self._engine) as session:
+            text = session.scalar(select(ArchitectureRow.json).where(ArchitectureRow.hash == digest))
+        if text is None:
+            raise StorageError(f"storage '{self.shown_url}': no architecture '{digest}'")
+        return Architecture.from_json(text)
+
+    def find_result(self, study: str, digest: str, states: Sequence[str] = (COMPLETE,)) -> PastResult | None:
+        """The first finished trial, of any study, of this architecture on the same task under the same recipe."""
+        query = (
+            select(
+                Trial.id.label("trial_id"),
+                Study.name.label("study"),
+                Trial.number,
+                Trial.state,
+                Trial.reason,
+                Trial.accuracy,
+                Trial.top5,
+                Trial.loss,
+                Trial.epochs,
+                Trial.seconds,
+                Trial.device,
+            )
+            .join(Study, Study.id == Trial.study_id)
+            .where(Trial.key == self.study(study).key(digest), Trial.state.in_(states))
+            .order_by(Trial.id)
+            .limit(1)
+        )
+        with reading(self._engine) as session:
+            row = session.execute(query).mappings().one_or_none()
+        return None if row is None else PastResult.of(row)
+
+    # Inside
+
+    def _create_tables(self) -> None:
+        tables = set(inspect(self._engine).get_table_names())
+        if Schema.__tablename__ in tables:
+            self._check_tables()  # before Optuna adds its tables to a database that is not ours to write
+        elif tables and connection.is_sqlite(self.url) and not tables >= {"studies", "trials"}:
+            raise StorageError(
+                f"storage '{self.shown_url}': {self.url.database} is a database of something else (it has the table "
+                f"'{min(tables)}'); name another file"
+            )
+        else:
+            with writing(self._engine) as session:
+                Base.metadata.create_all(session.connection())
+                if session.scalar(select(Schema.version)) is None:
+                    session.add(Schema(version=VERSION))
+        self.optuna_storage()
+
+    def _check_tables(self) -> None:
+        if not inspect(self._engine).has_table(Schema.__tablename__):
+            raise StorageError(f"storage '{self.shown_url}': no study database (it has no table nas_schema)")
+        with reading(self._engine) as session:
+            version = session.scalar(select(Schema.version))
+        if version != VERSION:
+            raise StorageError(
+                f"storage '{self.shown_url}': its tables have version {version}, this nas reads version {VERSION}; "
+                + ("upgrade nas" if (version or 0) > VERSION else "use the nas that wrote it, or another file")
+            )

@@ -1,0 +1,93 @@
+"""Plain records that the store gives out."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy.engine import RowMapping
+
+from nas.store.schema import Study, dump
+
+
+@dataclass(frozen=True)
+class StudyRow:
+    """What a study searches."""
+
+    id: int
+    name: str
+    space_name: str
+    space_text: str
+    """The space file as it was read."""
+    space_fingerprint: str
+    task: Mapping[str, object]
+    recipe: Mapping[str, object]
+    objectives: tuple[str, ...]
+    constraints: Mapping[str, object]
+    seed: int
+    created_at: datetime.datetime
+    """Naive UTC."""
+
+    @classmethod
+    def of(cls, study: Study) -> StudyRow:
+        """From the row of `nas_studies`."""
+        return cls(
+            study.id,
+            study.name,
+            study.space_name,
+            study.space_text,
+            study.space_fingerprint,
+            json.loads(study.task),
+            json.loads(study.recipe),
+            tuple(json.loads(study.objectives)),
+            json.loads(study.constraints),
+            study.seed,
+            study.created_at,
+        )
+
+    def key(self, architecture: str) -> str:
+        """Equal for two trials, of any study, that train the same network on the same task under the same recipe.
+
+        Budget and seed are part of the recipe. Where the data lie (`root`) does not count when the task carries the
+        `fingerprint` of what lies there.
+        """
+        task = dict(self.task)
+        if task.get("fingerprint"):
+            task.pop("root", None)
+        text = dump({"architecture": architecture, "task": task, "recipe": dict(self.recipe)})
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """What had to be repaired after a driver that did not end well."""
+
+    interrupted: int
+    """Trials that were running."""
+    projected: int
+    """Finished trials that Optuna's tables lacked."""
+
+
+@dataclass(frozen=True)
+class PastResult:
+    """A finished trial of any study whose result holds for another trial with the same key."""
+
+    trial_id: int
+    study: str
+    number: int
+    state: str
+    reason: str | None
+    accuracy: float | None
+    top5: float | None
+    loss: float | None
+    epochs: int
+    seconds: float | None
+    device: str | None
+
+    @classmethod
+    def of(cls, row: RowMapping) -> PastResult:
+        """From a row with these names."""
+        return cls(**row)

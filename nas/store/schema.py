@@ -1,0 +1,185 @@
+"""The tables of a study database that are ours, all named `nas_…`. Optuna's own tables lie beside them.
+
+::
+
+    nas_schema          the version of these tables
+    nas_studies         what a study searches, and which process runs it
+    nas_choices         the options of each choice, as first met
+    nas_architectures   one row per network, whatever studies met it
+    nas_trials          one evaluation each; the truth of which Optuna's trials are a projection
+    nas_epochs          learning curves
+    nas_environments    what trials were measured on
+
+Mappings and lists are stored as canonical JSON text, moments as naive UTC (Optuna does the same), a number that is not
+finite as NULL.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal
+
+from sqlalchemy import BigInteger, ForeignKey, Index, Text, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from blocks.base import Scalar
+
+VERSION: Final = 1
+"""Raised whenever a table or the meaning of a column changes."""
+
+DIRECTIONS: Final[Mapping[str, Literal["minimize", "maximize"]]] = {
+    "accuracy": "maximize",
+    "parameters": "minimize",
+    "macs": "minimize",
+    "activation_bytes": "minimize",
+}
+"""What a study may optimize, and which way is better."""
+
+RUNNING: Final = "running"
+COMPLETE: Final = "complete"
+STOPPED_EARLY: Final = "stopped_early"
+INTERRUPTED: Final = "interrupted"
+FINISHED: Final = (
+    COMPLETE,
+    STOPPED_EARLY,
+    "diverged",
+    "out_of_memory",
+    "timed_out",
+    INTERRUPTED,
+    "failed",
+)
+"""The states a trial can end in."""
+
+
+class Base(DeclarativeBase):
+    """Registry of the tables below."""
+
+
+class Schema(Base):
+    """One row."""
+
+    __tablename__ = "nas_schema"
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+
+
+class Study(Base):
+    """All trials of one search."""
+
+    __tablename__ = "nas_studies"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    space_name: Mapped[str]
+    space_text: Mapped[str] = mapped_column(Text)
+    space_fingerprint: Mapped[str]
+    task: Mapped[str] = mapped_column(Text)
+    recipe: Mapped[str] = mapped_column(Text)
+    objectives: Mapped[str]
+    constraints: Mapped[str] = mapped_column(Text)
+    seed: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime.datetime]
+    # The process that runs the study; all NULL when none does.
+    owner_token: Mapped[str | None]
+    owner_host: Mapped[str | None]
+    owner_pid: Mapped[int | None]
+    owner_beat: Mapped[float | None]
+    """Seconds since 1970 by the clock of the database, so that the clocks of two machines need not agree."""
+
+
+class ChoiceRow(Base):
+    """The options of one choice of a study: Optuna wants them the same for every trial."""
+
+    __tablename__ = "nas_choices"
+    study_id: Mapped[int] = mapped_column(ForeignKey("nas_studies.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    options: Mapped[str] = mapped_column(Text)
+
+
+class ArchitectureRow(Base):
+    """One network. Its hash does not see the names of nodes; the JSON is that of the trial which met it first."""
+
+    __tablename__ = "nas_architectures"
+    hash: Mapped[str] = mapped_column(primary_key=True)
+    json: Mapped[str] = mapped_column(Text)
+
+
+class EnvironmentRow(Base):
+    """Device, versions, commit: what `nas.train.environment` says."""
+
+    __tablename__ = "nas_environments"
+    hash: Mapped[str] = mapped_column(primary_key=True)
+    json: Mapped[str] = mapped_column(Text)
+
+
+class Trial(Base):
+    """One evaluation of one architecture."""
+
+    __tablename__ = "nas_trials"
+    __table_args__ = (UniqueConstraint("study_id", "number"), Index("nas_trials_key", "key"))
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("nas_studies.id"))
+    number: Mapped[int | None]
+    """Place in the order of finishing, from 0; the number of Optuna's trial as well. NULL while the trial runs."""
+    hash: Mapped[str] = mapped_column(ForeignKey("nas_architectures.hash"))
+    key: Mapped[str]
+    """Equal for two trials that train the same network on the same task under the same recipe."""
+    assignment: Mapped[str] = mapped_column(Text)
+    published: Mapped[str | None]
+    parameters: Mapped[int] = mapped_column(BigInteger)
+    macs: Mapped[int] = mapped_column(BigInteger)
+    activation_bytes: Mapped[int] = mapped_column(BigInteger)
+    state: Mapped[str]
+    reason: Mapped[str | None] = mapped_column(Text)
+    accuracy: Mapped[float | None]
+    top5: Mapped[float | None]
+    loss: Mapped[float | None]
+    epochs: Mapped[int]
+    seconds: Mapped[float | None]
+    device: Mapped[str | None]
+    environment: Mapped[str | None] = mapped_column(ForeignKey("nas_environments.hash"))
+    source: Mapped[int | None] = mapped_column(ForeignKey("nas_trials.id"))
+    """The trial whose result was taken over because it has the same key."""
+    started_at: Mapped[datetime.datetime]
+    finished_at: Mapped[datetime.datetime | None]
+
+
+class EpochRow(Base):
+    """One point of a learning curve."""
+
+    __tablename__ = "nas_epochs"
+    trial_id: Mapped[int] = mapped_column(ForeignKey("nas_trials.id"), primary_key=True)
+    epoch: Mapped[int] = mapped_column(primary_key=True)
+    train_loss: Mapped[float | None]
+    loss: Mapped[float | None]
+    accuracy: Mapped[float | None]
+    top5: Mapped[float | None]
+    seconds: Mapped[float | None]
+    images_per_second: Mapped[float | None]
+    lr: Mapped[float | None]
+
+
+EPOCH_VALUES: Final = tuple(
+    column.name for column in EpochRow.__table__.columns if column.name not in ("trial_id", "epoch")
+)
+
+
+def dump(value: Mapping[str, object] | Sequence[object]) -> str:
+    """Canonical JSON: equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def dump_options(options: Sequence[Scalar]) -> str:
+    """JSON of the options of a choice, in their order."""
+    return json.dumps(list(options), separators=(",", ":"))
+
+
+def finite(value: float | None) -> float | None:
+    """The number, or None when it is missing, NaN or infinite: not every database can hold those."""
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def utc_now() -> datetime.datetime:
+    """This moment as naive UTC, which is what every database stores alike."""
+    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)

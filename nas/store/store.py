@@ -1,0 +1,228 @@
+"""The study database: our tables and Optuna's in one place, one writer a study, any number of readers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import URL, Engine, select
+from sqlalchemy.orm import Session
+
+from blocks.base import Scalar
+from nas.architecture import Architecture
+from nas.cost import Cost
+from nas.errors import StorageError, nearest
+from nas.store import connection, optuna_projection
+from nas.store import writing as steps
+from nas.store.claim import Heart
+from nas.store.connection import writing
+from nas.store.optuna_projection import Choice
+from nas.store.reader import Reader
+from nas.store.records import Reconciled, StudyRow
+from nas.store.schema import DIRECTIONS, Study, Trial, dump, utc_now
+
+
+@dataclass
+class _Claim:
+    study: StudyRow
+    heart: Heart
+    choices: dict[str, Choice]
+
+
+class Store(Reader):
+    """An open study database. Make one with `Store.open`, end with `close` or a ``with`` block.
+
+    Every method raises StorageError, one line without the password, when the database does not answer.
+    """
+
+    def __init__(self, url: URL, engine: Engine) -> None:
+        super().__init__(url, engine)
+        self._claims: dict[int, _Claim] = {}
+
+    def create_study(
+        self,
+        name: str,
+        *,
+        space_name: str,
+        space_text: str,
+        space_fingerprint: str,
+        task: Mapping[str, object],
+        recipe: Mapping[str, object],
+        objectives: Sequence[str],
+        seed: int,
+        constraints: Mapping[str, object],
+    ) -> StudyRow:
+        """Makes a study, here and for Optuna. All mappings are plain data.
+
+        Raises StorageError when the name is taken, also by a study of Optuna's that is not ours, and for an objective
+        that does not exist.
+        """
+        if not name:
+            raise StorageError("study: the name must not be empty")
+        for objective in objectives:
+            if objective not in DIRECTIONS:
+                raise StorageError(
+                    f"study '{name}': no objective '{objective}'; there are {', '.join(DIRECTIONS)}"
+                    f"{nearest(objective, DIRECTIONS)}"
+                )
+        if not objectives or len(set(objectives)) < len(objectives):
+            raise StorageError(f"study '{name}': objectives must be one or more different ones, not {list(objectives)}")
+        storage = self.optuna_storage()
+        with writing(self._engine) as session:
+            if session.scalar(select(Study.id).where(Study.name == name)) is not None:
+                raise StorageError(f"storage '{self.shown_url}': there is a study '{name}' already")
+            if optuna_projection.study_id(session, name) is not None:
+                raise StorageError(
+                    f"storage '{self.shown_url}': Optuna has a study '{name}' here that nas did not make; name another"
+                )
+            session.add(
+                Study(
+                    name=name,
+                    space_name=space_name,
+                    space_text=space_text,
+                    space_fingerprint=space_fingerprint,
+                    task=dump(task),
+                    recipe=dump(recipe),
+                    objectives=dump(list(objectives)),
+                    constraints=dump(constraints),
+                    seed=seed,
+                    created_at=utc_now(),
+                )
+            )
+        with connection.explained(self.url):
+            optuna_projection.create_study(storage, name, objectives)
+        return self.study(name)
+
+    @contextmanager
+    def claim(self, study: str) -> Iterator[Reconciled]:
+        """Makes this process the only one that writes trials of the study while the block runs, and repairs it first.
+
+        Raises StorageError that names the owner when another living process runs the study. Trials still running at
+        the end of the block are marked as interrupted.
+        """
+        row = self.study(study)
+        heart = Heart(self._engine, row.id, row.name)
+        heart.take()
+        self._claims[row.id] = _Claim(row, heart, {})
+        try:
+            yield self.reconcile(study)
+        finally:
+            heart.stop()
+            del self._claims[row.id]
+            with writing(self._engine) as session:
+                if heart.leave(session) and steps.interrupt_running(session, row, "the driver ended"):
+                    self._project(session, row)
+
+    def reconcile(self, study: str) -> Reconciled:
+        """Repairs what a killed driver left: ends its running trials as interrupted, gives Optuna what it lacks.
+
+        `claim` has done it already. Raises StorageError when this process has not claimed the study.
+        """
+        claim = self._claimed(self.study(study).id, study)
+        storage = self.optuna_storage()
+        with connection.explained(self.url):
+            optuna_projection.create_study(storage, study, claim.study.objectives)
+        with writing(self._engine) as session:
+            claim.heart.beat(session)
+            claim.choices = steps.choices(session, claim.study)
+            interrupted = steps.interrupt_running(session, claim.study, "the driver was killed")
+            return Reconciled(interrupted, self._project(session, claim.study))
+
+    def start_trial(
+        self,
+        study: str,
+        *,
+        assignment: Mapping[str, Scalar],
+        options: Mapping[str, Sequence[Scalar]],
+        architecture: Architecture,
+        cost: Cost,
+        published: str | None = None,
+    ) -> int:
+        """Records that a trial runs. Returns its id, which is not its number: that is given at the finish.
+
+        `options` has the options of every choice in `assignment`; they must be the same in all trials of a study.
+        """
+        claim = self._claimed_by_name(study)
+        new = steps.check_choices(claim.study, claim.choices, assignment, options)
+        with writing(self._engine) as session:
+            claim.heart.beat(session)
+            trial_id = steps.start(session, claim.study, new, assignment, architecture, cost, published)
+        claim.choices.update(new)
+        return trial_id
+
+    def record_epoch(self, trial_id: int, epoch: Mapping[str, object]) -> None:
+        """Adds one point, with the names of `nas_epochs`, to the learning curve of a running trial."""
+        with writing(self._engine) as session:
+            self._claim_of(session, trial_id).heart.beat(session)
+            steps.write_epochs(session, trial_id, [epoch])
+
+    def finish_trial(
+        self,
+        trial_id: int,
+        *,
+        state: str,
+        reason: str | None = None,
+        accuracy: float | None = None,
+        loss: float | None = None,
+        top5: float | None = None,
+        seconds: float | None = None,
+        device: str | None = None,
+        environment: Mapping[str, object],
+        epochs: Sequence[Mapping[str, object]] = (),
+        source: int | None = None,
+    ) -> int:
+        """Ends a running trial, in our tables and Optuna's in one transaction. Returns its number.
+
+        Points of the learning curve that were recorded before stay; those in `epochs` are added or replace them.
+        `source` is the id of the trial whose result was taken over instead of training anew.
+        """
+        with writing(self._engine) as session:
+            claim = self._claim_of(session, trial_id)
+            claim.heart.beat(session)
+            steps.write_epochs(session, trial_id, epochs)
+            number, projected = steps.finish(
+                session,
+                claim.study,
+                claim.choices,
+                trial_id,
+                state=state,
+                reason=reason,
+                accuracy=accuracy,
+                loss=loss,
+                top5=top5,
+                seconds=seconds,
+                device=device,
+                environment=environment,
+                source=source,
+            )
+        if not projected:  # someone deleted the study in Optuna Dashboard
+            with connection.explained(self.url):
+                optuna_projection.create_study(self.optuna_storage(), claim.study.name, claim.study.objectives)
+            with writing(self._engine) as session:
+                self._project(session, claim.study)
+        return number
+
+    def _row(self, study: str) -> StudyRow:
+        for claim in self._claims.values():
+            if claim.study.name == study:
+                return claim.study
+        return self.study(study)
+
+    def _claimed_by_name(self, study: str) -> _Claim:
+        return self._claimed(self._row(study).id, study)
+
+    def _claimed(self, study_id: int, name: str) -> _Claim:
+        if study_id not in self._claims:
+            raise StorageError(f"study '{name}': only the process that has claimed it may write trials")
+        return self._claims[study_id]
+
+    def _claim_of(self, session: Session, trial_id: int) -> _Claim:
+        study_id = session.scalar(select(Trial.study_id).where(Trial.id == trial_id))
+        if study_id is None:
+            raise ValueError(f"there is no trial {trial_id}")
+        return self._claimed(study_id, f"number {study_id}")
+
+    def _project(self, session: Session, study: StudyRow) -> int:
+        optuna_study = optuna_projection.study_id(session, study.name)
+        return 0 if optuna_study is None else steps.project_missing(session, study, optuna_study)

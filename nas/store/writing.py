@@ -1,0 +1,250 @@
+"""What happens to a trial in the database: it starts, learns, finishes. Each function is part of one transaction."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from blocks.base import Scalar
+from nas.architecture import Architecture
+from nas.cost import Cost
+from nas.errors import StorageError
+from nas.store import optuna_projection
+from nas.store.optuna_projection import Choice, Finished
+from nas.store.records import StudyRow
+from nas.store.schema import (
+    COMPLETE,
+    EPOCH_VALUES,
+    FINISHED,
+    INTERRUPTED,
+    RUNNING,
+    ArchitectureRow,
+    Base,
+    ChoiceRow,
+    EnvironmentRow,
+    EpochRow,
+    Trial,
+    dump,
+    dump_options,
+    finite,
+    utc_now,
+)
+
+
+def choices(session: Session, study: StudyRow) -> dict[str, Choice]:
+    """Every choice that the study has met."""
+    rows = session.execute(select(ChoiceRow.name, ChoiceRow.options).where(ChoiceRow.study_id == study.id))
+    return {name: Choice.of(json.loads(options)) for name, options in rows}
+
+
+def check_choices(
+    study: StudyRow,
+    known: Mapping[str, Choice],
+    assignment: Mapping[str, Scalar],
+    options: Mapping[str, Sequence[Scalar]],
+) -> dict[str, Choice]:
+    """The choices of this assignment that are new to the study.
+
+    Raises StorageError when one was met with other options, ValueError when a value is none of the options.
+    """
+    new: dict[str, Choice] = {}
+    for name, value in assignment.items():
+        choice = known.get(name)
+        if choice is None:
+            choice = new[name] = Choice.of(options[name])
+        elif dump_options(choice.options) != dump_options(options[name]):
+            raise StorageError(
+                f"study '{study.name}': the choice '{name}' had the options {dump_options(choice.options)} and has now "
+                f"{dump_options(options[name])}; a changed space needs a new --study"
+            )
+        choice.index(value)
+    return new
+
+
+def start(
+    session: Session,
+    study: StudyRow,
+    new_choices: Mapping[str, Choice],
+    assignment: Mapping[str, Scalar],
+    architecture: Architecture,
+    cost: Cost,
+    published: str | None,
+) -> int:
+    """Adds the running trial, and what it refers to. Returns its id."""
+    for name, choice in new_choices.items():
+        row = {"study_id": study.id, "name": name, "options": dump_options(choice.options)}
+        _insert_if_absent(session, ChoiceRow, row)
+    _insert_if_absent(session, ArchitectureRow, {"hash": architecture.hash, "json": architecture.to_json()})
+    return session.execute(
+        insert(Trial)
+        .values(
+            study_id=study.id,
+            hash=architecture.hash,
+            key=study.key(architecture.hash),
+            assignment=json.dumps(dict(assignment), separators=(",", ":")),
+            published=published,
+            parameters=cost.parameters,
+            macs=cost.macs,
+            activation_bytes=cost.activation_bytes,
+            state=RUNNING,
+            epochs=0,
+            started_at=utc_now(),
+        )
+        .returning(Trial.id)
+    ).scalar_one()
+
+
+def write_epochs(session: Session, trial_id: int, epochs: Iterable[Mapping[str, object]]) -> None:
+    """Adds points to the learning curve of a trial, replacing those with the same number."""
+    rows = [_epoch_row(trial_id, epoch) for epoch in epochs]
+    if rows:
+        numbers = [row["epoch"] for row in rows]
+        session.execute(delete(EpochRow).where(EpochRow.trial_id == trial_id, EpochRow.epoch.in_(numbers)))
+        session.execute(insert(EpochRow), rows)
+
+
+def finish(
+    session: Session,
+    study: StudyRow,
+    known: Mapping[str, Choice],
+    trial_id: int,
+    *,
+    state: str,
+    reason: str | None,
+    accuracy: float | None,
+    loss: float | None,
+    top5: float | None,
+    seconds: float | None,
+    device: str | None,
+    environment: Mapping[str, object],
+    source: int | None,
+) -> tuple[int, bool]:
+    """Ends a running trial. Returns its number, and whether Optuna's row could be written beside it.
+
+    Raises ValueError when the trial is not running in this study, the state is unknown, or a complete trial has no
+    finite accuracy.
+    """
+    if state not in FINISHED:
+        raise ValueError(f"a trial ends in one of {', '.join(FINISHED)}, not in '{state}'")
+    if state == COMPLETE and finite(accuracy) is None:
+        raise ValueError(f"a complete trial has a finite accuracy, not {accuracy}")
+    text = dump(environment)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:32]
+    _insert_if_absent(session, EnvironmentRow, {"hash": digest, "json": text})
+    number = next_number(session, study)
+    row = (
+        session.execute(
+            update(Trial)
+            .where(Trial.id == trial_id, Trial.study_id == study.id, Trial.state == RUNNING)
+            .values(
+                number=number,
+                state=state,
+                reason=reason,
+                accuracy=finite(accuracy),
+                loss=finite(loss),
+                top5=finite(top5),
+                seconds=finite(seconds),
+                device=device,
+                environment=digest,
+                source=source,
+                epochs=_epoch_count(trial_id),
+                finished_at=utc_now(),
+            )
+            .returning(*Trial.__table__.columns)
+            .execution_options(synchronize_session=False)
+        )
+        .mappings()
+        .one_or_none()
+    )
+    if row is None:
+        raise ValueError(f"study '{study.name}': trial {trial_id} is not running")
+    optuna_study = optuna_projection.study_id(session, study.name)
+    if optuna_study is None:
+        return number, False
+    trial = Finished.from_row({str(key): value for key, value in row.items()}, study.objectives)
+    optuna_projection.add(session, optuna_study, [trial], known)
+    return number, True
+
+
+def interrupt_running(session: Session, study: StudyRow, reason: str) -> int:
+    """Ends every running trial of the study as interrupted. Returns how many."""
+    ids = session.scalars(
+        select(Trial.id).where(Trial.study_id == study.id, Trial.state == RUNNING).order_by(Trial.id)
+    ).all()
+    first = next_number(session, study) if ids else 0
+    for number, trial_id in enumerate(ids, first):
+        session.execute(
+            update(Trial)
+            .where(Trial.id == trial_id)
+            .values(
+                number=number,
+                state=INTERRUPTED,
+                reason=reason,
+                epochs=_epoch_count(trial_id),
+                finished_at=utc_now(),
+            )
+            .execution_options(synchronize_session=False)
+        )
+    return len(ids)
+
+
+def project_missing(session: Session, study: StudyRow, optuna_study: int) -> int:
+    """Gives Optuna every finished trial that it lacks. Returns how many.
+
+    When what Optuna has is not the beginning of what we have (someone edited its tables), its trials are written anew.
+    """
+    ours = [
+        (number, digest)
+        for number, digest in session.execute(
+            select(Trial.number, Trial.hash)
+            .where(Trial.study_id == study.id, Trial.number.is_not(None))
+            .order_by(Trial.number)
+        )
+    ]
+    theirs = optuna_projection.hashes(session, optuna_study)
+    if theirs != ours[: len(theirs)]:
+        optuna_projection.clear(session, optuna_study)
+        theirs = []
+    if len(theirs) == len(ours):
+        return 0
+    rows = session.execute(
+        select(*Trial.__table__.columns)
+        .where(Trial.study_id == study.id, Trial.number >= len(theirs))
+        .order_by(Trial.number)
+    ).mappings()
+    trials = [Finished.from_row({str(key): value for key, value in row.items()}, study.objectives) for row in rows]
+    optuna_projection.add(session, optuna_study, trials, choices(session, study))
+    return len(trials)
+
+
+def next_number(session: Session, study: StudyRow) -> int:
+    """The number of the next trial that finishes."""
+    last = session.execute(select(func.max(Trial.number)).where(Trial.study_id == study.id)).scalar_one()
+    return 0 if last is None else last + 1
+
+
+def _epoch_count(trial_id: int) -> object:
+    return select(func.count()).where(EpochRow.trial_id == trial_id).scalar_subquery()
+
+
+def _epoch_row(trial_id: int, epoch: Mapping[str, object]) -> dict[str, object]:
+    values = {name: finite(_number(epoch.get(name))) for name in EPOCH_VALUES}
+    return {"trial_id": trial_id, "epoch": int(str(epoch["epoch"])), **values}
+
+
+def _number(value: object) -> float | None:
+    if value is None or isinstance(value, int | float):
+        return value
+    raise ValueError(f"a learning curve holds numbers, not {value!r}")
+
+
+def _insert_if_absent(session: Session, table: type[Base], row: Mapping[str, object]) -> None:
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(postgresql.insert(table).values(**row).on_conflict_do_nothing())
+    else:
+        session.execute(sqlite.insert(table).values(**row).on_conflict_do_nothing())

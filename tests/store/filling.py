@@ -1,0 +1,103 @@
+"""Studies with trials whose results are invented, on real architectures of shipped spaces."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from blocks.base import Scalar, Shape
+from nas.architecture import Architecture
+from nas.cost import cost
+from nas.errors import Infeasible
+from nas.space import Space
+from nas.store import Store
+
+ENVIRONMENT = {"device": "test device", "torch": "2.0", "nas": "0.1.0", "commit": None}
+INPUT: Shape = (3, 32, 32)
+
+
+def make_study(store: Store, name: str = "first", space: str = "nas_bench_macro", **changes: Any) -> str:
+    loaded = Space.load(space)
+    values: dict[str, Any] = {
+        "space_name": loaded.name,
+        "space_text": loaded.text,
+        "space_fingerprint": loaded.fingerprint,
+        "task": {"dataset": "digits", "root": None, "validation": 0.2, "seed": 0, "image_size": 32},
+        "recipe": {"epochs": 3, "seed": 0, "lr": 0.1},
+        "objectives": ["accuracy", "parameters"],
+        "seed": 0,
+        "constraints": {},
+    }
+    store.create_study(name, **(values | changes))
+    return name
+
+
+def draw(space: Space, rng: random.Random) -> tuple[dict[str, Scalar], dict[str, Sequence[Scalar]], Architecture]:
+    """An assignment, the options of its choices, and its architecture."""
+    while True:
+        options: dict[str, Sequence[Scalar]] = {}
+
+        def choose(name: str, choices: Sequence[Scalar], options: dict[str, Sequence[Scalar]] = options) -> Scalar:
+            options[name] = tuple(choices)
+            return rng.choice(choices)
+
+        plan = space.walk(choose)
+        try:
+            return plan.assignment, options, space.resolve(plan, INPUT, 10)
+        except Infeasible:
+            continue
+
+
+def start(store: Store, study: str, rng: random.Random, space: str = "nas_bench_macro", **changes: Any) -> int:
+    assignment, options, architecture = draw(Space.load(space), rng)
+    return store.start_trial(
+        study,
+        assignment=assignment,
+        options=options,
+        architecture=architecture,
+        cost=cost(architecture, INPUT, 10),
+        **changes,
+    )
+
+
+def curve(accuracy: float, epochs: int = 3) -> list[Mapping[str, object]]:
+    return [
+        {
+            "epoch": epoch,
+            "train_loss": 2.0 / epoch,
+            "loss": 2.1 / epoch,
+            "accuracy": accuracy * epoch / epochs,
+            "top5": 0.99,
+            "seconds": 0.5,
+            "images_per_second": 1000.0,
+            "lr": 0.1,
+        }
+        for epoch in range(1, epochs + 1)
+    ]
+
+
+def finish(store: Store, trial_id: int, accuracy: float | None = 0.5, state: str = "complete", **changes: Any) -> int:
+    values: dict[str, Any] = {
+        "state": state,
+        "accuracy": accuracy,
+        "loss": 1.0,
+        "top5": 0.99,
+        "seconds": 1.5,
+        "device": "cpu",
+        "environment": ENVIRONMENT,
+        "epochs": curve(accuracy) if accuracy is not None else [],
+    }
+    return store.finish_trial(trial_id, **(values | changes))
+
+
+def fill(store: Store, study: str, trials: int, seed: int = 0, space: str = "nas_bench_macro") -> None:
+    """Adds finished trials, one in six of which did not complete. Claims the study."""
+    rng = random.Random(seed)
+    with store.claim(study):
+        for number in range(trials):
+            trial_id = start(store, study, rng, space)
+            if number % 6 == 5:
+                finish(store, trial_id, None, "diverged", reason="the loss was nan in epoch 2")
+            else:
+                finish(store, trial_id, round(rng.uniform(0.3, 0.95), 4))

@@ -1,3 +1,36 @@
-"""Neural architecture search over convolution-attention image classifiers."""
+"""Neural architecture search over convolution-attention image classifiers.
+
+::
+
+    import nas
+
+    result = nas.search("attn_cnn", data="digits", trials=24)
+    print(result.front)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nas.driver import SearchResult
+    from nas.driver.progress import Progress
 
 __version__ = "0.1.0"
+__all__ = ["search"]
+
+
+def search(space: Any, *, progress: Progress | None = None, **options: Any) -> SearchResult:
+    """Searches `space` and returns what was found; the options of `nas search`, with underscores.
+
+    `space`: a file, the name of a shipped space, or a `nas.space.Space`. `data`: ``digits``, ``cifar10``, ``cifar100``,
+    ``fashion_mnist`` or ``imagefolder:PATH``. `trials` counts the finished trials of the study in all, `time` is like
+    ``"30m"``, `epochs` overrides the recipe's. `objectives`: accuracy (maximized), parameters, macs, activation_bytes
+    (minimized). `recipe`: a file or a `nas.recipe.Recipe`. See `nas.driver.SearchOptions` for all of them.
+
+    The same call again continues the study. Raises `nas.errors.NasError` when an option cannot be met.
+    """
+    from nas.driver import SearchOptions
+    from nas.driver import search as run
+
+    return run(SearchOptions(space, **options), progress)

@@ -1,0 +1,86 @@
+"""What a search can be told, checked before anything starts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nas.errors import SearchError, nearest
+from nas.recipe import Recipe
+from nas.space import COSTS, Space
+
+OBJECTIVES = ("accuracy", *COSTS)
+"""Accuracy is maximized, costs are minimized."""
+
+DEFAULT_TRIALS = 24
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """Everything that `nas search` takes. See `nas.search` for what each means."""
+
+    space: str | Path | Space
+    data: str = "digits"
+    data_root: str | None = None
+    image_size: int | None = None
+    validation: float = 0.1
+    trials: int = DEFAULT_TRIALS
+    time: str | float | None = None
+    epochs: int | None = None
+    objectives: Sequence[str] = ("accuracy", "parameters")
+    max_parameters: float | None = None
+    max_macs: float | None = None
+    sampler: str = "tpe"
+    seed: int = 0
+    study: str | None = None
+    storage: str | None = None
+    cpus_per_trial: float = 1
+    gpus_per_trial: float | None = None
+    max_concurrent: int | None = None
+    ray_address: str | None = None
+    recipe: str | Path | Recipe | None = None
+    seed_points: bool = True
+
+    def __post_init__(self) -> None:
+        """Raises SearchError for a value that cannot be."""
+        for name in ("trials", "epochs", "max_concurrent"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise SearchError(f"{name}: must be at least 1, not {value}")
+        for name in ("max_parameters", "max_macs", "cpus_per_trial"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise SearchError(f"{name}: must be above 0, not {value}")
+        if self.gpus_per_trial is not None and self.gpus_per_trial < 0:
+            raise SearchError(f"gpus_per_trial: must be at least 0, not {self.gpus_per_trial}")
+        if not self.objectives:
+            raise SearchError(f"objectives: name at least one of {', '.join(OBJECTIVES)}")
+        for objective in self.objectives:
+            if objective not in OBJECTIVES:
+                raise SearchError(
+                    f"no objective '{objective}'; known: {', '.join(OBJECTIVES)}{nearest(objective, OBJECTIVES)}"
+                )
+        if len(set(self.objectives)) < len(self.objectives):
+            raise SearchError(f"objectives: each may stand once, not {', '.join(self.objectives)}")
+        if "accuracy" not in self.objectives:
+            raise SearchError("objectives: accuracy must be one of them; costs alone need no training")
+        parse_duration(self.time)
+
+
+def parse_duration(value: str | float | None) -> float | None:
+    """Seconds of ``90``, ``90s``, ``30m``, ``2h`` or ``1h30m``. Raises SearchError."""
+    if value is None:
+        return None
+    if isinstance(value, int | float):
+        seconds = float(value)
+    else:
+        match = re.fullmatch(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?:in)?)?(?:(\d+)s?)?", value.strip())
+        if not match or not any(match.groups()):
+            raise SearchError(f"time: must be like 90s, 30m or 1h30m, not '{value}'")
+        days, hours, minutes, rest = (int(part or 0) for part in match.groups())
+        seconds = float(((days * 24 + hours) * 60 + minutes) * 60 + rest)
+    if seconds <= 0:
+        raise SearchError(f"time: must be more than nothing, not '{value}'")
+    return seconds

@@ -1,0 +1,161 @@
+"""What a user sees while a search runs: a live view in a terminal, a line per trial elsewhere, or nothing."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from nas.front import hypervolume, pareto
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console, RenderableType
+
+
+class Progress:
+    """Told by the driver what happens; shows nothing. The views below derive from it."""
+
+    def begin(self, study: str, past: pd.DataFrame, objectives: Sequence[str], trials: int, deadline: float | None) -> None:
+        """A search starts, on top of the trials that the study already has; `deadline` is in `time.monotonic`."""
+
+    def note(self, text: str) -> None:
+        """Something the user should know."""
+
+    def started(self, running: int) -> None:
+        """A trial has started; so many run now."""
+
+    def finished(self, trial: Mapping[str, Any], running: int) -> None:
+        """A trial has ended; so many run now."""
+
+    def end(self) -> None:
+        """The search is over."""
+
+
+class _Counting(Progress):
+    """Keeps the trials and what follows from them."""
+
+    def begin(self, study: str, past: pd.DataFrame, objectives: Sequence[str], trials: int, deadline: float | None) -> None:
+        self.study, self.objectives, self.trials, self.deadline = study, tuple(objectives), trials, deadline
+        self.frame = past
+        self.running = 0
+        self.began = time.monotonic()
+        self.before = self.done
+
+    def started(self, running: int) -> None:
+        self.running = running
+
+    def finished(self, trial: Mapping[str, Any], running: int) -> None:
+        import pandas as pd
+
+        row = pd.DataFrame([trial]).astype({"accuracy": "float64"})
+        shared = [name for name in row.columns if name in self.frame.columns]
+        self.frame = row if self.frame.empty else pd.concat([self.frame[shared], row[shared]], ignore_index=True)
+        self.running = running
+
+    @property
+    def counts(self) -> Counter[str]:
+        return Counter(self.frame["state"])
+
+    @property
+    def done(self) -> int:
+        return len(self.frame) - self.counts["interrupted"]
+
+    def time_left(self) -> float | None:
+        """Seconds, from the pace so far and the deadline."""
+        left = []
+        if self.deadline is not None:
+            left.append(self.deadline - time.monotonic())
+        now = self.done - self.before
+        if now > 0:
+            left.append((time.monotonic() - self.began) / now * max(0, self.trials - self.done))
+        return max(0.0, min(left)) if left else None
+
+    def summary(self) -> str:
+        """One line: done, running, failed, hypervolume, time left."""
+        counts = self.counts
+        failed = sum(counts[state] for state in ("failed", "diverged", "out_of_memory", "timed_out"))
+        parts = [f"{self.done}/{self.trials} done", f"{self.running} running", f"{failed} failed"]
+        if counts["complete"]:
+            parts.append(f"hypervolume {hypervolume(self.frame, self.objectives):.4f}")
+        left = self.time_left()
+        if left is not None:
+            parts.append(f"about {duration(left)} left")
+        return " · ".join(parts)
+
+
+class Lines(_Counting):
+    """One line per event, for logs and pipes."""
+
+    def note(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    def finished(self, trial: Mapping[str, Any], running: int) -> None:
+        super().finished(trial, running)
+        self.note(f"{describe(trial)}  [{self.summary()}]")
+
+
+class LiveView(_Counting):
+    """A view that is redrawn in place, for terminals."""
+
+    def __init__(self, console: Console) -> None:
+        from rich.live import Live
+
+        self.console = console
+        self.live = Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=True)
+
+    def begin(self, study: str, past: pd.DataFrame, objectives: Sequence[str], trials: int, deadline: float | None) -> None:
+        super().begin(study, past, objectives, trials, deadline)
+        self.live.start()
+
+    def note(self, text: str) -> None:
+        self.console.print(text, highlight=False, markup=False)
+
+    def finished(self, trial: Mapping[str, Any], running: int) -> None:
+        super().finished(trial, running)
+        if trial["state"] != "complete":
+            self.note(describe(trial))
+
+    def end(self) -> None:
+        self.live.stop()
+
+    def _render(self) -> RenderableType:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        elapsed = duration(time.monotonic() - self.began)
+        table = Table(title=f"{self.study} · front so far", title_justify="left", box=None, padding=(0, 2, 0, 0))
+        for column in ("trial", "accuracy", "parameters", "MACs", "published"):
+            table.add_column(column, justify="left" if column == "published" else "right")
+        front = pareto(self.frame, self.objectives) if len(self.frame) else self.frame
+        for _, row in front.tail(12).iterrows():
+            name = row["published"]
+            table.add_row(
+                str(row["trial"]),
+                f"{row['accuracy']:.2%}",
+                f"{row['parameters']:,}",
+                f"{row['macs']:,}",
+                name if isinstance(name, str) else "",
+            )
+        bar = ProgressBar(total=max(1, self.trials), completed=self.done, width=60)
+        return Group(table, bar, Text(f"{self.summary()} · {elapsed} so far"))
+
+
+def describe(trial: Mapping[str, Any]) -> str:
+    """One line about a trial that has ended."""
+    accuracy = f"{trial['accuracy']:.2%}" if trial["accuracy"] is not None else "no accuracy"
+    name = f" {trial['published']}" if trial["published"] else ""
+    line = f"trial {trial['trial']}{name}: {trial['state']}, {accuracy}, {trial['parameters']:,} parameters"
+    return f"{line}: {trial['reason']}" if trial["reason"] else line
+
+
+def duration(seconds: float) -> str:
+    """Such as ``1 h 5 min``, ``3 min 20 s`` or ``12 s``."""
+    whole = round(seconds)
+    if whole >= 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 60} min {whole % 60} s" if whole >= 60 else f"{whole} s"

@@ -1,0 +1,236 @@
+"""What to train next: Optuna proposes, the space builds, the exact cost decides, nothing is trained twice."""
+
+from __future__ import annotations
+
+import logging
+import random
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.samplers import BaseSampler
+from optuna.trial import TrialState, create_trial
+
+from blocks.base import Scalar, Shape
+from nas.architecture import Architecture
+from nas.census import ENUMERABLE
+from nas.cost import Cost, cost
+from nas.errors import AssignmentError, Infeasible, SearchError, nearest
+from nas.front import MAXIMIZED
+from nas.grammar import Options
+from nas.space import Assignment, Space
+from nas.study import SeedPoint
+
+ASKS = 100  # of the sampler, before random architectures are tried: TPE and NSGA-II repeat a third to a half of theirs
+RANDOM_TRIES = 2_000
+PROBES = 2_000  # random architectures that are costed before constraints count as impossible to meet
+
+
+def _quiet(make: Callable[[int], BaseSampler]) -> Callable[[int], BaseSampler]:
+    def made(seed: int) -> BaseSampler:
+        with warnings.catch_warnings():
+            # multivariate, group and constant_liar are marked experimental since 2021; we chose them knowingly
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return make(seed)
+
+    return made
+
+
+SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
+    "tpe": _quiet(lambda seed: optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)),
+    "nsga2": _quiet(lambda seed: optuna.samplers.NSGAIISampler(seed=seed, population_size=20)),
+    "nsga3": _quiet(lambda seed: optuna.samplers.NSGAIIISampler(seed=seed, population_size=20)),
+    "gp": _quiet(lambda seed: optuna.samplers.GPSampler(seed=seed)),
+    "random": _quiet(lambda seed: optuna.samplers.RandomSampler(seed=seed)),
+}
+"""Optuna's samplers by name, each made from a seed."""
+
+
+def check_sampler(name: str) -> None:
+    """Raises SearchError with the nearest name."""
+    if name not in SAMPLERS:
+        raise SearchError(f"no sampler '{name}'; known: {', '.join(SAMPLERS)}{nearest(name, SAMPLERS)}")
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """One architecture to train."""
+
+    assignment: Assignment
+    options: dict[str, Options]
+    architecture: Architecture
+    cost: Cost
+    published: str | None
+    number: int
+    """Of the trial in the sampler's memory."""
+
+
+class Proposer:
+    """Proposes architectures that fit, in which no network is met twice.
+
+    It holds an Optuna study in memory only: against SQLite each suggestion would be a commit. `seen` are hashes of
+    networks that need no training any more.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        input: Shape,
+        classes: int,
+        *,
+        objectives: Sequence[str],
+        sampler: str,
+        seed: int,
+        past: Iterable[Mapping[str, Any]] = (),
+        seeds: Iterable[SeedPoint] = (),
+    ) -> None:
+        check_sampler(sampler)
+        self.space, self.input, self.classes = space, input, classes
+        self.objectives = tuple(objectives)
+        self.seen: set[str] = set()
+        self.rejected = 0
+        """Proposals that were not trained: infeasible, or met before."""
+        past = list(past)
+        # A continued study goes on with another stream: the old one would propose what is known.
+        self._rng = random.Random(f"{seed}-{len(past)}")
+        directions = ["maximize" if name in MAXIMIZED else "minimize" for name in self.objectives]
+        logging.getLogger("optuna").setLevel(logging.ERROR)
+        self._study = optuna.create_study(directions=directions, sampler=SAMPLERS[sampler](seed + 7919 * len(past)))
+        for trial in past:
+            self._remember(trial)
+        # Seed points first, then what an earlier run of the study was in the middle of.
+        self._queue: list[tuple[Assignment, str | None]] = [
+            (point.assignment, point.config.name)
+            for point in seeds
+            if point.architecture is not None and point.architecture.hash not in self.seen
+        ]
+        self._queue += [
+            (dict(trial["assignment"]), None)
+            for trial in past
+            if trial["state"] == "interrupted" and trial["hash"] not in self.seen
+        ]
+
+    def propose(self) -> Proposal | None:
+        """The next architecture; None when every one inside the constraints has been proposed."""
+        while self._queue:
+            found = self._ask(*self._queue.pop(0))
+            if found is not None:
+                return found
+        for _ in range(ASKS):
+            found = self._ask()
+            if found is not None:
+                return found
+        for _ in range(RANDOM_TRIES):
+            found = self._try(self.space.sample(self._rng))
+            if found is not None:
+                return found
+        if self.space.size <= ENUMERABLE:
+            for assignment in self.space.enumerate():
+                found = self._try(assignment)
+                if found is not None:
+                    return found
+        return None
+
+    def finish(self, proposal: Proposal, accuracy: float | None) -> None:
+        """Tells the sampler what came out; None when nothing did."""
+        if accuracy is None:
+            self._study.tell(proposal.number, state=TrialState.FAIL)
+            return
+        self._study.tell(proposal.number, self._values(accuracy, proposal.cost))
+
+    def _values(self, accuracy: float, cost: Cost) -> list[float]:
+        return [accuracy if name in MAXIMIZED else float(getattr(cost, name)) for name in self.objectives]
+
+    def _try(self, assignment: Assignment) -> Proposal | None:
+        """As `_ask`, but looks before it makes a trial of it: most of many random tries fail."""
+        try:
+            architecture = self.space.from_assignment(assignment, self.input, self.classes)
+        except Infeasible:
+            return None
+        if architecture.hash in self.seen:
+            return None
+        if self.space.violation(cost(architecture, self.input, self.classes)) is not None:
+            return None
+        return self._ask(assignment)
+
+    def _ask(self, fixed: Assignment | None = None, published: str | None = None) -> Proposal | None:
+        if fixed is not None:
+            self._study.enqueue_trial(fixed)
+        trial = self._study.ask()
+        met: dict[str, Options] = {}
+
+        def choose(name: str, options: Options) -> Scalar:
+            met[name] = options
+            value: Scalar = trial.suggest_categorical(name, options)  # type: ignore[assignment]
+            return value
+
+        try:
+            plan = self.space.walk(choose)
+            architecture = self.space.resolve(plan, self.input, self.classes)
+            price = cost(architecture, self.input, self.classes)
+        except Infeasible:
+            architecture = None
+        if architecture is None or architecture.hash in self.seen or self.space.violation(price) is not None:
+            self._study.tell(trial.number, state=TrialState.FAIL)
+            self.rejected += 1
+            return None
+        self.seen.add(architecture.hash)
+        return Proposal(plan.assignment, met, architecture, price, published, trial.number)
+
+    def _remember(self, trial: Mapping[str, Any]) -> None:
+        """Adds a finished trial of the study: `assignment`, `hash`, `state`, `accuracy` and costs."""
+        met: dict[str, BaseDistribution] = {}
+        assignment = trial["assignment"]
+
+        def choose(name: str, options: Options) -> Scalar:
+            met[name] = CategoricalDistribution(tuple(options))
+            if name not in assignment:
+                raise AssignmentError(f"trial {trial['trial']} of the study lacks the choice '{name}'")
+            value: Scalar = assignment[name]
+            return value
+
+        self.space.walk(choose)
+        complete = trial["state"] == "complete"
+        price = Cost(*(int(trial[name]) for name in ("parameters", "macs", "activation_bytes")))
+        if trial["state"] != "interrupted":
+            self.seen.add(trial["hash"])
+        self._study.add_trial(
+            create_trial(
+                state=TrialState.COMPLETE if complete else TrialState.FAIL,
+                values=self._values(float(trial["accuracy"]), price) if complete else None,
+                params={name: assignment[name] for name in met},
+                distributions=met,
+            )
+        )
+
+
+def check_feasible(space: Space, input: Shape, classes: int, seed: int = 0) -> None:
+    """Raises SearchError, naming the smallest costs seen, when no architecture fits the input and the constraints."""
+    rng = random.Random(seed)
+    exact = space.size <= ENUMERABLE
+    assignments = space.enumerate() if exact else (space.sample(rng) for _ in range(PROBES))
+    smallest: dict[str, int] = {}
+    reasons: dict[str, int] = {}
+    for assignment in assignments:
+        try:
+            price = cost(space.from_assignment(assignment, input, classes), input, classes)
+        except Infeasible as problem:
+            reasons[str(problem)] = reasons.get(str(problem), 0) + 1
+            continue
+        if space.violation(price) is None:
+            return
+        for name in space.constraints:
+            smallest[name] = min(smallest.get(name, getattr(price, name)), getattr(price, name))
+    tried = f"none of its {space.size:,}" if exact else f"none of {PROBES:,} random"
+    if not smallest:
+        commonest = max(reasons, key=lambda reason: reasons[reason])
+        raise SearchError(f"space {space.name}: {tried} architectures fits images of {list(input)}: {commonest}")
+    limits = ", ".join(
+        f"{name} at most {bounds.max:,.0f} (smallest seen: {smallest[name]:,})"
+        for name, bounds in space.constraints.items()
+        if bounds.max is not None
+    )
+    raise SearchError(f"space {space.name}: {tried} architectures meets the constraints: {limits}")

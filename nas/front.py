@@ -1,0 +1,52 @@
+"""Pareto fronts and their hypervolume, over plain arrays and frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAXIMIZED = frozenset({"accuracy"})
+"""Objectives of which more is better; of all others less is."""
+
+SCALES = {"parameters": 9.0, "macs": 12.0, "activation_bytes": 12.0}
+"""The power of ten that counts as 1 when hypervolume is computed: a fixed scale, so that values of two studies compare."""
+
+
+def losses(frame: pd.DataFrame, objectives: Sequence[str]) -> npt.NDArray[np.float64]:
+    """(trials, objectives) scaled to [0, 1], less is better.
+
+    Accuracy becomes the error; a cost c becomes log10(c) / s with s from `SCALES`.
+    """
+    columns = []
+    for name in objectives:
+        values = frame[name].to_numpy(dtype=np.float64)
+        columns.append(1 - values if name in MAXIMIZED else np.log10(np.maximum(values, 1)) / SCALES[name])
+    return np.column_stack(columns) if columns else np.empty((len(frame), 0))
+
+
+def pareto(frame: pd.DataFrame, objectives: Sequence[str]) -> pd.DataFrame:
+    """The complete trials that no other one beats in every objective, the same network once, cheapest first."""
+    import moocore
+
+    complete = frame[frame["state"] == "complete"].drop_duplicates("hash")
+    if complete.empty:
+        return complete
+    mask = moocore.is_nondominated(losses(complete, objectives), keep_weakly=True)
+    order = [name for name in objectives if name not in MAXIMIZED] or list(objectives)
+    return complete[mask].sort_values([*order, "trial"], kind="stable")
+
+
+def hypervolume(frame: pd.DataFrame, objectives: Sequence[str]) -> float:
+    """The volume that the front dominates in the scaled space of `losses`, up to (1, …, 1): from 0 to 1, more is better."""
+    import moocore
+
+    front = pareto(frame, objectives)
+    if front.empty:
+        return 0.0
+    return float(moocore.hypervolume(losses(front, objectives), ref=np.ones(len(objectives))))

@@ -12,7 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune import Stopper
+from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from nas.driver.progress import Progress
@@ -21,7 +23,7 @@ from nas.driver.trainable import REPORT
 from nas.errors import NasError
 from nas.recipe import Recipe
 from nas.store import Store
-from nas.train import State
+from nas.train import State, outcome
 
 T = TypeVar("T")
 
@@ -49,6 +51,8 @@ class Bridge(Searcher):  # type: ignore[misc]
         self.stop_reason: str | None = None
         self.exhausted = False
         self.problem: NasError | None = None
+        self.errors: dict[str, tuple[State, str]] = {}
+        """Why the worker of a trial was lost, by Tune's id of the trial."""
         self._running: dict[str, tuple[Proposal, int, float, dict[str, Any]]] = {}
 
     # Ray Tune asks for these ------------------------------------------------------------------------------------------
@@ -111,7 +115,7 @@ class Bridge(Searcher):  # type: ignore[misc]
         report = report or last
         state, reason = report.get("state"), report.get("reason") or None
         if error:
-            state, reason = State.FAILED, "the worker process ended unexpectedly (crashed, killed, or out of memory)"
+            state, reason = self.errors.pop(trial_id, (State.FAILED, "its worker was lost"))
         elif state is None:
             state, reason = State.INTERRUPTED, self.stop_reason or "the search ended"
         epoch = report.get("epoch") or last.get("epoch") or {}
@@ -153,6 +157,26 @@ class Bridge(Searcher):  # type: ignore[misc]
         except NasError as problem:
             self.problem = self.problem or problem
             return None
+
+
+class Reasons(FIFOScheduler):  # type: ignore[misc]
+    """Runs trials as they come, and keeps why a worker was lost: Tune tells the scheduler, but not the searcher."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        self.bridge = bridge
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """Called before the searcher hears that the trial ended."""
+        problem = trial.get_pickled_error()
+        if isinstance(problem, OutOfMemoryError):
+            self.bridge.errors[trial.trial_id] = (State.OUT_OF_MEMORY, "the machine ran out of memory; Ray ended the worker")
+        elif isinstance(problem, RayActorError):
+            self.bridge.errors[trial.trial_id] = (State.FAILED, "its worker process died (crashed, killed, or out of memory)")
+        else:
+            self.bridge.errors[trial.trial_id] = (State.FAILED, outcome(problem)[1])
 
 
 class EndOfSearch(Stopper):  # type: ignore[misc]

@@ -208,7 +208,7 @@ def _tune(
     import ray
     from ray import tune
 
-    from nas.driver.bridge import EndOfSearch
+    from nas.driver.bridge import EndOfSearch, Reasons
     from nas.driver.trainable import TrialWorker
 
     threads = max(1, int(options.cpus_per_trial))
@@ -221,6 +221,7 @@ def _tune(
             trainable,
             tune_config=tune.TuneConfig(
                 search_alg=bridge,
+                scheduler=Reasons(bridge),
                 num_samples=-1,
                 max_concurrent_trials=resources.concurrent,
                 reuse_actors=True,
@@ -228,7 +229,11 @@ def _tune(
                 trial_dirname_creator=lambda trial: trial.trial_id,
             ),
             run_config=tune.RunConfig(
-                name="search", storage_path=scratch, verbose=0, stop=EndOfSearch(bridge, deadline), log_to_file=False
+                name="search",
+                storage_path=scratch,
+                verbose=0,
+                stop=EndOfSearch(bridge, deadline),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         )
         try:

@@ -1,0 +1,86 @@
+"""The command line. Nothing heavy is imported until a command runs: `nas --help` answers at once."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from nas import __version__
+from nas.errors import NasError, nearest
+
+COMMANDS = {
+    "search": "Search a space for networks, or continue a study.",
+    "space": "Check, show, count, sample, cost and draw a space.",
+    "study": "List studies; show, plot and export one.",
+    "blocks": "List the blocks with their hyperparameters.",
+}
+"""Each is `nas.commands.<name>.command`, imported when it is called."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names, in the order of a user's day."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"nas.commands.{cmd_name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, but an unknown command is answered with the nearest one."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"no command '{args[0]}'; known: {', '.join(COMMANDS)}{nearest(args[0], COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The table of commands, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="nas")
+def cli() -> None:
+    """Neural architecture search over convolution-attention image classifiers.
+
+    \b
+    nas search --space search_spaces/attn_cnn.yaml     search on embedded data
+    nas study pareto                                   the front it found
+    nas space draw attn_cnn --seed 1 -o network.svg    what a network looks like
+
+    Exit codes: 0 done, 1 a fault of nas, 2 something you can mend, 130 interrupted.
+    """
+
+
+def main(argv: list[str] | None = None) -> NoReturn:
+    """Runs the command line and exits."""
+    try:
+        code: Any = cli.main(args=argv, prog_name="nas", standalone_mode=False)
+    except NasError as problem:
+        click.echo(f"nas: error: {problem}", err=True)
+        code = 2
+    except click.ClickException as problem:
+        command = problem.ctx.command_path if isinstance(problem, click.UsageError) and problem.ctx else "nas"
+        click.echo(f"{command}: error: {problem.format_message()}", err=True)
+        code = 2
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        code = 130
+    except BrokenPipeError:  # `nas … | head`
+        sys.stderr.close()
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""`nas blocks`: every block with its hyperparameters, allowed values and source."""
+
+from __future__ import annotations
+
+import click
+
+from nas.commands.options import json_option, print_json
+from nas.errors import NasError, nearest
+
+
+@click.command(name="blocks")
+@click.argument("names", nargs=-1)
+@json_option
+def command(names: tuple[str, ...], as_json: bool) -> None:
+    """List the blocks that a space may use, all or those NAMES.
+
+    \b
+    nas blocks
+    nas blocks aim cam
+    """
+    from blocks import BLOCKS
+
+    for name in names:
+        if name not in BLOCKS:
+            raise NasError(f"no block '{name}'{nearest(name, BLOCKS)}; `nas blocks` lists them")
+    chosen = [BLOCKS[name] for name in names or sorted(BLOCKS)]
+    if as_json:
+        print_json(
+            [
+                {
+                    "name": block.name,
+                    "summary": block.summary,
+                    "source": block.source,
+                    "hyperparameters": {
+                        name: {"allowed": str(parameter.allowed), "default": parameter.default}
+                        for name, parameter in block.hyperparameters.items()
+                    },
+                }
+                for block in chosen
+            ]
+        )
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    for block in chosen:
+        console.print(f"[bold]{block.name}[/bold]  {block.summary}", soft_wrap=False)
+        console.print(f"    [dim]{block.source}[/dim]")
+        for name, parameter in block.hyperparameters.items():
+            default = str(parameter.default).lower() if isinstance(parameter.default, bool) else parameter.default
+            console.print(f"    {name}: {parameter.allowed}  [dim](default {default})[/dim]", markup=True)

@@ -1,0 +1,112 @@
+"""Options and arguments that several commands share."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from nas.errors import AssignmentError, NasError
+
+if TYPE_CHECKING:
+    from nas.space import Assignment, Space
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class ShapeType(click.ParamType):
+    """``3,32,32``: channels, height, width."""
+
+    name = "C,H,W"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """Three whole positive numbers."""
+        if isinstance(value, tuple):
+            return value
+        parts = str(value).split(",")
+        if len(parts) != 3 or not all(part.strip().isdigit() and 0 < int(part) <= 65_536 for part in parts):
+            self.fail(f"must be channels,height,width such as 3,32,32, not '{value}'", param, ctx)
+        return tuple(int(part) for part in parts)
+
+
+class CountType(click.ParamType):
+    """``1000000``, ``1e6`` or ``1.5M``."""
+
+    name = "NUMBER"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """A number, with k, M or G behind it."""
+        if isinstance(value, int | float):
+            return float(value)
+        factor = {"k": 1e3, "M": 1e6, "G": 1e9}.get(value[-1:], 1.0)
+        try:
+            return float(value[:-1] if factor != 1.0 else value) * factor
+        except ValueError:
+            self.fail(f"must be a number such as 500000, 1e6 or 1.5M, not '{value}'", param, ctx)
+
+
+input_option = click.option("--input", "input_shape", type=ShapeType(), help="Image shape; default: the space's.")
+classes_option = click.option("--classes", type=click.IntRange(2, 1_000_000), default=10, show_default=True)
+json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output on stdout.")
+storage_option = click.option(
+    "--storage",
+    default=lambda: os.environ.get("NAS_STORAGE"),
+    metavar="URL",
+    help="Study database (also NAS_STORAGE).  [default: sqlite:///nas.db]",
+)
+
+
+def limits(command: F) -> F:
+    """Adds ``--max-parameters`` and ``--max-macs``."""
+    command = click.option("--max-macs", type=CountType(), help="Most multiply-accumulates for one image.")(command)
+    return click.option("--max-parameters", type=CountType(), help="Most parameters, such as 500k or 2M.")(command)
+
+
+def read_assignment(text: str, space: Space) -> Assignment:
+    """An assignment from JSON, from a JSON or YAML file, or of the published config of that name."""
+    from nas.document import Document
+    from nas.resources import every
+    from nas.study import PublishedConfig
+
+    if text.lstrip().startswith("{"):
+        try:
+            data = json.loads(text)
+        except json.JSONDecodeError as problem:
+            raise AssignmentError(f"--assignment: not valid JSON: {problem}") from None
+        return _scalars(data, "--assignment")
+    path = Path(text).expanduser()
+    if not path.is_file() and text in {file.stem for file in every("studies")}:
+        return dict(PublishedConfig.load(text).assignment)
+    if not path.is_file():
+        raise AssignmentError(
+            f"--assignment: '{text}' is neither JSON, nor a file, nor a published config; "
+            f"`nas space sample {space.name} --json` prints assignments"
+        )
+    data = Document.load(path, AssignmentError).data
+    if isinstance(data, dict) and isinstance(data.get("assignment"), dict):
+        data = data["assignment"]  # a published config, or a line of `nas space sample --json`
+    return _scalars(data, str(path))
+
+
+def _scalars(data: Any, place: str) -> Assignment:
+    if not isinstance(data, dict) or not all(isinstance(value, str | int | float) for value in data.values()):
+        raise AssignmentError(f"{place}: an assignment maps names of choices to words or numbers")
+    return data
+
+
+def print_json(data: Any) -> None:
+    """One JSON document on stdout; numbers that are not finite become null."""
+    click.echo(json.dumps(data, indent=2, allow_nan=False))
+
+
+def output_path(path: Path, endings: tuple[str, ...]) -> Path:
+    """`path`, when its ending is one of `endings` and its folder exists."""
+    if path.suffix.lower() not in endings:
+        raise NasError(f"{path}: must end with {' or '.join(endings)}")
+    if not path.absolute().parent.is_dir():
+        raise NasError(f"{path}: the folder {path.absolute().parent} does not exist")
+    return path

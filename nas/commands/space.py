@@ -1,0 +1,254 @@
+"""`nas space`: check, show, count, sample, cost and draw a space."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nas.commands.options import (
+    classes_option,
+    input_option,
+    json_option,
+    limits,
+    output_path,
+    print_json,
+    read_assignment,
+)
+from nas.errors import Infeasible, SearchError
+
+if TYPE_CHECKING:
+    from nas.architecture import Architecture
+    from nas.space import Assignment, Space
+
+TRIES = 10_000  # random architectures for one that fits
+Shape = tuple[int, ...]
+
+
+@click.group(name="space")
+def command() -> None:
+    """Look into a space: FILE is a path, or the name of a shipped space."""
+
+
+def _load(file: str, max_parameters: float | None = None, max_macs: float | None = None) -> Space:
+    from nas.space import Space
+
+    return Space.load(file).limit(parameters=max_parameters, macs=max_macs)
+
+
+@command.command()
+@click.argument("file")
+def check(file: str) -> None:
+    """Check a space file completely.
+
+    \b
+    nas space check my_space.yaml
+    """
+    space = _load(file)
+    click.echo(f"{space.path}: space '{space.name}' is well-formed; {_number(space.size)} assignments")
+
+
+@command.command()
+@click.argument("file")
+def show(file: str) -> None:
+    """Show a space as a tree with its choices.
+
+    \b
+    nas space show attn_cnn
+    """
+    from rich.console import Console
+
+    from nas.commands.tree import space_tree
+
+    Console(highlight=False).print(space_tree(_load(file)))
+
+
+@command.command()
+@click.argument("file")
+@input_option
+@classes_option
+@limits
+@click.option("--samples", type=click.IntRange(10, 1_000_000), default=1_000, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@json_option
+def count(
+    file: str,
+    input_shape: Shape | None,
+    classes: int,
+    max_parameters: float | None,
+    max_macs: float | None,
+    samples: int,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Count a space exactly, and the share of it inside the constraints.
+
+    The share is exact for spaces of up to 20,000 assignments, otherwise estimated with its 95 % confidence interval.
+
+    \b
+    nas space count attn_cnn
+    nas space count nas_bench_macro --max-parameters 1M --json
+    """
+    from nas.census import feasible_share
+
+    space = _load(file, max_parameters, max_macs)
+    share = feasible_share(space, input_shape or space.input, classes, samples=samples, seed=seed)
+    if as_json:
+        print_json(
+            {
+                "size": space.size,
+                "exact": share.exact,
+                "feasible_share": share.value,
+                "interval": list(share.interval),
+            }
+        )
+        return
+    click.echo(f"{_number(space.size)} assignments")
+    if share.exact:
+        click.echo(f"{share.value:.2%} of them fit the input and the constraints (all were built)")
+    else:
+        low, high = share.interval
+        click.echo(
+            f"{share.value:.1%} of them fit the input and the constraints "
+            f"(95 % interval {low:.1%} to {high:.1%}, from {samples:,} drawn evenly)"
+        )
+
+
+@command.command()
+@click.argument("file")
+@click.option("-n", "--number", type=click.IntRange(1, 1_000_000), default=1, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@input_option
+@classes_option
+@limits
+@json_option
+def sample(
+    file: str,
+    number: int,
+    seed: int,
+    input_shape: Shape | None,
+    classes: int,
+    max_parameters: float | None,
+    max_macs: float | None,
+    as_json: bool,
+) -> None:
+    """Draw random architectures that fit the constraints: each choice evenly from its options.
+
+    \b
+    nas space sample attn_cnn -n 3 --seed 1
+    nas space sample attn_cnn -n 100 --json > architectures.jsonl
+    """
+    space = _load(file, max_parameters, max_macs)
+    rng = random.Random(seed)
+    for _ in range(number):
+        assignment, architecture, price = _draw(space, rng, input_shape, classes)
+        if as_json:
+            line = {
+                "assignment": assignment,
+                "hash": architecture.hash,
+                "parameters": price.parameters,
+                "macs": price.macs,
+            }
+            click.echo(json.dumps(line))
+        else:
+            click.echo(f"{architecture.hash}  {price.parameters:,} parameters  {price.macs:,} MACs")
+            for name, value in assignment.items():
+                click.echo(f"    {name}: {_plain(value)}")
+
+
+@command.command()
+@click.argument("file")
+@click.option("--assignment", metavar="FILE|JSON|NAME", required=True, help="JSON, a file, or a published config.")
+@input_option
+@classes_option
+@json_option
+def cost(file: str, assignment: str, input_shape: Shape | None, classes: int, as_json: bool) -> None:
+    """Parameters, multiply-accumulates and peak activation bytes of one architecture, without building it.
+
+    \b
+    nas space cost attn_cnn --assignment kong_aim_cam
+    nas space cost my_space.yaml --assignment architecture.json --input 1,28,28 --classes 10
+    """
+    from nas.cost import cost as cost_of
+
+    space = _load(file)
+    architecture = _build(space, read_assignment(assignment, space), input_shape, classes)
+    price = cost_of(architecture, input_shape or space.input, classes)
+    if as_json:
+        print_json(asdict(price))
+        return
+    click.echo(f"parameters        {price.parameters:>15,}  {price.parameters * 4 / 2**20:,.2f} MiB as float32")
+    click.echo(f"MACs              {price.macs:>15,}  multiply-accumulates for one image")
+    click.echo(f"activation bytes  {price.activation_bytes:>15,}  most held at once, one image, float32")
+    if broken := space.violation(price):
+        click.echo(f"outside the constraints of {space.name}: {broken}")
+
+
+@command.command()
+@click.argument("file")
+@click.option("--assignment", metavar="FILE|JSON|NAME", help="JSON, a file, or a published config; default: random.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the random architecture.")
+@input_option
+@classes_option
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("architecture.svg"), show_default=True)
+def draw(
+    file: str, assignment: str | None, seed: int, input_shape: Shape | None, classes: int, output: Path
+) -> None:
+    """Draw one architecture as a graph to SVG or PNG.
+
+    \b
+    nas space draw attn_cnn --assignment kong_aim_cam -o kong.svg
+    nas space draw attn_cnn --seed 7 -o random.png
+    """
+    output_path(output, (".svg", ".png"))
+    from nas.report.drawing import draw as draw_architecture
+
+    space = _load(file)
+    if assignment is not None:
+        architecture = _build(space, read_assignment(assignment, space), input_shape, classes)
+        title = assignment if not assignment.lstrip().startswith("{") else architecture.hash
+    else:
+        _, architecture, _ = _draw(space, random.Random(seed), input_shape, classes)
+        title = f"{space.name}, seed {seed}"
+    draw_architecture(architecture, input_shape or space.input, classes, output, title=title)
+    click.echo(str(output))
+
+
+def _build(space: Space, assignment: Assignment, input_shape: Shape | None, classes: int) -> Architecture:
+    try:
+        return space.from_assignment(assignment, input_shape, classes)
+    except Infeasible as problem:
+        raise SearchError(f"{space.name}: this architecture cannot be built for the input: {problem}") from None
+
+
+def _draw(space: Space, rng: random.Random, input_shape: Shape | None, classes: int) -> tuple[Assignment, Architecture, Any]:
+    from nas.cost import cost as cost_of
+
+    for _ in range(TRIES):
+        assignment = space.sample(rng)
+        try:
+            architecture = space.from_assignment(assignment, input_shape, classes)
+        except Infeasible:
+            continue
+        price = cost_of(architecture, input_shape or space.input, classes)
+        if space.violation(price) is None:
+            return assignment, architecture, price
+    raise SearchError(f"{space.name}: none of {TRIES:,} random architectures fits the input and the constraints")
+
+
+def _number(value: int) -> str:
+    """All digits while a person can read them."""
+    return f"{value:,}" if value < 10**15 else f"{value:,} (about {value:.2e})" if value < 10**40 else f"about {_e(value)}"
+
+
+def _e(value: int) -> str:
+    digits = str(value)
+    return f"{digits[0]}.{digits[1:3]}e+{len(digits) - 1}"
+
+
+def _plain(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -4,7 +4,7 @@
 
     import nas
 
-    result = nas.search("attn_cnn", data="digits", trials=24)
+    result = nas.search("attn_cnn", data="digits", trials=32)
     print(result.front)
 """
 

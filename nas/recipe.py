@@ -59,7 +59,7 @@ class Recipe:
     clip_norm: float = 0.0
     """Largest norm of the gradient; 0 for no limit."""
     batch_size: int = 128
-    epochs: int = 3
+    epochs: int = 5
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Auto: bf16 on CUDA and on CPUs that gain by it, fp32 elsewhere."""
     channels_last: Literal["auto", "yes", "no"] = "auto"

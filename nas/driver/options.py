@@ -14,7 +14,7 @@ from nas.space import COSTS, Space
 OBJECTIVES = ("accuracy", *COSTS)
 """Accuracy is maximized, costs are minimized."""
 
-DEFAULT_TRIALS = 24
+DEFAULT_TRIALS = 32
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,115 @@
+"""`nas search`: search a space for networks, or continue a study."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nas.commands.options import json_option, limits, storage_option
+
+if TYPE_CHECKING:
+    from nas.driver import SearchResult
+    from nas.driver.progress import Progress
+
+
+@click.command(name="search")
+@click.option("--space", required=True, metavar="FILE|NAME", help="Space file, or name of a shipped space.")
+@click.option(
+    "--data",
+    default="digits",
+    show_default=True,
+    metavar="NAME",
+    help="digits, cifar10, cifar100, fashion_mnist or imagefolder:PATH.",
+)
+@click.option("--data-root", metavar="DIR", help="Folder of downloaded data sets (also NAS_DATA).  [default: ~/.cache/nas]")
+@click.option("--image-size", type=int, metavar="PIXELS", help="Resize images to squares of this side.")
+@click.option("--validation", type=float, default=0.1, show_default=True, help="Share of training images to measure on.")
+@click.option("--trials", type=int, default=32, show_default=True, help="Finished trials of the study in all.")
+@click.option("--time", metavar="DURATION", help="Stop after this long, such as 30m or 1h30m.")
+@click.option("--epochs", type=int, help="Epochs a trial.  [default: the recipe's, 5]")
+@click.option("--objectives", default="accuracy,parameters", show_default=True, help="Also macs, activation_bytes.")
+@limits
+@click.option("--sampler", default="tpe", show_default=True, help="tpe, nsga2, nsga3, gp or random.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
+@click.option("--study", metavar="NAME", help="Name of the study.  [default: SPACE-DATA]")
+@storage_option
+@click.option("--cpus-per-trial", type=float, default=1.0, show_default=True)
+@click.option("--gpus-per-trial", type=float, help="May be a fraction.  [default: 1 where there are GPUs]")
+@click.option("--max-concurrent", type=int, help="Most trials at once.  [default: as many as fit]")
+@click.option("--ray-address", metavar="ADDRESS", help="Join a Ray cluster, such as auto or ray://host:10001.")
+@click.option("--recipe", metavar="FILE", help="Training recipe (YAML).")
+@click.option("--seed-points/--no-seed-points", default=True, show_default=True, help="Start with published networks.")
+@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Picture of the front.  [default: STUDY.png]")
+@json_option
+def command(objectives: str, as_json: bool, plot: Path | None, **values: Any) -> int:
+    """Search a space for networks on the Pareto front of accuracy and cost.
+
+    The same command again continues the study. Ctrl-C ends in good order; what was finished is kept.
+
+    \b
+    nas search --space attn_cnn
+    nas search --space attn_cnn --data cifar10 --epochs 20 --trials 200 --max-parameters 2M
+    nas search --space my_space.yaml --data imagefolder:photos --time 8h --gpus-per-trial 0.5
+    """
+    from nas.commands.options import output_path
+    from nas.driver import SearchOptions, search
+
+    if plot is not None:
+        output_path(plot, (".png", ".html"))
+    names = tuple(name.strip() for name in objectives.split(",") if name.strip())
+    result = search(SearchOptions(objectives=names, **values), _progress(as_json))
+    if as_json:
+        click.echo(json.dumps(_summary(result), indent=2))
+    else:
+        _show(result, plot or Path(f"{result.study}.png"), values["storage"])
+    return 130 if result.ended == "interrupted" else 0
+
+
+def _progress(as_json: bool) -> Progress:
+    from rich.console import Console
+
+    from nas.driver.progress import Lines, LiveView, Progress
+
+    if as_json:
+        return Progress()
+    return LiveView(Console()) if sys.stdout.isatty() else Lines()
+
+
+def _summary(result: SearchResult) -> dict[str, Any]:
+    from nas.report.tables import front_records
+
+    return {
+        "study": result.study,
+        "storage": result.storage,
+        "ended": result.ended,
+        "states": result.states,
+        "hypervolume": result.hypervolume,
+        "objectives": list(result.objectives),
+        "front": front_records(result.front),
+    }
+
+
+def _show(result: SearchResult, plot: Path, storage: str | None) -> None:
+    from rich.console import Console
+
+    from nas.report.plots import plot_front
+    from nas.report.tables import front_table
+
+    console = Console(highlight=False)
+    counts = ", ".join(f"{number} {state}" for state, number in sorted(result.states.items()))
+    if result.front.empty:
+        console.print(f"study {result.study}: {counts or 'no trials'}; no complete trial, so no front yet")
+        return
+    console.print(front_table(result.front, result.objectives, title=f"Pareto front of {result.study}"))
+    why = {"done": "all trials are done", "exhausted": "nothing is left to try"}.get(result.ended, result.ended)
+    console.print(f"{counts}; hypervolume {result.hypervolume:.4f}; ended: {why}")
+    plot_front(result.trials, result.objectives, plot, title=result.study)
+    where = f" --storage {storage}" if storage else ""
+    console.print(f"picture      {plot}", soft_wrap=True)
+    console.print(f"look closer  nas study show {result.study}{where}", soft_wrap=True)
+    console.print(f"dashboard    optuna-dashboard {result.storage}", soft_wrap=True)
+    console.print("continue     the same command with a larger --trials", soft_wrap=True)

@@ -1,0 +1,145 @@
+"""`nas study`: list studies; show, plot and export one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nas.commands.options import json_option, output_path, print_json, storage_option
+from nas.errors import StorageError
+
+if TYPE_CHECKING:
+    from nas.store import Store
+
+study_argument = click.argument("name", required=False)
+
+
+@click.group(name="study")
+def command() -> None:
+    """Look at studies. NAME may be left out where a database holds only one."""
+
+
+def _open(storage: str | None) -> Store:
+    from nas.store import DEFAULT_URL, Store
+
+    return Store.open(storage or DEFAULT_URL)
+
+
+def _name(store: Store, name: str | None) -> str:
+    if name is not None:
+        return store.study(name).name
+    names = list(store.studies()["study"])
+    if len(names) != 1:
+        found = ", ".join(names) or "none"
+        raise StorageError(f"{store.shown_url}: name a study; there are: {found}")
+    return str(names[0])
+
+
+@command.command(name="list")
+@storage_option
+@json_option
+def list_studies(storage: str | None, as_json: bool) -> None:
+    """List the studies of a database.
+
+    \b
+    nas study list --storage postgresql://nas@db.example/nas
+    """
+    from nas.report.tables import studies_table, study_records
+
+    with _open(storage) as store:
+        frame = store.studies()
+    if as_json:
+        print_json(study_records(frame))
+        return
+    from rich.console import Console
+
+    Console(highlight=False).print(studies_table(frame))
+
+
+@command.command()
+@study_argument
+@storage_option
+@json_option
+def show(name: str | None, storage: str | None, as_json: bool) -> None:
+    """Summarize one study: what it searches, how its trials ended, its front.
+
+    \b
+    nas study show attn_cnn-digits
+    """
+    from nas.report.tables import print_summary, summary_record
+
+    with _open(storage) as store:
+        study = store.study(_name(store, name))
+        trials = store.trials(study.name)
+        environments = list(store.environments(study.name).values())
+        driver = store.driver(study.name)
+    if as_json:
+        print_json(summary_record(study, trials, environments))
+        return
+    from rich.console import Console
+
+    print_summary(Console(highlight=False), study, trials, environments, driver)
+
+
+@command.command()
+@study_argument
+@storage_option
+@click.option("-o", "--output", type=click.Path(path_type=Path), multiple=True, help="Also plot to .png or .html.")
+@json_option
+def pareto(name: str | None, storage: str | None, output: tuple[Path, ...], as_json: bool) -> None:
+    """Show the Pareto front of a study as a table, and plot it.
+
+    \b
+    nas study pareto
+    nas study pareto attn_cnn-digits -o front.png -o front.html
+    nas study pareto --json
+    """
+    from nas.front import pareto as pareto_of
+    from nas.report.plots import plot_front
+    from nas.report.tables import front_records, front_table
+
+    for path in output:
+        output_path(path, (".png", ".html"))
+    with _open(storage) as store:
+        study = store.study(_name(store, name))
+        trials = store.trials(study.name)
+    front = pareto_of(trials, study.objectives)
+    if as_json:
+        print_json(front_records(front))
+    elif front.empty:
+        click.echo(f"study {study.name} has no complete trial yet")
+    else:
+        from rich.console import Console
+
+        Console(highlight=False).print(front_table(front, study.objectives, title=f"Pareto front of {study.name}"))
+    for path in output:
+        plot_front(trials, study.objectives, path, title=study.name)
+        click.echo(str(path), err=as_json)
+
+
+@command.command()
+@study_argument
+@storage_option
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="A .csv or .parquet file.")
+def export(name: str | None, storage: str | None, output: Path) -> None:
+    """Write all trials of a study to CSV or Parquet, one column a choice.
+
+    \b
+    nas study export -o trials.csv
+    """
+    import pandas as pd
+
+    output_path(output, (".csv", ".parquet"))
+    with _open(storage) as store:
+        trials = store.trials(_name(store, name))
+    choices = pd.DataFrame(list(trials.pop("assignment")), index=trials.index).add_prefix("choice.")
+    if output.suffix.lower() == ".csv":
+        pd.concat([trials, choices], axis=1).to_csv(output, index=False)
+    else:
+        # A choice may mix words and numbers; Parquet wants one type a column, so these become JSON.
+        mixed = choices.apply(lambda column: column.map(json.dumps, na_action="ignore").astype("string"))
+        pd.concat([trials, mixed], axis=1).to_parquet(output, index=False)
+    click.echo(f"{len(trials)} trials in {output}")

@@ -1,0 +1,1 @@
+"""From a study to what a person looks at: tables, plots, drawings."""

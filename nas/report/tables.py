@@ -1,0 +1,177 @@
+"""Tables of studies and fronts, for the terminal and as plain records."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from nas.front import hypervolume, pareto
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+    from nas.store import StudyRow
+
+
+def front_records(front: pd.DataFrame) -> list[dict[str, Any]]:
+    """The trials of a front as plain data, cheapest first; accuracy in [0, 1]."""
+    return [
+        {
+            "trial": int(row["trial"]),
+            "hash": str(row["hash"]),
+            "accuracy": float(row["accuracy"]),
+            "parameters": int(row["parameters"]),
+            "macs": int(row["macs"]),
+            "state": str(row["state"]),
+            "assignment": row["assignment"],
+            "published": _text(row["published"]),
+        }
+        for row in front.to_dict("records")
+    ]
+
+
+def front_table(front: pd.DataFrame, objectives: Sequence[str], title: str) -> Table:
+    """A front as a table, cheapest first."""
+    table = _table(title)
+    for name in ("trial", "accuracy", "parameters", "MACs"):
+        table.add_column(name, justify="right")
+    if "activation_bytes" in objectives:
+        table.add_column("activation bytes", justify="right")
+    for name in ("seconds", "hash", "published"):
+        table.add_column(name, justify="right" if name == "seconds" else "left", no_wrap=True)
+    for row in front.to_dict("records"):
+        cells = [str(row["trial"]), f"{row['accuracy']:.2%}", f"{row['parameters']:,}", f"{row['macs']:,}"]
+        if "activation_bytes" in objectives:
+            cells.append(f"{row['activation_bytes']:,}")
+        table.add_row(*cells, f"{row['seconds']:.1f}", str(row["hash"])[:8], _text(row["published"]) or "")
+    return table
+
+
+def study_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Studies as plain data."""
+    return [
+        {
+            "study": row["study"],
+            "space": row["space"],
+            "data": row["data"],
+            "objectives": row["objectives"],
+            "trials": int(row["trials"]),
+            "complete": int(row["complete"]),
+            "running": int(row["running"]),
+            "best_accuracy": None if row["best_accuracy"] != row["best_accuracy"] else float(row["best_accuracy"]),
+            "created_at": str(row["created_at"]),
+        }
+        for row in frame.to_dict("records")
+    ]
+
+
+def studies_table(frame: pd.DataFrame) -> Table:
+    """Studies of a database."""
+    table = _table(None)
+    for name in ("study", "space", "data"):
+        table.add_column(name)
+    for name in ("trials", "complete", "best accuracy"):
+        table.add_column(name, justify="right")
+    table.add_column("objectives")
+    table.add_column("begun (UTC)")
+    for row in study_records(frame):
+        best = row["best_accuracy"]
+        table.add_row(
+            row["study"],
+            row["space"],
+            row["data"],
+            str(row["trials"]),
+            str(row["complete"]),
+            "" if best is None else f"{best:.2%}",
+            ", ".join(row["objectives"]),
+            row["created_at"][:16],
+        )
+    return table
+
+
+def summary_record(
+    study: StudyRow, trials: pd.DataFrame, environments: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """One study as plain data."""
+    return {
+        "study": study.name,
+        "space": study.space_name,
+        "data": dict(study.task),
+        "recipe": dict(study.recipe),
+        "objectives": list(study.objectives),
+        "constraints": dict(study.constraints),
+        "seed": study.seed,
+        "states": dict(Counter(trials["state"])),
+        "reasons": [{"state": state, "reason": reason, "trials": n} for (state, reason), n in _reasons(trials)],
+        "hypervolume": hypervolume(trials, study.objectives),
+        "seconds": float(trials["seconds"].sum()),
+        "devices": sorted({str(name) for name in trials["device"].dropna()}),
+        "environments": [dict(environment) for environment in environments],
+        "front": front_records(pareto(trials, study.objectives)),
+    }
+
+
+def print_summary(
+    console: Console,
+    study: StudyRow,
+    trials: pd.DataFrame,
+    environments: Sequence[Mapping[str, Any]],
+    driver: str | None,
+) -> None:
+    """One study for a person: what it searches, how its trials ended, its front, where it was measured."""
+    task, recipe = study.task, study.recipe
+    shape = "×".join(str(extent) for extent in _list(task.get("input")))
+    facts = {
+        "space": study.space_name,
+        "data": f"{task.get('dataset')}, {shape}, {task.get('classes')} classes, {task.get('validation'):.0%} validation",
+        "recipe": f"{recipe.get('optimizer')}, {recipe.get('epochs')} epochs, batch {recipe.get('batch_size')}",
+        "objectives": ", ".join(study.objectives),
+        "trials": ", ".join(f"{n} {state}" for state, n in sorted(Counter(trials["state"]).items())) or "none",
+        "training": f"{trials['seconds'].sum():,.0f} s in all",
+        "devices": "; ".join(sorted({str(name) for name in trials["device"].dropna()})) or "none yet",
+    }
+    for name, bounds in study.constraints.items():
+        facts[f"max {name}"] = f"{bounds['max']:,.0f}" if isinstance(bounds, dict) and bounds.get("max") else "none"
+    if driver:
+        facts["running"] = driver
+    for environment in environments[:1]:
+        facts["versions"] = ", ".join(f"{key} {environment[key]}" for key in ("nas", "torch", "python") if key in environment)
+    console.print(f"[bold]{study.name}[/bold]")
+    width = max(map(len, facts))
+    for name, fact in facts.items():
+        console.print(f"  {name:<{width}}  {fact}", markup=False, soft_wrap=True)
+    reasons = _reasons(trials)
+    if reasons:
+        table = _table("How other trials ended")
+        table.add_column("trials", justify="right")
+        table.add_column("state", no_wrap=True)
+        table.add_column("reason", overflow="fold")
+        for (state, reason), number in reasons[:12]:
+            table.add_row(str(number), state, reason)
+        console.print(table)
+    front = pareto(trials, study.objectives)
+    if not front.empty:
+        console.print(front_table(front, study.objectives, title="Pareto front"))
+
+
+def _reasons(trials: pd.DataFrame) -> list[tuple[tuple[str, str], int]]:
+    """Reasons of trials that are not complete, the commonest first."""
+    others = trials[trials["state"] != "complete"]
+    pairs = ((str(state), _text(reason) or "") for state, reason in zip(others["state"], others["reason"], strict=True))
+    return Counter(pairs).most_common()
+
+
+def _table(title: str | None) -> Table:
+    return Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None  # a missing value is pandas.NA
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []

@@ -21,16 +21,33 @@ import inspect
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from functools import cached_property
+from typing import TypeVar
 
 import torch
 from torch import nn
-from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import flop_registry
 
-Scalar = str | int | float | bool
+from blocks.hyperparameter import Allowed, Hyperparameter, OneOf, Range, Scalar, Width, resolve_width
+from blocks.meter import Meter, without_weights
+
+__all__ = [
+    "BLOCKS",
+    "Allowed",
+    "Block",
+    "Facts",
+    "Hyperparameter",
+    "OneOf",
+    "Params",
+    "Range",
+    "Scalar",
+    "Shape",
+    "ShapeError",
+    "Width",
+    "block",
+    "measure",
+    "resolve_width",
+]
+
 Shape = tuple[int, ...]
 """(C, H, W) of a feature map, or (classes,) of logits; the batch is never part of it."""
 Params = tuple[tuple[str, Scalar], ...]
@@ -42,99 +59,6 @@ _FILLED_IN = ("in_channels", "in_shape", "in_shapes", "classes")
 
 class ShapeError(ValueError):
     """A block cannot take these input shapes with these hyperparameters."""
-
-
-@dataclass(frozen=True)
-class OneOf:
-    """Allowed values: exactly these."""
-
-    values: tuple[Scalar, ...]
-
-    def __init__(self, *values: Scalar) -> None:
-        object.__setattr__(self, "values", values)
-
-    def allows(self, value: object) -> bool:
-        """Whether `value` is one of them; True is not 1."""
-        return any(value == other and isinstance(value, bool) == isinstance(other, bool) for other in self.values)
-
-    @property
-    def examples(self) -> tuple[Scalar, ...]:
-        """Every allowed value."""
-        return self.values
-
-    def __str__(self) -> str:
-        return ", ".join(str(value).lower() if isinstance(value, bool) else str(value) for value in self.values)
-
-
-@dataclass(frozen=True)
-class Range:
-    """Allowed values: numbers from `low` to `high`, both included; whole numbers when both bounds are whole."""
-
-    low: float
-    high: float
-    examples: tuple[Scalar, ...]
-    """The values a conformance test tries: the bounds and what lies between them."""
-
-    def allows(self, value: object) -> bool:
-        """Whether `value` is a number in the range."""
-        whole = isinstance(self.low, int) and isinstance(self.high, int)
-        kinds = (int,) if whole else (int, float)
-        return isinstance(value, kinds) and not isinstance(value, bool) and self.low <= value <= self.high
-
-    def __str__(self) -> str:
-        return f"{self.low} to {self.high}"
-
-
-@dataclass(frozen=True)
-class _Width:
-    """Allowed values: a number of channels, or `x2`, `x0.5` … relative to the channels of the (first) input."""
-
-    examples: tuple[Scalar, ...] = ("x1", "x2", "x0.5", 24)
-
-    def allows(self, value: object) -> bool:
-        if isinstance(value, bool):
-            return False
-        if isinstance(value, int):
-            return 1 <= value <= 65_536
-        return isinstance(value, str) and _ratio(value) is not None
-
-    def __str__(self) -> str:
-        return "1 to 65536, or x0.5, x1, x2 … relative to the input"
-
-
-Allowed = OneOf | Range | _Width
-Width = Annotated[int, _Width()]
-"""Annotation of a number of channels. In a space it may be relative (`x2`); a constructor always gets a whole number."""
-
-
-def _ratio(text: str) -> float | None:
-    if not text.startswith("x"):
-        return None
-    try:
-        ratio = float(text[1:])
-    except ValueError:
-        return None
-    return ratio if 0 < ratio <= 64 else None
-
-
-def resolve_width(value: Scalar, in_channels: int) -> int:
-    """The number of channels that `value` means for an input of `in_channels` channels, rounded, at least 1."""
-    ratio = _ratio(value) if isinstance(value, str) else None
-    return int(value) if ratio is None else max(1, round(ratio * in_channels))
-
-
-@dataclass(frozen=True)
-class Hyperparameter:
-    """One searchable hyperparameter of a block."""
-
-    name: str
-    allowed: Allowed
-    default: Scalar
-
-    @property
-    def is_width(self) -> bool:
-        """Whether its value may be relative to the channels of the input."""
-        return isinstance(self.allowed, _Width)
 
 
 @dataclass(frozen=True)
@@ -163,9 +87,13 @@ class Block:
         return next((line for line in lines if "->" not in line), "")
 
     def make(self, params: Mapping[str, Scalar], in_shapes: tuple[Shape, ...], classes: int) -> nn.Module:
-        """A new module for inputs of `in_shapes`. Raises `ShapeError` when it cannot take them."""
-        if not self.takes_many and len(in_shapes) != 1:
-            raise ShapeError(f"block '{self.name}' takes one input, not {len(in_shapes)}")
+        """A new module for inputs of `in_shapes`; a hyperparameter that `params` lacks has its default.
+
+        Raises `ShapeError` when the block cannot take these inputs.
+        """
+        if not in_shapes or (len(in_shapes) > 1 and not self.takes_many):
+            number = "at least one input" if self.takes_many else "one input"
+            raise ShapeError(f"block '{self.name}' takes {number}, not {len(in_shapes)}")
         if any(len(shape) != 3 for shape in in_shapes):
             raise ShapeError(f"block '{self.name}' takes feature maps (C, H, W), not {_shapes_text(in_shapes)}")
         values = {
@@ -174,7 +102,14 @@ class Block:
             "in_shapes": in_shapes,
             "classes": classes,
         }
-        return self.module(*(values[name] for name in self.filled_in), **params)
+        chosen = dict(params)
+        for name in self._widths:
+            chosen[name] = resolve_width(chosen.get(name, self.hyperparameters[name].default), in_shapes[0][0])
+        return self.module(*[values[name] for name in self.filled_in], **chosen)
+
+    @cached_property
+    def _widths(self) -> tuple[str, ...]:
+        return tuple([name for name, hyperparameter in self.hyperparameters.items() if hyperparameter.is_width])
 
 
 BLOCKS: dict[str, Block] = {}
@@ -201,7 +136,8 @@ def block(
             metadata = getattr(hints[parameter.name], "__metadata__", ())
             allowed = next((item for item in metadata if isinstance(item, Allowed)), None)
             if allowed is None or not allowed.allows(parameter.default):
-                raise TypeError(f"block '{name}': '{parameter.name}' needs OneOf, Range or Width, and an allowed default")
+                rule = "needs OneOf, Range or Width, and an allowed default"
+                raise TypeError(f"block '{name}': '{parameter.name}' {rule}")
             hyperparameters[parameter.name] = Hyperparameter(parameter.name, allowed, parameter.default)
         BLOCKS[name] = Block(
             name, module, source, hyperparameters, tuple(filled_in), passthrough=passthrough, commutative=commutative
@@ -221,7 +157,10 @@ class Facts:
     macs: int
     """Multiply-accumulates of convolutions and matrix products: half of PyTorch's FlopCounterMode."""
     peak_bytes: int
-    """Most bytes of float32 tensors that the block itself holds at once in a forward pass, its inputs not counted."""
+    """Most bytes of tensors that the block makes and holds at once in a float32 forward pass without gradients.
+
+    Its output is counted; its inputs and its weights are not.
+    """
     alias_of: int | None
     """Index of the input whose memory the output shares, or None."""
 
@@ -247,11 +186,12 @@ def measure(name: str, params: Params, in_shapes: tuple[Shape, ...], classes: in
     return known
 
 
-def _measure(block: Block, params: Mapping[str, Any], in_shapes: tuple[Shape, ...], classes: int) -> Facts:
-    with torch.device("meta"):
+def _measure(block: Block, params: Mapping[str, Scalar], in_shapes: tuple[Shape, ...], classes: int) -> Facts:
+    with without_weights():
         module = block.make(params, in_shapes, classes).eval()
         inputs = [torch.empty(1, *shape) for shape in in_shapes]
-    with torch.no_grad(), _Meter(inputs) as meter:
+    parameters = list(module.parameters())
+    with torch.no_grad(), Meter([*inputs, *parameters, *module.buffers()]) as meter:
         try:
             output = module(*inputs)
         except (RuntimeError, ValueError) as problem:  # a kernel larger than the map, sizes that cannot be divided …
@@ -261,44 +201,8 @@ def _measure(block: Block, params: Mapping[str, Any], in_shapes: tuple[Shape, ..
         raise ShapeError(f"block '{block.name}' leaves nothing of {_shapes_text(in_shapes)}")
     storage = output.untyped_storage()._cdata
     alias = next((i for i, tensor in enumerate(inputs) if tensor.untyped_storage()._cdata == storage), None)
-    parameters = sum(parameter.numel() for parameter in module.parameters())
-    return Facts(tuple(output.shape[1:]), parameters, meter.flops // 2, meter.peak_bytes, alias)
-
-
-class _Meter(TorchDispatchMode):
-    """Counts the floating-point operations of what runs inside, and the peak bytes of tensors made there."""
-
-    def __init__(self, inputs: list[torch.Tensor]) -> None:
-        super().__init__()
-        self.flops = 0
-        self.peak_bytes = 0
-        self._known = {tensor.untyped_storage()._cdata for tensor in inputs}
-        self._alive: dict[int, tuple[StorageWeakRef, int]] = {}
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        packet = func._overloadpacket
-        if packet not in flop_registry:
-            # As FlopCounterMode does: an operation that is made of others is counted by those.
-            decomposed = func.decompose(*args, **kwargs) if func is not torch.ops.prim.device.default else NotImplemented
-            if decomposed is not NotImplemented:
-                return decomposed
-        result = func(*args, **kwargs)
-        if packet in flop_registry:
-            self.flops += flop_registry[packet](*args, **kwargs, out_val=result)
-        self._watch(result)
-        return result
-
-    def _watch(self, result: Any) -> None:
-        self._alive = {key: entry for key, entry in self._alive.items() if not entry[0].expired()}
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, torch.Tensor):
-                storage = tensor.untyped_storage()
-                if storage._cdata not in self._known and storage._cdata not in self._alive:
-                    self._alive[storage._cdata] = (StorageWeakRef(storage), storage.nbytes())
-        self.peak_bytes = max(self.peak_bytes, sum(size for _, size in self._alive.values()))
+    count = sum([parameter.numel() for parameter in parameters])
+    return Facts(tuple(output.shape[1:]), count, meter.flops // 2, meter.peak_bytes, alias)
 
 
 def _shapes_text(shapes: tuple[Shape, ...]) -> str:

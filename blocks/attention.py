@@ -1,7 +1,7 @@
 """Attention from related work: a map of weights multiplies the features.
 
-Squeeze-and-excitation weighs channels by what the whole map holds; ECA does so with a handful of weights; CBAM weighs
-channels, then positions.
+Squeeze-and-excitation (Hu et al. 2018, eqs. 2-4) weighs channels by what the whole map holds; ECA (Wang et al. 2020,
+eqs. 9 and 12) does so with a handful of weights; CBAM (Woo et al. 2018, eqs. 2-3) weighs channels, then positions.
 """
 
 from __future__ import annotations
@@ -13,13 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from blocks.base import OneOf, block
-
-Reduction = Annotated[int, OneOf(1, 2, 4, 8, 16, 32)]
-
-
-def squeezed(channels: int, reduction: int) -> int:
-    """Channels of a bottleneck: at least one."""
-    return max(1, channels // reduction)
+from blocks.common import KernelSize, Reduction, same_padding, squeezed
 
 
 @block("se", source="Hu et al. 2018, Squeeze-and-Excitation Networks, eqs. 2-4")
@@ -32,12 +26,14 @@ class SqueezeExcitation(nn.Module):
     def __init__(self, in_channels: int, *, reduction: Reduction = 16) -> None:
         super().__init__()
         hidden = squeezed(in_channels, reduction)
+        # NOTE not in the paper: biases; the printed size of SE-ResNet-50 (28.1 M) has them, and so have its heirs.
         self.reduce = nn.Conv2d(in_channels, hidden, 1)
         self.expand = nn.Conv2d(hidden, in_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         z_BC11 = x.mean((2, 3), keepdim=True)
-        return x * self.expand(self.reduce(z_BC11).relu()).sigmoid()
+        weight_BC11: Tensor = self.expand(self.reduce(z_BC11).relu()).sigmoid()
+        return x * weight_BC11
 
 
 @block("eca", source="Wang et al. 2020, ECA-Net, eqs. 9 and 12")
@@ -48,17 +44,17 @@ class EfficientChannelAttention(nn.Module):
     rule, the odd number nearest to (log2 C + 1) / 2.
     """
 
-    def __init__(self, in_channels: int, *, kernel_size: Annotated[int, OneOf(0, 3, 5, 7)] = 0) -> None:
+    def __init__(self, in_channels: int, *, kernel_size: Annotated[int, OneOf(0, 1, 3, 5, 7)] = 0) -> None:
         super().__init__()
         size = kernel_size
         if size == 0:
-            size = int(abs((math.log2(in_channels) + 1) / 2))
+            size = int((math.log2(in_channels) + 1) / 2)
             size += 1 - size % 2
-        self.conv = nn.Conv1d(1, 1, size, padding=size // 2, bias=False)
+        self.conv = nn.Conv1d(1, 1, size, padding=same_padding(size), bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         z_B1C = x.mean((2, 3)).unsqueeze(1)
-        weight_BC = self.conv(z_B1C).sigmoid().squeeze(1)
+        weight_BC: Tensor = self.conv(z_B1C).sigmoid().squeeze(1)
         return x * weight_BC[:, :, None, None]
 
 
@@ -75,18 +71,19 @@ class ConvolutionalBlockAttention(nn.Module):
         in_channels: int,
         *,
         reduction: Reduction = 16,
-        spatial_kernel: Annotated[int, OneOf(3, 5, 7)] = 7,
+        spatial_kernel: KernelSize = 7,
     ) -> None:
         super().__init__()
         hidden = squeezed(in_channels, reduction)
         self.reduce = nn.Conv2d(in_channels, hidden, 1, bias=False)
         self.expand = nn.Conv2d(hidden, in_channels, 1, bias=False)
-        self.spatial = nn.Conv2d(2, 1, spatial_kernel, padding=spatial_kernel // 2, bias=False)
+        self.spatial = nn.Conv2d(2, 1, spatial_kernel, padding=same_padding(spatial_kernel), bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         mean_BC11 = x.mean((2, 3), keepdim=True)
         max_BC11 = x.amax((2, 3), keepdim=True)
         hidden = self.expand(self.reduce(mean_BC11).relu()) + self.expand(self.reduce(max_BC11).relu())
-        x = x * hidden.sigmoid()
+        x = x * hidden.sigmoid()  # eq. 2
         summary_B2HW = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], dim=1)
-        return x * self.spatial(summary_B2HW).sigmoid()
+        weight_B1HW: Tensor = self.spatial(summary_B2HW).sigmoid()  # eq. 3
+        return x * weight_B1HW

@@ -10,15 +10,23 @@ from typing import Annotated
 
 from torch import Tensor, nn
 
-from blocks.attention import squeezed
 from blocks.base import OneOf, Width, block
-from blocks.conv import Activation, Norm, make_activation, make_norm, same_padding
+from blocks.common import (
+    Activation,
+    Dilation,
+    KernelSize,
+    Norm,
+    Reduction,
+    Stride,
+    make_activation,
+    make_norm,
+    same_padding,
+    squeezed,
+)
 
 _PAPER = "Balashov, Attention-Integrated Convolutional Neural Networks"
 
 Attention = Annotated[str, OneOf("none", "channel", "spatial", "both")]
-Reduction = Annotated[int, OneOf(2, 4, 8, 16)]
-SpatialKernel = Annotated[int, OneOf(1, 3, 5, 7)]
 
 
 class IntegratedConv(nn.Module):
@@ -40,7 +48,7 @@ class IntegratedConv(nn.Module):
         super().__init__()
         self.spatial = self.reduce = self.expand = None
         if attention in ("spatial", "both"):
-            self.spatial = nn.Conv2d(in_channels, 1, spatial_kernel, padding=spatial_kernel // 2)
+            self.spatial = nn.Conv2d(in_channels, 1, spatial_kernel, padding=same_padding(spatial_kernel))
         if attention in ("channel", "both"):
             hidden = squeezed(in_channels, reduction)
             # NOTE not in the paper: it prints W2 as C/r × C, like W1; only C × C/r gives one weight per channel.
@@ -57,7 +65,8 @@ class IntegratedConv(nn.Module):
             weighed = weighed * channel_BC[:, :, None, None]
         if self.spatial is not None:
             weighed = weighed * self.spatial(x).sigmoid()  # eqs. 2 and 5; from x, not from the channel-weighed map
-        return self.conv(weighed)
+        y: Tensor = self.conv(weighed)
+        return y
 
 
 @block("attention_conv", source=f"{_PAPER}, eqs. 2-6")
@@ -72,12 +81,12 @@ class AttentionConv(nn.Module):
         in_channels: int,
         *,
         channels: Width = "x1",  # type: ignore[assignment]
-        kernel_size: Annotated[int, OneOf(1, 3, 5, 7)] = 3,
-        stride: Annotated[int, OneOf(1, 2)] = 1,
-        dilation: Annotated[int, OneOf(1, 2, 3, 4)] = 1,
+        kernel_size: KernelSize = 3,
+        stride: Stride = 1,
+        dilation: Dilation = 1,
         attention: Attention = "both",
         reduction: Reduction = 8,
-        spatial_kernel: SpatialKernel = 7,  # NOTE not in the paper: k_s is not said; 7 as in CBAM
+        spatial_kernel: KernelSize = 7,  # NOTE not in the paper: k_s is not said; 7 as in CBAM
         norm: Norm = "batch",
         activation: Activation = "relu",
     ) -> None:
@@ -97,4 +106,5 @@ class AttentionConv(nn.Module):
         self.act = make_activation(activation)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.act(self.norm(self.conv(x)))
+        y: Tensor = self.act(self.norm(self.conv(x)))
+        return y

@@ -1,4 +1,8 @@
-"""Classifier head: a feature map becomes one value per class."""
+"""Classifier head: a feature map becomes one value per class.
+
+Flattening keeps where a feature was seen and costs weights for every position (Simonyan and Zisserman 2015, section
+2.1); averaging forgets it and fits maps of any size (Lin et al. 2014, section 3.2). Dropout: Srivastava et al. 2014.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,14 @@ from torch import Tensor, nn
 from blocks.base import OneOf, Range, Shape, block
 
 
-@block("classifier", source="Simonyan and Zisserman 2015 (flatten); Lin et al. 2014, Network in Network, section 3.2 (average)")
+@block(
+    "classifier", source="Simonyan and Zisserman 2015, section 2.1; Lin et al. 2014, Network in Network, section 3.2"
+)
 class Classifier(nn.Module):
     """x (B, C, H, W) -> (B, classes)
 
-    Flattens the map or averages it over its positions, then dropout and one linear layer.
+    Flattens the map or averages it over its positions; then dropout and a linear layer, and where `hidden` is not 0 a
+    linear layer of that width with ReLU between two dropouts first.
     """
 
     def __init__(
@@ -23,13 +30,18 @@ class Classifier(nn.Module):
         *,
         pool: Annotated[str, OneOf("average", "flatten")] = "average",
         dropout: Annotated[float, Range(0.0, 0.9, (0.0, 0.4, 0.9))] = 0.0,
+        hidden: Annotated[int, Range(0, 8192, (0, 1, 24))] = 0,
     ) -> None:
         super().__init__()
         channels, height, width = in_shape
-        self.pool = nn.AdaptiveAvgPool2d(1) if pool == "average" else nn.Identity()
-        features = channels if pool == "average" else channels * height * width
-        self.dropout = nn.Dropout(dropout)
-        self.linear = nn.Linear(features, classes)
+        self.average = pool == "average"
+        features = channels if self.average else channels * height * width
+        layers: list[nn.Module] = []
+        if hidden:
+            layers += [nn.Dropout(dropout), nn.Linear(features, hidden), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, nn.Dropout(dropout), nn.Linear(hidden or features, classes))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.linear(self.dropout(self.pool(x).flatten(1)))
+        features_BF = x.mean((2, 3)) if self.average else x.flatten(1)
+        y: Tensor = self.layers(features_BF)
+        return y

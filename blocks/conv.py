@@ -1,4 +1,8 @@
-"""Convolution with normalization and activation: the transform that everything else is compared with."""
+"""Convolution with normalization and activation: the transform that everything else is compared with.
+
+Simonyan and Zisserman 2015, Very Deep Convolutional Networks, section 2.1: stacks of small convolutions, each followed
+by a non-linearity. Ioffe and Szegedy 2015, Batch Normalization, section 3.2: the norm stands between the two.
+"""
 
 from __future__ import annotations
 
@@ -7,37 +11,7 @@ from typing import Annotated
 from torch import Tensor, nn
 
 from blocks.base import OneOf, ShapeError, Width, block
-
-Activation = Annotated[str, OneOf("none", "relu", "relu6", "silu", "gelu", "hardswish")]
-Norm = Annotated[str, OneOf("none", "batch", "group", "layer")]
-
-
-def make_activation(name: str) -> nn.Module:
-    """The module that `name` of `Activation` means."""
-    return {
-        "none": nn.Identity,
-        "relu": nn.ReLU,
-        "relu6": nn.ReLU6,
-        "silu": nn.SiLU,
-        "gelu": nn.GELU,
-        "hardswish": nn.Hardswish,
-    }[name]()
-
-
-def make_norm(name: str, channels: int) -> nn.Module:
-    """The module that `name` of `Norm` means; group norm takes the most of 32, 16, 8 … groups that divide `channels`."""
-    if name == "batch":
-        return nn.BatchNorm2d(channels)
-    if name == "group":
-        return nn.GroupNorm(next(groups for groups in (32, 16, 8, 4, 2, 1) if channels % groups == 0), channels)
-    if name == "layer":
-        return nn.GroupNorm(1, channels)
-    return nn.Identity()
-
-
-def same_padding(kernel_size: int, dilation: int = 1) -> int:
-    """Padding that keeps H and W at stride 1 for an odd kernel."""
-    return dilation * (kernel_size - 1) // 2
+from blocks.common import Activation, Dilation, KernelSize, Norm, Stride, make_activation, make_norm, same_padding
 
 
 @block("conv", source="Simonyan and Zisserman 2015, Very Deep Convolutional Networks, section 2.1")
@@ -52,9 +26,9 @@ class Conv(nn.Module):
         in_channels: int,
         *,
         channels: Width = "x1",  # type: ignore[assignment]
-        kernel_size: Annotated[int, OneOf(1, 3, 5, 7)] = 3,
-        stride: Annotated[int, OneOf(1, 2, 4)] = 1,
-        dilation: Annotated[int, OneOf(1, 2, 3, 4)] = 1,
+        kernel_size: KernelSize = 3,
+        stride: Stride = 1,
+        dilation: Dilation = 1,
         groups: Annotated[int, OneOf(1, 2, 4, 8, 16, 32)] = 1,
         bias: Annotated[str, OneOf("auto", "yes", "no")] = "auto",
         norm: Norm = "batch",
@@ -70,4 +44,5 @@ class Conv(nn.Module):
         self.act = make_activation(activation)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.act(self.norm(self.conv(x)))
+        y: Tensor = self.act(self.norm(self.conv(x)))
+        return y

@@ -1,4 +1,9 @@
-"""Down-sampling: fewer positions, the same channels."""
+"""Down-sampling: fewer positions, the same channels.
+
+Pooling keeps the largest value or the mean of each window; a strided convolution learns what to keep. Windows lie side
+by side (Simonyan and Zisserman 2015, section 2.1) or overlap (He et al. 2016, table 1: 3×3 windows with stride 2);
+with stride 1 and a window of 3×3 a pool smooths and keeps the size, as cell spaces use it (DARTS, NAS-Bench-201).
+"""
 
 from __future__ import annotations
 
@@ -7,62 +12,76 @@ from typing import Annotated
 from torch import Tensor, nn
 
 from blocks.base import OneOf, Shape, ShapeError, block
-from blocks.conv import Norm, make_norm
+from blocks.common import Activation, KernelSize, Norm, Stride, make_activation, make_norm, same_padding
 
-Factor = Annotated[int, OneOf(2, 4)]
+Window = Annotated[int, OneOf(0, 1, 3, 5, 7)]
+"""Kernel size of a pool; 0 means the stride: windows side by side."""
 
 
-def _check(in_shape: Shape, factor: int, what: str) -> None:
-    if min(in_shape[1:]) < factor:
-        raise ShapeError(f"{what} by {factor} needs a map of at least {factor}×{factor}, not {in_shape[1]}×{in_shape[2]}")
+def _check(in_shape: Shape, stride: int, what: str) -> None:
+    height, width = in_shape[1:]
+    if min(height, width) < stride:
+        raise ShapeError(f"{what} with stride {stride} needs a map of {stride}×{stride} or more, not {height}×{width}")
 
 
 @block("max_pool", source="Simonyan and Zisserman 2015, Very Deep Convolutional Networks, section 2.1")
 class MaxPool(nn.Module):
-    """x (B, C, H, W) -> (B, C, ⌊H/factor⌋, ⌊W/factor⌋)
+    """x (B, C, H, W) -> (B, C, ⌊H/stride⌋, ⌊W/stride⌋), or ⌈⌉ with a `kernel_size` of its own
 
-    Largest value of each factor × factor window.
+    Largest value of each window.
     """
 
-    def __init__(self, in_shape: Shape, *, factor: Factor = 2) -> None:
+    def __init__(self, in_shape: Shape, *, kernel_size: Window = 0, stride: Stride = 2) -> None:
         super().__init__()
-        _check(in_shape, factor, "max-pooling")
-        self.pool = nn.MaxPool2d(factor)
+        _check(in_shape, stride, "max-pooling")
+        self.pool = nn.MaxPool2d(kernel_size or stride, stride, same_padding(kernel_size) if kernel_size else 0)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.pool(x)
+        y: Tensor = self.pool(x)
+        return y
 
 
 @block("avg_pool", source="Huang et al. 2017, Densely Connected Convolutional Networks, section 3")
 class AvgPool(nn.Module):
-    """x (B, C, H, W) -> (B, C, ⌊H/factor⌋, ⌊W/factor⌋)
+    """x (B, C, H, W) -> (B, C, ⌊H/stride⌋, ⌊W/stride⌋), or ⌈⌉ with a `kernel_size` of its own
 
-    Mean of each factor × factor window.
+    Mean of each window; at the border, of the part of it that lies on the map.
     """
 
-    def __init__(self, in_shape: Shape, *, factor: Factor = 2) -> None:
+    def __init__(self, in_shape: Shape, *, kernel_size: Window = 0, stride: Stride = 2) -> None:
         super().__init__()
-        _check(in_shape, factor, "average-pooling")
-        self.pool = nn.AvgPool2d(factor)
+        _check(in_shape, stride, "average-pooling")
+        padding = same_padding(kernel_size) if kernel_size else 0
+        self.pool = nn.AvgPool2d(kernel_size or stride, stride, padding, count_include_pad=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.pool(x)
+        y: Tensor = self.pool(x)
+        return y
 
 
 @block("strided_conv", source="Springenberg et al. 2015, Striving for Simplicity: The All Convolutional Net, section 2")
 class StridedConv(nn.Module):
-    """x (B, C, H, W) -> (B, C, ⌈H/factor⌉, ⌈W/factor⌉)
+    """x (B, C, H, W) -> (B, C, ⌈H/stride⌉, ⌈W/stride⌉)
 
-    3×3 convolution with stride `factor` in place of pooling, then norm and ReLU.
+    Convolution with a stride in place of pooling, then norm and activation.
     """
 
-    def __init__(self, in_shape: Shape, *, factor: Factor = 2, norm: Norm = "batch") -> None:
+    def __init__(
+        self,
+        in_shape: Shape,
+        *,
+        kernel_size: KernelSize = 3,
+        stride: Stride = 2,
+        norm: Norm = "batch",
+        activation: Activation = "relu",
+    ) -> None:
         super().__init__()
-        _check(in_shape, factor, "a strided convolution")
+        _check(in_shape, stride, "a convolution that down-samples")
         channels = in_shape[0]
-        self.conv = nn.Conv2d(channels, channels, 3, factor, 1, bias=norm == "none")
+        self.conv = nn.Conv2d(channels, channels, kernel_size, stride, same_padding(kernel_size), bias=norm == "none")
         self.norm = make_norm(norm, channels)
-        self.act = nn.ReLU()
+        self.act = make_activation(activation)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.act(self.norm(self.conv(x)))
+        y: Tensor = self.act(self.norm(self.conv(x)))
+        return y

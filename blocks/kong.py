@@ -14,9 +14,8 @@ from typing import Annotated
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from blocks.attention import squeezed
 from blocks.base import OneOf, block
-from blocks.conv import Norm, make_norm
+from blocks.common import Dilation, KernelSize, Norm, Reduction, make_norm, same_padding, squeezed
 
 _PAPER = "Kong et al., Adaptive Interaction and Cross Attention"
 
@@ -40,7 +39,7 @@ class AdaptiveInteraction(nn.Module):
         in_channels: int,
         *,
         pool_size: Annotated[int, OneOf(2, 4, 8)] = 4,
-        dilation: Annotated[int, OneOf(1, 2, 3, 4)] = 2,
+        dilation: Dilation = 2,
         norm: Norm = "batch",
     ) -> None:
         super().__init__()
@@ -54,7 +53,8 @@ class AdaptiveInteraction(nn.Module):
         pooled = F.avg_pool2d(x, self.pool_size, ceil_mode=True, count_include_pad=False)
         context = self.context(pooled)
         weights = F.interpolate(context, size=x.shape[2:], mode="bilinear", align_corners=False)  # eq. 1
-        return self.output(self.transform(x) * (weights + x).sigmoid())  # eqs. 2 and 3
+        y: Tensor = self.output(self.transform(x) * (weights + x).sigmoid())  # eqs. 2 and 3
+        return y
 
 
 @block("cam", source=f"{_PAPER}, section 2.3, eqs. 4-10")
@@ -68,24 +68,25 @@ class CrossAttention(nn.Module):
         self,
         in_channels: int,
         *,
-        reduction: Annotated[int, OneOf(1, 2, 4, 8, 16)] = 4,
+        reduction: Reduction = 4,
         compression: Annotated[str, OneOf("per_path", "shared")] = "per_path",
-        norm: Annotated[str, OneOf("batch", "none")] = "batch",
+        kernel_size: KernelSize = 3,
+        norm: Norm = "batch",
     ) -> None:
         super().__init__()
         hidden = squeezed(in_channels, reduction)
 
         # NOTE not in the paper: eq. 4 compresses once. One compression for each path, and bias and batch norm in every
         # convolution, give the printed 43.39 MiB (11,374,986 parameters); "shared" and "none" are the text's letter.
-        def conv(inputs: int, outputs: int, kernel: tuple[int, int]) -> nn.Sequential:
-            padding = (kernel[0] // 2, kernel[1] // 2)
-            return nn.Sequential(nn.Conv2d(inputs, outputs, kernel, padding=padding), make_norm(norm, outputs))
+        def conv(inputs: int, outputs: int, height: int = 1, width: int = 1) -> nn.Sequential:
+            padding = (same_padding(height), same_padding(width))
+            return nn.Sequential(nn.Conv2d(inputs, outputs, (height, width), padding=padding), make_norm(norm, outputs))
 
-        self.compress_v = conv(in_channels, hidden, (1, 1))
-        self.compress_h = conv(in_channels, hidden, (1, 1)) if compression == "per_path" else None
-        self.encode_v = conv(hidden, hidden, (1, 3))
-        self.encode_h = conv(hidden, hidden, (3, 1))
-        self.expand = conv(hidden, in_channels, (1, 1))
+        self.compress_v = conv(in_channels, hidden)
+        self.compress_h = conv(in_channels, hidden) if compression == "per_path" else None
+        self.encode_v = conv(hidden, hidden, width=kernel_size)
+        self.encode_h = conv(hidden, hidden, height=kernel_size)
+        self.expand = conv(hidden, in_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         compressed_v = self.compress_v(x).relu()  # eq. 4
@@ -93,4 +94,5 @@ class CrossAttention(nn.Module):
         v_BC1W = self.encode_v(compressed_v.mean(2, keepdim=True))  # eqs. 5 and 7
         h_BCH1 = self.encode_h(compressed_h.mean(3, keepdim=True))  # eqs. 6 and 8
         # Interpolating a map of one row or column repeats it, which is what broadcasting does (eq. 9).
-        return x * self.expand((v_BC1W + h_BCH1).relu()).sigmoid()  # eqs. 9 and 10
+        weights: Tensor = self.expand((v_BC1W + h_BCH1).relu()).sigmoid()
+        return x * weights  # eqs. 9 and 10

@@ -1,6 +1,8 @@
 """Residual blocks: the layers learn what to add to their input.
 
-He et al. 2016, Deep Residual Learning. The stride of a bottleneck is on its 3×3 convolution (ResNet v1.5, as torchvision).
+He et al. 2016, Deep Residual Learning, figure 5, with projection shortcuts where the shape changes (section 3.3,
+option B). The convolutions can be attention-integrated (Balashov, eq. 6): ResNet-50 with these comes near Table 5 of
+that paper.
 """
 
 from __future__ import annotations
@@ -9,26 +11,18 @@ from typing import Annotated
 
 from torch import Tensor, nn
 
-from blocks.balashov import Attention, IntegratedConv, Reduction, SpatialKernel
+from blocks.balashov import Attention, IntegratedConv
 from blocks.base import OneOf, Width, block
-from blocks.conv import Norm, make_norm
+from blocks.common import Activation, Dilation, KernelSize, Norm, Reduction, Stride, make_activation, make_norm
 from blocks.separable import Projection
 
-Stride = Annotated[int, OneOf(1, 2)]
 
-
-def _shortcut(in_channels: int, channels: int, stride: int, norm: str) -> nn.Module:
-    if stride == 1 and in_channels == channels:
-        return nn.Identity()
-    return Projection(in_channels, channels=channels, stride=stride, norm=norm)
-
-
-@block("basic_residual", source="He et al. 2016, Deep Residual Learning, figure 5 left")
+@block("basic_residual", source="He et al. 2016, Deep Residual Learning, figure 5 left; Balashov, eq. 6")
 class BasicResidual(nn.Module):
     """x (B, C, H, W) -> (B, channels, ⌈H/stride⌉, ⌈W/stride⌉)
 
-    Two k×k convolutions and a shortcut, which is a projection where the shape changes. `attention` weighs the input of
-    both convolutions (Balashov, eq. 6).
+    Two k×k convolutions with norm, added to a shortcut; activation after the first and after the sum. `attention`
+    weighs the input of both convolutions.
     """
 
     def __init__(
@@ -36,13 +30,14 @@ class BasicResidual(nn.Module):
         in_channels: int,
         *,
         channels: Width = "x1",  # type: ignore[assignment]
-        kernel_size: Annotated[int, OneOf(3, 5)] = 3,
+        kernel_size: KernelSize = 3,
         stride: Stride = 1,
-        dilation: Annotated[int, OneOf(1, 2, 3, 4)] = 1,
+        dilation: Dilation = 1,
         attention: Attention = "none",
         reduction: Reduction = 8,
-        spatial_kernel: SpatialKernel = 7,
+        spatial_kernel: KernelSize = 7,
         norm: Norm = "batch",
+        activation: Activation = "relu",
     ) -> None:
         super().__init__()
 
@@ -60,20 +55,27 @@ class BasicResidual(nn.Module):
             )
 
         self.layers = nn.Sequential(
-            conv(in_channels, stride), make_norm(norm, channels), nn.ReLU(), conv(channels, 1), make_norm(norm, channels)
+            conv(in_channels, stride),
+            make_norm(norm, channels),
+            make_activation(activation),
+            conv(channels, 1),
+            make_norm(norm, channels),
         )
-        self.shortcut = _shortcut(in_channels, channels, stride, norm)
+        self.shortcut = Projection(in_channels, channels=channels, stride=stride, norm=norm)
+        self.act = make_activation(activation)
 
     def forward(self, x: Tensor) -> Tensor:
-        return (self.layers(x) + self.shortcut(x)).relu()
+        y: Tensor = self.act(self.layers(x) + self.shortcut(x))
+        return y
 
 
 @block("bottleneck_residual", source="He et al. 2016, Deep Residual Learning, figure 5 right; Balashov, eq. 6")
 class BottleneckResidual(nn.Module):
     """x (B, C, H, W) -> (B, channels, ⌈H/stride⌉, ⌈W/stride⌉)
 
-    1×1 down to channels / `squeeze`, k×k, 1×1 up again, and a shortcut. `attention` weighs the input of the k×k
-    convolution (Balashov, eq. 6).
+    1×1 convolution down to channels / `squeeze`, k×k, 1×1 up again, each with norm, added to a shortcut; activation
+    after the first two and after the sum. `attention` weighs the input of one convolution: the k×k one
+    (`attention_place` "middle") or the 1×1 one before it ("first").
     """
 
     def __init__(
@@ -81,39 +83,49 @@ class BottleneckResidual(nn.Module):
         in_channels: int,
         *,
         channels: Width = "x1",  # type: ignore[assignment]
-        kernel_size: Annotated[int, OneOf(3, 5)] = 3,
+        kernel_size: KernelSize = 3,
         squeeze: Annotated[int, OneOf(1, 2, 4)] = 4,
         stride: Stride = 1,
-        dilation: Annotated[int, OneOf(1, 2, 3, 4)] = 1,
+        dilation: Dilation = 1,
         attention: Attention = "none",
+        # NOTE not in the paper: Balashov does not say which convolutions are attention-integrated.
+        attention_place: Annotated[str, OneOf("middle", "first")] = "middle",
         reduction: Reduction = 8,
-        spatial_kernel: SpatialKernel = 7,
+        spatial_kernel: KernelSize = 7,
         norm: Norm = "batch",
+        activation: Activation = "relu",
     ) -> None:
         super().__init__()
         hidden = max(1, channels // squeeze)
         bias = norm == "none"
-        self.layers = nn.Sequential(
-            nn.Conv2d(in_channels, hidden, 1, bias=bias),
-            make_norm(norm, hidden),
-            nn.ReLU(),
-            IntegratedConv(
-                hidden,
+
+        def conv(place: str, inputs: int, kernel_size: int, stride: int = 1, dilation: int = 1) -> nn.Module:
+            return IntegratedConv(
+                inputs,
                 hidden,
                 kernel_size,
-                attention=attention,
+                attention=attention if place == attention_place else "none",
                 reduction=reduction,
                 spatial_kernel=spatial_kernel,
                 stride=stride,
                 dilation=dilation,
                 bias=bias,
-            ),
+            )
+
+        self.layers = nn.Sequential(
+            conv("first", in_channels, 1),
             make_norm(norm, hidden),
-            nn.ReLU(),
+            make_activation(activation),
+            # NOTE not in the paper: He et al. have the stride on the first convolution; here as in torchvision (v1.5).
+            conv("middle", hidden, kernel_size, stride, dilation),
+            make_norm(norm, hidden),
+            make_activation(activation),
             nn.Conv2d(hidden, channels, 1, bias=bias),
             make_norm(norm, channels),
         )
-        self.shortcut = _shortcut(in_channels, channels, stride, norm)
+        self.shortcut = Projection(in_channels, channels=channels, stride=stride, norm=norm)
+        self.act = make_activation(activation)
 
     def forward(self, x: Tensor) -> Tensor:
-        return (self.layers(x) + self.shortcut(x)).relu()
+        y: Tensor = self.act(self.layers(x) + self.shortcut(x))
+        return y

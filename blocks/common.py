@@ -1,0 +1,62 @@
+"""What blocks share: hyperparameters that mean the same in all of them, and the layers these stand for.
+
+A space may give one hyperparameter to a choice of several blocks, so one name has one type and one set of values
+everywhere: a block takes these from here. A convolution has a bias exactly where no norm follows, unless the block's
+paper says otherwise: a norm would take it away again.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from torch import nn
+
+from blocks.base import OneOf
+
+KernelSize = Annotated[int, OneOf(1, 3, 5, 7)]
+Stride = Annotated[int, OneOf(1, 2, 4)]
+Dilation = Annotated[int, OneOf(1, 2, 3, 4)]
+Expansion = Annotated[int, OneOf(1, 2, 3, 4, 6)]
+Reduction = Annotated[int, OneOf(1, 2, 4, 8, 16, 32)]
+Activation = Annotated[str, OneOf("none", "relu", "relu6", "silu", "gelu", "hardswish")]
+Norm = Annotated[str, OneOf("none", "batch", "group", "layer")]
+
+_ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "none": nn.Identity,
+    "relu": nn.ReLU,
+    "relu6": nn.ReLU6,
+    "silu": nn.SiLU,
+    "gelu": nn.GELU,
+    "hardswish": nn.Hardswish,
+}
+
+
+def make_activation(name: str) -> nn.Module:
+    """The module that `name` of `Activation` means."""
+    return _ACTIVATIONS[name]()
+
+
+def make_norm(name: str, channels: int) -> nn.Module:
+    """The module that `name` of `Norm` means.
+
+    Group norm takes the most of 32, 16, 8, 4 and 2 groups that leaves at least two channels in each (a lone value would
+    be normalized to zero), and one group where none does.
+    """
+    if name == "batch":
+        return nn.BatchNorm2d(channels)
+    if name == "group":
+        fitting = (groups for groups in (32, 16, 8, 4, 2) if channels % groups == 0 and channels >= 2 * groups)
+        return nn.GroupNorm(next(fitting, 1), channels)
+    if name == "layer":
+        return nn.GroupNorm(1, channels)
+    return nn.Identity()
+
+
+def same_padding(kernel_size: int, dilation: int = 1) -> int:
+    """Padding that keeps H and W at stride 1 for an odd kernel."""
+    return dilation * (kernel_size - 1) // 2
+
+
+def squeezed(channels: int, reduction: int) -> int:
+    """Channels of a bottleneck: `channels` / `reduction`, at least one."""
+    return max(1, channels // reduction)

@@ -1,0 +1,193 @@
+"""What holds for every block at every allowed value. A new block is covered by being registered."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+import torch
+from torch import Tensor, fx, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from blocks import BLOCKS, ShapeError
+from tests.blocks.cases import CLASSES, SHAPE, Case, every_case
+
+CASES = every_case()
+every = pytest.mark.parametrize("case", CASES, ids=str)
+
+
+def run(module: nn.Module, inputs: list[Tensor]) -> Tensor:
+    with torch.no_grad():
+        output = module(*inputs)
+    assert isinstance(output, Tensor)
+    return output
+
+
+@every
+def test_measured_is_real(case: Case) -> None:
+    facts = case.measure()
+    module = case.make().eval()
+    inputs = case.inputs(batch=1)
+    with FlopCounterMode(display=False) as counter:
+        output = run(module, inputs)
+    assert tuple(output.shape[1:]) == facts.out_shape
+    assert facts.parameters == sum(parameter.numel() for parameter in module.parameters())
+    assert facts.macs * 2 == counter.get_total_flops()
+    aliases = [place for place, x in enumerate(inputs) if x.data_ptr() == output.data_ptr()]
+    assert facts.alias_of == (aliases[0] if aliases else None)
+    # What the block holds at its end is its output.
+    assert facts.peak_bytes >= (0 if aliases else output.nbytes)
+
+
+@every
+def test_gradients_reach_the_input_and_every_weight(case: Case) -> None:
+    expected = {f"input {place}" for place in range(len(case.shapes()))}
+    expected |= {name for name, _ in case.make().named_parameters()}
+    reached: set[str] = set()
+    for seed in range(10):  # a bottleneck of one channel can be dead at random
+        module = case.make(seed=seed)
+        for training in (True, False):
+            inputs = [x.requires_grad_() for x in case.inputs(seed=seed)]
+            module.zero_grad()
+            output = module.train(training)(*inputs)
+            (output * torch.randn_like(output)).sum().backward()
+            gradients = {f"input {place}": x.grad for place, x in enumerate(inputs)}
+            gradients |= {name: parameter.grad for name, parameter in module.named_parameters()}
+            for name, gradient in gradients.items():
+                assert gradient is not None, f"no gradient reaches {name}"
+                assert gradient.isfinite().all(), f"the gradient of {name} is not finite"
+                # Only in evaluation: in training a batch norm takes the bias before it away.
+                if not training and (gradient.any() or not output.any()):  # all zeros: no other gradient is right
+                    reached.add(name)
+        if reached == expected:
+            return
+    pytest.fail(f"the gradient of {', '.join(sorted(expected - reached))} is always zero")
+
+
+@every
+def test_weights_survive_a_file(case: Case) -> None:
+    module = case.make(seed=1)
+    module.train()(*case.inputs())  # running statistics are state too
+    file = io.BytesIO()
+    torch.save(module.state_dict(), file)
+    file.seek(0)
+    copy = case.make(seed=2)
+    copy.load_state_dict(torch.load(file, weights_only=True))
+    inputs = case.inputs(seed=3)
+    assert torch.equal(run(module.eval(), inputs), run(copy.eval(), inputs))
+
+
+@every
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bf16", "fp16"])
+def test_half_precision(case: Case, dtype: torch.dtype) -> None:
+    module = case.make()
+    exact = run(module.eval(), case.inputs())
+    inputs = [x.to(dtype).requires_grad_() for x in case.inputs()]
+    module.to(dtype)
+    output = module(*inputs)
+    assert output.dtype == dtype
+    torch.testing.assert_close(output.detach().float(), exact, atol=0.1, rtol=0.1)
+    output.float().square().sum().backward()
+    for gradient in [x.grad for x in inputs] + [parameter.grad for parameter in module.parameters()]:
+        assert gradient is not None
+        assert gradient.isfinite().all()
+
+
+@every
+def test_autocast(case: Case) -> None:
+    module = case.make().eval()
+    inputs = case.inputs()
+    with torch.autocast("cpu", torch.bfloat16):
+        output = run(module, inputs)
+    torch.testing.assert_close(output.float(), run(module, inputs), atol=0.1, rtol=0.1)
+
+
+@every
+@pytest.mark.parametrize("size", [(7, 9), (1, 1), (2, 2), (1, 5), (3, 2)], ids=lambda size: f"{size[0]}x{size[1]}")
+def test_odd_sizes_work_or_are_refused(case: Case, size: tuple[int, int]) -> None:
+    shape = (SHAPE[0], *size)
+    try:
+        module = case.make(shape)
+    except ShapeError:
+        with pytest.raises(ShapeError):
+            case.measure(shape)
+        return
+    run(module.train(), case.inputs(shape))
+    output = run(module.eval(), case.inputs(shape, batch=1))
+    assert tuple(output.shape[1:]) == case.measure(shape).out_shape
+
+
+@every
+def test_evaluation_is_a_function_of_each_image(case: Case) -> None:
+    module = case.make().eval()
+    inputs = case.inputs(batch=3)
+    kept = [x.clone() for x in inputs]
+    output = run(module, inputs)
+    assert torch.equal(output, run(module, inputs))
+    assert all(torch.equal(x, before) for x, before in zip(inputs, kept, strict=True)), "it writes into its input"
+    alone = run(module, [x[1:2] for x in inputs])
+    torch.testing.assert_close(alone, output[1:2], atol=1e-5, rtol=1e-4)
+    channels_last = run(
+        module.to(memory_format=torch.channels_last), [x.contiguous(memory_format=torch.channels_last) for x in inputs]
+    )
+    torch.testing.assert_close(channels_last, output, atol=1e-5, rtol=1e-4)
+
+
+@every
+def test_leaf_of_a_traced_graph(case: Case) -> None:
+    class Leaves(fx.Tracer):
+        def is_leaf_module(self, module: nn.Module, name: str) -> bool:
+            return name == "block"
+
+    class Network(nn.Module):
+        def __init__(self, block: nn.Module) -> None:
+            super().__init__()
+            self.block = block
+
+        def forward(self, x: Tensor) -> Tensor:
+            y: Tensor = self.block(*[x] * len(case.shapes()))
+            return y
+
+    network = Network(case.make()).eval()
+    graph = Leaves().trace(network)
+    assert [node.op for node in graph.nodes] == ["placeholder", "call_module", "output"]
+    inputs = case.inputs()[:1]
+    assert torch.equal(run(fx.GraphModule(network, graph), inputs), run(network, inputs))
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_documented(name: str) -> None:
+    block = BLOCKS[name]
+    lines = (block.module.__doc__ or "").splitlines()
+    assert re.search(r"\(B, .*\) -> \(B, .*\)", lines[0]), "the docstring opens with the shape line"
+    assert len(block.summary) > 10
+    assert re.search(r"\d", block.source), "a source has a year, a section or an equation"
+    module = __import__(block.module.__module__, fromlist=["__doc__"])
+    assert len((module.__doc__ or "").splitlines()[0]) > 10
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_refuses_what_is_no_feature_map(name: str) -> None:
+    block = BLOCKS[name]
+    with pytest.raises(ShapeError, match=f"block '{name}' takes feature maps"):
+        block.make({}, ((10,),), CLASSES)
+    with pytest.raises(ShapeError, match="at least one" if block.takes_many else "takes one input, not 2"):
+        block.make({}, () if block.takes_many else (SHAPE, SHAPE), CLASSES)
+
+
+def test_one_name_means_one_thing() -> None:
+    """A space may give one hyperparameter to a choice of blocks, so kinds must agree, and nearly all values."""
+    kinds: dict[str, set[type]] = {}
+    for block in BLOCKS.values():
+        for name, parameter in block.hyperparameters.items():
+            kinds.setdefault(name, set()).add(type(parameter.default))
+    assert {name for name, found in kinds.items() if len(found) > 1} == set()
+    exceptions = {("kernel_size", 0)}  # pools and ECA have a size of their own
+    for name in kinds:
+        allowed = [
+            {value for value in parameter.allowed.examples if (name, value) not in exceptions}
+            for block in BLOCKS.values()
+            if (parameter := block.hyperparameters.get(name)) is not None
+        ]
+        assert all(values == allowed[0] for values in allowed), name

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -85,6 +86,11 @@ class Bridge(Searcher):  # type: ignore[misc]
         return {}
 
     # Ours -------------------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Ends what still runs as interrupted: Tune does not tell of trials that it stops with the experiment."""
+        for trial_id in list(self._running):
+            self._guarded(partial(self._finish, trial_id, None, False))
 
     def _start(self, trial_id: str) -> dict[str, Any] | None:
         proposal = self.proposer.propose()

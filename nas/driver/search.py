@@ -44,7 +44,7 @@ class SearchResult:
     hypervolume: float
     states: dict[str, int]
     ended: str
-    """Why it ended: ``done``, ``time is up``, ``interrupted`` or ``exhausted``."""
+    """Why: ``done``, ``time is up``, ``interrupted`` or ``exhausted``."""
 
 
 def search(options: SearchOptions, progress: Progress | None = None) -> SearchResult:
@@ -187,6 +187,7 @@ def _run(
         try:
             _tune(bridge, dataset, deadline, resources, options)
         finally:
+            bridge.close()
             progress.end()
     if bridge.problem is not None:
         raise bridge.problem

@@ -1,0 +1,72 @@
+"""The nodes of an architecture as groups inside groups, by the paths in their names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nas.architecture import Architecture, Node
+
+
+@dataclass(frozen=True)
+class Group:
+    """Nodes and groups whose names start with `path`, in the order they run; the outermost has the path ``""``."""
+
+    path: str
+    members: tuple[Node | Group, ...]
+
+    def nodes(self) -> list[Node]:
+        """All nodes in it, also those of inner groups."""
+        found: list[Node] = []
+        for member in self.members:
+            found += member.nodes() if isinstance(member, Group) else [member]
+        return found
+
+
+def group(architecture: Architecture) -> Group:
+    """Groups of at least two nodes that one tensor enters and one leaves; what is no such group is dissolved."""
+    users: dict[str, set[str]] = {}
+    for node in architecture.nodes:
+        for name in node.inputs:
+            users.setdefault(name, set()).add(node.name)
+    users.setdefault(architecture.output, set()).add("")  # the world outside
+    return Group("", _members("", architecture.nodes, users))
+
+
+def _members(path: str, nodes: Sequence[Node], users: dict[str, set[str]]) -> tuple[Node | Group, ...]:
+    parts: dict[str, list[Node]] = {}
+    for node in nodes:
+        parts.setdefault(_next_part(path, node.name), []).append(node)
+    members: list[tuple[int, Node | Group]] = []
+    place = {node.name: index for index, node in enumerate(nodes)}
+    for part, inside in parts.items():
+        if len(inside) == 1:
+            members.append((place[inside[0].name], inside[0]))
+            continue
+        inner = _members(part, inside, users)
+        if len(inner) == 1 or not _one_in_one_out(inside, users):
+            members += [(place[_last(member).name], member) for member in inner]
+        else:
+            members.append((place[inside[-1].name], Group(part, inner)))
+    # A group runs when its last node has run: nothing outside reads it before, and it reads only what entered it.
+    return tuple(member for _, member in sorted(members, key=lambda item: item[0]))
+
+
+def _next_part(path: str, name: str) -> str:
+    """``rest.0.cells.1.attention`` below ``rest.0``: ``rest.0.cells.1``; a number belongs to the word before it."""
+    words = name[len(path) + 1 :].split(".") if path else name.split(".")
+    length = 1
+    while length < len(words) and words[length].isdigit():
+        length += 1
+    return ".".join([path, *words[:length]] if path else words[:length])
+
+
+def _one_in_one_out(nodes: Sequence[Node], users: dict[str, set[str]]) -> bool:
+    names = {node.name for node in nodes}
+    entering = {name for node in nodes for name in node.inputs if name not in names}
+    leaving = [node for node in nodes if users.get(node.name, set()) - names]
+    return len(entering) == 1 and len(leaving) == 1
+
+
+def _last(member: Node | Group) -> Node:
+    return member.nodes()[-1] if isinstance(member, Group) else member

@@ -1,0 +1,22 @@
+"""Numbers and shapes as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+_UNITS = ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
+
+
+def short(value: float) -> str:
+    """Three digits and a unit: ``999``, ``4.61k``, ``11.4M``."""
+    for size, unit in _UNITS:
+        if abs(value) >= 0.9995 * size:
+            scaled = value / size
+            digits = 2 if abs(scaled) < 9.995 else 1 if abs(scaled) < 99.95 else 0
+            return f"{scaled:.{digits}f}{unit}"
+    return f"{value:.0f}"
+
+
+def shape(extents: Sequence[int]) -> str:
+    """``64×16×16``."""
+    return "×".join(map(str, extents))

@@ -2,7 +2,7 @@
 
 PyTorch has these rules too, but in Python that is made for symbolic shapes: a batch norm takes 0.6 ms there, a bilinear
 resize 5 ms, and the first of them imports sympy and torch._dynamo, which takes a second. A rule gives new tensors like
-those of PyTorch's meta kernel, or None where it does not apply or something is wrong; then PyTorch is asked.
+those that the operation gives, or None where it does not apply or something is wrong; then PyTorch is asked.
 """
 
 from __future__ import annotations

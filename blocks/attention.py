@@ -26,7 +26,7 @@ class SqueezeExcitation(nn.Module):
     def __init__(self, in_channels: int, *, reduction: Reduction = 16) -> None:
         super().__init__()
         hidden = squeezed(in_channels, reduction)
-        # NOTE not in the paper: biases; the printed size of SE-ResNet-50 (28.1 M) has them, and so have its heirs.
+        # NOTE not in the paper: biases, as torchvision has them; the equations are without.
         self.reduce = nn.Conv2d(in_channels, hidden, 1)
         self.expand = nn.Conv2d(hidden, in_channels, 1)
 
@@ -40,8 +40,8 @@ class SqueezeExcitation(nn.Module):
 class EfficientChannelAttention(nn.Module):
     """x (B, C, H, W) -> (B, C, H, W)
 
-    Channels weighed by a 1D convolution over the means of neighbouring channels; `kernel_size` 0 means the paper's
-    rule, the odd number nearest to (log2 C + 1) / 2.
+    Channels weighed by a 1D convolution over the means of neighbouring channels. `kernel_size` 0 means the paper's
+    rule: (log2 C + 1) / 2, rounded down, and one more where that is even.
     """
 
     def __init__(self, in_channels: int, *, kernel_size: Annotated[int, OneOf(0, 1, 3, 5, 7)] = 0) -> None:

@@ -82,9 +82,11 @@ class Block:
 
     @property
     def summary(self) -> str:
-        """First line of its documentation that is not the shape line."""
-        lines = [line.strip() for line in (inspect.getdoc(self.module) or "").splitlines() if line.strip()]
-        return next((line for line in lines if "->" not in line), "")
+        """First sentence of its documentation after the shape line."""
+        paragraphs = (inspect.getdoc(self.module) or "").split("\n\n")[1:]
+        text = " ".join(paragraphs[0].split()) if paragraphs else ""
+        sentence, stop, _ = text.partition(". ")
+        return sentence + stop.strip()
 
     def make(self, params: Mapping[str, Scalar], in_shapes: tuple[Shape, ...], classes: int) -> nn.Module:
         """A new module for inputs of `in_shapes`; a hyperparameter that `params` lacks has its default.

@@ -19,8 +19,8 @@ from blocks.base import OneOf, Range, Shape, block
 class Classifier(nn.Module):
     """x (B, C, H, W) -> (B, classes)
 
-    Flattens the map or averages it over its positions; then dropout and a linear layer, and where `hidden` is not 0 a
-    linear layer of that width with ReLU between two dropouts first.
+    Flattens the map or averages it over its positions, then dropout and a linear layer. Where `hidden` is not 0,
+    dropout, a linear layer of that width and ReLU come first.
     """
 
     def __init__(

@@ -31,7 +31,8 @@ def _dilated(channels: int, dilation: int, norm: str) -> nn.Sequential:
 class AdaptiveInteraction(nn.Module):
     """x (B, C, H, W) -> (B, C, H, W)
 
-    Conv_d(Conv_d(x) ⊗ σ(up(Conv_d(AvgPool_r(x))) ⊕ x)), with r = `pool_size` and d = `dilation`.
+    A convolution whose features are gated by what surrounds them: Conv_d(Conv_d(x) ⊗ σ(up(Conv_d(AvgPool_r(x))) ⊕ x)),
+    with r = `pool_size` and d = `dilation`.
     """
 
     def __init__(
@@ -61,7 +62,8 @@ class AdaptiveInteraction(nn.Module):
 class CrossAttention(nn.Module):
     """x (B, C, H, W) -> (B, C, H, W)
 
-    x ⊗ σ(Conv_1×1(ReLU(v ⊕ h))): v reads the means of the columns, h of the rows, of the compressed map.
+    Positions weighed by their row and their column: x ⊗ σ(Conv_1×1(ReLU(v ⊕ h))), where v reads the means of the
+    columns and h those of the rows of the compressed map.
     """
 
     def __init__(

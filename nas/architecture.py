@@ -101,9 +101,9 @@ class Architecture:
         both = sorted(_digest(forward[name], backward[name]) for name in forward)
         return hashlib.sha256(b"".join(both)).hexdigest()[:32]
 
-    def graph(self) -> nx.MultiDiGraph:
+    def graph(self) -> nx.MultiDiGraph[str]:
         """A fresh networkx view: nodes with `block` and `params`, edges with the `place` of the input; `INPUT` included."""
-        graph = nx.MultiDiGraph(output=self.output)
+        graph: nx.MultiDiGraph[str] = nx.MultiDiGraph(output=self.output)
         graph.add_node(INPUT, block=INPUT, params=())
         for node in self.nodes:
             graph.add_node(node.name, block=node.block, params=node.params)

@@ -50,4 +50,3 @@ def _attach(root: nn.Module, path: str, module: nn.Module) -> None:
             root.add_module(name, nn.Module())
         root = root.get_submodule(name)
     root.add_module(leaf, module)
-

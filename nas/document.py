@@ -35,7 +35,11 @@ for _tag, _pattern, _first in (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
     ("int", r"[-+]?[0-9][0-9_]*", list("-+0123456789")),
-    ("float", r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", list("-+.0123456789")),
+    (
+        "float",
+        r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        list("-+.0123456789"),
+    ),
 ):
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
 
@@ -133,7 +137,9 @@ class Document:
         known = list(known)
         for key in data:
             if key not in known:
-                self.fail((*where, key), f"{what}: unknown key '{key}'{nearest(key, known) or '; known: ' + ', '.join(known)}")
+                self.fail(
+                    (*where, key), f"{what}: unknown key '{key}'{nearest(key, known) or '; known: ' + ', '.join(known)}"
+                )
 
     def dataclass(self, cls: type[T], where: KeyPath = (), data: Any = None, what: str | None = None) -> T:
         """Builds the frozen dataclass `cls` from the mapping at `where`, checking keys and types.

@@ -23,6 +23,7 @@ class Options(tuple[Scalar, ...]):
     _weigh: Callable[[], tuple[int, ...]]
 
     def __new__(cls, options: tuple[Scalar, ...], weigh: Callable[[], tuple[int, ...]] | None = None) -> Options:
+        """`weigh` is called when the weights are first asked for; without it every option weighs 1."""
         self = super().__new__(cls, options)
         self._weigh = weigh or (lambda: (1,) * len(options))
         return self

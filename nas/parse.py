@@ -79,7 +79,7 @@ class _Parser:
     def named_graphs(self, data: dict[str, Any]) -> None:
         bodies = self.doc.mapping(("graphs",), data.get("graphs", {}), "graphs")
         # Sub-graphs are read before those that use them; one that contains itself has no such order.
-        uses: nx.DiGraph = nx.DiGraph()
+        uses: nx.DiGraph[str] = nx.DiGraph()
         uses.add_nodes_from(bodies)
         for name, body in bodies.items():
             self.check_name(("graphs", name), name, "graph")
@@ -106,7 +106,9 @@ class _Parser:
         if not _NAME.fullmatch(name):
             self.fail(where, f"{what} '{name}': a name is letters, digits and underscores, and starts with no digit")
         if name in (INPUT, NONE):
-            self.fail(where, f"{what} '{name}': this word means {'the tensor that enters' if name == INPUT else 'no edge'}")
+            self.fail(
+                where, f"{what} '{name}': this word means {'the tensor that enters' if name == INPUT else 'no edge'}"
+            )
 
     # -- nodes ---------------------------------------------------------------------------------------------------------
 
@@ -138,7 +140,9 @@ class _Parser:
         for label, value in options.items():
             node = self.node(name, (*where, "choose", label), value)
             if isinstance(node, SwitchNode):
-                self.fail((*where, "choose", label), f"{what}: option '{label}' is itself a choice; list its options here")
+                self.fail(
+                    (*where, "choose", label), f"{what}: option '{label}' is itself a choice; list its options here"
+                )
             nodes[label] = node
         return SwitchNode(name, self.doc.line(where), nodes)
 
@@ -174,7 +178,9 @@ class _Parser:
         if inputs is not None and len(inputs) > 1:
             single = [option for option in names if not BLOCKS[str(option)].takes_many]
             if single:
-                self.fail((*where, "inputs"), f"{what}: block '{single[0]}' takes one input, not {len(inputs)}; merge first")
+                self.fail(
+                    (*where, "inputs"), f"{what}: block '{single[0]}' takes one input, not {len(inputs)}; merge first"
+                )
         present = self.present(where, data, inputs, what)
         return BlockNode(name, self.doc.line(where), block, params, inputs, present)
 
@@ -200,7 +206,9 @@ class _Parser:
         if not isinstance(share, bool):
             self.fail((*where, "share"), f"{what}: share must be true or false, not {shorten(share)}")
         if share and repeat is None:
-            self.fail((*where, "share"), f"{what}: share says that the copies of a repeat decide alike; there is no repeat")
+            self.fail(
+                (*where, "share"), f"{what}: share says that the copies of a repeat decide alike; there is no repeat"
+            )
         inputs = self.inputs(where, data, what)
         if inputs is not None and len(inputs) > 1:
             self.fail((*where, "inputs"), f"{what}: a graph takes one input, not {len(inputs)}; merge first")
@@ -214,7 +222,10 @@ class _Parser:
         """A scalar, or a choice among scalars."""
         if isinstance(data, dict):
             if list(data) != ["choose"]:
-                self.fail(where, f"{what}: must be a value or {{choose: [...]}}, not {shorten(data)}{nearest(next(iter(data), ''), ['choose'])}")
+                self.fail(
+                    where,
+                    f"{what}: must be a value or {{choose: [...]}}, not {shorten(data)}{nearest(next(iter(data), ''), ['choose'])}",
+                )
             options = data["choose"]
             where = (*where, "choose")
             if not isinstance(options, list):
@@ -223,7 +234,9 @@ class _Parser:
                 self.fail(where, f"{what}: choose has no options")
             scalars = tuple(self.scalar((*where, place), option, what) for place, option in enumerate(options))
             for place, option in enumerate(scalars):
-                if any(option == other and isinstance(option, bool) == isinstance(other, bool) for other in scalars[:place]):
+                if any(
+                    option == other and isinstance(option, bool) == isinstance(other, bool) for other in scalars[:place]
+                ):
                     self.fail((*where, place), f"{what}: the option {shorten(option)} stands twice")
             # One option is no decision; it would only show up as a choice that nobody can make.
             return Choice(scalars) if len(scalars) > 1 else scalars[0]
@@ -266,7 +279,9 @@ class _Parser:
         for place, value in enumerate(values):
             for option in options_of(value):
                 if not isinstance(option, str):
-                    self.fail((*where, "inputs", place), f"{what}: an input is the name of a node, not {shorten(option)}")
+                    self.fail(
+                        (*where, "inputs", place), f"{what}: an input is the name of a node, not {shorten(option)}"
+                    )
         if all(NONE in options_of(value) for value in values):
             self.fail((*where, "inputs"), f"{what}: every input may be '{NONE}'; at least one must always be there")
         return values
@@ -274,7 +289,7 @@ class _Parser:
     def check_edges(self, where: KeyPath, items: list[GraphItem]) -> None:
         """Inputs must name nodes that run before; every node but the last must be able to reach another one."""
         names = [item.name for item in items]
-        edges: nx.DiGraph = nx.DiGraph()
+        edges: nx.DiGraph[str] = nx.DiGraph()
         edges.add_nodes_from([INPUT, *names])
         for place, item in enumerate(items):
             parts = item.nodes.values() if isinstance(item, SwitchNode) else (item,)
@@ -288,8 +303,10 @@ class _Parser:
                         if option not in edges:
                             known = [INPUT, *names[:place]]
                             hint = nearest(option, known) or f"; nodes before it: {', '.join(known)}"
-                            self.fail((*where, item.name), f"node '{item.name}': no node '{option}' in this graph{hint}")
-                        edges.add_edge(option, item.name)
+                            self.fail(
+                                (*where, item.name), f"node '{item.name}': no node '{option}' in this graph{hint}"
+                            )
+                        edges.add_edge(str(option), item.name)
         if cycle := next(iter(nx.simple_cycles(edges)), None):
             start = min(cycle, key=names.index)
             turn = cycle.index(start)

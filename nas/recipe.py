@@ -78,7 +78,7 @@ class Recipe:
         _need(1 <= self.epochs <= 100_000, "epochs", "from 1 to 100000", self.epochs)
         _need(self.warmup_epochs >= 0, "warmup_epochs", "at least 0", self.warmup_epochs)
         _need(0 < self.gamma <= 1, "gamma", "above 0 and at most 1", self.gamma)
-        _need(all(0 < value for value in self.milestones), "milestones", "above 0", list(self.milestones))
+        _need(all(value > 0 for value in self.milestones), "milestones", "above 0", list(self.milestones))
 
     @classmethod
     def load(cls, path: str | Path) -> Recipe:

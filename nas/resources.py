@@ -32,7 +32,7 @@ def find(kind: str, name: str | Path, error: type[NasError] = NasError) -> Path:
     path = Path(name).expanduser()
     if path.is_file():
         return path
-    looks_like_path = path.is_absolute() or path.parent not in (Path("."), Path(kind))
+    looks_like_path = path.is_absolute() or path.parent not in (Path(), Path(kind))
     shipped = {file.stem: file for file in every(kind)}
     stem = path.name.removesuffix(".yaml").removesuffix(".yml")
     if not looks_like_path and stem in shipped:

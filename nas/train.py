@@ -1,7 +1,7 @@
 """Trains one model under one recipe, epoch by epoch, and measures it on the validation split.
 
-Read `Trainer` from top to bottom. Whatever a model does wrong ends in a named `State` with a reason; nothing that a model
-raises leaves this file.
+Read `Trainer` from top to bottom. Whatever a model does wrong ends in a named `State` with a reason; nothing that a
+model raises leaves `train`.
 """
 
 from __future__ import annotations
@@ -89,7 +89,9 @@ def outcome(problem: BaseException) -> tuple[State, str]:
     if isinstance(problem, Diverged):
         return State.DIVERGED, str(problem)
     exhausted = isinstance(problem, MemoryError | torch.OutOfMemoryError)
-    if exhausted or (isinstance(problem, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)):
+    if exhausted or (
+        isinstance(problem, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
+    ):
         return State.OUT_OF_MEMORY, text
     return State.FAILED, text
 
@@ -97,14 +99,14 @@ def outcome(problem: BaseException) -> tuple[State, str]:
 def release_memory() -> None:
     """Gives back what a broken model held, so that the next one starts with the whole device."""
     gc.collect()
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
+    if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()
 
 
 def seed_everything(seed: int) -> None:
     """Seeds Python, NumPy and PyTorch: call it before a model is built."""
     random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 (blocks of users may draw from it)
+    np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
 
 
@@ -199,7 +201,7 @@ class Trainer:
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "scheduler": {"last_epoch": self.scheduler.last_epoch, "_step_count": self.scheduler._step_count},
+            "scheduler": self.scheduler.state_dict(),
             "scaler": self.scaler.state_dict(),
             "batches": self.train_batches.state_dict(),
             "random": torch.get_rng_state(),
@@ -223,7 +225,7 @@ class Trainer:
             with self._autocast():
                 loss = F.cross_entropy(self.model(x), y, label_smoothing=self.recipe.label_smoothing)
             self.optimizer.zero_grad(set_to_none=True)
-            self.scaler.scale(loss).backward()
+            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             if self.recipe.clip_norm:
                 self.scaler.unscale_(self.optimizer)
                 nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)

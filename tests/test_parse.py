@@ -42,7 +42,12 @@ BAD = [
     ("{block: add, inputs: [op, {choose: [none, input]}]}", "{graph: cell}", 4, "cyclic graph: 'cell' contains 'cell'"),
     ("channels: 8", "channels: x0", 8, "channels of block 'conv' must be"),
     ("channels: 8", "channels: 8, channels: 9", 8, "the key 'channels' stands twice"),
-    ("{block: conv, channels: 8}", "{blok: conv}", 8, "needs exactly one of 'block', 'graph' and 'choose'.*did you mean"),
+    (
+        "{block: conv, channels: 8}",
+        "{blok: conv}",
+        8,
+        "needs exactly one of 'block', 'graph' and 'choose'.*did you mean",
+    ),
     ("{graph: cell,", "{graph: cel,", 9, "no graph 'cel'; did you mean 'cell'"),
     ("repeat: {choose: [1, 2]}", "repeat: many", 9, "repeat must be a whole number from 0 to 1000, not 'many'"),
     ("repeat: {choose: [1, 2]}", "share: true", 9, "there is no repeat"),
@@ -51,10 +56,20 @@ BAD = [
     ("{max: 30.0e+6}", "{max: -1}", 11, "max must be a number from 0, not -1"),
     ("{max: 30.0e+6}", "{max: 1, min: 2}", 11, "min 2 is above max 1"),
     ("channels: 8", "channels: !!python/object:os.system 8", 8, "is not plain data"),
-    ("{block: conv, channels: 8}", "&a {block: conv}\n  more: *a", 9, "anchors and aliases are not part of the grammar"),
+    (
+        "{block: conv, channels: 8}",
+        "&a {block: conv}\n  more: *a",
+        9,
+        "anchors and aliases are not part of the grammar",
+    ),
     ("head:  {block: classifier, pool: average}", "head:  {block: conv}", 10, "ends with 8×8×8, not with 10 logits"),
     ("channels: 8}", "channels: 8", 9, "not valid YAML"),
-    ("kernel_size: {choose: [1, 3]}", "present: false, inputs: [{choose: [input, none]}, input]", 5, "takes one input|fixed input"),
+    (
+        "kernel_size: {choose: [1, 3]}",
+        "present: false, inputs: [{choose: [input, none]}, input]",
+        5,
+        "takes one input|fixed input",
+    ),
 ]
 
 

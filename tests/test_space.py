@@ -156,11 +156,9 @@ def test_copies_decide_for_themselves_or_all_share(tmp_path: Path) -> None:
 
 
 def test_a_hyperparameter_belongs_to_the_blocks_that_have_it(tmp_path: Path) -> None:
-    space = _space(
-        tmp_path, {"op": {"block": {"choose": ["identity", "conv"]}, "kernel_size": {"choose": [1, 3, 5]}}}
-    )
+    space = _space(tmp_path, {"op": {"block": {"choose": ["identity", "conv"]}, "kernel_size": {"choose": [1, 3, 5]}}})
     assert space.size == 1 + 3
-    assert list(space.enumerate())[0] == {"op.block": "identity"}
+    assert next(iter(space.enumerate())) == {"op.block": "identity"}
     with pytest.raises(AssignmentError, match=r"'op.kernel_size' is no active choice"):
         space.from_assignment({"op.block": "identity", "op.kernel_size": 3})
 

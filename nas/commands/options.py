@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class ShapeType(click.ParamType):
+class ShapeType(click.ParamType[tuple[int, ...]]):
     """``3,32,32``: channels, height, width."""
 
     name = "C,H,W"
@@ -33,7 +33,7 @@ class ShapeType(click.ParamType):
         return tuple(int(part) for part in parts)
 
 
-class CountType(click.ParamType):
+class CountType(click.ParamType[float]):
     """``1000000``, ``1e6`` or ``1.5M``."""
 
     name = "NUMBER"

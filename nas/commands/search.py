@@ -25,9 +25,13 @@ if TYPE_CHECKING:
     metavar="NAME",
     help="digits, cifar10, cifar100, fashion_mnist or imagefolder:PATH.",
 )
-@click.option("--data-root", metavar="DIR", help="Folder of downloaded data sets (also NAS_DATA).  [default: ~/.cache/nas]")
+@click.option(
+    "--data-root", metavar="DIR", help="Folder of downloaded data sets (also NAS_DATA).  [default: ~/.cache/nas]"
+)
 @click.option("--image-size", type=int, metavar="PIXELS", help="Resize images to squares of this side.")
-@click.option("--validation", type=float, default=0.1, show_default=True, help="Share of training images to measure on.")
+@click.option(
+    "--validation", type=float, default=0.1, show_default=True, help="Share of training images to measure on."
+)
 @click.option("--trials", type=int, default=32, show_default=True, help="Finished trials of the study in all.")
 @click.option("--time", metavar="DURATION", help="Stop after this long, such as 30m or 1h30m.")
 @click.option("--epochs", type=int, help="Epochs a trial.  [default: the recipe's, 5]")
@@ -43,7 +47,9 @@ if TYPE_CHECKING:
 @click.option("--ray-address", metavar="ADDRESS", help="Join a Ray cluster, such as auto or ray://host:10001.")
 @click.option("--recipe", metavar="FILE", help="Training recipe (YAML).")
 @click.option("--seed-points/--no-seed-points", default=True, show_default=True, help="Start with published networks.")
-@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Picture of the front.  [default: STUDY.png]")
+@click.option(
+    "--plot", type=click.Path(path_type=Path), metavar="FILE", help="Picture of the front.  [default: STUDY.png]"
+)
 @json_option
 def command(objectives: str, as_json: bool, plot: Path | None, **values: Any) -> int:
     """Search a space for networks on the Pareto front of accuracy and cost.

@@ -195,9 +195,7 @@ def cost(file: str, assignment: str, input_shape: Shape | None, classes: int, as
 @input_option
 @classes_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("architecture.svg"), show_default=True)
-def draw(
-    file: str, assignment: str | None, seed: int, input_shape: Shape | None, classes: int, output: Path
-) -> None:
+def draw(file: str, assignment: str | None, seed: int, input_shape: Shape | None, classes: int, output: Path) -> None:
     """Draw one architecture as a graph to SVG or PNG.
 
     \b
@@ -225,7 +223,9 @@ def _build(space: Space, assignment: Assignment, input_shape: Shape | None, clas
         raise SearchError(f"{space.name}: this architecture cannot be built for the input: {problem}") from None
 
 
-def _draw(space: Space, rng: random.Random, input_shape: Shape | None, classes: int) -> tuple[Assignment, Architecture, Any]:
+def _draw(
+    space: Space, rng: random.Random, input_shape: Shape | None, classes: int
+) -> tuple[Assignment, Architecture, Any]:
     from nas.cost import cost as cost_of
 
     for _ in range(TRIES):
@@ -242,7 +242,9 @@ def _draw(space: Space, rng: random.Random, input_shape: Shape | None, classes: 
 
 def _number(value: int) -> str:
     """All digits while a person can read them."""
-    return f"{value:,}" if value < 10**15 else f"{value:,} (about {value:.2e})" if value < 10**40 else f"about {_e(value)}"
+    return (
+        f"{value:,}" if value < 10**15 else f"{value:,} (about {value:.2e})" if value < 10**40 else f"about {_e(value)}"
+    )
 
 
 def _e(value: int) -> str:

@@ -42,8 +42,8 @@ def _add_node(tree: Tree, label: str, node: GraphItem) -> None:
     assert isinstance(node, GraphNode)
     repeat = "" if node.repeat is None else f" × {_value(node.repeat)}{', all alike' if node.share else ''}"
     branch = tree.add(f"{name}: graph [cyan]{_value(node.graph)}[/cyan]{repeat}{inputs}{optional}")
-    for inner in node.graphs.values():
-        _add_graph(branch if len(node.graphs) == 1 else branch.add(inner.name), inner)
+    for graph in node.graphs.values():
+        _add_graph(branch if len(node.graphs) == 1 else branch.add(graph.name), graph)
 
 
 def _value(value: Value) -> str:

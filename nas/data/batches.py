@@ -7,8 +7,9 @@ Decoding and `DataLoader` workers cost more than small networks do: this deliver
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
-import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -155,7 +156,7 @@ class Batches:
         self._random.set_state(state["random"])
 
 
-def _tensor(array: np.ndarray) -> Tensor:  # type: ignore[type-arg]
+def _tensor(array: npt.NDArray[Any]) -> Tensor:
     # Arrays from an object store are read-only, which PyTorch warns of; nothing here writes to them.
     if not array.flags.writeable:
         array = array.view()

@@ -86,9 +86,13 @@ def source(task: Task) -> Source:
     name, colon, path = task.dataset.partition(":")
     if name not in DATASETS:
         names = [*DATASETS][:-1]
-        raise DataError(f"no data set '{task.dataset}'; known: {', '.join(names)}, imagefolder:PATH{nearest(name, DATASETS)}")
+        raise DataError(
+            f"no data set '{task.dataset}'; known: {', '.join(names)}, imagefolder:PATH{nearest(name, DATASETS)}"
+        )
     if (name == "imagefolder") != bool(colon and path):
-        raise DataError(f"data set '{task.dataset}': write imagefolder:PATH for a folder, and other names without a colon")
+        raise DataError(
+            f"data set '{task.dataset}': write imagefolder:PATH for a folder, and other names without a colon"
+        )
     return DATASETS[name]
 
 

@@ -97,14 +97,21 @@ def make_dataset(task: Task, x: Images, y: Labels, class_names: tuple[str, ...])
         raise DataError(f"{task.dataset}: {len(x)} images, but {len(y)} labels")
     if len(class_names) < 2:
         raise DataError(f"{task.dataset}: {len(class_names)} class; a classifier needs at least two")
-    if len(y) and not (0 <= y.min() and y.max() < len(class_names)):
+    if len(y) and not (y.min() >= 0 and y.max() < len(class_names)):
         bad = int(y.max()) if y.max() >= len(class_names) else int(y.min())
-        raise DataError(f"{task.dataset}: label {bad} is out of range; there are {len(class_names)} classes, counted from 0")
+        raise DataError(
+            f"{task.dataset}: label {bad} is out of range; there are {len(class_names)} classes, counted from 0"
+        )
     train, validation = stratified(y, len(class_names), task, class_names)
     train_x = np.ascontiguousarray(x[train])
     mean, std = _statistics(train_x)
     return Dataset(
-        task, Split(train_x, y[train]), Split(np.ascontiguousarray(x[validation]), y[validation]), class_names, mean, std
+        task,
+        Split(train_x, y[train]),
+        Split(np.ascontiguousarray(x[validation]), y[validation]),
+        class_names,
+        mean,
+        std,
     )
 
 

@@ -178,9 +178,15 @@ class Reasons(FIFOScheduler):  # type: ignore[misc]
         """Called before the searcher hears that the trial ended."""
         problem = trial.get_pickled_error()
         if isinstance(problem, OutOfMemoryError):
-            self.bridge.errors[trial.trial_id] = (State.OUT_OF_MEMORY, "the machine ran out of memory; Ray ended the worker")
-        elif isinstance(problem, RayActorError):
-            self.bridge.errors[trial.trial_id] = (State.FAILED, "its worker process died (crashed, killed, or out of memory)")
+            self.bridge.errors[trial.trial_id] = (
+                State.OUT_OF_MEMORY,
+                "the machine ran out of memory; Ray ended the worker",
+            )
+        elif problem is None or isinstance(problem, RayActorError):  # a dead process leaves no error behind
+            self.bridge.errors[trial.trial_id] = (
+                State.FAILED,
+                "its worker process died (crashed, killed, or out of memory)",
+            )
         else:
             self.bridge.errors[trial.trial_id] = (State.FAILED, outcome(problem)[1])
 

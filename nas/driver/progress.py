@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 class Progress:
     """Told by the driver what happens; shows nothing. The views below derive from it."""
 
-    def begin(self, study: str, past: pd.DataFrame, objectives: Sequence[str], trials: int, deadline: float | None) -> None:
+    def begin(
+        self, study: str, past: pd.DataFrame, objectives: Sequence[str], trials: int, deadline: float | None
+    ) -> None:
         """A search starts, on top of the trials that the study already has; `deadline` is in `time.monotonic`."""
 
     def note(self, text: str) -> None:
@@ -37,7 +39,9 @@ class Progress:
 class _Counting(Progress):
     """Keeps the trials and what follows from them."""
 
-    def begin(self, study: str, past: pd.DataFrame, objectives: Sequence[str], trials: int, deadline: float | None) -> None:
+    def begin(
+        self, study: str, past: pd.DataFrame, objectives: Sequence[str], trials: int, deadline: float | None
+    ) -> None:
         self.study, self.objectives, self.trials, self.deadline = study, tuple(objectives), trials, deadline
         self.frame = past
         self.running = 0
@@ -106,7 +110,9 @@ class LiveView(_Counting):
         self.console = console
         self.live = Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=True)
 
-    def begin(self, study: str, past: pd.DataFrame, objectives: Sequence[str], trials: int, deadline: float | None) -> None:
+    def begin(
+        self, study: str, past: pd.DataFrame, objectives: Sequence[str], trials: int, deadline: float | None
+    ) -> None:
         super().begin(study, past, objectives, trials, deadline)
         self.live.start()
 

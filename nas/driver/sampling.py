@@ -12,6 +12,7 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler
+from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from blocks.base import Scalar, Shape
@@ -24,9 +25,9 @@ from nas.grammar import Options
 from nas.space import Assignment, Space
 from nas.study import SeedPoint
 
-ASKS = 100  # of the sampler, before random architectures are tried: TPE and NSGA-II repeat a third to a half of theirs
+ASKS = 10  # of the sampler, before random architectures are tried: TPE and NSGA-II repeat a third to a half of theirs
 RANDOM_TRIES = 2_000
-PROBES = 2_000  # random architectures that are costed before constraints count as impossible to meet
+PROBES = 1_000  # random architectures that are costed before constraints count as impossible to meet
 
 
 def _quiet(make: Callable[[int], BaseSampler]) -> Callable[[int], BaseSampler]:
@@ -40,7 +41,9 @@ def _quiet(make: Callable[[int], BaseSampler]) -> Callable[[int], BaseSampler]:
 
 
 SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
-    "tpe": _quiet(lambda seed: optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)),
+    "tpe": _quiet(
+        lambda seed: optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
+    ),
     "nsga2": _quiet(lambda seed: optuna.samplers.NSGAIISampler(seed=seed, population_size=20)),
     "nsga3": _quiet(lambda seed: optuna.samplers.NSGAIIISampler(seed=seed, population_size=20)),
     "gp": _quiet(lambda seed: optuna.samplers.GPSampler(seed=seed)),
@@ -96,7 +99,9 @@ class Proposer:
         past = list(past)
         # A continued study goes on with another stream: the old one would propose what is known.
         self._rng = random.Random(f"{seed}-{len(past)}")
-        directions = ["maximize" if name in MAXIMIZED else "minimize" for name in self.objectives]
+        directions = [
+            StudyDirection.MAXIMIZE if name in MAXIMIZED else StudyDirection.MINIMIZE for name in self.objectives
+        ]
         logging.getLogger("optuna").setLevel(logging.ERROR)
         self._study = optuna.create_study(directions=directions, sampler=SAMPLERS[sampler](seed + 7919 * len(past)))
         for trial in past:

@@ -70,7 +70,9 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
             if repaired.interrupted:
                 progress.note(f"{repaired.interrupted} trials of a search that was killed are marked as interrupted")
             past = store.trials(name)
-            ended = _run(options, progress, store, study, space, dataset, recipe, past, _usable(seeds, space, progress, dataset))
+            ended = _run(
+                options, progress, store, study, space, dataset, recipe, past, _usable(seeds, space, progress, dataset)
+            )
             trials = store.trials(name)
         return SearchResult(
             name,
@@ -177,9 +179,7 @@ def _run(
         past=past.to_dict("records"),
         seeds=seeds,
     )
-    bridge = Bridge(
-        proposer, store, study.name, recipe, trials=options.trials, finished=finished, progress=progress
-    )
+    bridge = Bridge(proposer, store, study.name, recipe, trials=options.trials, finished=finished, progress=progress)
     budget = parse_duration(options.time)
     with _ray(options) as resources, _stoppable(bridge):
         deadline = None if budget is None else time.monotonic() + budget

@@ -28,6 +28,9 @@ REPORT = "report"
 class TrialWorker(tune.Trainable):  # type: ignore[misc]
     """Trains the architecture in `config`; each step reports ``{"epoch", "state", "reason", …}``."""
 
+    trainer: Trainer | None
+    problem: tuple[State, str] | None
+
     def setup(self, config: dict[str, Any], dataset: Dataset, threads: int) -> None:
         """Called once a process, with the first trial."""
         torch.set_num_threads(threads)  # trials share a CPU; each takes what Ray gave it
@@ -60,8 +63,8 @@ class TrialWorker(tune.Trainable):  # type: ignore[misc]
 
     def _begin(self, config: dict[str, Any]) -> None:
         self.started = time.perf_counter()
-        self.trainer: Trainer | None = None
-        self.problem: tuple[State, str] | None = None
+        self.trainer = None
+        self.problem = None
         recipe = Recipe.from_dict(config["recipe"])
         try:
             seed_everything(recipe.seed)

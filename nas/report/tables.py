@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from nas.front import hypervolume, pareto
+from nas.report.text import shape
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,9 +94,7 @@ def studies_table(frame: pd.DataFrame) -> Table:
     return table
 
 
-def summary_record(
-    study: StudyRow, trials: pd.DataFrame, environments: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
+def summary_record(study: StudyRow, trials: pd.DataFrame, environments: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """One study as plain data."""
     return {
         "study": study.name,
@@ -127,7 +126,7 @@ def print_summary(
     shape = "×".join(str(extent) for extent in _list(task.get("input")))
     facts = {
         "space": study.space_name,
-        "data": f"{task.get('dataset')}, {shape}, {task.get('classes')} classes, {task.get('validation'):.0%} validation",
+        "data": f"{task.get('dataset')}, {shape}, {task.get('classes')} classes",
         "recipe": f"{recipe.get('optimizer')}, {recipe.get('epochs')} epochs, batch {recipe.get('batch_size')}",
         "objectives": ", ".join(study.objectives),
         "trials": ", ".join(f"{n} {state}" for state, n in sorted(Counter(trials["state"]).items())) or "none",
@@ -139,7 +138,9 @@ def print_summary(
     if driver:
         facts["running"] = driver
     for environment in environments[:1]:
-        facts["versions"] = ", ".join(f"{key} {environment[key]}" for key in ("nas", "torch", "python") if key in environment)
+        facts["versions"] = ", ".join(
+            f"{key} {environment[key]}" for key in ("nas", "torch", "python") if key in environment
+        )
     console.print(f"[bold]{study.name}[/bold]")
     width = max(map(len, facts))
     for name, fact in facts.items():
@@ -173,5 +174,14 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None  # a missing value is pandas.NA
 
 
-def _list(value: object) -> list[object]:
-    return value if isinstance(value, list) else []
+def _task_text(task: Mapping[str, object]) -> str:
+    """Data set, shape, classes and split, as far as they are known."""
+    parts = [str(task.get("dataset"))]
+    extents, classes, validation = task.get("input"), task.get("classes"), task.get("validation")
+    if isinstance(extents, list):
+        parts.append(shape(extents))
+    if classes is not None:
+        parts.append(f"{classes} classes")
+    if isinstance(validation, float):
+        parts.append(f"{validation:.0%} validation")
+    return ", ".join(parts)

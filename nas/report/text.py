@@ -20,3 +20,11 @@ def short(value: float) -> str:
 def shape(extents: Sequence[int]) -> str:
     """``64×16×16``."""
     return "×".join(map(str, extents))
+
+
+def tick(value: float) -> str:
+    """A round number at an axis: ``500``, ``20k``, ``1.5M``."""
+    for size, unit in _UNITS:
+        if value >= size:
+            return f"{value / size:g}{unit}"
+    return f"{value:g}"

@@ -162,7 +162,8 @@ def test_documented(name: str) -> None:
     block = BLOCKS[name]
     lines = (block.module.__doc__ or "").splitlines()
     assert re.search(r"\(B, .*\) -> \(B, .*\)", lines[0]), "the docstring opens with the shape line"
-    assert len(block.summary) > 10
+    assert 10 < len(block.summary) < 200
+    assert block.summary.endswith(".")
     assert re.search(r"\d", block.source), "a source has a year, a section or an equation"
     module = __import__(block.module.__module__, fromlist=["__doc__"])
     assert len((module.__doc__ or "").splitlines()[0]) > 10

@@ -1,0 +1,146 @@
+"""A front as one HTML file that opens without a network: hover over a point to see the network."""
+
+from __future__ import annotations
+
+import html
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from nas.errors import NasError
+from nas.report.plots import BLUE, FAINT, GREY, INK, LABELS, ORANGE, Shown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LINES: Final = 9
+"""Of other choices in a hover text."""
+
+
+def write_html(shown: Shown, path: Path) -> None:
+    """Writes the page. Raises NasError when the file cannot be written."""
+    from plotly.subplots import make_subplots
+
+    figure = make_subplots(rows=1, cols=len(shown.costs))
+    for column, cost in enumerate(shown.costs, 1):
+        for trace in _traces(shown, cost):
+            trace.legendgroup = trace.name
+            if column > 1:
+                trace.showlegend = False
+            figure.add_trace(trace, row=1, col=column)
+        figure.update_xaxes(type="log", title=LABELS[cost], dtick=1, minor={"dtick": "D1"}, row=1, col=column)
+        figure.update_yaxes(title="validation accuracy (%)", row=1, col=column)
+    title = f"<b>{html.escape(shown.title)}</b><br><span style='font-size:13px;color:{FAINT}'>{shown.subtitle}</span>"
+    figure.update_layout(
+        title={"text": title, "x": 0.01, "xanchor": "left"},
+        template="plotly_white",
+        font={"color": INK},
+        hovermode="closest",
+        hoverlabel={"align": "left", "font": {"size": 12}},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        margin={"t": 110},
+    )
+    # The library goes into the file: the page must open without a network. A fixed id keeps equal pages equal.
+    page = figure.to_html(include_plotlyjs=True, full_html=True, div_id="front", config={"displaylogo": False})
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as problem:
+        raise NasError(f"{path}: cannot be written: {problem.strerror or problem}") from None
+
+
+def _traces(shown: Shown, cost: str) -> list[Any]:
+    import plotly.graph_objects as go
+
+    def dots(frame: pd.DataFrame, name: str, marker: Mapping[str, Any], **more: Any) -> Any:
+        return go.Scatter(
+            x=frame[cost].tolist(),
+            y=(frame["accuracy"] * 100).tolist(),
+            mode="markers",
+            marker=marker,
+            name=name,
+            hovertext=[_card(row) for row in frame.to_dict("records")],
+            hoverinfo="text",
+            **more,
+        )
+
+    xs, ys = shown.staircase(cost)
+    steps = go.Scatter(
+        x=xs, y=ys, mode="lines", line={"color": BLUE, "shape": "hv"}, hoverinfo="skip", showlegend=False, name="front"
+    )
+    traces = [dots(shown.complete, "trials", {"color": GREY, "size": 8, "opacity": 0.75})]
+    if len(shown.stopped):
+        hollow = {"color": GREY, "size": 7, "symbol": "circle-open"}
+        traces.append(dots(shown.stopped, "stopped early", hollow))
+    edge = {"color": "white", "width": 1}
+    traces += [steps, dots(shown.front, "Pareto front", {"color": BLUE, "size": 11, "line": edge})]
+    if len(shown.published):
+        diamond = {"color": ORANGE, "size": 14, "symbol": "diamond-open", "line": {"width": 2}}
+        names = dots(shown.published, "published networks", diamond)
+        names.update(
+            mode="markers+text",
+            text=shown.published["published"].tolist(),
+            textposition=_positions(shown, cost),
+            textfont={"color": ORANGE},
+        )
+        traces.append(names)
+    return traces
+
+
+def _positions(shown: Shown, cost: str) -> list[str]:
+    """A side for each name, such that names of neighbours do not meet on a page of usual size."""
+    import numpy as np
+
+    from nas.report.geometry import Rect
+    from nas.report.labels import overlap
+
+    width, height = 1000.0, 480.0
+    x = np.log10(shown.published[cost].to_numpy(float))
+    y = shown.published["accuracy"].to_numpy(float)
+    all_x = np.log10(shown.complete[cost].to_numpy(float))
+    all_y = shown.complete["accuracy"].to_numpy(float)
+    xs = width * (x - all_x.min()) / max(float(np.ptp(all_x)), 1e-9)
+    ys = height * (y - all_y.min()) / max(float(np.ptp(all_y)), 1e-9)
+    sides = {
+        "middle left": (-1.0, 0.0),
+        "middle right": (1.0, 0.0),
+        "top center": (0.0, 1.0),
+        "bottom center": (0.0, -1.0),
+        "top left": (-1.0, 1.0),
+        "bottom left": (-1.0, -1.0),
+        "top right": (1.0, 1.0),
+        "bottom right": (1.0, -1.0),
+    }
+    taken: list[Rect] = [Rect(px - 8, py - 8, 16, 16) for px, py in zip(xs, ys, strict=True)]
+    chosen: list[str] = []
+    for name, px, py in zip(shown.published["published"], xs, ys, strict=True):
+        long = 7.0 * len(str(name))
+        options: list[tuple[int, int, str, Rect]] = []
+        for side, (dx, dy) in sides.items():
+            box = Rect(px + dx * (9 + long / 2) - long / 2, py + dy * 16 - 7, long, 14)
+            outside = box.x < 0 or box.x + box.width > width
+            options.append((sum(overlap(box, other) for other in taken) + int(outside), len(options), side, box))
+        _, _, side, box = min(options)
+        chosen.append(side)
+        taken.append(box)
+    return chosen
+
+
+def _card(row: Mapping[str, Any]) -> str:
+    """What a point tells: its costs, which blocks it has how often, and its first other choices."""
+    name = f" · {row['published']}" if isinstance(row["published"], str) else ""
+    lines = [
+        f"<b>{row['accuracy']:.2%}{html.escape(name)}</b>",
+        f"{row['parameters']:,} parameters · {row['macs']:,} MACs",
+        f"trial {row['trial']} · {row['state']} · {row['hash'][:12]}",
+    ]
+    choices = row["assignment"]
+    blocks = Counter(str(value) for key, value in choices.items() if key.endswith("block"))
+    parts = [f"{block} ×{number}" if number > 1 else block for block, number in blocks.most_common()]
+    lines += [html.escape(", ".join(parts[i : i + 5])) for i in range(0, len(parts), 5)]
+    others = [f"{key} = {value}" for key, value in choices.items() if not key.endswith("block")]
+    shown = [html.escape("   ".join(others[i : i + 2])) for i in range(0, len(others), 2)]
+    lines += shown[:LINES]
+    if len(shown) > LINES:
+        lines.append(f"… and {len(others) - 2 * LINES} more choices")
+    return "<br>".join(lines)

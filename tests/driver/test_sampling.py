@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nas.driver.sampling import SAMPLERS, Proposer, check_feasible, check_sampler
+from nas.errors import SearchError
+from nas.space import Space
+from nas.study import seed_points
+
+INPUT = (1, 16, 16)
+
+
+def _proposer(space: Space, sampler: str = "tpe", **rest: Any) -> Proposer:
+    return Proposer(space, INPUT, 10, objectives=("accuracy", "parameters"), sampler=sampler, seed=0, **rest)
+
+
+def _run(proposer: Proposer, count: int) -> list[dict[str, Any]]:
+    """Proposes and finishes; the accuracy is a function of the assignment."""
+    rows = []
+    for number in range(count):
+        proposal = proposer.propose()
+        if proposal is None:
+            break
+        accuracy = (sum(map(ord, str(proposal.assignment))) % 97) / 97
+        proposer.finish(proposal, accuracy)
+        rows.append(
+            {
+                "trial": number,
+                "assignment": proposal.assignment,
+                "hash": proposal.architecture.hash,
+                "state": "complete",
+                "accuracy": accuracy,
+                "parameters": proposal.cost.parameters,
+                "macs": proposal.cost.macs,
+                "activation_bytes": proposal.cost.activation_bytes,
+            }
+        )
+    return rows
+
+
+# the Gaussian process takes a second to propose, and tens to see that it repeats itself
+@pytest.mark.parametrize("sampler", [name for name in SAMPLERS if name != "gp"])
+def test_a_sampler_proposes_every_network_once_and_then_nothing(sampler: str, space_file: Path) -> None:
+    space = Space.load(space_file)
+    rows = _run(_proposer(space, sampler), 100)
+    networks = {space.from_assignment(assignment, INPUT).hash for assignment in space.enumerate()}
+    assert len(rows) == len({row["hash"] for row in rows}) == len(networks) == space.size == 36
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_conditional_space_is_no_trouble(sampler: str) -> None:
+    assert len(_run(_proposer(Space.load("attn_cnn"), sampler), 12)) == 12
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "nsga2"])
+def test_one_seed_gives_the_same_decisions(sampler: str, space_file: Path) -> None:
+    space = Space.load(space_file)
+    assert _run(_proposer(space, sampler), 15) == _run(_proposer(space, sampler), 15)
+
+
+def test_a_continued_search_proposes_nothing_again(space_file: Path) -> None:
+    space = Space.load(space_file)
+    past = _run(_proposer(space), 20)
+    rest = _run(_proposer(space, past=past), 100)
+    assert len(rest) == 16
+    assert not {row["hash"] for row in past} & {row["hash"] for row in rest}
+
+
+def test_interrupted_trials_come_first_when_a_search_continues(space_file: Path) -> None:
+    space = Space.load(space_file)
+    past = _run(_proposer(space), 8)
+    past[3].update(state="interrupted", accuracy=None)
+    proposal = _proposer(space, past=past).propose()
+    assert proposal is not None
+    assert proposal.architecture.hash == past[3]["hash"]
+
+
+def test_seed_points_come_first_under_their_names() -> None:
+    space = Space.load("attn_cnn")
+    seeds = seed_points(space, INPUT, 10)
+    proposer = _proposer(space, seeds=seeds)
+    proposals = [proposer.propose() for _ in range(len(seeds) + 1)]
+    assert [proposal.published for proposal in proposals if proposal] == [*(s.config.name for s in seeds), None]
+    first = proposals[0]
+    assert first is not None
+    assert seeds[0].architecture is not None
+    assert first.architecture.hash == seeds[0].architecture.hash
+
+
+def test_nothing_outside_the_constraints_is_proposed(space_file: Path) -> None:
+    space = Space.load(space_file).limit(parameters=1000)
+    rows = _run(_proposer(space), 100)
+    assert 0 < len(rows) < 36
+    assert all(row["parameters"] <= 1000 for row in rows)
+
+
+def test_constraints_that_nothing_meets_are_refused_with_the_smallest_cost(space_file: Path) -> None:
+    space = Space.load(space_file)
+    with pytest.raises(SearchError, match=r"none of its 36 architectures meets .* at most 10 \(smallest seen: \d+\)"):
+        check_feasible(space.limit(parameters=10), INPUT, 10)
+    with pytest.raises(SearchError, match=r"none of 1,000 random architectures meets"):
+        check_feasible(Space.load("attn_cnn").limit(macs=10), INPUT, 10)
+    with pytest.raises(SearchError, match=r"fits images of \[1, 1, 1\]"):
+        check_feasible(Space.load("attn_cnn"), (1, 1, 1), 10)
+
+
+def test_an_unknown_sampler_is_answered_with_the_nearest() -> None:
+    with pytest.raises(SearchError, match="no sampler 'nsga'; known: .*did you mean 'nsga"):
+        check_sampler("nsga")

@@ -1,0 +1,199 @@
+"""Real searches: real Ray, real SQLite, real training on digits."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+
+import nas
+import tests.driver.failing  # noqa: F401 (registers the block that misbehaves)
+from nas.driver.progress import Progress
+from nas.errors import SearchError, StorageError
+from nas.store import Store
+
+pytestmark = pytest.mark.usefixtures("local_ray")
+
+
+class Notes(Progress):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def test_a_search_finds_a_front_and_continues(space_file: Path, storage: str) -> None:
+    first = nas.search(space_file, storage=storage, trials=4, epochs=1)
+    assert first.states == {"complete": 4}
+    assert first.ended == "done"
+    assert len(first.front) >= 1
+    assert first.trials["hash"].nunique() == 4
+    more = nas.search(space_file, storage=storage, trials=6, epochs=1)
+    assert more.states == {"complete": 6}
+    assert list(more.trials["hash"][:4]) == list(first.trials["hash"])
+    assert more.hypervolume >= first.hypervolume
+    again = nas.search(space_file, storage=storage, trials=6, epochs=1)
+    assert len(again.trials) == 6
+
+    # Optuna, and so its dashboard, sees the same
+    study = optuna.load_study(study_name="tiny-digits", storage=storage)
+    assert [trial.number for trial in study.trials] == list(more.trials["trial"])
+    assert study.metric_names == ["accuracy", "parameters"]
+    for trial, row in zip(study.trials, more.trials.to_dict("records"), strict=True):
+        assert trial.values == [row["accuracy"], row["parameters"]]
+        assert trial.params == row["assignment"]
+        assert {"hash", "parameters", "macs", "state", "seconds", "device"} <= trial.user_attrs.keys()
+
+    with Store.open(storage) as store:
+        assert len(store.epochs("tiny-digits")) == 6
+
+    with pytest.raises(SearchError, match="begun with another epochs of the recipe"):
+        nas.search(space_file, storage=storage, trials=9, epochs=2)
+    other = space_file.with_name("other.yaml")
+    other.write_text(space_file.read_text().replace("[2, 4, 8]", "[2, 4]"))
+    with pytest.raises(SearchError, match="begun with another space"):
+        nas.search(other, storage=storage, study="tiny-digits", trials=9, epochs=1)
+    with (
+        pytest.raises(StorageError, match="no study 'tiny-digit'.*did you mean 'tiny-digits'"),
+        Store.open(storage) as store,
+    ):
+        store.study("tiny-digit")
+
+
+def test_what_goes_wrong_costs_one_trial(tmp_path: Path, storage: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(
+        "name: bad\ninput: [1, 16, 16]\ngraph:\n"
+        "  stem: {block: conv, channels: 4, stride: 2}\n"
+        "  trap: {block: misbehave, how: {choose: [not, raise, memory, nan, die]}}\n"
+        "  head: {block: classifier}\n"
+    )
+    notes = Notes()
+    result = nas.search(path, storage=storage, trials=5, epochs=1, max_concurrent=2, progress=notes)
+    ended = {row["assignment"]["trap.how"]: (row["state"], row["reason"]) for row in result.trials.to_dict("records")}
+    assert ended["not"][0] == "complete"
+    assert ended["raise"] == ("failed", "RuntimeError: this block is broken")
+    assert ended["memory"] == ("out_of_memory", "MemoryError")
+    assert ended["nan"] == ("diverged", "training loss is nan at iteration 1 of epoch 1")
+    assert ended["die"][0] == "failed"
+    assert "worker process died" in ended["die"][1]
+    states = [trial.state.name for trial in optuna.load_study(study_name="bad-digits", storage=storage).trials]
+    assert sorted(states) == ["COMPLETE", "FAIL", "FAIL", "FAIL", "FAIL"]
+    more = nas.search(path, storage=storage, trials=50, epochs=1, progress=notes)
+    assert (more.ended, len(more.trials)) == ("exhausted", 5)
+    assert "every architecture of bad inside the constraints has been evaluated" in notes.notes
+
+
+def test_published_networks_start_first_and_those_that_do_not_fit_are_named(storage: str) -> None:
+    notes = Notes()
+    result = nas.search(
+        "attn_cnn", storage=storage, trials=2, epochs=1, max_parameters=4_700_000, max_macs=6e7, progress=notes
+    )
+    left_out = [note for note in notes.notes if "is left out" in note]
+    assert "seed point kong_aim is left out: breaks a constraint (parameters 10,961,034 > 4,700,000)" in left_out
+    assert "kong_baseline" in set(result.trials["published"].dropna())
+
+
+def test_time_ends_a_search(space_file: Path, storage: str) -> None:
+    result = nas.search(space_file, storage=storage, trials=30, epochs=500, time="3s")
+    assert result.ended == "time is up"
+    assert set(result.trials["state"]) <= {"interrupted", "complete"}
+    assert "time is up" in set(result.trials["reason"].dropna())
+
+
+def test_one_worker_and_one_seed_make_the_same_decisions(space_file: Path, tmp_path: Path) -> None:
+    runs = [
+        nas.search(space_file, storage=f"sqlite:///{tmp_path}/{name}.db", trials=5, epochs=1, max_concurrent=1).trials
+        for name in "ab"
+    ]
+    assert list(runs[0]["hash"]) == list(runs[1]["hash"])
+    assert list(runs[0]["accuracy"]) == list(runs[1]["accuracy"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"trials": 0}, "trials: must be at least 1, not 0"),
+        ({"time": "soon"}, "time: must be like 90s, 30m or 1h30m, not 'soon'"),
+        ({"objectives": ("acuracy", "macs")}, "no objective 'acuracy'; known: .*did you mean 'accuracy'"),
+        ({"objectives": ("macs",)}, "accuracy must be one of them"),
+        ({"sampler": "tpee"}, "no sampler 'tpee'.*did you mean 'tpe'"),
+        ({"cpus_per_trial": 10_000}, "cpus_per_trial: 10000 wanted, but Ray has"),
+        ({"gpus_per_trial": 64}, "gpus_per_trial: 64 wanted, but Ray has"),
+        ({"max_parameters": 3}, "meets the constraints: parameters at most 3"),
+    ],
+)
+def test_options_that_cannot_be_met_are_refused(
+    options: dict[str, object], message: str, space_file: Path, storage: str
+) -> None:
+    with pytest.raises(SearchError, match=message):
+        nas.search(space_file, storage=storage, **options)
+
+
+COMMAND = [sys.executable, "-m", "nas", "search", "--trials", "6", "--cpus-per-trial", "1", "--max-concurrent", "2"]
+
+
+def _start(space_file: Path, storage: str, *more: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*COMMAND, "--space", str(space_file), "--storage", storage, *more],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=space_file.parent,
+        env={**os.environ, "PYTHONPATH": str(Path(nas.__file__).parents[1]), "RAY_ADDRESS": ""},
+    )
+
+
+def _states(storage: str) -> list[tuple[str, str | None]]:
+    path = storage.removeprefix("sqlite:///")
+    if not Path(path).exists():
+        return []
+    try:
+        with sqlite3.connect(path) as connection:
+            return connection.execute("select state, reason from nas_trials order by id").fetchall()
+    except sqlite3.OperationalError:  # the tables are not there yet
+        return []
+
+
+def _wait(storage: str, state: str, process: subprocess.Popen[str]) -> None:
+    for _ in range(600):
+        if any(found == state for found, _ in _states(storage)) or process.poll() is not None:
+            return
+        time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_in_good_order(space_file: Path, storage: str) -> None:
+    process = _start(space_file, storage, "--epochs", "400")
+    _wait(storage, "running", process)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "Traceback" not in output
+    assert ("interrupted", "interrupted") in _states(storage)
+    assert "running" not in {state for state, _ in _states(storage)}
+
+
+@pytest.mark.slow
+def test_a_killed_driver_is_continued_by_the_same_command(space_file: Path, storage: str) -> None:
+    process = _start(space_file, storage, "--epochs", "20")
+    _wait(storage, "complete", process)
+    process.kill()
+    process.communicate(timeout=60)
+    before = [state for state, _ in _states(storage)].count("complete")
+    again = _start(space_file, storage, "--epochs", "20")
+    output, _ = again.communicate(timeout=120)
+    assert again.returncode == 0, output
+    states = [state for state, _ in _states(storage)]
+    assert states.count("complete") == 6
+    assert before >= 1
+    assert "running" not in states

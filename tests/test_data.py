@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from nas.data import Batches, Dataset, Split, Task, load, load_test
+from nas.data.task import make_dataset
+from nas.errors import DataError
+from nas.recipe import Augment
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    return load(Task("digits"))
+
+
+def _folder(root: Path, classes: int = 2, images: int = 4, size: int = 8) -> Path:
+    rng = np.random.default_rng(0)
+    for part in ("train", "test"):
+        for label in range(classes):
+            folder = root / part / f"class{label}"
+            folder.mkdir(parents=True)
+            for place in range(images):
+                pixels = rng.integers(0, 256, (size, size, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{place}.png")
+    return root
+
+
+def test_digits_are_16_pixels_wide_and_split_class_by_class(digits: Dataset) -> None:
+    assert digits.input == (1, 16, 16)
+    assert digits.classes == 10
+    counts = np.bincount(digits.validation.y)
+    assert counts.min() >= 14
+    assert counts.max() <= 15
+    assert len(digits.train) + len(digits.validation) + len(load_test(digits.task)) == 1797
+
+
+def test_the_same_seed_gives_the_same_split_and_another_seed_another() -> None:
+    same, other = load(Task("digits")), load(Task("digits", seed=1))
+    assert same.fingerprint == load(Task("digits")).fingerprint
+    assert same.fingerprint != other.fingerprint
+
+
+def test_an_image_folder_is_read_as_it_is(tmp_path: Path) -> None:
+    root = _folder(tmp_path)
+    data = load(Task(f"imagefolder:{root}", validation=0.25))
+    assert data.input == (3, 8, 8)
+    assert data.class_names == ("class0", "class1")
+    assert len(data.train) == 6
+    pixels = np.asarray(Image.open(root / "test" / "class1" / "0.png")).transpose(2, 0, 1)
+    assert (load_test(data.task).x[4] == pixels).all()
+
+
+def test_images_of_other_sizes_need_an_image_size(tmp_path: Path) -> None:
+    root = _folder(tmp_path)
+    Image.new("L", (5, 9)).save(root / "train" / "class1" / "odd.png")
+    with pytest.raises(DataError, match=r"odd.png: 5×9 pixels, but 0.png has 8×8; give one size with --image-size"):
+        load(Task(f"imagefolder:{root}"))
+    assert load(Task(f"imagefolder:{root}", image_size=6)).input == (3, 6, 6)
+
+
+def _break_image(root: Path) -> None:
+    (root / "train" / "class0" / "0.png").write_bytes(b"\x89PNG\r\n\x1a\nnot an image")
+
+
+def _truncate_image(root: Path) -> None:
+    path = root / "train" / "class0" / "0.png"
+    path.write_bytes(path.read_bytes()[:60])
+
+
+def _empty_class(root: Path) -> None:
+    (root / "train" / "class9").mkdir()
+
+
+def _one_image(root: Path) -> None:
+    (root / "train" / "lonely").mkdir()
+    Image.new("RGB", (8, 8)).save(root / "train" / "lonely" / "a.png")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_break_image, r"class0/0.png: not a readable image .*; repair or remove it"),
+        (_truncate_image, r"class0/0.png: not a readable image .*; repair or remove it"),
+        (_empty_class, r"class9: no image files .*; add some or remove the folder"),
+        (_one_image, r"class 'lonely' has one image; training and validation need at least one each"),
+    ],
+)
+def test_a_broken_folder_is_named(change: object, message: str, tmp_path: Path) -> None:
+    root = _folder(tmp_path)
+    change(root)  # type: ignore[operator]
+    with pytest.raises(DataError, match=message):
+        load(Task(f"imagefolder:{root}"))
+
+
+def test_labels_out_of_range_are_refused() -> None:
+    x = np.zeros((6, 1, 4, 4), dtype=np.uint8)
+    with pytest.raises(DataError, match="label 3 is out of range; there are 2 classes"):
+        make_dataset(Task("digits"), x, np.array([0, 0, 1, 1, 3, 3]), ("a", "b"))
+    with pytest.raises(DataError, match="6 images, but 5 labels"):
+        make_dataset(Task("digits"), x, np.array([0, 0, 1, 1, 1]), ("a", "b"))
+
+
+def test_an_unknown_or_absent_data_set_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DataError, match="no data set 'digit'; known: .*did you mean 'digits'"):
+        load(Task("digit"))
+    with pytest.raises(DataError, match="no such folder; it must hold train/<class>"):
+        load(Task(f"imagefolder:{tmp_path / 'absent'}"))
+    import torchvision.datasets.utils
+
+    def offline(*_: object, **__: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(torchvision.datasets.utils, "_urlretrieve", offline)
+    for name in ("cifar10", "cifar100", "fashion_mnist"):
+        with pytest.raises(DataError, match=rf"{name}: not found in .*--data-root, or use --data imagefolder:PATH"):
+            load(Task(name, root=str(tmp_path)))
+
+
+def test_batches_cover_every_image_once_in_a_new_order(digits: Dataset) -> None:
+    marked = Split(np.arange(300, dtype=np.uint8)[:, None, None, None].repeat(2, 2).repeat(2, 3), np.arange(300))
+    batches = Batches(marked, digits, 64, shuffle=True, seed=4)
+    first = torch.cat([y for _, y in batches])
+    second = torch.cat([y for _, y in batches])
+    assert sorted(first.tolist()) == sorted(second.tolist()) == list(range(300))
+    assert first.tolist() != second.tolist()
+    again = Batches(marked, digits, 64, shuffle=True, seed=4)
+    assert torch.cat([y for _, y in again]).tolist() == first.tolist()
+
+
+def test_a_last_batch_of_one_image_joins_the_one_before(digits: Dataset) -> None:
+    split = Split(digits.train.x[:129], digits.train.y[:129])
+    assert [len(y) for _, y in Batches(split, digits, 64)] == [64, 65]
+    split = Split(digits.train.x[:130], digits.train.y[:130])
+    assert [len(y) for _, y in Batches(split, digits, 64)] == [64, 64, 2]
+
+
+def test_images_are_normalized_by_the_training_part(digits: Dataset) -> None:
+    x = torch.cat([x for x, _ in Batches(digits.train, digits, 256)])
+    assert x.mean().item() == pytest.approx(0, abs=1e-3)
+    assert x.std().item() == pytest.approx(1, abs=1e-2)
+
+
+def test_augmentation_draws_for_every_image_alone(digits: Dataset) -> None:
+    image = np.zeros((1, 1, 8, 8), dtype=np.uint8)
+    image[0, 0, 2, 1] = 255
+    split = Split(image.repeat(400, 0), np.zeros(400, dtype=np.int64))
+    batches = Batches(split, digits, 400, augment=Augment(crop_padding=1, flip=True), seed=1)
+    x, _ = next(iter(batches))
+    places = {tuple(map(int, torch.nonzero(one[0] == one.max())[0])) for one in x if one.max() > one.min()}
+    # one pixel up or down, and left or right, of column 1 and of its mirror image, column 6
+    assert places == {(row, column) for row in (1, 2, 3) for column in (0, 1, 2, 5, 6, 7)}
+
+
+def test_cutout_sets_a_square_to_the_mean_colour(digits: Dataset) -> None:
+    split = Split(np.full((50, 1, 8, 8), 255, dtype=np.uint8), np.zeros(50, dtype=np.int64))
+    x, _ = next(iter(Batches(split, digits, 50, augment=Augment(crop_padding=0, flip=False, cutout=4))))
+    holes = (x == 0).sum((1, 2, 3))
+    assert holes.max() == 16
+    assert holes.min() >= 4  # a square at the border is cut off
+
+
+def test_images_that_do_not_fit_are_sent_batch_by_batch(digits: Dataset) -> None:
+    resident = Batches(digits.train, digits, 64, augment=Augment(), shuffle=True, seed=2, resident=True)
+    streamed = Batches(digits.train, digits, 64, augment=Augment(), shuffle=True, seed=2, resident=False)
+    for (a, y_a), (b, y_b) in zip(resident, streamed, strict=True):
+        assert torch.equal(a, b)
+        assert torch.equal(y_a, y_b)
+
+
+def test_cifar10_images_as_a_folder(shared: Path, tmp_path: Path) -> None:
+    import zipfile
+
+    with zipfile.ZipFile(shared / "data" / "cifar10_jpeg.zip") as archive:
+        wanted = [
+            name for name in archive.namelist() if name.endswith(("0001.jpg", "0002.jpg", "0003.jpg", "0004.jpg"))
+        ]
+        archive.extractall(tmp_path, wanted)
+    root = next(path.parent for path in tmp_path.rglob("train") if path.is_dir())
+    data = load(Task(f"imagefolder:{root}", validation=0.25))
+    assert data.input == (3, 32, 32)
+    assert data.classes == 10

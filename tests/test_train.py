@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nas.data import Batches, Dataset, Task, load
+from nas.recipe import Augment, Recipe
+from nas.train import State, Trainer, evaluate, outcome, seed_everything, train
+
+RECIPE = Recipe(epochs=2, batch_size=64, lr=0.05, precision="fp32", augment=Augment(crop_padding=1, flip=False))
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    return load(Task("digits"))
+
+
+def network() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 3, 2, 1), nn.BatchNorm2d(16), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(256, 10)
+    )
+
+
+def test_a_small_network_learns_digits(digits: Dataset) -> None:
+    result = train(network, digits, RECIPE)
+    assert result.state is State.COMPLETE
+    assert result.accuracy is not None
+    assert result.accuracy > 0.8
+    assert result.top5 is not None
+    assert result.top5 >= result.accuracy
+    assert [epoch.epoch for epoch in result.epochs] == [1, 2]
+    assert result.epochs[1].train_loss < result.epochs[0].train_loss
+    assert result.epochs[0].images_per_second > 0
+
+
+def test_the_same_seed_trains_the_same_network(digits: Dataset) -> None:
+    one, two = train(network, digits, RECIPE), train(network, digits, RECIPE)
+    assert [epoch.train_loss for epoch in one.epochs] == [epoch.train_loss for epoch in two.epochs]
+    other = train(network, digits, RECIPE.replace(seed=1))
+    assert other.epochs[0].train_loss != one.epochs[0].train_loss
+
+
+def test_training_continues_where_it_was_left(digits: Dataset) -> None:
+    def trainer() -> Trainer:
+        seed_everything(0)
+        return Trainer(network(), digits, RECIPE)
+
+    whole = trainer()
+    whole.step()
+    file = io.BytesIO()
+    torch.save(whole.state_dict(), file)
+    expected = whole.step()
+    file.seek(0)
+    rest = trainer()
+    rest.load_state_dict(torch.load(file, weights_only=True))
+    assert rest.step().train_loss == expected.train_loss
+    assert rest.finished
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("schedule", ["one_cycle", "cosine", "step", "constant"])
+def test_every_optimizer_and_schedule_trains(optimizer: str, schedule: str, digits: Dataset) -> None:
+    lr = 0.05 if optimizer == "sgd" else 0.003
+    recipe = RECIPE.replace(
+        optimizer=optimizer, schedule=schedule, lr=lr, label_smoothing=0.1, clip_norm=1.0, decay_norm_bias=False
+    )
+    result = train(network, digits, recipe)
+    assert result.state is State.COMPLETE
+    assert result.accuracy is not None
+    assert result.accuracy > 0.5
+
+
+def test_bfloat16_trains_too(digits: Dataset) -> None:
+    result = train(network, digits, RECIPE.replace(precision="bf16"))
+    assert result.accuracy is not None
+    assert result.accuracy > 0.7
+
+
+def test_weight_decay_spares_norm_and_bias_when_told(digits: Dataset) -> None:
+    trainer = Trainer(network(), digits, RECIPE.replace(decay_norm_bias=False, weight_decay=0.1))
+    decay = {id(p): group["weight_decay"] for group in trainer.optimizer.param_groups for p in group["params"]}
+    assert [decay[id(p)] for p in trainer.model.parameters()] == [0.1, 0, 0, 0, 0.1, 0]
+
+
+def test_a_callback_stops_early(digits: Dataset) -> None:
+    result = train(network, digits, RECIPE, on_epoch=lambda epoch: False)
+    assert (result.state, len(result.epochs)) == (State.STOPPED_EARLY, 1)
+
+
+class _Breaks(nn.Module):
+    def __init__(self, action: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.inner = network()
+        self.action = action
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.action(self.inner(x))
+
+
+def _raise(problem: Exception) -> Callable[[Tensor], Tensor]:
+    def action(_: Tensor) -> Tensor:
+        raise problem
+
+    return action
+
+
+@pytest.mark.parametrize(
+    ("action", "state", "reason"),
+    [
+        (lambda y: y * float("nan"), State.DIVERGED, "training loss is nan at iteration 1 of epoch 1"),
+        (lambda y: y * 1e9, State.DIVERGED, "training loss is"),
+        (_raise(ValueError("wrong shape\nmore")), State.FAILED, "ValueError: wrong shape"),
+        (_raise(MemoryError()), State.OUT_OF_MEMORY, "MemoryError"),
+        (_raise(torch.OutOfMemoryError("CUDA out of memory. Tried …")), State.OUT_OF_MEMORY, "CUDA out of memory"),
+        (_raise(RuntimeError("DefaultCPUAllocator: can't allocate memory")), State.OUT_OF_MEMORY, "can't allocate"),
+    ],
+)
+def test_what_a_model_does_wrong_is_a_state_with_a_reason(
+    action: Callable[[Tensor], Tensor], state: State, reason: str, digits: Dataset
+) -> None:
+    result = train(lambda: _Breaks(action), digits, RECIPE)
+    assert result.state is state
+    assert reason in result.reason
+    assert "\n" not in result.reason
+
+
+def test_a_model_that_cannot_be_built_is_a_failed_trial(digits: Dataset) -> None:
+    def broken() -> nn.Module:
+        raise ValueError("no such layer")
+
+    result = train(broken, digits, RECIPE)
+    assert (result.state, result.reason) == (State.FAILED, "ValueError: no such layer")
+    assert result.accuracy is None
+
+
+def test_an_unreadable_error_still_has_a_reason() -> None:
+    assert outcome(RuntimeError()) == (State.FAILED, "RuntimeError")
+
+
+def test_accuracy_is_the_share_of_right_answers(digits: Dataset) -> None:
+    class Always(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.nn.functional.one_hot(torch.full((len(x),), 3), 10).float() + torch.arange(10) * 1e-3
+
+    accuracy, top5, _ = evaluate(Always(), Batches(digits.validation, digits, 50))
+    labels = digits.validation.y
+    assert accuracy == pytest.approx((labels == 3).mean())
+    assert top5 == pytest.approx(((labels == 3) | (labels > 5)).mean())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("precision", ["auto", "fp32", "bf16", "fp16"])
+def test_training_on_cuda(precision: str, digits: Dataset) -> None:
+    result = train(network, digits, RECIPE.replace(precision=precision), "cuda")
+    assert result.state is State.COMPLETE
+    assert result.accuracy is not None
+    assert result.accuracy > 0.7
+    assert result.peak_memory is not None
+    assert result.peak_memory > 0
+    assert result.device.startswith("cuda: ")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_memory_of_a_broken_model_is_given_back(digits: Dataset) -> None:
+    def grow(y: Tensor) -> Tensor:
+        return y + torch.empty(1 << 50, device=y.device).sum()
+
+    before = torch.cuda.memory_allocated()
+    result = train(lambda: _Breaks(grow), digits, RECIPE, "cuda")
+    assert result.state is State.OUT_OF_MEMORY
+    assert torch.cuda.memory_allocated() <= before + 1024

@@ -45,7 +45,10 @@ def place(
             for distance in DISTANCES
             for turn in range(DIRECTIONS)
         ]
-        placed.append(min(options, key=lambda box: _cost(box, anchor, placed, anchors, points, lines, bounds)))
+        reach = DISTANCES[-1] + width + height
+        near = everything[(np.abs(everything - np.array(anchor)) < reach).all(axis=1)]
+        costs = [_cost(box, anchor, placed, anchors, near, lines, bounds) for box in options]
+        placed.append(options[costs.index(min(costs))])
     return placed
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from nas.front import hypervolume, pareto
-from nas.report.text import shape
+from nas.report.text import shape, short
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,16 +38,15 @@ def front_records(front: pd.DataFrame) -> list[dict[str, Any]]:
 def front_table(front: pd.DataFrame, objectives: Sequence[str], title: str) -> Table:
     """A front as a table, cheapest first."""
     table = _table(title)
-    for name in ("trial", "accuracy", "parameters", "MACs"):
-        table.add_column(name, justify="right")
-    if "activation_bytes" in objectives:
-        table.add_column("activation bytes", justify="right")
-    for name in ("seconds", "hash", "published"):
-        table.add_column(name, justify="right" if name == "seconds" else "left", no_wrap=True)
+    wide = "activation_bytes" in objectives
+    for name in ("trial", "accuracy", "parameters", "MACs", *(["activation bytes"] if wide else []), "seconds"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("hash", no_wrap=True)
+    table.add_column("published", overflow="fold")  # the only one that may take a second line in a narrow terminal
     for row in front.to_dict("records"):
-        cells = [str(row["trial"]), f"{row['accuracy']:.2%}", f"{row['parameters']:,}", f"{row['macs']:,}"]
-        if "activation_bytes" in objectives:
-            cells.append(f"{row['activation_bytes']:,}")
+        cells = [str(row["trial"]), f"{row['accuracy']:.2%}", f"{row['parameters']:,}", short(row["macs"])]
+        if wide:
+            cells.append(short(row["activation_bytes"]))
         table.add_row(*cells, f"{row['seconds']:.1f}", str(row["hash"])[:8], _text(row["published"]) or "")
     return table
 
@@ -123,10 +122,9 @@ def print_summary(
 ) -> None:
     """One study for a person: what it searches, how its trials ended, its front, where it was measured."""
     task, recipe = study.task, study.recipe
-    shape = "×".join(str(extent) for extent in _list(task.get("input")))
     facts = {
         "space": study.space_name,
-        "data": f"{task.get('dataset')}, {shape}, {task.get('classes')} classes",
+        "data": _task_text(task),
         "recipe": f"{recipe.get('optimizer')}, {recipe.get('epochs')} epochs, batch {recipe.get('batch_size')}",
         "objectives": ", ".join(study.objectives),
         "trials": ", ".join(f"{n} {state}" for state, n in sorted(Counter(trials["state"]).items())) or "none",

@@ -102,8 +102,9 @@ def _summary(result: SearchResult) -> dict[str, Any]:
 def _show(result: SearchResult, plot: Path, storage: str | None) -> None:
     from rich.console import Console
 
-    from nas.report.plots import plot_front
+    from nas.report.plots import plot_front, subtitle_of
     from nas.report.tables import front_table
+    from nas.store import DEFAULT_URL, Store
 
     console = Console(highlight=False)
     counts = ", ".join(f"{number} {state}" for state, number in sorted(result.states.items()))
@@ -113,7 +114,9 @@ def _show(result: SearchResult, plot: Path, storage: str | None) -> None:
     console.print(front_table(result.front, result.objectives, title=f"Pareto front of {result.study}"))
     why = {"done": "all trials are done", "exhausted": "nothing is left to try"}.get(result.ended, result.ended)
     console.print(f"{counts}; hypervolume {result.hypervolume:.4f}; ended: {why}")
-    plot_front(result.trials, result.objectives, plot, title=result.study)
+    with Store.open(storage or DEFAULT_URL) as store:
+        subtitle = subtitle_of(store.study(result.study))
+    plot_front(result.trials, result.objectives, plot, title=result.study, subtitle=subtitle)
     where = f" --storage {storage}" if storage else ""
     console.print(f"picture      {plot}", soft_wrap=True)
     console.print(f"look closer  nas study show {result.study}{where}", soft_wrap=True)

@@ -98,7 +98,7 @@ def pareto(name: str | None, storage: str | None, output: tuple[Path, ...], as_j
     nas study pareto --json
     """
     from nas.front import pareto as pareto_of
-    from nas.report.plots import plot_front
+    from nas.report.plots import plot_front, subtitle_of
     from nas.report.tables import front_records, front_table
 
     for path in output:
@@ -116,7 +116,7 @@ def pareto(name: str | None, storage: str | None, output: tuple[Path, ...], as_j
 
         Console(highlight=False).print(front_table(front, study.objectives, title=f"Pareto front of {study.name}"))
     for path in output:
-        plot_front(trials, study.objectives, path, title=study.name)
+        plot_front(trials, study.objectives, path, title=study.name, subtitle=subtitle_of(study))
         click.echo(str(path), err=as_json)
 
 

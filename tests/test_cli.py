@@ -1,0 +1,308 @@
+"""The command line as a user meets it: output, exit codes, and one line for every mistake."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from nas.cli import main
+from nas.compile import compile_model
+from nas.cost import Cost, cost
+from nas.space import Space
+from nas.store import Store
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs `nas …` in a new folder; gives exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NAS_STORAGE", raising=False)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(list(arguments))
+        output = capsys.readouterr()
+        code = ended.value.code
+        assert isinstance(code, int)
+        return code, output.out, output.err
+
+    return call
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> Path:
+    """A study of six finished trials of nas_bench_macro, two of which did not end well."""
+    space = Space.load("nas_bench_macro")
+    path = tmp_path / "nas.db"
+    with Store.open(f"sqlite:///{path}", create=True) as store:
+        store.create_study(
+            "macro",
+            space_name=space.name,
+            space_text=space.text,
+            space_fingerprint=space.fingerprint,
+            task={"dataset": "digits", "input": [3, 32, 32], "classes": 10},
+            recipe={"optimizer": "sgd", "epochs": 1, "batch_size": 64},
+            objectives=["accuracy", "parameters"],
+            seed=0,
+            constraints={},
+        )
+        with store.claim("macro"):
+            for number, assignment in enumerate(list(space.enumerate())[:600:100]):
+                architecture = space.from_assignment(assignment)
+                met = {}
+                space.walk(lambda name, options, met=met, a=assignment: met.setdefault(name, options) and a[name])
+                price = cost(architecture, space.input, 10)
+                row = store.start_trial(
+                    "macro",
+                    assignment=assignment,
+                    options=met,
+                    architecture=architecture,
+                    cost=price,
+                    published="known" if number == 2 else None,
+                )
+                good = number < 4
+                store.finish_trial(
+                    row,
+                    state="complete" if good else "diverged",
+                    reason=None if good else "training loss is nan at iteration 1 of epoch 1",
+                    accuracy=0.5 + number / 10 if good else None,
+                    seconds=1.5,
+                    device="cpu: test",
+                    environment={"nas": "test"},
+                )
+    return path
+
+
+def test_help_answers_without_heavy_imports() -> None:
+    code = (
+        "import sys\ntry:\n    from nas.cli import main\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "print([name for name in ('torch', 'ray', 'pandas', 'numpy', 'optuna', 'sqlalchemy', 'rich') if name in sys.modules])"
+    )
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "search" in output
+    assert output.splitlines()[-1] == "[]"
+
+
+def test_space_count(run: Run) -> None:
+    code, out, _ = run("space", "count", "nas_bench_macro", "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert {key: found[key] for key in ("size", "exact", "feasible_share")} == {
+        "size": 6561,
+        "exact": True,
+        "feasible_share": 1.0,
+    }
+    code, out, _ = run("space", "count", "attn_cnn", "--samples", "20", "--json")
+    found = json.loads(out)
+    assert (code, found["exact"]) == (0, False)
+    assert found["size"] == Space.load("attn_cnn").size
+    assert 0 <= found["interval"][0] <= found["feasible_share"] <= found["interval"][1] <= 1
+
+
+def test_space_cost_of_a_published_network(run: Run) -> None:
+    code, out, _ = run("space", "cost", "attn_cnn", "--assignment", "kong_aim_cam", "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert found.keys() == {"parameters", "macs", "activation_bytes"}
+    assert found["parameters"] == 11_374_986
+    code, out, _ = run("space", "cost", "attn_cnn", "--assignment", "kong_aim_cam")
+    assert "43.39 MiB" in out
+
+
+def test_space_sample_gives_assignments_that_cost_takes(run: Run, tmp_path: Path) -> None:
+    code, out, _ = run("space", "sample", "attn_cnn", "-n", "3", "--seed", "5", "--json", "--max-parameters", "2M")
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert (code, len(lines)) == (0, 3)
+    for line in lines:
+        assert line.keys() == {"assignment", "hash", "parameters", "macs"}
+        assert line["parameters"] <= 2e6
+        code, out, _ = run("space", "cost", "attn_cnn", "--assignment", json.dumps(line["assignment"]), "--json")
+        assert json.loads(out)["parameters"] == line["parameters"]
+    (tmp_path / "a.json").write_text(json.dumps(lines[0]))
+    code, out, _ = run("space", "cost", "attn_cnn", "--assignment", "a.json", "--json")
+    assert json.loads(out)["macs"] == lines[0]["macs"]
+    again = run("space", "sample", "attn_cnn", "-n", "3", "--seed", "5", "--json", "--max-parameters", "2M")[1]
+    assert [json.loads(line)["hash"] for line in again.splitlines()] == [line["hash"] for line in lines]
+
+
+def test_space_cost_for_another_input(run: Run) -> None:
+    code, out, _ = run(
+        "space", "cost", "attn_cnn", "--assignment", "kong_aim", "--input", "1,28,28", "--classes", "7", "--json"
+    )
+    space = Space.load("attn_cnn")
+    from nas.study import PublishedConfig
+
+    architecture = space.from_assignment(PublishedConfig.load("kong_aim").assignment, (1, 28, 28), 7)
+    model = compile_model(architecture, (1, 28, 28), 7)
+    assert json.loads(out)["parameters"] == sum(p.numel() for p in model.parameters())
+    assert code == 0
+
+
+@pytest.mark.parametrize("name", ["network.svg", "network.png"])
+def test_space_draw(name: str, run: Run, tmp_path: Path) -> None:
+    code, out, _ = run("space", "draw", "attn_cnn", "--assignment", "kong_aim_cam", "-o", name)
+    assert (code, out.strip()) == (0, name)
+    content = (tmp_path / name).read_bytes()
+    if name.endswith("svg"):
+        for word in (b"kong_aim_cam", b"aim", b"cam", b"max_pool"):
+            assert word in content
+    else:
+        assert content.startswith(b"\x89PNG")
+
+
+def test_space_check_and_show(run: Run) -> None:
+    assert run("space", "check", "nas_bench_macro")[0] == 0
+    code, out, _ = run("space", "show", "nas_bench_macro")
+    assert code == 0
+    assert "mb5_e6: inverted_residual" in out
+
+
+def test_blocks(run: Run) -> None:
+    code, out, _ = run("blocks", "--json")
+    blocks = {block["name"]: block for block in json.loads(out)}
+    assert code == 0
+    assert {"conv", "aim", "cam", "attention_conv", "se", "cbam", "eca", "inverted_residual"} <= blocks.keys()
+    assert all(block["source"] and block["summary"] for block in blocks.values())
+    assert "Kong" in run("blocks", "aim")[1]
+
+
+def test_study_commands_read_what_is_there(run: Run, filled: Path, tmp_path: Path) -> None:
+    code, out, _ = run("study", "list", "--json")
+    assert (code, json.loads(out)[0]["study"], json.loads(out)[0]["complete"]) == (0, "macro", 4)
+    code, out, _ = run("study", "show", "macro")
+    assert code == 0
+    assert "training loss is nan" in out
+    assert json.loads(run("study", "show", "--json")[1])["states"] == {"complete": 4, "diverged": 2}
+    code, out, _ = run("study", "pareto", "--json")
+    front = json.loads(out)
+    assert code == 0
+    assert front
+    keys = {"trial", "hash", "accuracy", "parameters", "macs", "state", "assignment", "published"}
+    assert all(row.keys() == keys and row["state"] == "complete" for row in front)
+    costs = [(row["parameters"], row["accuracy"]) for row in front]
+    assert costs == sorted(costs)
+    assert [accuracy for _, accuracy in costs] == sorted(accuracy for _, accuracy in costs)
+
+
+def test_study_plots_and_exports(run: Run, filled: Path, tmp_path: Path) -> None:
+    code, _, _ = run("study", "pareto", "-o", "front.png", "-o", "front.html")
+    assert code == 0
+    assert (tmp_path / "front.png").read_bytes().startswith(b"\x89PNG")
+    page = (tmp_path / "front.html").read_text()
+    assert "known" in page
+    assert 'src="http' not in page  # self-contained
+    assert run("study", "export", "macro", "-o", "trials.csv")[0] == 0
+    assert run("study", "export", "macro", "-o", "trials.parquet")[0] == 0
+    for frame in (pd.read_csv(tmp_path / "trials.csv"), pd.read_parquet(tmp_path / "trials.parquet")):
+        assert len(frame) == 6
+        assert {"trial", "accuracy", "parameters", "choice.stage1.first.layer"} <= set(frame.columns)
+
+
+BAD_SPACE = "name: s\ninput: [3, 8, 8]\ngraph:\n  a: {block: cnv}\n"
+CYCLE = "name: s\ninput: [3, 8, 8]\ngraph:\n  a: {block: add, inputs: [b]}\n  b: {block: conv, inputs: [a]}\n"
+EMPTY = "name: s\ninput: [3, 8, 8]\ngraph: {}\n"
+SHAPE = "name: s\ninput: [3, 2, 2]\ngraph:\n  a: {block: max_pool, stride: 4}\n  head: {block: classifier}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["serach"], "no command 'serach'; known: search, space, study, blocks; did you mean 'search'?"),
+        (["search"], "Missing option '--space'"),
+        (["search", "--space", "attn_cnn", "--trails", "3"], "No such option"),
+        (["search", "--space", "absent.yaml"], "absent.yaml: no such file"),
+        (["search", "--space", "atn_cnn"], "did you mean 'attn_cnn'?"),
+        (["search", "--space", "bad.yaml"], "bad.yaml:4: node 'a': no block 'cnv'; did you mean 'conv'?"),
+        (["space", "check", "bad.yaml"], "bad.yaml:4: node 'a': no block 'cnv'; did you mean 'conv'?"),
+        (
+            ["space", "check", "cycle.yaml"],
+            "cycle.yaml:4: node 'a': no node 'b' in this graph|cyclic graph: a -> b -> a",
+        ),
+        (["space", "check", "empty.yaml"], "empty.yaml:3: graph 'graph' is empty"),
+        (["space", "check", "shape.yaml"], "shape.yaml:4: node 'a'"),
+        (["space", "cost", "attn_cnn", "--assignment", "{"], "--assignment: not valid JSON"),
+        (
+            ["space", "cost", "attn_cnn", "--assignment", "nothing"],
+            "is neither JSON, nor a file, nor a published config",
+        ),
+        (["space", "cost", "attn_cnn", "--assignment", "{}"], "the choice 'stem.channels' is missing; options: 16, 24"),
+        (["space", "cost", "attn_cnn", "--assignment", "kong_aim", "--input", "3,32"], "must be channels,height,width"),
+        (
+            ["space", "cost", "attn_cnn", "--assignment", "kong_aim", "--input", "3,2,2"],
+            "cannot be built for the input",
+        ),
+        (["space", "draw", "attn_cnn", "-o", "a.gif"], "a.gif: must end with .svg or .png"),
+        (["space", "draw", "attn_cnn", "-o", "absent/a.svg"], "absent does not exist"),
+        (["space", "sample", "attn_cnn", "-n", "0"], "0 is not in the range"),
+        (["space", "sample", "attn_cnn", "--max-parameters", "10"], "none of 10,000 random architectures fits"),
+        (["space", "count", "attn_cnn", "--max-parameters", "few"], "must be a number such as 500000, 1e6 or 1.5M"),
+        (["search", "--space", "attn_cnn", "--trials", "0"], "trials: must be at least 1, not 0"),
+        (["search", "--space", "attn_cnn", "--data", "digit"], "no data set 'digit'; known: .*did you mean 'digits'?"),
+        (["search", "--space", "attn_cnn", "--data", "imagefolder:absent"], "imagefolder:absent: no such folder"),
+        (["search", "--space", "attn_cnn", "--sampler", "tpee"], "no sampler 'tpee'; .*did you mean 'tpe'?"),
+        (["search", "--space", "attn_cnn", "--objectives", "acc"], "no objective 'acc'"),
+        (["search", "--space", "attn_cnn", "--time", "soon"], "time: must be like 90s, 30m or 1h30m, not 'soon'"),
+        (["search", "--space", "attn_cnn", "--max-parameters", "5"], "meets the constraints: parameters at most 5"),
+        (["search", "--space", "attn_cnn", "--recipe", "absent.yaml"], "absent.yaml: no such recipe file"),
+        (["search", "--space", "attn_cnn", "--storage", "nas.db"], "did you mean 'sqlite:///nas.db'?"),
+        (["search", "--space", "attn_cnn", "--storage", "sqlite:///absent/nas.db"], "does not exist; make it first"),
+        (
+            ["search", "--space", "attn_cnn", "--storage", "postgresql://me:secret@127.0.0.1:1/x"],
+            r"me:\*\*\*@127.0.0.1:1",
+        ),
+        (["search", "--space", "attn_cnn", "--storage", "sqlite:///foreign.db"], "foreign.db"),
+        (["search", "--space", "attn_cnn", "--storage", "sqlite:///text.db"], "is not an SQLite database"),
+        (["study", "list"], "no such file nas.db; `nas search` makes it"),
+        (["study", "show", "--storage", "mysql://me:secret@host/x"], "there are sqlite and postgresql"),
+        (["blocks", "cbma"], "no block 'cbma'; did you mean 'cbam'?"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_mistake_is_one_line(arguments: list[str], message: str, run: Run, tmp_path: Path) -> None:
+    import re
+
+    for name, text in (("bad", BAD_SPACE), ("cycle", CYCLE), ("empty", EMPTY), ("shape", SHAPE)):
+        (tmp_path / f"{name}.yaml").write_text(text)
+    (tmp_path / "text.db").write_text("this is not a database, only some text that is long enough to be one" * 20)
+    with sqlite3.connect(tmp_path / "foreign.db") as connection:
+        connection.execute("create table something (id integer)")
+    code, out, err = run(*arguments)
+    assert code == 2, out + err
+    assert len(err.strip().splitlines()) == 1, err
+    assert re.search(message, err), err
+    assert "Traceback" not in err
+    assert "secret" not in err
+    assert out == ""
+
+
+def test_a_study_that_is_not_there_is_answered_with_the_nearest(run: Run, filled: Path) -> None:
+    for command in (["show", "marco"], ["pareto", "marco"], ["export", "marco", "-o", "x.csv"]):
+        code, _, err = run("study", *command)
+        assert code == 2
+        assert "did you mean 'macro'?" in err
+
+
+def test_a_fault_of_ours_keeps_its_traceback(tmp_path: Path) -> None:
+    code = (
+        "import nas.cost\nnas.cost.cost = None\nfrom nas.cli import main\n"
+        "main(['space', 'cost', 'attn_cnn', '--assignment', 'kong_aim'])"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env={**os.environ}
+    )
+    assert ended.returncode == 1
+    assert "Traceback" in ended.stderr
+
+
+def test_cost_is_plain_data() -> None:
+    assert Cost(1, 2, 3).macs == 2

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from nas.front import pareto
-from nas.report.text import shape
+from nas.report.text import counted, shape
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +62,7 @@ def subtitle_of(study: StudyRow) -> str:
     if isinstance(image, list):
         parts[-1] += f" {shape(image)}"
     if recipe.get("epochs") is not None:
-        parts.append(f"{recipe['epochs']} epochs")
+        parts.append(counted(recipe["epochs"], "epoch"))
     return "  ·  ".join(parts)
 
 

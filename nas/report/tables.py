@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from nas.front import hypervolume, pareto
-from nas.report.text import shape, short
+from nas.report.text import counted, shape, short
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,19 +73,18 @@ def studies_table(frame: pd.DataFrame) -> Table:
     """Studies of a database."""
     table = _table(None)
     for name in ("study", "space", "data"):
-        table.add_column(name)
-    for name in ("trials", "complete", "best accuracy"):
-        table.add_column(name, justify="right")
-    table.add_column("objectives")
-    table.add_column("begun (UTC)")
+        table.add_column(name, no_wrap=True)
+    for name in ("complete", "best"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("objectives", min_width=len("parameters,"), overflow="fold")
+    table.add_column("begun (UTC)", min_width=len("2026-01-01"))
     for row in study_records(frame):
         best = row["best_accuracy"]
         table.add_row(
             row["study"],
             row["space"],
             row["data"],
-            str(row["trials"]),
-            str(row["complete"]),
+            f"{row['complete']} of {row['trials']}",
             "" if best is None else f"{best:.2%}",
             ", ".join(row["objectives"]),
             row["created_at"][:16],
@@ -125,7 +124,7 @@ def print_summary(
     facts = {
         "space": study.space_name,
         "data": _task_text(task),
-        "recipe": f"{recipe.get('optimizer')}, {recipe.get('epochs')} epochs, batch {recipe.get('batch_size')}",
+        "recipe": f"{recipe.get('optimizer')}, {counted(recipe.get('epochs'), 'epoch')}, batch {recipe.get('batch_size')}",
         "objectives": ", ".join(study.objectives),
         "trials": ", ".join(f"{n} {state}" for state, n in sorted(Counter(trials["state"]).items())) or "none",
         "training": f"{trials['seconds'].sum():,.0f} s in all",

@@ -28,3 +28,8 @@ def tick(value: float) -> str:
         if value >= size:
             return f"{value / size:g}{unit}"
     return f"{value:g}"
+
+
+def counted(number: object, thing: str) -> str:
+    """``1 epoch``, ``2 epochs``."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

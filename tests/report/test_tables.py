@@ -82,9 +82,12 @@ def test_studies(store: Store) -> None:
     records = json.loads(json.dumps(study_records(frame)))
     assert [record["study"] for record in records] == ["first", "empty"]
     assert (records[0]["trials"], records[0]["complete"], records[1]["best_accuracy"]) == (12, 10, None)
-    text = shown(studies_table(frame), width=120)
+    text = shown(studies_table(frame))
+    assert max(map(len, text.splitlines())) <= 80
     assert "first" in text
-    assert "empty" in text
+    assert "nas_bench_macro" in text
+    assert "10 of 12" in text
+    assert "accuracy" in text
     assert "nan" not in text
 
 

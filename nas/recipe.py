@@ -21,7 +21,9 @@ class Augment:
     """Random changes of training images, drawn anew for every image of every batch."""
 
     crop_padding: int = 4
-    """Pixels of zero padding around the image, from which a crop of the old size is taken."""
+    """Pixels of padding around the image, from which a crop of the old size is taken."""
+    padding_mode: Literal["zero", "reflect"] = "zero"
+    """What the padding shows: black, or the image mirrored at its border."""
     flip: bool = True
     """Left and right exchanged with probability one half."""
     cutout: int = 0

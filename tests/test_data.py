@@ -121,6 +121,12 @@ def test_an_unknown_or_absent_data_set_says_what_to_do(tmp_path: Path, monkeypat
             load(Task(name, root=str(tmp_path)))
 
 
+def _plain(channels: int) -> Dataset:
+    """A data set whose normalization only divides by 255."""
+    split = Split(np.zeros((2, channels, 6, 6), dtype=np.uint8), np.zeros(2, dtype=np.int64))
+    return Dataset(Task("digits"), split, split, ("a", "b"), (0.0,) * channels, (1.0,) * channels)
+
+
 def test_batches_cover_every_image_once_in_a_new_order(digits: Dataset) -> None:
     marked = Split(np.arange(300, dtype=np.uint8)[:, None, None, None].repeat(2, 2).repeat(2, 3), np.arange(300))
     batches = Batches(marked, digits, 64, shuffle=True, seed=4)
@@ -154,6 +160,62 @@ def test_augmentation_draws_for_every_image_alone(digits: Dataset) -> None:
     places = {tuple(map(int, torch.nonzero(one[0] == one.max())[0])) for one in x if one.max() > one.min()}
     # one pixel up or down, and left or right, of column 1 and of its mirror image, column 6
     assert places == {(row, column) for row in (1, 2, 3) for column in (0, 1, 2, 5, 6, 7)}
+
+
+def test_reflected_padding_shows_the_image_mirrored_at_its_border(digits: Dataset) -> None:
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (1, 3, 6, 6), dtype=np.uint8)
+    split = Split(image.repeat(300, 0), np.zeros(300, dtype=np.int64))
+    for padding in (2, 5, 9):  # the last is wider than the image
+        augment = Augment(crop_padding=padding, flip=False, padding_mode="reflect")
+        batches = Batches(split, _plain(3), 300, augment=augment)
+        x = (next(iter(batches))[0] * 255).round().to(torch.uint8)
+        wide = np.pad(image[0], ((0, 0), (padding, padding), (padding, padding)), mode="reflect")
+        crops = {
+            wide[:, r : r + 6, c : c + 6].tobytes() for r in range(2 * padding + 1) for c in range(2 * padding + 1)
+        }
+        assert {one.numpy().tobytes() for one in x} <= crops
+        assert len({one.numpy().tobytes() for one in x}) > 20
+
+
+def test_colour_jitter_is_torchvisions(digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torchvision.transforms import functional
+
+    rng = np.random.default_rng(0)
+    split = Split(rng.integers(0, 256, (4, 3, 6, 6), dtype=np.uint8), np.zeros(4, dtype=np.int64))
+    factors = iter((1.3, 0.6, 1.4))  # brightness, contrast, saturation
+    monkeypatch.setattr(torch, "rand", lambda *shape, **_: torch.full(shape[:4], next(factors) - 0.5))
+    batches = Batches(split, _plain(3), 4, augment=Augment(crop_padding=0, flip=False, color_jitter=0.5))
+    x, _ = next(iter(batches))
+    expected = torch.from_numpy(split.x).float() / 255
+    expected = functional.adjust_brightness(expected, 1.3)
+    expected = functional.adjust_contrast(expected, 0.6)
+    expected = functional.adjust_saturation(expected, 1.4)
+    torch.testing.assert_close(x, expected, atol=1e-5, rtol=0)
+
+
+def test_colour_jitter_draws_for_every_image_alone(digits: Dataset) -> None:
+    image = np.random.default_rng(0).integers(60, 120, (1, 3, 6, 6), dtype=np.uint8)
+    split = Split(image.repeat(50, 0), np.zeros(50, dtype=np.int64))
+    batches = Batches(split, _plain(3), 50, augment=Augment(crop_padding=0, flip=False, color_jitter=0.3))
+    x, _ = next(iter(batches))
+    assert len(x.mean((1, 2, 3)).unique()) == 50
+    assert x.min() >= 0
+    assert x.max() <= 1
+
+
+def test_read_only_images_are_used_without_a_copy(digits: Dataset, recwarn: pytest.WarningsRecorder) -> None:
+    x, y = digits.train.x.copy(), digits.train.y.copy()
+    x.flags.writeable = False
+    y.flags.writeable = False
+    # What an object store hands out: the owner itself cannot be made writable again.
+    x, y = np.frombuffer(x.tobytes(), np.uint8).reshape(x.shape), np.frombuffer(y.tobytes(), np.int64)
+    split = Split(x, y)
+    first, _ = next(iter(Batches(split, digits, 64, augment=Augment(color_jitter=0.2, cutout=3))))
+    assert not recwarn.list
+    assert not x.flags.writeable
+    assert len(first) == 64
+    assert Batches(split, digits, 64)._x.data_ptr() == x.ctypes.data
 
 
 def test_cutout_sets_a_square_to_the_mean_colour(digits: Dataset) -> None:

@@ -44,9 +44,9 @@ class Task:
         return {key: value for key, value in asdict(self).items() if key != "root"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Split:
-    """Images (N, C, H, W) as bytes, with their labels (N,)."""
+    """Images (N, C, H, W) as bytes, with their labels (N,). Two splits are equal when they are the same object."""
 
     x: Images
     y: Labels
@@ -55,7 +55,7 @@ class Split:
         return len(self.y)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """Training and validation images of a task. The test images are not in here: a search cannot see them."""
 

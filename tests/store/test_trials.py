@@ -181,7 +181,7 @@ def test_the_list_of_studies(store: Store) -> None:
 
 
 def test_reading_many_trials_is_fast(store: Store) -> None:
-    """50,000 trials take under a second with assignments; here a tenth of them, by copying rows."""
+    """5,000 trials, by copying rows."""
     import time
 
     from sqlalchemy import text

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from PIL import Image
 
 from nas.data import Batches, Dataset, Split, Task, load, load_test
+from nas.data.folder import _check_memory
 from nas.data.task import make_dataset
 from nas.errors import DataError
 from nas.recipe import Augment
@@ -81,11 +83,71 @@ def _one_image(root: Path) -> None:
     Image.new("RGB", (8, 8)).save(root / "train" / "lonely" / "a.png")
 
 
+def _deep_image(root: Path) -> None:
+    Image.fromarray(np.full((8, 8), 4000, dtype=np.uint16)).save(root / "train" / "class0" / "0.png")
+
+
+def _unknown_test_class(root: Path) -> None:
+    (root / "test" / "clas1").mkdir()
+
+
+def _missing_test_class(root: Path) -> None:
+    (root / "test" / "class1").rename(root / "test_class1")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_unknown_test_class, r"test/clas1: the training folder has no class 'clas1'; did you mean 'class1'"),
+        (_missing_test_class, r"test: no folder for class 'class1', which the training folder has"),
+    ],
+)
+def test_a_test_folder_with_other_classes_is_refused(change: object, message: str, tmp_path: Path) -> None:
+    root = _folder(tmp_path)
+    change(root)  # type: ignore[operator]
+    with pytest.raises(DataError, match=message):
+        load_test(Task(f"imagefolder:{root}"))
+
+
+def test_without_a_test_folder_a_fifth_of_each_class_is_held_out(tmp_path: Path) -> None:
+    root = _folder(tmp_path, images=10)
+    shutil.rmtree(root / "test")
+    splits = [load(Task(f"imagefolder:{root}", seed=seed)) for seed in (0, 1)]
+    tests = [load_test(data.task) for data in splits]
+    assert [(len(data.train), len(data.validation)) for data in splits] == [(14, 2)] * 2
+    assert np.bincount(tests[0].y).tolist() == [2, 2]
+    assert (tests[0].x == tests[1].x).all()  # whatever the search trains on
+    images = [x.tobytes() for part in (splits[0].train, splits[0].validation, tests[0]) for x in part.x]
+    assert len(set(images)) == 20
+
+    for path in sorted((root / "train" / "class1").iterdir())[2:]:
+        path.unlink()
+    with pytest.raises(
+        DataError, match=r"no folder 'test' .* class 'class1' has 2 images; training, validation and test"
+    ):
+        load(Task(f"imagefolder:{root}"))
+
+
+def test_decoding_says_how_far_it_is(tmp_path: Path) -> None:
+    root = _folder(tmp_path, images=40)
+    seen: list[tuple[int, int]] = []
+    load(Task(f"imagefolder:{root}"), lambda done, total: seen.append((done, total)))
+    assert seen == [(64, 80), (80, 80)]
+
+
+def test_images_that_no_memory_can_hold_are_refused_before_they_are_read() -> None:
+    if not Path("/proc/meminfo").exists():
+        pytest.skip("needs /proc/meminfo")
+    with pytest.raises(DataError, match=r"many images need 2147483648.0 GiB of memory .* give a smaller --image-size"):
+        _check_memory(1 << 60, "many images")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (_break_image, r"class0/0.png: not a readable image .*; repair or remove it"),
         (_truncate_image, r"class0/0.png: not a readable image .*; repair or remove it"),
+        (_deep_image, r"class0/0.png: more than 8 bits a channel \(mode I;16\); convert it to 8 bits"),
         (_empty_class, r"class9: no image files .*; add some or remove the folder"),
         (_one_image, r"class 'lonely' has one image; training and validation need at least one each"),
     ],
@@ -119,6 +181,16 @@ def test_an_unknown_or_absent_data_set_says_what_to_do(tmp_path: Path, monkeypat
     for name in ("cifar10", "cifar100", "fashion_mnist"):
         with pytest.raises(DataError, match=rf"{name}: not found in .*--data-root, or use --data imagefolder:PATH"):
             load(Task(name, root=str(tmp_path)))
+
+
+def test_a_broken_download_is_named(tmp_path: Path) -> None:
+    raw = tmp_path / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    for part in ("train", "t10k"):
+        for kind in ("images-idx3", "labels-idx1"):
+            (raw / f"{part}-{kind}-ubyte").write_bytes(b"half a file")
+    with pytest.raises(DataError, match=r"fashion_mnist: the files in .* cannot be read .*; remove them"):
+        load(Task("fashion_mnist", root=str(tmp_path)))
 
 
 def _plain(channels: int) -> Dataset:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,14 +13,18 @@ from typing import Any
 import numpy as np
 
 from nas.data.folder import read_folder
-from nas.data.task import Dataset, Images, Labels, Loader, Split, Task, make_dataset
+from nas.data.task import Dataset, Images, Labels, Progress, Split, Task, check_labels, make_dataset, one_line
 from nas.errors import DataError, nearest
 from nas.recipe import Augment
 
 DIGITS_SIZE = 16
+NETWORK_TIMEOUT = 30.0  # seconds without an answer; torchvision itself would wait for ever
+
+Loader = Callable[[Task, bool, Progress | None], tuple[Images, Labels, tuple[str, ...]]]
+"""Reads the training images (False) or the test images (True) of a data set: bytes (N, C, H, W), labels, class names."""
 
 
-def _digits(task: Task, test: bool) -> tuple[Images, Labels, tuple[str, ...]]:
+def _digits(task: Task, test: bool, progress: Progress | None) -> tuple[Images, Labels, tuple[str, ...]]:
     """scikit-learn's 1,797 digits, 8×8 in 17 grey levels. It has no test set; every fifth image of a class is one."""
     from sklearn.datasets import load_digits
 
@@ -31,22 +38,20 @@ def _digits(task: Task, test: bool) -> tuple[Images, Labels, tuple[str, ...]]:
 
 
 def _torchvision(name: str) -> Loader:
-    def read(task: Task, test: bool) -> tuple[Images, Labels, tuple[str, ...]]:
+    def read(task: Task, test: bool, progress: Progress | None) -> tuple[Images, Labels, tuple[str, ...]]:
         from torchvision import datasets
 
         kind: Any = getattr(datasets, name)
         root = default_root(task)
         try:
             data = kind(root, train=not test, download=False)
-        except RuntimeError:
-            try:
-                data = kind(root, train=not test, download=True)
-            except Exception as problem:  # anything that a network, a mirror or a disk can do
-                reason = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
-                raise DataError(
-                    f"{task.dataset}: not found in {root}, and the download failed ({reason}); put torchvision's files "
-                    f"there, name their folder with --data-root, or use --data imagefolder:PATH"
-                ) from None
+        except RuntimeError:  # that it is not there
+            data = _download(task, kind, root, test)
+        except Exception as problem:  # whatever a broken file makes of torchvision's readers
+            raise DataError(
+                f"{task.dataset}: the files in {root} cannot be read ({one_line(problem)}); remove them, and they are "
+                "downloaded anew"
+            ) from None
         x = np.asarray(data.data, dtype=np.uint8)
         x = x[:, None] if x.ndim == 3 else x.transpose(0, 3, 1, 2)
         return np.ascontiguousarray(x), np.asarray(data.targets, dtype=np.int64), tuple(data.classes)
@@ -54,8 +59,29 @@ def _torchvision(name: str) -> Loader:
     return read
 
 
-def _imagefolder(task: Task, test: bool) -> tuple[Images, Labels, tuple[str, ...]]:
-    return read_folder(Path(task.dataset.partition(":")[2]).expanduser(), test, task.image_size)
+def _download(task: Task, kind: Any, root: Path, test: bool) -> Any:
+    try:
+        with _timeout(NETWORK_TIMEOUT):
+            return kind(root, train=not test, download=True)
+    except Exception as problem:  # anything that a network, a mirror or a disk can do
+        raise DataError(
+            f"{task.dataset}: not found in {root}, and the download failed ({one_line(problem)}); put torchvision's "
+            "files there, name their folder with --data-root, or use --data imagefolder:PATH"
+        ) from None
+
+
+@contextmanager
+def _timeout(seconds: float) -> Iterator[None]:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _imagefolder(task: Task, test: bool, progress: Progress | None) -> tuple[Images, Labels, tuple[str, ...]]:
+    return read_folder(Path(task.dataset.partition(":")[2]).expanduser(), test, task.image_size, progress)
 
 
 @dataclass(frozen=True)
@@ -111,13 +137,14 @@ def _sized(task: Task, x: Images) -> Images:
     return np.concatenate(parts)
 
 
-def load(task: Task) -> Dataset:
+def load(task: Task, progress: Progress | None = None) -> Dataset:
     """Training and validation images of a task, decoded once. Raises DataError that names the remedy."""
-    x, y, names = source(task).read(task, False)
+    x, y, names = source(task).read(task, False, progress)
     return make_dataset(task, _sized(task, x), y, names)
 
 
-def load_test(task: Task) -> Split:
+def load_test(task: Task, progress: Progress | None = None) -> Split:
     """The test images of a task: for a retrained or replayed network only, never for a search."""
-    x, y, _ = source(task).read(task, True)
+    x, y, names = source(task).read(task, True, progress)
+    check_labels(task, x, y, names)
     return Split(_sized(task, x), y)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -15,6 +15,8 @@ from nas.errors import DataError
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
+Progress = Callable[[int, int], None]
+"""Told how many images are decoded, and of how many."""
 
 
 @dataclass(frozen=True)
@@ -93,16 +95,8 @@ def make_dataset(task: Task, x: Images, y: Labels, class_names: tuple[str, ...])
 
     Raises DataError when labels and images do not fit together, or a class is too small to be split.
     """
-    if len(x) != len(y):
-        raise DataError(f"{task.dataset}: {len(x)} images, but {len(y)} labels")
-    if len(class_names) < 2:
-        raise DataError(f"{task.dataset}: {len(class_names)} class; a classifier needs at least two")
-    if len(y) and not (y.min() >= 0 and y.max() < len(class_names)):
-        bad = int(y.max()) if y.max() >= len(class_names) else int(y.min())
-        raise DataError(
-            f"{task.dataset}: label {bad} is out of range; there are {len(class_names)} classes, counted from 0"
-        )
-    train, validation = stratified(y, len(class_names), task, class_names)
+    check_labels(task, x, y, class_names)
+    train, validation = held_out(y, class_names, task.validation, task.seed, keep=1, what=task.dataset)
     train_x = np.ascontiguousarray(x[train])
     mean, std = _statistics(train_x)
     return Dataset(
@@ -115,30 +109,51 @@ def make_dataset(task: Task, x: Images, y: Labels, class_names: tuple[str, ...])
     )
 
 
-def stratified(y: Labels, classes: int, task: Task, class_names: tuple[str, ...]) -> tuple[Labels, Labels]:
-    """Positions of the training and of the validation part: of every class the same share, at least one image each."""
-    rng = np.random.default_rng(task.seed)
-    train, validation = [], []
-    for label in range(classes):
+def check_labels(task: Task, x: Images, y: Labels, class_names: tuple[str, ...]) -> None:
+    """Raises DataError when labels and images do not fit together."""
+    if len(x) != len(y):
+        raise DataError(f"{task.dataset}: {len(x)} images, but {len(y)} labels")
+    if len(class_names) < 2:
+        raise DataError(f"{task.dataset}: {len(class_names)} class; a classifier needs at least two")
+    if len(y) and not (y.min() >= 0 and y.max() < len(class_names)):
+        bad = int(y.max()) if y.max() >= len(class_names) else int(y.min())
+        raise DataError(
+            f"{task.dataset}: label {bad} is out of range; there are {len(class_names)} classes, counted from 0"
+        )
+
+
+def held_out(
+    y: Labels, class_names: tuple[str, ...], share: float, seed: int, *, keep: int, what: str
+) -> tuple[Labels, Labels]:
+    """Positions that stay, and positions that are held out: of every class the same share, drawn from `seed`.
+
+    At least one image of each class is held out and at least `keep` stay. Raises DataError naming `what` otherwise.
+    """
+    rng = np.random.default_rng(seed)
+    rest, out = [], []
+    for label, name in enumerate(class_names):
         members = rng.permutation(np.flatnonzero(y == label))
-        if len(members) < 2:
-            count = "one image" if len(members) else "no image"
+        if len(members) <= keep:
+            count = {0: "no image", 1: "one image"}.get(len(members), f"{len(members)} images")
+            parts = "training and validation" if keep == 1 else "training, validation and test"
             raise DataError(
-                f"{task.dataset}: class '{class_names[label]}' has {count}; "
-                "training and validation need at least one each, so add images or remove the class"
+                f"{what}: class '{name}' has {count}; {parts} need at least one each, so add images or remove the class"
             )
-        held_out = min(len(members) - 1, max(1, round(len(members) * task.validation)))
-        validation.append(members[:held_out])
-        train.append(members[held_out:])
-    return np.sort(np.concatenate(train)), np.sort(np.concatenate(validation))
+        count_out = min(len(members) - keep, max(1, round(len(members) * share)))
+        out.append(members[:count_out])
+        rest.append(members[count_out:])
+    return np.sort(np.concatenate(rest)), np.sort(np.concatenate(out))
 
 
 def _statistics(x: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    # From the histogram of bytes: exact, and no copy of the images as floats.
+    # From the histogram of bytes: exact, and no copy of the images as floats. By parts, because counting turns bytes
+    # into numbers of eight bytes.
     values = np.arange(256) / 255.0
     means, deviations = [], []
     for channel in range(x.shape[1]):
-        counts = np.bincount(x[:, channel].reshape(-1), minlength=256)
+        counts = np.zeros(256, dtype=np.int64)
+        for part in np.array_split(x[:, channel], 1 + x[:, channel].size // 2**24):
+            counts += np.bincount(part.reshape(-1), minlength=256)
         mean = float((counts * values).sum() / counts.sum())
         variance = float((counts * (values - mean) ** 2).sum() / counts.sum())
         means.append(mean)
@@ -146,6 +161,7 @@ def _statistics(x: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return tuple(means), tuple(deviations)
 
 
-Loader = Callable[[Task, bool], tuple[Images, Labels, tuple[str, ...]]]
-"""Reads the training images (False) or the test images (True) of a data set."""
-Loaders = Mapping[str, Loader]
+def one_line(problem: BaseException, limit: int = 200) -> str:
+    """The text of an error that others raised, in one line."""
+    text = " ".join(str(problem).split()) or type(problem).__name__
+    return text if len(text) <= limit else text[: limit - 1] + "…"

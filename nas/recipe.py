@@ -1,19 +1,22 @@
 """How a model is trained: a recipe is plain data, and a YAML file of its own.
 
-The defaults train small convolutional networks well in few epochs on a laptop: SGD with Nesterov momentum and a one-cycle
-schedule (Smith and Topin 2018, Super-Convergence).
+The defaults train small convolutional networks well in few epochs on a laptop: SGD with momentum and a one-cycle schedule
+(Smith and Topin 2018, Super-Convergence).
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from nas.document import Document
-from nas.errors import RecipeError
+from nas.errors import RecipeError, nearest
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,8 @@ class Augment:
     """Largest relative change of brightness, contrast and saturation."""
 
     def __post_init__(self) -> None:
-        """Refuses values outside their range."""
+        """Raises ValueError for a value of the wrong type or outside its range."""
+        _check_types(self)
         _need(0 <= self.crop_padding <= 64, "crop_padding", "from 0 to 64 pixels", self.crop_padding)
         _need(0 <= self.cutout <= 512, "cutout", "from 0 to 512 pixels", self.cutout)
         _need(0 <= self.color_jitter < 1, "color_jitter", "at least 0 and below 1", self.color_jitter)
@@ -46,6 +50,7 @@ class Recipe:
     lr: float = 0.05
     """Highest learning rate."""
     momentum: float = 0.9
+    """Of SGD; AdamW keeps PyTorch's 0.9 and 0.999."""
     nesterov: bool = False
     weight_decay: float = 5e-4
     decay_norm_bias: bool = True
@@ -69,7 +74,8 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuses values outside their range."""
+        """Raises ValueError for a value of the wrong type or outside its range."""
+        _check_types(self)
         _need(self.lr > 0, "lr", "above 0", self.lr)
         _need(0 <= self.momentum < 1, "momentum", "at least 0 and below 1", self.momentum)
         _need(not self.nesterov or self.momentum > 0, "nesterov", "false without momentum", self.nesterov)
@@ -92,16 +98,13 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Recipe:
-        """The recipe that `to_dict` wrote."""
+        """The recipe that `to_dict` wrote. Raises RecipeError."""
         values = dict(data)
-        if "milestones" in values:
+        if isinstance(values.get("milestones"), list):
             values["milestones"] = tuple(values["milestones"])
-        if "augment" in values:
-            values["augment"] = Augment(**values["augment"])
-        try:
-            return cls(**values)
-        except (TypeError, ValueError) as problem:
-            raise RecipeError(f"recipe: {problem}") from None
+        if isinstance(values.get("augment"), Mapping):
+            values["augment"] = _make(Augment, values["augment"], "augment")
+        return _make(cls, values, "recipe")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -110,11 +113,48 @@ class Recipe:
         return data
 
     def replace(self, **changes: Any) -> Recipe:
-        """A recipe with these fields changed."""
-        try:
-            return dataclasses.replace(self, **changes)
-        except ValueError as problem:
-            raise RecipeError(f"recipe: {problem}") from None
+        """A recipe with these fields changed. Raises RecipeError."""
+        return _make(Recipe, {**{key: getattr(self, key) for key in _fields(Recipe)}, **changes}, "recipe")
+
+
+def _fields(cls: type) -> dict[str, Any]:
+    return get_type_hints(cls)
+
+
+def _make(cls: type[T], values: Mapping[str, Any], what: str) -> T:
+    known = _fields(cls)
+    for key in values:
+        if key not in known:
+            raise RecipeError(f"{what}: unknown key '{key}'{nearest(key, known)}")
+    try:
+        return cls(**values)
+    except ValueError as problem:
+        raise RecipeError(f"{what}: {problem}") from None
+
+
+def _check_types(data: Recipe | Augment) -> None:
+    for name, hint in _fields(type(data)).items():
+        value = getattr(data, name)
+        if get_origin(hint) is Literal:
+            options = get_args(hint)
+            if value not in options:
+                raise ValueError(
+                    f"{name}: must be {' or '.join(map(repr, options))}, not {value!r}{nearest(value, options)}"
+                )
+        elif hint is float:
+            _need(_is_number(value), name, "a finite number", repr(value))
+        elif hint is int:
+            _need(isinstance(value, int) and not isinstance(value, bool), name, "a whole number", repr(value))
+        elif hint is bool:
+            _need(isinstance(value, bool), name, "true or false", repr(value))
+        elif get_origin(hint) is tuple:
+            _need(isinstance(value, tuple) and all(map(_is_number, value)), name, "a list of numbers", repr(value))
+        else:
+            _need(isinstance(value, hint), name, "a mapping", repr(value))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _need(holds: bool, name: str, rule: str, value: object) -> None:

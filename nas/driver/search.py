@@ -214,7 +214,7 @@ def _tune(
 
     threads = max(1, int(options.cpus_per_trial))
     trainable = tune.with_resources(
-        tune.with_parameters(TrialWorker, dataset=dataset, threads=threads),
+        tune.with_parameters(TrialWorker, dataset=dataset, threads=threads, device="cuda" if resources.gpus else "cpu"),
         {"cpu": resources.cpus, "gpu": resources.gpus},
     )
     with tempfile.TemporaryDirectory(prefix="nas-") as scratch:  # Tune insists on a folder; ours is the database
@@ -254,7 +254,7 @@ def _ray(options: SearchOptions) -> Iterator[_Resources]:
         TUNE_PRINT_ALL_TRIAL_ERRORS="0",
         TUNE_DISABLE_SIGINT_HANDLER="1",
         TUNE_DISABLE_STRICT_METRIC_CHECKING="1",
-        TUNE_FORCE_TRIAL_CLEANUP_S="5",
+        TUNE_FORCE_TRIAL_CLEANUP_S="1",
         TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S="0",
         RAY_AIR_NEW_OUTPUT="0",
         RAY_DEDUP_LOGS="1",

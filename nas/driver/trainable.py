@@ -31,11 +31,11 @@ class TrialWorker(tune.Trainable):  # type: ignore[misc]
     trainer: Trainer | None
     problem: tuple[State, str] | None
 
-    def setup(self, config: dict[str, Any], dataset: Dataset, threads: int) -> None:
+    def setup(self, config: dict[str, Any], dataset: Dataset, threads: int, device: str) -> None:
         """Called once a process, with the first trial."""
         torch.set_num_threads(threads)  # trials share a CPU; each takes what Ray gave it
         self.dataset = dataset
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = torch.device(device)  # Ray shows a worker the GPUs that are its own
         self.environment = environment()
         self._begin(config)
 

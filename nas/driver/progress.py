@@ -13,6 +13,7 @@ from nas.front import hypervolume, pareto
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console, RenderableType
+    from rich.live import Live
 
 
 class Progress:
@@ -105,15 +106,16 @@ class LiveView(_Counting):
     """A view that is redrawn in place, for terminals."""
 
     def __init__(self, console: Console) -> None:
-        from rich.live import Live
-
         self.console = console
-        self.live = Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=True)
+        self.live: Live | None = None
 
     def begin(
         self, study: str, past: pd.DataFrame, objectives: Sequence[str], trials: int, deadline: float | None
     ) -> None:
         super().begin(study, past, objectives, trials, deadline)
+        from rich.live import Live
+
+        self.live = Live(console=self.console, get_renderable=self._render, refresh_per_second=4, transient=True)
         self.live.start()
 
     def note(self, text: str) -> None:
@@ -125,10 +127,12 @@ class LiveView(_Counting):
             self.note(describe(trial))
 
     def end(self) -> None:
-        self.live.stop()
+        if self.live is not None:
+            self.live.stop()
 
     def _render(self) -> RenderableType:
         from rich.console import Group
+        from rich.padding import Padding
         from rich.progress_bar import ProgressBar
         from rich.table import Table
         from rich.text import Text
@@ -147,7 +151,7 @@ class LiveView(_Counting):
                 f"{row['macs']:,}",
                 name if isinstance(name, str) else "",
             )
-        bar = ProgressBar(total=max(1, self.trials), completed=self.done, width=60)
+        bar = Padding(ProgressBar(total=max(1, self.trials), completed=self.done, width=60), 0)  # ends its line
         return Group(table, bar, Text(f"{self.summary()} · {elapsed} so far"))
 
 

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import io
+import time
+
+import pandas as pd
+from rich.console import Console
+
+from nas.driver.progress import Lines, LiveView, Progress, duration
+
+EMPTY = pd.DataFrame(
+    {"trial": [], "hash": [], "state": [], "accuracy": [], "parameters": [], "macs": [], "published": []}
+)
+
+
+def _trial(number: int, state: str = "complete", accuracy: float | None = 0.5) -> dict[str, object]:
+    return {
+        "trial": number,
+        "hash": str(number),
+        "state": state,
+        "reason": None if state == "complete" else "training loss is nan",
+        "accuracy": accuracy,
+        "parameters": 1000 * (number + 1),
+        "macs": 5000,
+        "activation_bytes": 1,
+        "published": "kong_aim" if number == 0 else None,
+        "seconds": 1.0,
+    }
+
+
+def _feed(view: Progress) -> None:
+    view.begin("study", EMPTY, ("accuracy", "parameters"), 5, time.monotonic() + 100)
+    view.started(2)
+    view.finished(_trial(0), 1)
+    view.finished(_trial(1, "diverged", None), 1)
+    view.finished(_trial(2, accuracy=0.875), 0)
+    view.end()
+
+
+def test_the_live_view_shows_counts_front_hypervolume_and_time_left() -> None:
+    out = io.StringIO()
+    view = LiveView(Console(file=out, force_terminal=True, width=120))
+    view.note("before anything starts")
+    _feed(view)
+    shown = out.getvalue()
+    for part in ("3/5 done", "1 failed", "hypervolume", "left", "87.50%", "kong_aim", "diverged", "before anything"):
+        assert part in shown, part
+
+
+def test_a_view_that_never_began_may_end() -> None:
+    LiveView(Console(file=io.StringIO())).end()
+
+
+def test_lines_say_what_each_trial_did(capsys: object) -> None:
+    view = Lines()
+    _feed(view)
+    output = capsys.readouterr()  # type: ignore[attr-defined]
+    assert output.out == ""
+    lines = output.err.splitlines()
+    assert len(lines) == 3
+    assert "trial 1: diverged, no accuracy, 2,000 parameters: training loss is nan" in lines[1]
+
+
+def test_durations_read_like_speech() -> None:
+    assert [duration(seconds) for seconds in (12, 200, 3900)] == ["12 s", "3 min 20 s", "1 h 5 min"]

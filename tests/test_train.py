@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import io
+import json
+import math
 from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from nas.data import Batches, Dataset, Task, load
+from nas.data import Batches, Dataset, Task, load, load_test
 from nas.recipe import Augment, Recipe
-from nas.train import State, Trainer, evaluate, outcome, seed_everything, train
+from nas.train import State, Trainer, environment, evaluate, outcome, seed_everything, train
+from nas.train.precision import depthwise_share
 
 RECIPE = Recipe(epochs=2, batch_size=64, lr=0.05, precision="fp32", augment=Augment(crop_padding=1, flip=False))
 
@@ -74,8 +77,9 @@ def test_every_optimizer_and_schedule_trains(optimizer: str, schedule: str, digi
     assert result.accuracy > 0.5
 
 
-def test_bfloat16_trains_too(digits: Dataset) -> None:
-    result = train(network, digits, RECIPE.replace(precision="bf16"))
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_trains_too(precision: str, digits: Dataset) -> None:
+    result = train(network, digits, RECIPE.replace(precision=precision, clip_norm=5.0))
     assert result.accuracy is not None
     assert result.accuracy > 0.7
 
@@ -89,6 +93,77 @@ def test_weight_decay_spares_norm_and_bias_when_told(digits: Dataset) -> None:
 def test_a_callback_stops_early(digits: Dataset) -> None:
     result = train(network, digits, RECIPE, on_epoch=lambda epoch: False)
     assert (result.state, len(result.epochs)) == (State.STOPPED_EARLY, 1)
+
+
+def test_what_the_callback_raises_is_the_callers(digits: Dataset) -> None:
+    def broken(_: object) -> None:
+        raise KeyError("not the model's fault")
+
+    with pytest.raises(KeyError):
+        train(network, digits, RECIPE, on_epoch=broken)
+
+
+def test_the_learning_rate_follows_the_schedule_within_an_epoch(digits: Dataset) -> None:
+    trainer = Trainer(network(), digits, RECIPE.replace(schedule="cosine", lr=0.1))
+    steps = len(trainer.train_batches)
+    lrs = [trainer.step().lr for _ in range(2)]
+    expected = [0.05 * (1 + math.cos(math.pi * (epoch - 1 / steps) / 2)) for epoch in (1, 2)]
+    assert lrs == pytest.approx(expected)
+
+
+class _WithDepthwise(nn.Module):
+    def __init__(self, kernel: int, dense: int = 1) -> None:
+        super().__init__()
+        self.wide = nn.Conv2d(1, 16, 3, padding=1)
+        self.depthwise = nn.Conv2d(16, 16, kernel, padding=kernel // 2, groups=16)
+        self.dense = nn.Sequential(*(nn.Conv2d(16, 16, 3, padding=1) for _ in range(dense)))
+        self.norm = nn.BatchNorm2d(16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.dense(self.depthwise(self.wide(x)))).mean((2, 3))
+
+
+def test_bfloat16_is_chosen_where_the_cpu_gains_by_it(digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    share = 25 / (9 + 25 + 2 * 9 * 16)
+    assert depthwise_share(_WithDepthwise(5, dense=2), (1, 16, 16)) == pytest.approx(share)
+    assert depthwise_share(_WithDepthwise(3), (1, 16, 16)) == 0
+
+    def chosen(model: nn.Module, **recipe: str) -> torch.dtype | None:
+        return Trainer(model, digits, Recipe(**recipe)).amp_dtype  # type: ignore[arg-type]
+
+    for gains, slow, fast in ((True, None, torch.bfloat16), (False, None, None)):
+        monkeypatch.setattr("nas.train.precision.cpu_gains_from_bf16", lambda gains=gains: gains)
+        assert chosen(_WithDepthwise(5)) is slow
+        assert chosen(_WithDepthwise(3)) is fast
+        assert chosen(_WithDepthwise(5), precision="bf16") is torch.bfloat16
+        assert chosen(_WithDepthwise(3), precision="fp32") is None
+
+
+def test_looking_at_a_model_leaves_it_as_it_was() -> None:
+    model = _WithDepthwise(5)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    random = torch.get_rng_state()
+    depthwise_share(model, (1, 16, 16))
+    assert model.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), random)
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_the_test_images_are_measured_when_asked(digits: Dataset) -> None:
+    trainer = Trainer(network(), digits, RECIPE)
+    epoch = trainer.step()
+    assert trainer.evaluate(digits.validation) == (epoch.accuracy, epoch.top5, epoch.loss)
+    accuracy, top5, loss = trainer.evaluate(load_test(digits.task))
+    assert 0.5 < accuracy <= top5 <= 1
+    assert loss > 0
+
+
+def test_the_environment_says_what_a_result_was_measured_on() -> None:
+    values = environment()
+    assert values["torch"] == torch.__version__
+    assert values["threads"] == torch.get_num_threads()
+    assert json.loads(json.dumps(values)) == values
 
 
 class _Breaks(nn.Module):
@@ -116,6 +191,8 @@ def _raise(problem: Exception) -> Callable[[Tensor], Tensor]:
         (_raise(ValueError("wrong shape\nmore")), State.FAILED, "ValueError: wrong shape"),
         (_raise(MemoryError()), State.OUT_OF_MEMORY, "MemoryError"),
         (_raise(torch.OutOfMemoryError("CUDA out of memory. Tried …")), State.OUT_OF_MEMORY, "CUDA out of memory"),
+        (_raise(RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")), State.OUT_OF_MEMORY, "ALLOC_FAILED"),
+        (lambda y: y + torch.empty(1 << 50).sum(), State.OUT_OF_MEMORY, "can't allocate memory"),
         (_raise(RuntimeError("DefaultCPUAllocator: can't allocate memory")), State.OUT_OF_MEMORY, "can't allocate"),
     ],
 )
@@ -163,6 +240,43 @@ def test_training_on_cuda(precision: str, digits: Dataset) -> None:
     assert result.peak_memory is not None
     assert result.peak_memory > 0
     assert result.device.startswith("cuda: ")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_streamed_images_train_the_same_network_as_resident_ones(digits: Dataset) -> None:
+    losses = []
+    for resident in (True, False):
+        seed_everything(0)
+        trainer = Trainer(network(), digits, RECIPE, "cuda", resident=resident)
+        losses.append([trainer.step().train_loss for _ in range(2)])
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_images_are_sent_to_a_gpu_once(digits: Dataset) -> None:
+    first, second = (Batches(digits.train, digits, 64, "cuda") for _ in range(2))
+    assert first._x.data_ptr() == second._x.data_ptr()
+    assert not Batches(digits.train, digits, 64, "cuda", resident=False)._x.is_cuda
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_training_continues_on_cuda_where_it_was_left(digits: Dataset) -> None:
+    def trainer() -> Trainer:
+        seed_everything(0)
+        return Trainer(nn.Sequential(nn.Dropout(0.2), network()), digits, RECIPE, "cuda")
+
+    whole = trainer()
+    whole.step()
+    file = io.BytesIO()
+    torch.save(whole.state_dict(), file)
+    expected = whole.step()
+    file.seek(0)
+    rest = trainer()
+    rest.load_state_dict(torch.load(file, weights_only=True, map_location="cuda"))
+    assert rest.step().train_loss == expected.train_loss
 
 
 @pytest.mark.gpu

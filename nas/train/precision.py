@@ -1,0 +1,69 @@
+"""Which precision a training runs in when the recipe leaves it open.
+
+The choice follows rules and is never timed: the same machine, recipe and seed choose the same and give the same network.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from nas.recipe import Recipe
+
+MAX_DEPTHWISE = 0.03
+"""Share of a network's MACs in large depthwise convolutions from which bfloat16 makes a CPU slower.
+
+oneDNN trains depthwise convolutions of 5×5 and more in bfloat16 at 0.4 to 0.9 of the speed of float32, nearly everything
+else at 1.1 to 2.3 times (AMD EPYC with AVX512-BF16, one thread, channels-last). Of 42 random networks of attn_cnn and
+nas_bench_macro those below this share ran at 1.18 times the speed in bfloat16 (median; 0.71 to 1.80), those above at 0.92
+(0.48 to 1.24).
+"""
+
+
+def amp_dtype(recipe: Recipe, device: torch.device, model: nn.Module, input: tuple[int, ...]) -> torch.dtype | None:
+    """The type that autocast computes in, or None for float32 throughout. `input` (C, H, W) is an image's shape.
+
+    Left open, it is bfloat16 on CUDA devices that have it and on CPUs where this model gains by it.
+    """
+    if recipe.precision != "auto":
+        return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[recipe.precision]
+    if device.type == "cuda":
+        gains = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        gains = device.type == "cpu" and cpu_gains_from_bf16() and depthwise_share(model, input) < MAX_DEPTHWISE
+    return torch.bfloat16 if gains else None
+
+
+def cpu_gains_from_bf16() -> bool:
+    """Whether this CPU multiplies bfloat16 in hardware; without it bfloat16 is emulated and slower."""
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def depthwise_share(model: nn.Module, input: tuple[int, ...]) -> float:
+    """Share of the convolutions' MACs that depthwise ones of 5×5 and more have, for images `input` (C, H, W)."""
+    convs = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
+    if not any(map(_is_large_depthwise, convs)):
+        return 0.0
+    macs = {True: 0, False: 0}
+
+    def count(conv: nn.Module, _: tuple[Tensor, ...], out: Tensor) -> None:
+        assert isinstance(conv, nn.Conv2d)
+        macs[_is_large_depthwise(conv)] += out.numel() * math.prod(conv.weight.shape[1:])
+
+    hooks = [conv.register_forward_hook(count) for conv in convs]
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            model(torch.zeros(1, *input))
+    finally:
+        model.train(was_training)
+        for hook in hooks:
+            hook.remove()
+    return macs[True] / max(1, sum(macs.values()))
+
+
+def _is_large_depthwise(conv: nn.Conv2d) -> bool:
+    return conv.groups == conv.in_channels > 1 and max(conv.kernel_size) >= 5

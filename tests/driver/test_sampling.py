@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 
 from nas.driver.sampling import SAMPLERS, Proposer, check_feasible, check_sampler
@@ -59,6 +60,21 @@ def test_a_conditional_space_is_no_trouble(sampler: str) -> None:
 def test_one_seed_gives_the_same_decisions(sampler: str, space_file: Path) -> None:
     space = Space.load(space_file)
     assert _run(_proposer(space, sampler), 15) == _run(_proposer(space, sampler), 15)
+
+
+class _Stubborn(optuna.samplers.RandomSampler):
+    """Proposes the first options, again and again."""
+
+    def sample_independent(self, study: Any, trial: Any, param_name: str, param_distribution: Any) -> Any:
+        return param_distribution.choices[0]
+
+
+def test_a_sampler_that_repeats_itself_gets_the_neighbours_of_its_proposal(
+    space_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SAMPLERS, "stubborn", lambda seed: _Stubborn(seed))
+    first, *rest = (row["assignment"] for row in _run(_proposer(Space.load(space_file), "stubborn"), 6))
+    assert [sum(first[name] != value for name, value in other.items()) for other in rest] == [1] * 5
 
 
 def test_a_continued_search_proposes_nothing_again(space_file: Path) -> None:

@@ -31,7 +31,7 @@ def trial(config):
     tune.report({"accuracy": 0.5, "parameters": sum(p.numel() for p in model.parameters())})
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
-ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
 search = OptunaSearch(
     metric=["accuracy", "parameters"], mode=["max", "min"], storage=optuna.storages.RDBStorage("sqlite:///" + sys.argv[1] + "/o.db")
 )
@@ -60,7 +60,7 @@ class BuildOnly(worker.TrialWorker):
         return self._report(*((epoch, State.COMPLETE, "") if self.problem is None else (None, *self.problem)))
 
 worker.TrialWorker = BuildOnly
-ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
 start = time.perf_counter()
 result = nas.search(
     "nas_bench_macro", storage="sqlite:///" + sys.argv[1] + "/n.db", trials=int(sys.argv[2]), sampler="random",

@@ -268,7 +268,8 @@ def _ray(options: SearchOptions) -> Iterator[_Resources]:
     if ours:
         try:
             ray.init(
-                address=options.ray_address,
+                # "local": without it Ray joins whatever cluster runs on this machine, and dies with it.
+                address=options.ray_address or "local",
                 include_dashboard=None if options.ray_address else False,
                 configure_logging=True,
                 logging_level=logging.ERROR,

@@ -24,6 +24,7 @@ def local_ray() -> Iterator[None]:
 
     repository = str(Path(__file__).resolve().parents[2])
     ray.init(
+        address="local",
         num_cpus=4,
         include_dashboard=False,
         log_to_driver=False,

@@ -1,20 +1,26 @@
 """Published configs: `studies/*.yaml`, one network of a paper each, as data.
 
 A config is an assignment of a space, the paper's recipe, the numbers that the paper claims, and what it does not say.
+In its file a `*` in the name of a choice stands for any number: ``stages.*.down.block: max_pool``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from blocks.base import Scalar, Shape
 from nas.architecture import Architecture
 from nas.document import Document
-from nas.errors import AssignmentError, Infeasible, StudyError
+from nas.errors import AssignmentError, Infeasible, NasError, StudyError, nearest
+from nas.grammar import Options
 from nas.recipe import Recipe
 from nas.resources import every, find
 from nas.space import Assignment, Space
+
+UNITS = {"accuracy": "%", "top5": "%", "loss": "nats", "parameters": "M", "macs": "G", "size": "MiB"}
+"""What a paper can claim, and the unit that the value is written in. Size is that of float32 weights."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +29,26 @@ class Claim:
 
     metric: str
     value: float
+    """As printed, with as many decimals."""
     unit: str
     table: str
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a metric or a unit that nothing can be compared with."""
+        if self.metric not in UNITS:
+            raise ValueError(
+                f"metric: must be one of {', '.join(UNITS)}, not '{self.metric}'{nearest(self.metric, UNITS)}"
+            )
+        if self.unit != UNITS[self.metric]:
+            raise ValueError(f"unit: of {self.metric} must be '{UNITS[self.metric]}', not '{self.unit}'")
+
+
+@dataclass(frozen=True)
+class Builds:
+    """What the network costs as it is built here, for the config's own input: a change is a mistake."""
+
+    parameters: int
+    macs: int
 
 
 @dataclass(frozen=True)
@@ -41,12 +65,18 @@ class PublishedConfig:
     assignment: dict[str, Scalar]
     claims: tuple[Claim, ...]
     recipe: Recipe = field(default_factory=Recipe)
+    builds: Builds | None = None
+    pretrained: str | None = None
+    """Weights of torchvision that training starts from, such as ``ResNet18_Weights.IMAGENET1K_V1``."""
     assumptions: tuple[str, ...] = ()
     """One line each: what the text does not say, what was chosen, why."""
 
     @classmethod
-    def load(cls, name: str | Path) -> PublishedConfig:
-        """Reads a config file, or the shipped config of that name. Raises StudyError."""
+    def load(cls, name: str | Path, spaces: dict[str, Space] | None = None) -> PublishedConfig:
+        """Reads a config file, or the shipped config of that name. Raises StudyError.
+
+        `spaces` keeps the spaces that were read, for a caller that loads many configs.
+        """
         path = find("studies", name, StudyError)
         document = Document.load(path, StudyError)
         config = document.dataclass(cls, what="published config")
@@ -54,7 +84,13 @@ class PublishedConfig:
             document.fail(("name",), f"name: must be the file's, '{path.stem}', not '{config.name}'")
         if len(config.input) != 3 or min(config.input) < 1:
             document.fail(("input",), f"input: must be [channels, height, width], not {list(config.input)}")
-        return config
+        spaces = {} if spaces is None else spaces
+        try:
+            space = spaces[config.space] if config.space in spaces else Space.load(config.space)
+        except NasError as problem:
+            document.fail(("space",), f"space: {problem}")
+        spaces[config.space] = space
+        return replace(config, assignment=_expand(config.assignment, space, document))
 
     def architecture(self) -> Architecture:
         """The published network, for the paper's input. Raises AssignmentError when it is no point of its space."""
@@ -75,7 +111,8 @@ class SeedPoint:
 
 def published_configs() -> list[PublishedConfig]:
     """Every shipped config."""
-    return [PublishedConfig.load(path) for path in every("studies")]
+    spaces: dict[str, Space] = {}
+    return [PublishedConfig.load(path, spaces) for path in every("studies")]
 
 
 def seed_points(space: Space, input: Shape, classes: int) -> list[SeedPoint]:
@@ -100,3 +137,40 @@ def seed_points(space: Space, input: Shape, classes: int) -> list[SeedPoint]:
         else:
             found.append(SeedPoint(config, assignment, architecture, None))
     return found
+
+
+def _expand(written: Mapping[str, Scalar], space: Space, document: Document) -> Assignment:
+    """The assignment that `written` means: an exact name wins, then the pattern with the fewest stars, then the later."""
+    patterns = [(name.split("."), name) for name in written if "*" in name.split(".")]
+    used: set[str] = set()
+
+    def choose(name: str, options: Options) -> Scalar:
+        key: str | None = name if name in written else None
+        if key is None:
+            parts = name.split(".")
+            fitting = [(stars.count("*"), pattern) for stars, pattern in patterns if _fits(stars, parts)]
+            fewest = min((count for count, _ in fitting), default=0)
+            key = next((pattern for count, pattern in reversed(fitting) if count == fewest), None)
+        if key is None:
+            listed = ", ".join(map(str, options))
+            document.fail(("assignment",), f"the choice '{name}' is missing; options: {listed}{nearest(name, written)}")
+        used.add(key)
+        value = written[key]
+        if not any(value == option and isinstance(value, bool) == isinstance(option, bool) for option in options):
+            listed = ", ".join(map(str, options))
+            document.fail(
+                ("assignment", key), f"'{name}' has no option {value!r}; options: {listed}{nearest(value, options)}"
+            )
+        return value
+
+    assignment = space.walk(choose).assignment
+    for key in written:
+        if key not in used:
+            document.fail(("assignment", key), f"'{key}' is no active choice of {space.name}{nearest(key, assignment)}")
+    return assignment
+
+
+def _fits(pattern: list[str], parts: list[str]) -> bool:
+    return len(pattern) == len(parts) and all(
+        ours == theirs or (ours == "*" and theirs.isdigit()) for ours, theirs in zip(pattern, parts, strict=True)
+    )

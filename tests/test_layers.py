@@ -14,6 +14,7 @@ LAYERS = [
     ("nas.cli", "nas.commands", "nas.__main__"),
     ("nas.report",),
     ("nas.driver",),
+    ("nas.which",),
     ("nas.store",),
     ("nas.front",),
     ("nas.train", "nas.data"),

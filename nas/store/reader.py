@@ -13,7 +13,7 @@ from nas.errors import StorageError, nearest
 from nas.store import connection, frames
 from nas.store.claim import now, owner_alive
 from nas.store.connection import DEFAULT_URL, reading, writing
-from nas.store.records import PastResult, StudyRow
+from nas.store.records import PastResult, StudyRow, TrialRow
 from nas.store.schema import COMPLETE, RUNNING, VERSION, ArchitectureRow, Base, Schema, Study, Trial
 
 if TYPE_CHECKING:
@@ -117,6 +117,29 @@ class Reader:
         row = self.study(study)
         with reading(self._engine) as session:
             return frames.trials(session.connection(), row, assignments=assignments)
+
+    def trial(self, study: str, number: int) -> TrialRow:
+        """The finished trial with this number. Raises StorageError that says which numbers there are."""
+        row = self.study(study)
+        query = select(Trial).where(Trial.study_id == row.id, Trial.number == number)
+        with reading(self._engine) as session:
+            trial = session.scalars(query).one_or_none()
+            if trial is not None:
+                return TrialRow.of(trial)
+            last = session.scalar(select(func.max(Trial.number)).where(Trial.study_id == row.id))
+        there = "none has finished yet" if last is None else f"they are numbered from 0 to {last}"
+        raise StorageError(f"study '{row.name}': no trial {number}; {there}")
+
+    def trials_of(self, digest: str) -> list[tuple[str, int]]:
+        """Study and number of every finished trial whose hash begins with `digest`, the most accurate first."""
+        query = (
+            select(Study.name, Trial.number)
+            .join(Study, Study.id == Trial.study_id)
+            .where(Trial.hash.startswith(digest, autoescape=True), Trial.number.is_not(None))
+            .order_by(Trial.accuracy.is_(None), Trial.accuracy.desc(), Trial.id)
+        )
+        with reading(self._engine) as session:
+            return [(str(study), int(number or 0)) for study, number in session.execute(query)]
 
     def epochs(self, study: str) -> pd.DataFrame:
         """The learning curves; columns as in `frames.epochs`."""

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from sqlalchemy.engine import RowMapping
 
-from nas.store.schema import Study, dump
+from blocks.base import Scalar
+from nas.store.schema import Study, Trial, dump
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,45 @@ class StudyRow:
             task.pop("root", None)
         text = dump({"architecture": architecture, "task": task, "recipe": dict(self.recipe)})
         return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class TrialRow:
+    """One finished trial of a study."""
+
+    id: int
+    number: int
+    hash: str
+    state: str
+    reason: str | None
+    assignment: Mapping[str, Scalar]
+    published: str | None
+    accuracy: float | None
+    parameters: int
+    macs: int
+    activation_bytes: int
+    epochs: int
+    device: str | None
+
+    @classmethod
+    def of(cls, trial: Trial) -> TrialRow:
+        """From the row of `nas_trials`; its number is not NULL."""
+        assert trial.number is not None
+        return cls(
+            trial.id,
+            trial.number,
+            trial.hash,
+            trial.state,
+            trial.reason,
+            json.loads(trial.assignment),
+            trial.published,
+            trial.accuracy,
+            trial.parameters,
+            trial.macs,
+            trial.activation_bytes,
+            trial.epochs,
+            trial.device,
+        )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,211 @@
+"""Which network a user means: a trial of a study, a published config, or an architecture in a file.
+
+::
+
+    23                     trial 23 of --study, which may be left out where the database holds only one
+    attn_cnn-digits:23     trial 23 of that study
+    09518401               the trial whose hash begins so (8 digits or more, as tables show them)
+    kong_aim_cam           the published config of that name, or a config file
+    network.json           an architecture, as `nas export --format state-dict` and the database hold it
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from blocks.base import Scalar, Shape
+from nas.architecture import Architecture
+from nas.cost import Cost, cost
+from nas.errors import Infeasible, NasError, StorageError, StudyError, nearest
+from nas.resources import every
+from nas.space import Space
+from nas.store import DEFAULT_URL, Store, StudyRow
+from nas.study import PublishedConfig
+
+_HASH = re.compile(r"[0-9a-f]{8,32}")
+_DEFAULT_CLASSES = 10
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network for one image shape, and where it came from."""
+
+    title: str
+    """For people: ``trial 23 of attn_cnn-digits``, ``kong_aim_cam``."""
+    architecture: Architecture
+    input: Shape
+    classes: int
+    cost: Cost
+    study: str | None = None
+    trial: int | None = None
+    published: str | None = None
+    """Name of the published config that it is."""
+    accuracy: float | None = None
+    """Validation accuracy of the trial."""
+    task: Mapping[str, object] = field(default_factory=dict)
+    """Of the study: data set, split and image size; empty for other networks."""
+    recipe: Mapping[str, object] = field(default_factory=dict)
+    assignment: Mapping[str, Scalar] | None = None
+
+    @property
+    def stem(self) -> str:
+        """For names of files: ``attn_cnn-digits-23``, ``kong_aim_cam``."""
+        name = self.title if self.study is None else f"{self.study}-{self.trial}"
+        return re.sub(r"[^A-Za-z0-9_.-]+", "-", name)
+
+
+def find_network(
+    word: str,
+    *,
+    study: str | None = None,
+    storage: str | None = None,
+    input: Shape | None = None,
+    classes: int | None = None,
+) -> Network:
+    """The network that `word` means (see the head of this file), for images of `input` instead of its own.
+
+    Raises a NasError with the nearest name when there is none, or its shapes do not fit `input`.
+    """
+    owner, colon, number = word.rpartition(":")
+    if colon and number.isdigit():
+        return _of_store(int(number), owner, storage, input, classes)
+    if word.isdigit() and len(word) < 8:
+        return _of_store(int(word), study, storage, input, classes)
+    path = Path(word).expanduser()
+    if path.suffix == ".json" and path.is_file():
+        return _of_json(path, input, classes)
+    shipped = [file.stem for file in every("studies")]
+    if path.is_file() or path.name.removesuffix(".yaml") in shipped:
+        return _of_config(PublishedConfig.load(word), input, classes)
+    if _HASH.fullmatch(word):
+        return _of_hash(word, study, storage, input, classes)
+    raise StudyError(
+        f"'{word}' is neither the number or hash of a trial, nor a published config ({', '.join(shipped)}), nor a file "
+        f"of one{nearest(word, shipped)}"
+    )
+
+
+def of_assignment(space: Space, assignment: Mapping[str, Scalar], input: Shape | None, classes: int | None) -> Network:
+    """The network of an assignment of a space. Raises a NasError when there is none."""
+    shape, count = input or space.input, classes or _DEFAULT_CLASSES
+    try:
+        architecture = space.from_assignment(assignment, shape, count)
+    except Infeasible as problem:
+        raise _unfit(space.name, shape, problem) from None
+    title = f"{space.name}-{architecture.hash[:8]}"
+    return _network(title, architecture, shape, count, assignment=assignment)
+
+
+def study_name(store: Store, name: str | None) -> str:
+    """`name`, or that of the only study. Raises StorageError that lists the studies."""
+    if name is not None:
+        return store.study(name).name
+    names = list(store.studies()["study"])
+    if len(names) != 1:
+        raise StorageError(f"{store.shown_url}: name a study; there are: {', '.join(names) or 'none'}")
+    return str(names[0])
+
+
+def _of_store(number: int, study: str | None, storage: str | None, input: Shape | None, classes: int | None) -> Network:
+    with Store.open(storage or DEFAULT_URL) as store:
+        row = store.study(study_name(store, study))
+        trial = store.trial(row.name, number)
+        architecture = store.architecture(trial.hash)
+    return _network(
+        f"trial {number} of {row.name}",
+        architecture,
+        input or _task_input(row),
+        classes or _task_classes(row),
+        study=row.name,
+        trial=number,
+        published=trial.published,
+        accuracy=trial.accuracy,
+        task=row.task,
+        recipe=row.recipe,
+        assignment=trial.assignment,
+    )
+
+
+def _of_hash(word: str, study: str | None, storage: str | None, input: Shape | None, classes: int | None) -> Network:
+    with Store.open(storage or DEFAULT_URL) as store:
+        found = [(name, number) for name, number in store.trials_of(word) if study in (None, name)]
+        if not found:
+            raise StorageError(f"storage '{store.shown_url}': no trial whose hash begins with '{word}'")
+        hashes = {store.trial(name, number).hash for name, number in found}
+        if len(hashes) > 1:
+            raise StorageError(
+                f"storage '{store.shown_url}': '{word}' begins the hashes of {len(hashes)} networks; give more digits"
+            )
+    name, number = found[0]
+    return _of_store(number, name, storage, input, classes)
+
+
+def _of_config(config: PublishedConfig, input: Shape | None, classes: int | None) -> Network:
+    shape, count = input or config.input, classes or config.classes
+    try:
+        architecture = Space.load(config.space).from_assignment(config.assignment, shape, count)
+    except Infeasible as problem:
+        raise _unfit(config.name, shape, problem) from None
+    return _network(
+        config.name,
+        architecture,
+        shape,
+        count,
+        published=config.name,
+        recipe=config.recipe.to_dict(),
+        assignment=config.assignment,
+    )
+
+
+def _of_json(path: Path, input: Shape | None, classes: int | None) -> Network:
+    import json
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        data = json.loads(text)
+    except (OSError, ValueError) as problem:
+        raise StudyError(f"{path}: cannot be read as JSON: {problem}") from None
+    own: dict[str, Any] = data if isinstance(data, dict) else {}
+    # Beside `nodes` and `output` an exported file says which images the network is for.
+    if isinstance(own.get("architecture"), dict):
+        text = json.dumps(own["architecture"])
+    shape = input or (tuple(own["input"]) if _is_shape(own.get("input")) else None)
+    if shape is None:
+        raise StudyError(f"{path}: an architecture knows no image size; give it with --input, such as 3,32,32")
+    count = classes or (own["classes"] if isinstance(own.get("classes"), int) else _DEFAULT_CLASSES)
+    return _network(path.stem, Architecture.from_json(text), shape, count)
+
+
+def _network(title: str, architecture: Architecture, input: Shape, classes: int, **rest: Any) -> Network:
+    try:
+        price = cost(architecture, input, classes)
+    except Infeasible as problem:
+        raise _unfit(title, input, problem) from None
+    return Network(title, architecture, input, classes, price, **rest)
+
+
+def _unfit(title: str, input: Shape, problem: Infeasible) -> NasError:
+    return StudyError(f"{title}: cannot take images of {'×'.join(map(str, input))}: {problem}")
+
+
+def _task_input(row: StudyRow) -> Shape:
+    value = row.task.get("input")
+    if not _is_shape(value):
+        raise StorageError(f"study '{row.name}': its task does not say the shape of an image; give it with --input")
+    assert isinstance(value, list)
+    return tuple(value)
+
+
+def _task_classes(row: StudyRow) -> int:
+    value = row.task.get("classes")
+    if not isinstance(value, int):
+        raise StorageError(f"study '{row.name}': its task does not say how many classes there are; give --classes")
+    return value
+
+
+def _is_shape(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 3 and all(isinstance(n, int) and n > 0 for n in value)

@@ -153,9 +153,13 @@ class Proposer:
                     return found
         return None
 
-    def finish(self, proposal: Proposal, accuracy: float | None) -> None:
-        """Tells the sampler what came out; None when nothing did."""
-        if accuracy is None:
+    def finish(self, proposal: Proposal, accuracy: float | None, fidelity: float = 1.0) -> None:
+        """Tells the sampler what came out; None when nothing did.
+
+        `fidelity` below 1: the trial was stopped after that share of its epochs, and `accuracy` is what it had by then.
+        Optuna's samplers would take such a value for a final one, so they are told that the trial failed.
+        """
+        if accuracy is None or fidelity < 1.0:
             self._study.tell(proposal.number, state=TrialState.FAIL)
             return
         self._study.tell(proposal.number, self._values(accuracy, proposal.cost))

@@ -74,6 +74,10 @@ class Block:
     """With one input, returns it unchanged: such a node is no node of an architecture."""
     commutative: bool
     """The order of its inputs does not matter."""
+    zero: bool
+    """Gives zeros, whatever enters."""
+    ignores_zeros: bool
+    """An input of zeros changes nothing as long as there is another."""
 
     @property
     def takes_many(self) -> bool:
@@ -119,7 +123,13 @@ BLOCKS: dict[str, Block] = {}
 
 
 def block(
-    name: str, *, source: str, passthrough: bool = False, commutative: bool = False
+    name: str,
+    *,
+    source: str,
+    passthrough: bool = False,
+    commutative: bool = False,
+    zero: bool = False,
+    ignores_zeros: bool = False,
 ) -> Callable[[type[M]], type[M]]:
     """Registers a module as a block. Raises TypeError when its constructor does not follow the rules of this file."""
 
@@ -142,7 +152,15 @@ def block(
                 raise TypeError(f"block '{name}': '{parameter.name}' {rule}")
             hyperparameters[parameter.name] = Hyperparameter(parameter.name, allowed, parameter.default)
         BLOCKS[name] = Block(
-            name, module, source, hyperparameters, tuple(filled_in), passthrough=passthrough, commutative=commutative
+            name,
+            module,
+            source,
+            hyperparameters,
+            tuple(filled_in),
+            passthrough=passthrough,
+            commutative=commutative,
+            zero=zero,
+            ignores_zeros=ignores_zeros,
         )
         return module
 

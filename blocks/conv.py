@@ -18,7 +18,9 @@ from blocks.common import Activation, Dilation, KernelSize, Norm, Stride, make_a
 class Conv(nn.Module):
     """x (B, C, H, W) -> (B, channels, ⌈H/stride⌉, ⌈W/stride⌉)
 
-    Convolution, normalization, activation; `bias` "auto" means: a bias exactly where no norm follows.
+    Convolution, normalization, activation, in this `order` or another: "act_conv_norm" is that of NAS-Bench-201 (Dong and
+    Yang 2020, section 2.1), "norm_act_conv" the pre-activation of He et al. 2016 (Identity Mappings, figure 4e) and of
+    DenseNet. `bias` "auto" means: a bias exactly where no norm follows.
     """
 
     def __init__(
@@ -33,16 +35,25 @@ class Conv(nn.Module):
         bias: Annotated[str, OneOf("auto", "yes", "no")] = "auto",
         norm: Norm = "batch",
         activation: Activation = "relu",
+        order: Annotated[str, OneOf("conv_norm_act", "act_conv_norm", "norm_act_conv")] = "conv_norm_act",
     ) -> None:
         super().__init__()
         if in_channels % groups or channels % groups:
             raise ShapeError(f"groups {groups} do not divide the channels {in_channels} and {channels}")
-        with_bias = norm == "none" if bias == "auto" else bias == "yes"
+        follows = norm != "none" and order != "norm_act_conv"
+        with_bias = not follows if bias == "auto" else bias == "yes"
         padding = same_padding(kernel_size, dilation)
         self.conv = nn.Conv2d(in_channels, channels, kernel_size, stride, padding, dilation, groups, bias=with_bias)
-        self.norm = make_norm(norm, channels)
+        self.norm = make_norm(norm, in_channels if order == "norm_act_conv" else channels)
         self.act = make_activation(activation)
+        self.order = order
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.act(self.norm(self.conv(x)))
+        y: Tensor
+        if self.order == "act_conv_norm":
+            y = self.norm(self.conv(self.act(x)))
+        elif self.order == "norm_act_conv":
+            y = self.conv(self.act(self.norm(x)))
+        else:
+            y = self.act(self.norm(self.conv(x)))
         return y

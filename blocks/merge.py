@@ -14,7 +14,13 @@ def _check_same(in_shapes: tuple[Shape, ...], what: str) -> None:
         raise ShapeError(f"{what} needs inputs of one shape, not {sizes}")
 
 
-@block("add", source="He et al. 2016, Deep Residual Learning, eq. 1", passthrough=True, commutative=True)
+@block(
+    "add",
+    source="He et al. 2016, Deep Residual Learning, eq. 1",
+    passthrough=True,
+    commutative=True,
+    ignores_zeros=True,
+)
 class Add(nn.Module):
     """x_1, …, x_n (B, C, H, W) -> (B, C, H, W)
 

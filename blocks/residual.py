@@ -1,28 +1,69 @@
 """Residual blocks: the layers learn what to add to their input.
 
-He et al. 2016, Deep Residual Learning, figure 5, with projection shortcuts where the shape changes (section 3.3,
-option B). The convolutions can be attention-integrated (Balashov, eq. 6): ResNet-50 with these comes near Table 5 of
-that paper.
+He et al. 2016, Deep Residual Learning, figure 5, with a shortcut that is projected where the shape changes (section
+3.3, option B) or padded with zeros (option A). A `gate` weighs what the layers found before it is added: SE-ResNet (Hu
+et al. 2018, figure 3) and CBAM-ResNet (Woo et al. 2018, figure 3). The convolutions can be attention-integrated
+(Balashov, eq. 6): ResNet-50 with these comes near Table 5 of that paper.
 """
 
 from __future__ import annotations
 
 from typing import Annotated
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from blocks.attention import ConvolutionalBlockAttention, EfficientChannelAttention, SqueezeExcitation
 from blocks.balashov import Attention, IntegratedConv
-from blocks.base import OneOf, Width, block
+from blocks.base import OneOf, ShapeError, Width, block
 from blocks.common import Activation, Dilation, KernelSize, Norm, Reduction, Stride, make_activation, make_norm
 from blocks.separable import Projection
+
+Gate = Annotated[str, OneOf("none", "se", "cbam", "eca")]
+GateReduction = Annotated[int, OneOf(4, 8, 16)]
+Shortcut = Annotated[str, OneOf("projection", "padded")]
+
+
+def _make_gate(name: str, channels: int, reduction: int) -> nn.Module:
+    if name == "se":
+        return SqueezeExcitation(channels, reduction=reduction)
+    if name == "cbam":
+        return ConvolutionalBlockAttention(channels, reduction=reduction)
+    if name == "eca":
+        return EfficientChannelAttention(channels)
+    return nn.Identity()
+
+
+class PaddedShortcut(nn.Module):
+    """x (B, C, H, W) -> (B, channels, ⌈H/stride⌉, ⌈W/stride⌉): every stride-th position, then channels of zeros."""
+
+    def __init__(self, in_channels: int, channels: int, stride: int) -> None:
+        super().__init__()
+        if channels < in_channels:
+            raise ShapeError(f"a padded shortcut cannot narrow {in_channels} channels to {channels}")
+        self.stride = stride
+        self.extra = channels - in_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        # NOTE not in the paper: zeros on both sides of the channels, as the authors' code and its followers differ in.
+        before = self.extra // 2
+        return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, before, self.extra - before))
+
+
+def _make_shortcut(name: str, in_channels: int, channels: int, stride: int, norm: str) -> nn.Module:
+    if name == "projection":
+        return Projection(in_channels, channels=channels, stride=stride, norm=norm)
+    if stride == 1 and channels == in_channels:
+        return nn.Identity()
+    return PaddedShortcut(in_channels, channels, stride)
 
 
 @block("basic_residual", source="He et al. 2016, Deep Residual Learning, figure 5 left; Balashov, eq. 6")
 class BasicResidual(nn.Module):
     """x (B, C, H, W) -> (B, channels, ⌈H/stride⌉, ⌈W/stride⌉)
 
-    Two k×k convolutions with norm, added to a shortcut; activation after the first and after the sum. `attention`
-    weighs the input of both convolutions.
+    Two k×k convolutions with norm, weighed by `gate`, added to a shortcut; activation after the first and after the
+    sum. `attention` weighs the input of both convolutions.
     """
 
     def __init__(
@@ -36,6 +77,9 @@ class BasicResidual(nn.Module):
         attention: Attention = "none",
         reduction: Reduction = 8,
         spatial_kernel: KernelSize = 7,
+        gate: Gate = "none",
+        gate_reduction: GateReduction = 16,
+        shortcut: Shortcut = "projection",
         norm: Norm = "batch",
         activation: Activation = "relu",
     ) -> None:
@@ -61,11 +105,12 @@ class BasicResidual(nn.Module):
             conv(channels, 1),
             make_norm(norm, channels),
         )
-        self.shortcut = Projection(in_channels, channels=channels, stride=stride, norm=norm)
+        self.gate = _make_gate(gate, channels, gate_reduction)
+        self.shortcut = _make_shortcut(shortcut, in_channels, channels, stride, norm)
         self.act = make_activation(activation)
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.act(self.layers(x) + self.shortcut(x))
+        y: Tensor = self.act(self.gate(self.layers(x)) + self.shortcut(x))
         return y
 
 
@@ -73,8 +118,8 @@ class BasicResidual(nn.Module):
 class BottleneckResidual(nn.Module):
     """x (B, C, H, W) -> (B, channels, ⌈H/stride⌉, ⌈W/stride⌉)
 
-    1×1 convolution down to channels / `squeeze`, k×k, 1×1 up again, each with norm, added to a shortcut; activation
-    after the first two and after the sum. `attention` weighs the input of one convolution: the k×k one
+    1×1 convolution down to channels / `squeeze`, k×k, 1×1 up again, each with norm, weighed by `gate`, added to a
+    shortcut; activation after the first two and after the sum. `attention` weighs the input of one convolution: the k×k one
     (`attention_place` "middle") or the 1×1 one before it ("first").
     """
 
@@ -92,6 +137,9 @@ class BottleneckResidual(nn.Module):
         attention_place: Annotated[str, OneOf("middle", "first")] = "middle",
         reduction: Reduction = 8,
         spatial_kernel: KernelSize = 7,
+        gate: Gate = "none",
+        gate_reduction: GateReduction = 16,
+        shortcut: Shortcut = "projection",
         norm: Norm = "batch",
         activation: Activation = "relu",
     ) -> None:
@@ -123,9 +171,10 @@ class BottleneckResidual(nn.Module):
             nn.Conv2d(hidden, channels, 1, bias=bias),
             make_norm(norm, channels),
         )
-        self.shortcut = Projection(in_channels, channels=channels, stride=stride, norm=norm)
+        self.gate = _make_gate(gate, channels, gate_reduction)
+        self.shortcut = _make_shortcut(shortcut, in_channels, channels, stride, norm)
         self.act = make_activation(activation)
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.act(self.layers(x) + self.shortcut(x))
+        y: Tensor = self.act(self.gate(self.layers(x)) + self.shortcut(x))
         return y

@@ -123,15 +123,22 @@ class Architecture:
 def simplify(nodes: Iterable[Node], output: str) -> Architecture:
     """The architecture of these nodes: pass-through nodes are short-circuited, nodes that reach no output left out.
 
-    A pass-through node is one whose block returns its only input unchanged: an identity, or a merge of one edge.
+    A pass-through node is one whose block returns its only input unchanged: an identity, or a merge of one edge. Zeros
+    are left out of a sum; a sum of nothing but zeros is the first of them.
     """
     stands_for: dict[str, str] = {INPUT: INPUT}
+    zeros: set[str] = set()
     kept: list[Node] = []
     for node in nodes:
+        block = BLOCKS[node.block]
         inputs = tuple(stands_for[name] for name in node.inputs)
-        if BLOCKS[node.block].passthrough and len(inputs) == 1:
+        if block.ignores_zeros:
+            inputs = tuple(name for name in inputs if name not in zeros) or inputs[:1]
+        if (block.passthrough and len(inputs) == 1) or (block.zero and inputs[0] in zeros):
             stands_for[node.name] = inputs[0]
         else:
+            if block.zero:
+                zeros.add(node.name)
             stands_for[node.name] = node.name
             kept.append(node if inputs == node.inputs else Node(node.name, node.block, node.params, inputs))
     output = stands_for[output]

@@ -6,6 +6,7 @@ In its file a `*` in the name of a choice stands for any number: ``stages.*.down
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -32,9 +33,25 @@ class Claim:
     """As printed, with as many decimals."""
     unit: str
     table: str
+    digits: int | None = None
+    """Decimals that the paper prints, where YAML loses them: those of 76.50 and of 95. Otherwise the value's own."""
+
+    @property
+    def decimals(self) -> int:
+        """How many decimals the paper prints."""
+        return len(repr(self.value).partition(".")[2]) if self.digits is None else self.digits
+
+    @property
+    def printed(self) -> str:
+        """The value as the paper prints it."""
+        return f"{self.value:.{self.decimals}f}"
 
     def __post_init__(self) -> None:
         """Raises ValueError for a metric or a unit that nothing can be compared with."""
+        if self.digits is not None and not 0 <= self.digits <= 6:
+            raise ValueError(f"digits: must be from 0 to 6, not {self.digits}")
+        if not math.isfinite(self.value) or (self.metric in ("parameters", "macs", "size") and self.value <= 0):
+            raise ValueError(f"value: must be a number above 0, not {self.value}")
         if self.metric not in UNITS:
             raise ValueError(
                 f"metric: must be one of {', '.join(UNITS)}, not '{self.metric}'{nearest(self.metric, UNITS)}"

@@ -10,6 +10,8 @@
     ├── StudyError              a published config under `studies/`
     ├── DataError               a data set that is absent, unknown or corrupt
     ├── StorageError            a study database that cannot be opened, or holds something else
+    ├── WeightsError            a file of weights that is absent, damaged or another network's
+    ├── ExportError             a network that cannot be written in the format asked for
     └── SearchError             options of a search that cannot be met
 """
 
@@ -21,6 +23,7 @@ from collections.abc import Iterable
 __all__ = [
     "AssignmentError",
     "DataError",
+    "ExportError",
     "Infeasible",
     "NasError",
     "RecipeError",
@@ -28,6 +31,7 @@ __all__ = [
     "SpaceError",
     "StorageError",
     "StudyError",
+    "WeightsError",
     "nearest",
 ]
 
@@ -74,6 +78,14 @@ class DataError(NasError):
 
 class StorageError(NasError):
     """A study database cannot be opened, or does not hold what was asked for."""
+
+
+class WeightsError(NasError):
+    """A file of weights is absent, damaged, or belongs to another network."""
+
+
+class ExportError(NasError):
+    """A network cannot be written in the format asked for, or what was written does not compute the same."""
 
 
 class SearchError(NasError):

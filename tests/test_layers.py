@@ -19,6 +19,7 @@ LAYERS = [
     ("nas.front",),
     ("nas.train", "nas.data"),
     ("nas.census",),
+    ("nas.weights", "nas.explain"),
     ("nas.compile",),
     ("nas.cost",),
     ("nas.study",),

@@ -12,8 +12,11 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 # From the top: a module belongs to the first line one of whose names it is, or lies under.
 LAYERS = [
     ("nas.cli", "nas.commands", "nas.__main__"),
+    ("nas.bench",),
     ("nas.report",),
     ("nas.driver",),
+    ("nas.sampler",),
+    ("nas.replay",),
     ("nas.which",),
     ("nas.store",),
     ("nas.front",),

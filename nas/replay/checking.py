@@ -1,0 +1,148 @@
+"""What a published network is as it is built here, against what its paper printed: seconds, no training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from nas.cost import FLOAT_BYTES, cost
+from nas.errors import NasError, StudyError
+from nas.resources import every, find
+from nas.space import Space
+from nas.study import UNITS, Claim, PublishedConfig
+
+REPRODUCED: Final = "reproduced"
+WITHIN: Final = "within 1 %"
+OFF: Final = "off"
+NOT_CLAIMED: Final = "not claimed"
+NOT_CHECKED: Final = "not checked"
+"""What only training can tell."""
+
+TOLERANCE: Final = 0.01
+
+
+@dataclass(frozen=True)
+class CheckedClaim:
+    """A number of a paper beside ours, in the claim's own unit."""
+
+    metric: str
+    unit: str
+    claimed: float | None
+    """None for what the paper does not print."""
+    printed: str
+    """The claim with the decimals that the paper prints."""
+    built: float | None
+    """None for what only training can tell."""
+    verdict: str
+
+    @property
+    def deviation(self) -> float | None:
+        """Of the built value from the claimed one, as a share of the claimed one."""
+        return None if self.claimed is None or self.built is None else (self.built - self.claimed) / self.claimed
+
+
+@dataclass(frozen=True)
+class Check:
+    """One published config as it is built here."""
+
+    name: str
+    config: PublishedConfig | None
+    """None when the file cannot be read."""
+    parameters: int | None
+    macs: int | None
+    claims: tuple[CheckedClaim, ...]
+    problem: str | None
+    """Why the config no longer builds what it states, in one line."""
+
+    @property
+    def size_mib(self) -> float | None:
+        """Size of the float32 weights in MiB (2^20 bytes)."""
+        return None if self.parameters is None else size_mib(self.parameters)
+
+    def record(self) -> dict[str, Any]:
+        """Plain data, for `--json`."""
+        return {
+            "name": self.name,
+            "paper": self.config.paper if self.config else None,
+            "parameters": self.parameters,
+            "macs": self.macs,
+            "size_mib": self.size_mib,
+            "claims": [
+                {
+                    "metric": claim.metric,
+                    "claimed": claim.claimed,
+                    "unit": claim.unit,
+                    "built": claim.built,
+                    "deviation": claim.deviation,
+                    "verdict": claim.verdict,
+                }
+                for claim in self.claims
+            ],
+            "assumptions": list(self.config.assumptions) if self.config else [],
+        }
+
+
+def check_all(names: Iterable[str] = ()) -> list[Check]:
+    """Builds the configs of these names, or every shipped one. Raises StudyError for a name that does not exist."""
+    paths = [find("studies", name, StudyError) for name in names] or every("studies")
+    spaces: dict[str, Space] = {}
+    checks = []
+    for path in paths:
+        try:
+            config = PublishedConfig.load(path, spaces)
+        except NasError as problem:
+            checks.append(Check(path.stem, None, None, None, (), str(problem)))
+        else:
+            checks.append(check(config, spaces.get(config.space)))
+    return checks
+
+
+def check(config: PublishedConfig, space: Space | None = None) -> Check:
+    """Builds the network of a config, without allocating it, and compares it with the claims.
+
+    `space` is the config's, for a caller that has read it.
+    """
+    try:
+        space = space or Space.load(config.space)
+        architecture = space.from_assignment(config.assignment, config.input, config.classes)
+        price = cost(architecture, config.input, config.classes)
+    except NasError as problem:
+        return Check(config.name, config, None, None, (), f"does not build: {problem}")
+    built = in_units(price.parameters, price.macs)
+    claims = [compare(claim, built.get(claim.metric)) for claim in config.claims]
+    claimed = {claim.metric for claim in config.claims}
+    claims += [
+        CheckedClaim(metric, UNITS[metric], None, "", value, NOT_CLAIMED)
+        for metric, value in built.items()
+        if metric not in claimed
+    ]
+    problem = None
+    stated = config.builds
+    if stated is not None and (stated.parameters, stated.macs) != (price.parameters, price.macs):
+        problem = (
+            f"builds {price.parameters:,} parameters and {price.macs:,} MACs, but its file states "
+            f"{stated.parameters:,} and {stated.macs:,}"
+        )
+    return Check(config.name, config, price.parameters, price.macs, tuple(claims), problem)
+
+
+def in_units(parameters: int, macs: int) -> dict[str, float]:
+    """The costs of a network in the units of claims."""
+    return {"parameters": parameters / 1e6, "macs": macs / 1e9, "size": size_mib(parameters)}
+
+
+def size_mib(parameters: int) -> float:
+    """Size of the float32 weights in MiB (2^20 bytes)."""
+    return parameters * FLOAT_BYTES / 2**20
+
+
+def compare(claim: Claim, built: float | None) -> CheckedClaim:
+    """A claim beside what was built, with a verdict."""
+    if built is None:
+        verdict = NOT_CHECKED
+    elif f"{built:.{claim.decimals}f}" == claim.printed:
+        verdict = REPRODUCED
+    else:
+        verdict = WITHIN if abs(built - claim.value) <= TOLERANCE * abs(claim.value) else OFF
+    return CheckedClaim(claim.metric, claim.unit, claim.value, claim.printed, built, verdict)

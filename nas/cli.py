@@ -15,6 +15,7 @@ COMMANDS = {
     "search": "Search a space for networks, or continue a study.",
     "space": "Check, show, count, sample, cost and draw a space.",
     "study": "List studies; show, plot and export one.",
+    "bench": "Compare samplers on a table of trained networks.",
     "blocks": "List the blocks with their hyperparameters.",
 }
 """Each is `nas.commands.<name>.command`, imported when it is called."""

@@ -12,7 +12,8 @@
     ├── StorageError            a study database that cannot be opened, or holds something else
     ├── WeightsError            a file of weights that is absent, damaged or another network's
     ├── ExportError             a network that cannot be written in the format asked for
-    └── SearchError             options of a search that cannot be met
+    ├── SearchError             options of a search that cannot be met
+    └── BenchError              a table of trained networks that does not fit its space
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from collections.abc import Iterable
 
 __all__ = [
     "AssignmentError",
+    "BenchError",
     "DataError",
     "ExportError",
     "Infeasible",
@@ -90,6 +92,10 @@ class ExportError(NasError):
 
 class SearchError(NasError):
     """The options of a search cannot be met."""
+
+
+class BenchError(NasError):
+    """A table of trained networks does not fit its space."""
 
 
 def nearest(word: object, options: Iterable[object]) -> str:

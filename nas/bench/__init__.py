@@ -1,0 +1,1 @@
+"""Search algorithms compared on tables of networks that were trained already."""

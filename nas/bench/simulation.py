@@ -1,0 +1,84 @@
+"""One search against a table, on a simulated clock: the driver's own `Proposer`, and workers that only look up."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import moocore
+import numpy as np
+import numpy.typing as npt
+
+from nas.bench.table import Table
+from nas.driver.sampling import Proposal, Proposer
+from nas.errors import BenchError
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one search found, trial by trial in the order in which they finished."""
+
+    sampler: str
+    workers: int
+    seed: int
+    regret: tuple[float, ...]
+    """1 - HV/HV_max after each trial."""
+    finished_at: tuple[float, ...]
+    """On the simulated clock."""
+    suggest_seconds: tuple[float, ...]
+    """Real time of each proposal."""
+    repeats: int
+    """Proposals of the sampler that could not be trained: a network met before, or one that does not fit."""
+
+
+def simulate(table: Table, sampler: str, objectives: Sequence[str], *, trials: int, seed: int, workers: int = 1) -> Run:
+    """Searches `table` with `workers` trainings at once; each takes the table's seconds, or as long as its MACs."""
+    proposer = Proposer(table.space, table.input, table.classes, objectives=objectives, sampler=sampler, seed=seed)
+    curve = RegretCurve(table.losses(objectives))
+    durations = table.seconds if table.seconds is not None else table.costs["macs"] / table.costs["macs"].mean()
+    running: list[tuple[float, int, Proposal, int]] = []
+    finished_at: list[float] = []
+    seconds: list[float] = []
+    clock = 0.0
+    while True:
+        while len(running) < workers and len(seconds) < trials:
+            begun = time.perf_counter()
+            proposal = proposer.propose()
+            if proposal is None:
+                break
+            seconds.append(time.perf_counter() - begun)
+            row = table.row(proposal.architecture.hash, proposal.assignment)
+            heapq.heappush(running, (clock + float(durations[row]), len(seconds), proposal, row))
+        if not running:
+            break
+        clock, _, proposal, row = heapq.heappop(running)
+        proposer.finish(proposal, float(table.accuracy[row]))
+        curve.add(row)
+        finished_at.append(clock)
+    if not finished_at:
+        raise BenchError(f"no architecture of {table.space.name} meets the constraints")
+    return Run(sampler, workers, seed, tuple(curve.regret), tuple(finished_at), tuple(seconds), proposer.rejected)
+
+
+class RegretCurve:
+    """1 - HV/HV_max of a growing set of rows of (networks, objectives) losses in [0, 1], up to (1, …, 1)."""
+
+    def __init__(self, losses: npt.NDArray[np.float64]) -> None:
+        self._losses = losses
+        self._reference = np.ones(losses.shape[1])
+        self._best = moocore.hypervolume(losses, ref=self._reference)
+        self._front = np.empty((0, losses.shape[1]))
+        self._volume = 0.0
+        self.regret: list[float] = []
+        """After each row."""
+
+    def add(self, row: int) -> None:
+        """One more trial is finished."""
+        point = self._losses[row]
+        if not np.any(np.all(self._front <= point, axis=1)):
+            keep = ~np.all(self._front >= point, axis=1)
+            self._front = np.vstack([self._front[keep], point])
+            self._volume = float(moocore.hypervolume(self._front, ref=self._reference))
+        self.regret.append(1 - self._volume / self._best if self._best > 0 else 0.0)

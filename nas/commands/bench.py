@@ -1,0 +1,159 @@
+"""`nas bench`: compare samplers on a table of trained networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nas.commands.options import ShapeType, json_option, limits, output_path, print_json
+from nas.errors import BenchError
+
+if TYPE_CHECKING:
+    from nas.bench.runs import Source
+
+
+@click.command(name="bench")
+@click.option("--space", required=True, metavar="FILE|NAME", help="Space file, or name of a shipped space.")
+@click.option(
+    "--table",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Trained networks: CSV, Parquet or JSON.",
+)
+@click.option(
+    "--samplers", default="pareto,tpe,nsga2,random", show_default=True, help="Separated by commas; also gp, nsga3."
+)
+@click.option("--trials", type=click.IntRange(1), default=200, show_default=True, help="Of each search.")
+@click.option("--seeds", type=click.IntRange(1), default=20, show_default=True, help="Searches of each sampler.")
+@click.option("--workers", default="1", show_default=True, help="Trainings at once, such as 1,8,64.")
+@click.option("--objectives", default="accuracy,parameters", show_default=True, help="Also macs, activation_bytes.")
+@click.option(
+    "--mapping", type=click.Path(path_type=Path), metavar="FILE", help="How the table spells keys and metrics (YAML)."
+)
+@click.option(
+    "--metric", "metrics", multiple=True, metavar="NAME=COLUMN", help="Column of accuracy, parameters, seconds …"
+)
+@limits
+@click.option("--input", "input_shape", type=ShapeType(), help="Image shape; default: the space's.")
+@click.option("--classes", type=click.IntRange(2, 1_000_000), default=10, show_default=True)
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Picture of the regret: .png, .svg."
+)
+@json_option
+def command(
+    samplers: str,
+    trials: int,
+    seeds: int,
+    workers: str,
+    objectives: str,
+    jobs: int,
+    output: Path | None,
+    as_json: bool,
+    **source: Any,
+) -> None:
+    """Compare samplers on a table of trained networks, which stands in for training.
+
+    Regret is 1 - HV/HV_max of error and cost, scaled by their range over the table, up to (1, 1). A worker trains as
+    long as the table's seconds say, or as long as the network's MACs.
+
+    \b
+    nas bench --space nas_bench_macro --table nas_bench_macro_cifar10.json --seeds 5
+    nas bench --space cells.yaml --table cells.csv --metric accuracy=val_acc --workers 1,8,64 -o regret.png
+    """
+    from rich.console import Console
+
+    from nas.bench.report import draw, regret_table, summary
+    from nas.bench.runs import run_all
+    from nas.driver.options import SearchOptions
+    from nas.driver.sampling import check_sampler
+
+    if output is not None:
+        output_path(output, (".png", ".svg", ".pdf"))
+    names = _words(samplers, "--samplers")
+    for name in names:
+        check_sampler(name)
+    words = _words(objectives, "--objectives")
+    goals = tuple("accuracy" if word == "error" else word for word in words)  # the same, seen from the other side
+    SearchOptions(source["space"], objectives=goals)  # refuses what a search refuses
+    counts = _counts(workers)
+    where = _source(**source)
+    table = where.load()
+    console = Console(stderr=True, highlight=False)
+    with console.status("") as status:
+        runs = run_all(
+            where,
+            table,
+            names,
+            goals,
+            trials=trials,
+            seeds=seeds,
+            workers=counts,
+            jobs=min(jobs, len(names) * len(counts) * seeds),
+            done=lambda finished, of: status.update(f"{finished} of {of} searches"),
+        )
+    data = {
+        "space": table.space.name,
+        "table": str(where.table),
+        "rows": table.rows,
+        "networks": len(table.networks),
+        "columns": table.columns,
+        "objectives": list(goals),
+        "trials": trials,
+        "seeds": seeds,
+        **summary(runs, trials),
+    }
+    subtitle = f"{where.table.name}: {table.rows:,} rows, {len(table.networks):,} networks; mean of {seeds} seeds"
+    if output is not None:
+        draw(runs, trials, output, f"{' against '.join(goals)} on {table.space.name}", subtitle)
+    if as_json:
+        print_json(data)
+        return
+    shown = Console(highlight=False)
+    shown.print(regret_table(data, f"Hypervolume regret on {table.space.name} after … finished trials"))
+    shown.print(f"{subtitle}; {', '.join(goals)}", soft_wrap=True)
+    if output is not None:
+        shown.print(f"picture  {output}", soft_wrap=True)
+
+
+def _words(text: str, option: str) -> tuple[str, ...]:
+    words = tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+    if not words:
+        raise BenchError(f"{option}: at least one is needed")
+    return words
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    words = _words(text, "--workers")
+    if not all(word.isdigit() and 1 <= int(word) <= 100_000 for word in words):
+        raise BenchError(f"--workers: must be whole numbers such as 1,8,64, not '{text}'")
+    return tuple(int(word) for word in words)
+
+
+def _source(
+    *,
+    space: str,
+    table: Path,
+    mapping: Path | None,
+    metrics: tuple[str, ...],
+    max_parameters: float | None,
+    max_macs: float | None,
+    input_shape: tuple[int, ...] | None,
+    classes: int,
+) -> Source:
+    from dataclasses import replace
+
+    from nas.bench.runs import Source
+    from nas.bench.table import Mapping
+
+    spelled = Mapping() if mapping is None else Mapping.load(mapping)
+    given = dict(spelled.metrics)
+    for metric in metrics:
+        name, equals, column = metric.partition("=")
+        if not equals:
+            raise BenchError(f"--metric: must be NAME=COLUMN such as accuracy=test_acc, not '{metric}'")
+        given[name.strip()] = column.strip()
+    return Source(space, table, replace(spelled, metrics=given), input_shape, classes, max_parameters, max_macs)

@@ -1,8 +1,19 @@
 """The study database: SQLAlchemy tables beside Optuna's, written by one driver, read back as pandas frames."""
 
 from nas.store.connection import DEFAULT_URL
+from nas.store.measurements import Measured
 from nas.store.records import PastResult, Reconciled, StudyRow, TrialRow
 from nas.store.schema import DIRECTIONS, FINISHED
 from nas.store.store import Store
 
-__all__ = ["DEFAULT_URL", "DIRECTIONS", "FINISHED", "PastResult", "Reconciled", "Store", "StudyRow", "TrialRow"]
+__all__ = [
+    "DEFAULT_URL",
+    "DIRECTIONS",
+    "FINISHED",
+    "Measured",
+    "PastResult",
+    "Reconciled",
+    "Store",
+    "StudyRow",
+    "TrialRow",
+]

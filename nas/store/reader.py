@@ -10,7 +10,7 @@ from sqlalchemy import URL, Engine, func, inspect, select
 
 from nas.architecture import Architecture
 from nas.errors import StorageError, nearest
-from nas.store import connection, frames
+from nas.store import connection, frames, measurements
 from nas.store.claim import now, owner_alive
 from nas.store.connection import DEFAULT_URL, reading, writing
 from nas.store.records import PastResult, StudyRow, TrialRow
@@ -152,6 +152,11 @@ class Reader:
         row = self.study(study)
         with reading(self._engine) as session:
             return frames.environments(session.connection(), row)
+
+    def measurements(self) -> pd.DataFrame:
+        """Every replay and retraining; columns as in `measurements.frame`."""
+        with reading(self._engine) as session:
+            return measurements.frame(session.connection())
 
     def running(self, study: str) -> int:
         """How many trials are marked as running (by a driver that may be dead: see `driver`)."""

@@ -9,6 +9,7 @@
     nas_trials          one evaluation each; the truth of which Optuna's trials are a projection
     nas_epochs          learning curves
     nas_environments    what trials were measured on
+    nas_measurements    test accuracies of networks that were replayed or retrained
 
 Mappings and lists are stored as canonical JSON text, moments as naive UTC (Optuna does the same), a number that is not
 finite as NULL.
@@ -158,6 +159,46 @@ class EpochRow(Base):
     seconds: Mapped[float | None]
     images_per_second: Mapped[float | None]
     lr: Mapped[float | None]
+
+
+class Measurement(Base):
+    """One training whose network was measured on the test set: a replay of a published network, or a retraining.
+
+    A database that was made before this table existed gets it with its first measurement.
+    """
+
+    __tablename__ = "nas_measurements"
+    __table_args__ = (Index("nas_measurements_key", "key", "seed"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    """``replay`` or ``retrain``."""
+    published: Mapped[str | None]
+    study_id: Mapped[int | None] = mapped_column(ForeignKey("nas_studies.id"))
+    trial: Mapped[int | None]
+    """Number of the retrained trial."""
+    hash: Mapped[str] = mapped_column(ForeignKey("nas_architectures.hash"))
+    key: Mapped[str]
+    """Equal for trainings that differ in the seed alone."""
+    seed: Mapped[int] = mapped_column(BigInteger)
+    state: Mapped[str]
+    reason: Mapped[str | None] = mapped_column(Text)
+    accuracy: Mapped[float | None]
+    top5: Mapped[float | None]
+    loss: Mapped[float | None]
+    parameters: Mapped[int] = mapped_column(BigInteger)
+    macs: Mapped[int] = mapped_column(BigInteger)
+    task: Mapped[str] = mapped_column(Text)
+    recipe: Mapped[str] = mapped_column(Text)
+    fraction: Mapped[float]
+    epochs: Mapped[int]
+    curve: Mapped[str] = mapped_column(Text)
+    deviations: Mapped[str] = mapped_column(Text)
+    weights: Mapped[str | None]
+    seconds: Mapped[float | None]
+    device: Mapped[str]
+    environment: Mapped[str] = mapped_column(ForeignKey("nas_environments.hash"))
+    started_at: Mapped[datetime.datetime]
+    finished_at: Mapped[datetime.datetime]
 
 
 EPOCH_VALUES: Final = tuple(

@@ -13,10 +13,11 @@ from blocks.base import Scalar
 from nas.architecture import Architecture
 from nas.cost import Cost
 from nas.errors import StorageError, nearest
-from nas.store import connection, optuna_projection
+from nas.store import connection, measurements, optuna_projection
 from nas.store import writing as steps
 from nas.store.claim import Heart
 from nas.store.connection import writing
+from nas.store.measurements import Measured
 from nas.store.optuna_projection import Choice
 from nas.store.reader import Reader
 from nas.store.records import Reconciled, StudyRow
@@ -226,3 +227,8 @@ class Store(Reader):
     def _project(self, session: Session, study: StudyRow) -> int:
         optuna_study = optuna_projection.study_id(session, study.name)
         return 0 if optuna_study is None else steps.project_missing(session, study, optuna_study)
+    def add_measurement(self, measured: Measured) -> None:
+        """Records a replay or a retraining; it needs no claim."""
+        with writing(self._engine) as session:
+            measurements.record(session, measured)
+

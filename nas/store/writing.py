@@ -78,8 +78,8 @@ def start(
     """Adds the running trial, and what it refers to. Returns its id."""
     for name, choice in new_choices.items():
         row = {"study_id": study.id, "name": name, "options": dump_options(choice.options)}
-        _insert_if_absent(session, ChoiceRow, row)
-    _insert_if_absent(session, ArchitectureRow, {"hash": architecture.hash, "json": architecture.to_json()})
+        insert_if_absent(session, ChoiceRow, row)
+    insert_if_absent(session, ArchitectureRow, {"hash": architecture.hash, "json": architecture.to_json()})
     return session.execute(
         insert(Trial)
         .values(
@@ -135,7 +135,7 @@ def finish(
         raise ValueError(f"a complete trial has a finite accuracy, not {accuracy}")
     text = dump(environment)
     digest = hashlib.sha256(text.encode()).hexdigest()[:32]
-    _insert_if_absent(session, EnvironmentRow, {"hash": digest, "json": text})
+    insert_if_absent(session, EnvironmentRow, {"hash": digest, "json": text})
     number = next_number(session, study)
     row = (
         session.execute(
@@ -243,7 +243,8 @@ def _number(value: object) -> float | None:
     raise ValueError(f"a learning curve holds numbers, not {value!r}")
 
 
-def _insert_if_absent(session: Session, table: type[Base], row: Mapping[str, object]) -> None:
+def insert_if_absent(session: Session, table: type[Base], row: Mapping[str, object]) -> None:
+    """Adds the row unless its primary key is there already."""
     if session.get_bind().dialect.name == "postgresql":
         session.execute(postgresql.insert(table).values(**row).on_conflict_do_nothing())
     else:

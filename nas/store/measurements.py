@@ -1,0 +1,168 @@
+"""Test accuracies: published networks replayed, members of a front retrained. One row per network, way and seed.
+
+They need no study and no claim on one: a measurement is written once, whole, in a transaction of its own.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from sqlalchemy import Connection, Table, insert, inspect, select
+from sqlalchemy.orm import Session
+
+from nas.architecture import Architecture
+from nas.store.schema import ArchitectureRow, EnvironmentRow, Measurement, Study, dump, finite, utc_now
+from nas.store.writing import insert_if_absent
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = (
+    "id",
+    "kind",
+    "published",
+    "study",
+    "trial",
+    "hash",
+    "key",
+    "seed",
+    "state",
+    "reason",
+    "accuracy",
+    "top5",
+    "loss",
+    "parameters",
+    "macs",
+    "task",
+    "recipe",
+    "fraction",
+    "epochs",
+    "curve",
+    "deviations",
+    "weights",
+    "seconds",
+    "device",
+    "environment",
+    "started_at",
+    "finished_at",
+)
+"""Of the frame of all measurements."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One training with its one look at the test set."""
+
+    kind: Literal["replay", "retrain"]
+    architecture: Architecture
+    key: str
+    """Equal for trainings that differ in the seed alone."""
+    seed: int
+    state: str
+    """A finished state of a trial."""
+    reason: str
+    accuracy: float | None
+    """On the test set, in [0, 1], like `top5`."""
+    top5: float | None
+    loss: float | None
+    parameters: int
+    macs: int
+    task: Mapping[str, object]
+    recipe: Mapping[str, object]
+    fraction: float
+    """Of the training images that were used."""
+    curve: Sequence[Mapping[str, object]]
+    """Epochs as `nas.train.Epoch` has them."""
+    deviations: Sequence[str]
+    """From the paper, or from the search: one line each."""
+    seconds: float
+    device: str
+    environment: Mapping[str, object]
+    started_at: datetime.datetime
+    """Naive UTC."""
+    published: str | None = None
+    study: str | None = None
+    trial: int | None = None
+    weights: str | None = None
+    """File of the final weights."""
+    finished_at: datetime.datetime = field(default_factory=utc_now)
+
+
+def record(session: Session, measured: Measured) -> None:
+    """Adds a measurement; the table is made in a database that has none yet. Raises ValueError for an unknown study."""
+    table = Measurement.__table__
+    assert isinstance(table, Table)
+    table.create(session.connection(), checkfirst=True)
+    study_id = None
+    if measured.study is not None:
+        study_id = session.scalar(select(Study.id).where(Study.name == measured.study))
+        if study_id is None:
+            raise ValueError(f"there is no study '{measured.study}'")
+    architecture = measured.architecture
+    insert_if_absent(session, ArchitectureRow, {"hash": architecture.hash, "json": architecture.to_json()})
+    environment = dump(measured.environment)
+    digest = hashlib.sha256(environment.encode()).hexdigest()[:32]
+    insert_if_absent(session, EnvironmentRow, {"hash": digest, "json": environment})
+    session.execute(
+        insert(Measurement).values(
+            kind=measured.kind,
+            published=measured.published,
+            study_id=study_id,
+            trial=measured.trial,
+            hash=architecture.hash,
+            key=measured.key,
+            seed=measured.seed,
+            state=measured.state,
+            reason=measured.reason or None,
+            accuracy=finite(measured.accuracy),
+            top5=finite(measured.top5),
+            loss=finite(measured.loss),
+            parameters=measured.parameters,
+            macs=measured.macs,
+            task=dump(measured.task),
+            recipe=dump(measured.recipe),
+            fraction=measured.fraction,
+            epochs=len(measured.curve),
+            curve=dump([_without_nan(epoch) for epoch in measured.curve]),
+            deviations=dump(list(measured.deviations)),
+            weights=measured.weights,
+            seconds=finite(measured.seconds),
+            device=measured.device,
+            environment=digest,
+            started_at=measured.started_at,
+            finished_at=measured.finished_at,
+        )
+    )
+
+
+def frame(connection: Connection) -> pd.DataFrame:
+    """Every measurement with the columns `COLUMNS`, the oldest first; of one key and seed only the latest.
+
+    `study` is a name; task and recipe are dicts, curve and deviations lists. Empty where the database has no such table.
+    """
+    import pandas as pd
+
+    if not inspect(connection).has_table(Measurement.__tablename__):
+        return pd.DataFrame(columns=list(COLUMNS))
+    columns = [getattr(Measurement, name) for name in COLUMNS if name != "study"]
+    query = select(*columns, Study.name.label("study")).outerjoin(Study, Study.id == Measurement.study_id)
+    found: Any = pd.read_sql_query(query.order_by(Measurement.id), connection)
+    found = found.drop_duplicates(["key", "seed"], keep="last").reset_index(drop=True)[list(COLUMNS)]
+    for name in ("accuracy", "top5", "loss", "seconds"):  # a column of nothing but NULL comes as objects
+        found[name] = found[name].astype("float64")
+    for name in ("published", "study", "reason", "weights"):
+        found[name] = found[name].astype("string")
+    found["trial"] = found["trial"].astype("Int64")
+    for name in ("task", "recipe", "curve", "deviations"):
+        found[name] = [json.loads(text) for text in found[name]]
+    frame: pd.DataFrame = found
+    return frame
+
+
+def _without_nan(epoch: Mapping[str, object]) -> dict[str, object]:
+    return {name: finite(value) if isinstance(value, float) else value for name, value in epoch.items()}

@@ -29,7 +29,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from blocks.base import Scalar
 
 VERSION: Final = 1
-"""Raised whenever a table or the meaning of a column changes."""
+"""Raised whenever a table or the meaning of a column changes; a new table that older versions need not know does not."""
 
 DIRECTIONS: Final[Mapping[str, Literal["minimize", "maximize"]]] = {
     "accuracy": "maximize",

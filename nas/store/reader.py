@@ -173,6 +173,17 @@ class Reader:
             raise StorageError(f"storage '{self.shown_url}': no architecture '{digest}'")
         return Architecture.from_json(text)
 
+    def networks(self, study: str) -> dict[str, str]:
+        """The JSON of every network of the study's trials, by hash."""
+        row = self.study(study)
+        query = (
+            select(ArchitectureRow.hash, ArchitectureRow.json)
+            .where(ArchitectureRow.hash.in_(select(Trial.hash).where(Trial.study_id == row.id)))
+            .order_by(ArchitectureRow.hash)
+        )
+        with reading(self._engine) as session:
+            return {digest: text for digest, text in session.execute(query)}
+
     def find_result(self, study: str, digest: str, states: Sequence[str] = (COMPLETE,)) -> PastResult | None:
         """The first finished trial, of any study, of this architecture on the same task under the same recipe."""
         query = (

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from torch import nn
 
-from blocks.base import OneOf
+from blocks.base import OneOf, Range
 
 KernelSize = Annotated[int, OneOf(1, 3, 5, 7)]
 Stride = Annotated[int, OneOf(1, 2, 4)]
@@ -20,6 +20,9 @@ Expansion = Annotated[int, OneOf(1, 2, 3, 4, 6)]
 Reduction = Annotated[int, OneOf(1, 2, 4, 8, 16, 32)]
 Activation = Annotated[str, OneOf("none", "relu", "relu6", "silu", "gelu", "hardswish")]
 Norm = Annotated[str, OneOf("none", "batch", "group", "layer")]
+Heads = Annotated[int, Range(1, 16, (1, 2, 4, 8, 16))]
+Switch = Annotated[bool, OneOf(True, False)]
+"""A part of a block that can be left out."""
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "none": nn.Identity,

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
@@ -49,6 +50,22 @@ class _WithoutInitialization(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
+class _FusedAttention(TorchFunctionMode):
+    """Attention as the one operation that it is on real devices; on the meta device PyTorch would take it apart.
+
+    Taken apart it holds a matrix of queries by keys, which the fused kernel never does.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func is F.scaled_dot_product_attention and len(args) == 3 and all(tensor.dim() == 4 for tensor in args):
+            if not any(isinstance(value, Tensor) or value for value in kwargs.values()):  # no mask, no dropout
+                return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(*args)[0]
+        return func(*args, **kwargs)
+
+
 def _flops(count: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> int:
     # PyTorch's formulas take shapes; its wrapper that turns any tree of tensors into shapes takes 40 µs a convolution.
     formula = getattr(count, "__wrapped__", None)
@@ -69,8 +86,18 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.flops = 0
         self.peak_bytes = 0
+        self._fused_attention = _FusedAttention()
         self._given = {tensor.untyped_storage()._cdata for tensor in given}
         self._alive: dict[int, tuple[StorageWeakRef, int]] = {}
+
+    def __enter__(self) -> Self:
+        self._fused_attention.__enter__()  # type: ignore[no-untyped-call]
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *problem: Any) -> None:
+        super().__exit__(*problem)  # type: ignore[no-untyped-call]
+        self._fused_attention.__exit__(*problem)  # type: ignore[no-untyped-call]
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:

@@ -157,6 +157,27 @@ def _biased_matrix_product(bias: Tensor, a: Tensor, b: Tensor, **kwargs: Any) ->
     return _matrix_product(a, b) if bias.dtype == a.dtype and bias.shape in (b.shape[1:], (1,)) else None
 
 
+def _softmax(x: Tensor, dim: int, to_float: bool) -> Tensor | None:
+    return x.new_empty(x.shape) if x.is_floating_point() and not to_float and -x.dim() <= dim < x.dim() else None
+
+
+def _layer_norm(
+    x: Tensor, sizes: Sequence[int], weight: Any, bias: Any, eps: float
+) -> tuple[Tensor, Tensor, Tensor] | None:
+    if weight is None or list(weight.shape) != list(sizes) or list(x.shape[x.dim() - len(sizes) :]) != list(sizes):
+        return None
+    outer = [*x.shape[: x.dim() - len(sizes)], *[1] * len(sizes)]
+    return x.new_empty(x.shape), x.new_empty(outer), x.new_empty(outer)
+
+
+def _attention(query: Tensor, key: Tensor, value: Tensor, *args: Any) -> tuple[Tensor, Tensor] | None:
+    batch, heads, queries, size = query.shape
+    rest = (batch, heads, key.shape[2], size)
+    if args or tuple(key.shape) != rest or tuple(value.shape) != rest or len({query.dtype, key.dtype, value.dtype}) > 1:
+        return None
+    return query.new_empty(query.shape), query.new_empty((batch, heads, queries), dtype=torch.float32)
+
+
 RULES: dict[Any, Callable[..., Any]] = {
     aten.relu.default: _same,
     aten.hardtanh.default: _same,
@@ -164,7 +185,9 @@ RULES: dict[Any, Callable[..., Any]] = {
     aten.silu.default: _same,
     aten.gelu.default: _same,
     aten.hardswish.default: _same,
+    aten.sqrt.default: _same,
     aten.add.Tensor: _broadcast,
+    aten.sub.Tensor: _broadcast,
     aten.mul.Tensor: _broadcast,
     aten.mean.dim: _reduce,
     aten.amax.default: _reduce,
@@ -175,6 +198,9 @@ RULES: dict[Any, Callable[..., Any]] = {
     aten.native_batch_norm.default: _batch_norm,
     aten.native_group_norm.default: _group_norm,
     aten.upsample_bilinear2d.default: _bilinear,
+    aten._softmax.default: _softmax,
+    aten.native_layer_norm.default: _layer_norm,
+    aten._scaled_dot_product_flash_attention_for_cpu.default: _attention,
     aten.mm.default: _matrix_product,
     aten.addmm.default: _biased_matrix_product,
 }

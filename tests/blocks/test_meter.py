@@ -27,7 +27,8 @@ def t(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
 
 
 X = t(2, 6, 7, 9)
-UNARY = [aten.relu, aten.hardtanh, aten.sigmoid, aten.silu, aten.gelu, aten.hardswish]
+UNARY = [aten.relu, aten.hardtanh, aten.sigmoid, aten.silu, aten.gelu, aten.hardswish, aten.sqrt]
+ATTENTION = aten._scaled_dot_product_flash_attention_for_cpu.default
 BATCH_NORM = (t(6), t(6), t(6), t(6), False, 0.1, 1e-5)
 
 APPLICABLE: list[tuple[Any, tuple[Any, ...]]] = [
@@ -35,6 +36,7 @@ APPLICABLE: list[tuple[Any, tuple[Any, ...]]] = [
     *[(op.default, (t(2, 3, dtype=torch.bfloat16),)) for op in UNARY],
     (aten.add.Tensor, (X, X)),
     (aten.add.Tensor, (X, t(2, 6, 1, 1))),
+    (aten.sub.Tensor, (X, t(2, 6, 1, 1))),
     (aten.mul.Tensor, (t(2, 6, 7, 1), t(1, 6, 1, 9))),
     (aten.mul.Tensor, (X, 0.0)),
     (aten.add.Tensor, (X, 2)),
@@ -57,6 +59,11 @@ APPLICABLE: list[tuple[Any, tuple[Any, ...]]] = [
     (aten.native_batch_norm.default, (X, *BATCH_NORM)),
     (aten.native_group_norm.default, (X, t(6), t(6), 2, 6, 63, 3, 1e-5)),
     (aten.upsample_bilinear2d.default, (X, [14, 3], False)),
+    (aten._softmax.default, (t(2, 3, 4), 2, False)),
+    (aten._softmax.default, (t(2, 3, dtype=torch.bfloat16), -2, False)),
+    (aten.native_layer_norm.default, (X, [9], t(9), t(9), 1e-5)),
+    (aten.native_layer_norm.default, (X, [7, 9], t(7, 9), t(7, 9), 1e-5)),
+    (ATTENTION, (t(2, 3, 5, 4), t(2, 3, 7, 4), t(2, 3, 7, 4))),
     (aten.mm.default, (t(2, 3), t(3, 5))),
     (aten.addmm.default, (t(5), t(2, 3), t(3, 5))),
 ]  # fmt: skip
@@ -65,6 +72,7 @@ REFUSED: list[tuple[Any, tuple[Any, ...]]] = [
     (aten.sigmoid.default, (t(2, dtype=torch.int64),)),
     (aten.add.Tensor, (X, t(2, 6, 7, 9, dtype=torch.float64))),
     (aten.add.Tensor, (X, t(2, 5, 7, 9))),
+    (aten.sub.Tensor, (X, t(2, 6, 7, 8))),
     (aten.mul.Tensor, (X, t(9))),
     (aten.mean.dim, (X, [4])),
     (aten.amax.default, (X, [4])),
@@ -83,6 +91,12 @@ REFUSED: list[tuple[Any, tuple[Any, ...]]] = [
     (aten.native_group_norm.default, (X, None, None, 2, 6, 63, 3, 1e-5)),
     (aten.native_group_norm.default, (X, t(6), t(6), 2, 6, 63, 4, 1e-5)),
     (aten.upsample_bilinear2d.default, (X, [0, 3], False)),
+    (aten._softmax.default, (X, 4, False)),
+    (aten._softmax.default, (t(2, 3, dtype=torch.float16), 1, True)),
+    (aten.native_layer_norm.default, (X, [9], None, None, 1e-5)),
+    (aten.native_layer_norm.default, (X, [7], t(7), t(7), 1e-5)),
+    (ATTENTION, (t(2, 3, 5, 4), t(2, 3, 7, 5), t(2, 3, 7, 4))),
+    (ATTENTION, (t(2, 3, 5, 4), t(2, 3, 7, 4), t(2, 3, 7, 4), 0.5)),
     (aten.mm.default, (t(2, 3), t(4, 5))),
     (aten.addmm.default, (t(4), t(2, 3), t(3, 5))),
 ]

@@ -76,8 +76,8 @@ class Block:
     """The order of its inputs does not matter."""
     zero: bool
     """Gives zeros, whatever enters."""
-    ignores_zeros: bool
-    """An input of zeros changes nothing as long as there is another."""
+    is_sum: bool
+    """Adds its inputs up: zeros change nothing, and a sum of sums is one sum."""
 
     @property
     def takes_many(self) -> bool:
@@ -129,7 +129,7 @@ def block(
     passthrough: bool = False,
     commutative: bool = False,
     zero: bool = False,
-    ignores_zeros: bool = False,
+    is_sum: bool = False,
 ) -> Callable[[type[M]], type[M]]:
     """Registers a module as a block. Raises TypeError when its constructor does not follow the rules of this file."""
 
@@ -160,7 +160,7 @@ def block(
             passthrough=passthrough,
             commutative=commutative,
             zero=zero,
-            ignores_zeros=ignores_zeros,
+            is_sum=is_sum,
         )
         return module
 

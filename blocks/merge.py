@@ -19,7 +19,7 @@ def _check_same(in_shapes: tuple[Shape, ...], what: str) -> None:
     source="He et al. 2016, Deep Residual Learning, eq. 1",
     passthrough=True,
     commutative=True,
-    ignores_zeros=True,
+    is_sum=True,
 )
 class Add(nn.Module):
     """x_1, …, x_n (B, C, H, W) -> (B, C, H, W)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -124,7 +125,7 @@ def simplify(nodes: Iterable[Node], output: str) -> Architecture:
     """The architecture of these nodes: pass-through nodes are short-circuited, nodes that reach no output left out.
 
     A pass-through node is one whose block returns its only input unchanged: an identity, or a merge of one edge. Zeros
-    are left out of a sum; a sum of nothing but zeros is the first of them.
+    are left out of a sum; a sum of nothing but zeros is the first of them; a sum that only another sum reads is part of it.
     """
     stands_for: dict[str, str] = {INPUT: INPUT}
     zeros: set[str] = set()
@@ -132,7 +133,7 @@ def simplify(nodes: Iterable[Node], output: str) -> Architecture:
     for node in nodes:
         block = BLOCKS[node.block]
         inputs = tuple(stands_for[name] for name in node.inputs)
-        if block.ignores_zeros:
+        if block.is_sum:
             inputs = tuple(name for name in inputs if name not in zeros) or inputs[:1]
         if (block.passthrough and len(inputs) == 1) or (block.zero and inputs[0] in zeros):
             stands_for[node.name] = inputs[0]
@@ -148,7 +149,25 @@ def simplify(nodes: Iterable[Node], output: str) -> Architecture:
         if node.name in needed:
             needed.update(node.inputs)
             alive.append(node)
-    return Architecture(tuple(reversed(alive)), output)
+    return Architecture(tuple(_flat(reversed(alive), output)), output)
+
+
+def _flat(nodes: Iterable[Node], output: str) -> list[Node]:
+    nodes = list(nodes)
+    readers = Counter(name for node in nodes for name in node.inputs)
+    readers[output] += 1
+    sums: dict[str, Node] = {}  # read by one node alone, so far by none
+    flat: list[Node] = []
+    for node in nodes:
+        if BLOCKS[node.block].is_sum and any(name in sums for name in node.inputs):
+            parts = [sums.pop(name).inputs if name in sums else (name,) for name in node.inputs]
+            gone = set(node.inputs) - {name for part in parts for name in part}
+            node = Node(node.name, node.block, node.params, tuple(name for part in parts for name in part))
+            flat = [other for other in flat if other.name not in gone]
+        if BLOCKS[node.block].is_sum and readers[node.name] == 1:
+            sums[node.name] = node
+        flat.append(node)
+    return flat
 
 
 def _digest(*parts: bytes) -> bytes:

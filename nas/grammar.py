@@ -15,6 +15,8 @@ from blocks.base import Scalar
 
 NONE = "none"
 """As an input: no edge."""
+EVERYWHERE = "everywhere"
+"""As `share`: one set of decisions for every use of the graph, named after the graph."""
 
 
 class Options(tuple[Scalar, ...]):
@@ -116,8 +118,8 @@ class GraphNode:
     graphs: Mapping[str, Graph]
     """The graphs that `graph` can name."""
     repeat: Value | None
-    share: bool
-    """All copies take the same decisions."""
+    share: bool | str
+    """All copies take the same decisions, or (`EVERYWHERE`) all uses of the graph in the whole space."""
     inputs: tuple[Value, ...] | None
     present: Value = True
 
@@ -134,6 +136,8 @@ class GraphNode:
             size = self.graphs[graph]
 
             def weigh() -> tuple[int, ...]:
+                if self.share == EVERYWHERE:  # counted once for the whole space
+                    return (1,) * len(counts)
                 return tuple(size.size ** min(int(n), 1) if self.share else size.size ** int(n) for n in counts)
 
             self._repeats[graph] = Options(counts, weigh)
@@ -191,6 +195,33 @@ class Graph:
     def size(self) -> int:
         """How many assignments this graph has."""
         return math.prod(node.size for node in self.nodes)
+
+
+def shared_everywhere(graph: Graph) -> dict[str, Graph]:
+    """The graphs in `graph`, at any depth, of which all uses take the same decisions."""
+    found: dict[str, Graph] = {}
+    for item in graph.nodes:
+        for node in item.nodes.values() if isinstance(item, SwitchNode) else (item,):
+            if isinstance(node, GraphNode):
+                if node.share == EVERYWHERE:
+                    found |= node.graphs
+                for inner in node.graphs.values():
+                    found |= shared_everywhere(inner)
+    return found
+
+
+def always_met(item: Graph | GraphItem) -> set[str]:
+    """The graphs shared everywhere that every walk meets, whatever is chosen."""
+    if isinstance(item, Graph):
+        return set().union(*(always_met(node) for node in item.nodes))
+    if isinstance(item, SwitchNode):
+        return set.intersection(*(always_met(node) for node in item.nodes.values()))
+    if not isinstance(item, GraphNode) or False in options_of(item.present):
+        return set()
+    if item.repeat is not None and 0 in options_of(item.repeat):
+        return set()
+    inside = set.intersection(*(always_met(graph) for graph in item.graphs.values()))
+    return inside | (set(item.graphs) if item.share == EVERYWHERE else set())
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from nas.architecture import INPUT
 from nas.document import Document, KeyPath, shorten
 from nas.errors import Infeasible, SpaceError, nearest
 from nas.grammar import (
+    EVERYWHERE,
     NONE,
     BlockNode,
     Bounds,
@@ -26,7 +27,9 @@ from nas.grammar import (
     GraphNode,
     SwitchNode,
     Value,
+    always_met,
     options_of,
+    shared_everywhere,
 )
 from nas.space import COSTS, Space
 
@@ -73,8 +76,23 @@ class _Parser:
             data,
             str(self.doc.path),
         )
+        self.check_shared(space)
         self.check_shapes(space)
         return space
+
+    def check_shared(self, space: Space) -> None:
+        """What is shared everywhere must be decided once whatever else is, under a name that is nobody else's."""
+        met = always_met(space.graph)
+        for name in shared_everywhere(space.graph):
+            if name not in met:
+                self.fail(
+                    ("graphs", name),
+                    f"graph '{name}': shared everywhere, but some choices leave it out; one use must always be there",
+                )
+            if any(name == node.name for node in space.graph.nodes):
+                self.fail(
+                    ("graph", name), f"node '{name}': a graph shared everywhere has this name, which its choices carry"
+                )
 
     def named_graphs(self, data: dict[str, Any]) -> None:
         bodies = self.doc.mapping(("graphs",), data.get("graphs", {}), "graphs")
@@ -203,9 +221,17 @@ class _Parser:
                         f"{what}: repeat must be a whole number from 0 to {_MAX_REPEAT}, not {shorten(count)}",
                     )
         share = data.get("share", False)
-        if not isinstance(share, bool):
-            self.fail((*where, "share"), f"{what}: share must be true or false, not {shorten(share)}")
-        if share and repeat is None:
+        if not isinstance(share, bool) and share != EVERYWHERE:
+            hint = nearest(share, [EVERYWHERE])
+            self.fail(
+                (*where, "share"), f"{what}: share must be true, false or {EVERYWHERE}, not {shorten(share)}{hint}"
+            )
+        if share == EVERYWHERE and isinstance(graph, Choice):
+            self.fail(
+                (*where, "share"),
+                f"{what}: what is shared everywhere is named after its graph, which must not be chosen",
+            )
+        if share is True and repeat is None:
             self.fail(
                 (*where, "share"), f"{what}: share says that the copies of a repeat decide alike; there is no repeat"
             )

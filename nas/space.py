@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from blocks.base import Scalar, Shape, resolve_width
 from nas.architecture import INPUT, Architecture, Node, simplify
 from nas.errors import AssignmentError, Infeasible, SpaceError, nearest
 from nas.grammar import (
+    EVERYWHERE,
     NONE,
     BlockNode,
     Bounds,
@@ -30,6 +32,7 @@ from nas.grammar import (
     Options,
     SwitchNode,
     Value,
+    shared_everywhere,
 )
 from nas.resources import find
 
@@ -83,7 +86,7 @@ class Space:
     @property
     def size(self) -> int:
         """Exact number of assignments, those included whose shapes or cost do not fit."""
-        return self.graph.size
+        return self.graph.size * math.prod(graph.size for graph in shared_everywhere(self.graph).values())
 
     def limit(self, **maxima: float | None) -> Space:
         """This space with further upper bounds, such as ``limit(parameters=1e6)``; None leaves a bound as it is."""
@@ -255,11 +258,14 @@ class _Walker:
             name = self.choose(f"{choice}.graph", node.graph_options)
             path, choice = f"{path}.{name}", f"{choice}.{name}"
         graph = node.graphs[str(name)]
+        choice_of_repeat = f"{choice}.repeat"
+        if node.share == EVERYWHERE:
+            choice = str(name)
         if node.repeat is None:
             return self.graph(graph, f"{path}.", f"{choice}.", entry)
         count = node.repeat
         if isinstance(count, Choice):
-            count = self.choose(f"{choice}.repeat", node.repeat_options(str(name)))
+            count = self.choose(choice_of_repeat, node.repeat_options(str(name)))
         for copy in range(int(count)):
             shared = f"{choice}." if node.share else f"{choice}.{copy}."
             entry = self.graph(graph, f"{path}.{copy}.", shared, entry)

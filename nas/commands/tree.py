@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.markup import escape
 from rich.tree import Tree
 
-from nas.grammar import BlockNode, Choice, Graph, GraphItem, GraphNode, SwitchNode, Value
+from nas.grammar import EVERYWHERE, BlockNode, Choice, Graph, GraphItem, GraphNode, SwitchNode, Value
 from nas.space import Space
 
 
@@ -40,7 +40,8 @@ def _add_node(tree: Tree, label: str, node: GraphItem) -> None:
             branch.add(f"{key}: {_value(value)}")
         return
     assert isinstance(node, GraphNode)
-    repeat = "" if node.repeat is None else f" × {_value(node.repeat)}{', all alike' if node.share else ''}"
+    alike = {True: ", all alike", EVERYWHERE: ", alike everywhere"}.get(node.share, "")
+    repeat = ("" if node.repeat is None else f" × {_value(node.repeat)}") + alike
     branch = tree.add(f"{name}: graph [cyan]{_value(node.graph)}[/cyan]{repeat}{inputs}{optional}")
     for graph in node.graphs.values():
         _add_graph(branch if len(node.graphs) == 1 else branch.add(graph.name), graph)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -28,7 +28,7 @@ class Task:
     root: str | None = None
     """Folder of downloaded data sets; None means ``~/.cache/nas``."""
     validation: float = 0.1
-    """Share of the training images that a search measures on."""
+    """Share of the training images that a search measures on; 0 to train on all of them and measure on a test set."""
     seed: int = 0
     """Of the split."""
     image_size: int | None = None
@@ -36,8 +36,8 @@ class Task:
 
     def __post_init__(self) -> None:
         """Refuses values outside their range."""
-        if not 0 < self.validation < 1:
-            raise DataError(f"validation share: must be between 0 and 1, not {self.validation}")
+        if not 0 <= self.validation < 1:
+            raise DataError(f"validation share: must be at least 0 and below 1, not {self.validation}")
         if self.image_size is not None and not 1 <= self.image_size <= 1024:
             raise DataError(f"image size: must be from 1 to 1024 pixels, not {self.image_size}")
 
@@ -93,10 +93,14 @@ class Dataset:
 def make_dataset(task: Task, x: Images, y: Labels, class_names: tuple[str, ...]) -> Dataset:
     """Splits the training images of a data set, class by class, and measures the training part.
 
-    Raises DataError when labels and images do not fit together, or a class is too small to be split.
+    Without a validation share the validation part is empty. Raises DataError when labels and images do not fit
+    together, or a class is too small to be split.
     """
     check_labels(task, x, y, class_names)
-    train, validation = held_out(y, class_names, task.validation, task.seed, keep=1, what=task.dataset)
+    if task.validation:
+        train, validation = held_out(y, class_names, task.validation, task.seed, keep=1, what=task.dataset)
+    else:
+        train, validation = np.arange(len(y)), np.arange(0)
     train_x = np.ascontiguousarray(x[train])
     mean, std = _statistics(train_x)
     return Dataset(
@@ -107,6 +111,20 @@ def make_dataset(task: Task, x: Images, y: Labels, class_names: tuple[str, ...])
         mean,
         std,
     )
+
+
+def fraction_of(dataset: Dataset, share: float, seed: int = 0) -> Dataset:
+    """The data set with this share of its training images, the same of every class, drawn from `seed`.
+
+    The statistics for normalization stay those of all training images. Raises DataError for a share outside (0, 1].
+    """
+    if not 0 < share <= 1:
+        raise DataError(f"fraction of the training images: must be above 0 and at most 1, not {share}")
+    if share == 1:
+        return dataset
+    train = dataset.train
+    _, kept = held_out(train.y, dataset.class_names, share, seed, keep=0, what=dataset.task.dataset)
+    return replace(dataset, train=Split(np.ascontiguousarray(train.x[kept]), train.y[kept]))
 
 
 def check_labels(task: Task, x: Images, y: Labels, class_names: tuple[str, ...]) -> None:

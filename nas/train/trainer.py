@@ -39,7 +39,7 @@ class Epoch:
     """Counted from 1."""
     train_loss: float
     loss: float
-    """On the validation split, like the two accuracies."""
+    """On the validation split, like the two accuracies; all three are NaN where there is none."""
     accuracy: float
     """Top-1, in [0, 1]."""
     top5: float
@@ -48,6 +48,8 @@ class Epoch:
     """Training images, evaluation not counted."""
     lr: float
     """Of the last batch."""
+    train_accuracy: float = math.nan
+    """Top-1 on the training images, as augmented and while the weights changed."""
 
 
 @dataclass(frozen=True)
@@ -125,12 +127,14 @@ class Trainer:
     def step(self) -> Epoch:
         """Trains one epoch and measures. Raises what the model raises, and Diverged."""
         started = time.perf_counter()
-        train_loss = self._train_epoch()
+        train_loss, train_accuracy = self._train_epoch()
         self._synchronize()
         trained = time.perf_counter()
-        accuracy, top5, loss = self._evaluate(self.validation_batches)
-        if not math.isfinite(loss):
-            raise Diverged(f"validation loss is {loss} after epoch {len(self.epochs) + 1}")
+        accuracy, top5, loss = math.nan, math.nan, math.nan
+        if self.validation_batches.images:
+            accuracy, top5, loss = self._evaluate(self.validation_batches)
+            if not math.isfinite(loss):
+                raise Diverged(f"validation loss is {loss} after epoch {len(self.epochs) + 1}")
         epoch = Epoch(
             epoch=len(self.epochs) + 1,
             train_loss=train_loss,
@@ -140,6 +144,7 @@ class Trainer:
             seconds=time.perf_counter() - started,
             images_per_second=self.train_batches.images / (trained - started),
             lr=float(self.optimizer.param_groups[0]["lr"]),
+            train_accuracy=train_accuracy,
         )
         self.epochs.append(epoch)
         return epoch
@@ -147,6 +152,10 @@ class Trainer:
     def evaluate(self, split: Split) -> tuple[float, float, float]:
         """Top-1 and top-5 accuracy in [0, 1] and mean loss on other images, such as those of `nas.data.load_test`."""
         return self._evaluate(self._evaluation_batches(split, None))
+
+    def predict(self, split: Split) -> Tensor:
+        """Logits (N, classes) in float32, on the CPU, for the images of a split in their order."""
+        return predict(self.model, self._evaluation_batches(split, None), self._autocast())
 
     @property
     def finished(self) -> bool:
@@ -192,13 +201,16 @@ class Trainer:
             torch.cuda.set_rng_state(state["random_cuda"].cpu(), self.device)
         self.epochs = [Epoch(**epoch) for epoch in state["epochs"]]
 
-    def _train_epoch(self) -> float:
+    def _train_epoch(self) -> tuple[float, float]:
+        """Mean loss and share of right answers."""
         self.model.train()
         total = torch.zeros((), device=self.device)
+        right = torch.zeros((), device=self.device, dtype=torch.int64)
         for place, (x, y) in enumerate(self.train_batches):
             self._set_lr(len(self.epochs) + place / len(self.train_batches))
             with self._autocast():
-                loss = F.cross_entropy(self.model(x), y, label_smoothing=self.recipe.label_smoothing)
+                logits = self.model(x)
+                loss = F.cross_entropy(logits, y, label_smoothing=self.recipe.label_smoothing)
             self.optimizer.zero_grad(set_to_none=True)
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             if self.recipe.clip_norm:
@@ -207,11 +219,12 @@ class Trainer:
             self.scaler.step(self.optimizer)
             self.scaler.update()
             total += loss.detach() * len(y)
+            right += (logits.detach().argmax(1) == y).sum()
             if place % CHECK_EVERY == 0:
                 self._check(float(loss.detach()), place)
         mean = float(total) / self.train_batches.images
         self._check(mean, len(self.train_batches) - 1)
-        return mean
+        return mean, int(right) / self.train_batches.images
 
     def _set_lr(self, epoch: float) -> None:
         for group in self.optimizer.param_groups:
@@ -303,3 +316,18 @@ def evaluate(
         raise ValueError("there are no images to evaluate on")
     top1, top5, loss_sum = (sums / images).tolist()
     return top1, top5, loss_sum
+
+
+@torch.no_grad()
+def predict(
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    context: AbstractContextManager[Any] | None = None,
+) -> Tensor:
+    """Logits (N, classes) in float32, on the CPU, for the images of `batches` in their order."""
+    was_training = model.training
+    model.eval()
+    with context or nullcontext():
+        logits = [model(x).float() for x, _ in batches]
+    model.train(was_training)
+    return torch.cat(logits).cpu()

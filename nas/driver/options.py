@@ -57,6 +57,8 @@ class SearchOptions:
             raise SearchError(f"gpus_per_trial: must be at least 0, not {self.gpus_per_trial}")
         if not self.objectives:
             raise SearchError(f"objectives: name at least one of {', '.join(OBJECTIVES)}")
+        if not 0 < self.validation < 1:
+            raise SearchError(f"validation share: must be between 0 and 1, not {self.validation}")
         for objective in self.objectives:
             if objective not in OBJECTIVES:
                 raise SearchError(

@@ -61,7 +61,8 @@ class _FusedAttention(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         if func is F.scaled_dot_product_attention and len(args) == 3 and all(tensor.dim() == 4 for tensor in args):
-            if not any(isinstance(value, Tensor) or value for value in kwargs.values()):  # no mask, no dropout
+            plain = not any(isinstance(value, Tensor) or value for value in kwargs.values())  # no mask, no dropout
+            if plain:
                 return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(*args)[0]
         return func(*args, **kwargs)
 

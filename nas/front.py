@@ -19,15 +19,18 @@ SCALES = {"parameters": 9.0, "macs": 12.0, "activation_bytes": 12.0}
 
 
 def losses(frame: pd.DataFrame, objectives: Sequence[str]) -> npt.NDArray[np.float64]:
-    """(trials, objectives) scaled to [0, 1], less is better.
+    """(trials, objectives) scaled to [0, 1], less is better: see `scaled_loss`."""
+    columns = [scaled_loss(name, frame[name].to_numpy(dtype=np.float64)) for name in objectives]
+    return np.column_stack(columns) if columns else np.empty((len(frame), 0))
+
+
+def scaled_loss(name: str, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Values of one objective scaled to [0, 1], less is better.
 
     Accuracy becomes the error; a cost c becomes log10(c) / s with s from `SCALES`.
     """
-    columns = []
-    for name in objectives:
-        values = frame[name].to_numpy(dtype=np.float64)
-        columns.append(1 - values if name in MAXIMIZED else np.log10(np.maximum(values, 1)) / SCALES[name])
-    return np.column_stack(columns) if columns else np.empty((len(frame), 0))
+    array = np.asarray(values, dtype=np.float64)
+    return 1 - array if name in MAXIMIZED else np.log10(np.maximum(array, 1)) / SCALES[name]
 
 
 def pareto(frame: pd.DataFrame, objectives: Sequence[str]) -> pd.DataFrame:

@@ -47,6 +47,16 @@ if TYPE_CHECKING:
 @click.option("--ray-address", metavar="ADDRESS", help="Join a Ray cluster, such as auto or ray://host:10001.")
 @click.option("--recipe", metavar="FILE", help="Training recipe (YAML).")
 @click.option("--seed-points/--no-seed-points", default=True, show_default=True, help="Start with published networks.")
+@click.option("--cache/--no-cache", default=True, show_default=True, help="Take over results of the same network.")
+@click.option(
+    "--scheduler",
+    default="none",
+    show_default=True,
+    help="pareto_asha stops trials early that are not among the best so far.",
+)
+@click.option("--min-epochs", type=int, default=1, show_default=True, help="First epoch at which a trial may stop.")
+@click.option("--reduction-factor", type=float, default=3.0, show_default=True, help="One in so many trials goes on.")
+@click.option("--trial-timeout", metavar="DURATION", help="End a trial that takes longer, such as 10m.")
 @click.option(
     "--plot", type=click.Path(path_type=Path), metavar="FILE", help="Picture of the front.  [default: STUDY.png]"
 )
@@ -93,6 +103,7 @@ def _summary(result: SearchResult) -> dict[str, Any]:
         "storage": result.storage,
         "ended": result.ended,
         "states": result.states,
+        "cached": int(result.trials["source"].notna().sum()),
         "hypervolume": result.hypervolume,
         "objectives": list(result.objectives),
         "front": front_records(result.front),

@@ -8,60 +8,75 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ray.exceptions import OutOfMemoryError, RayActorError
-from ray.tune import Stopper
-from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from nas.driver.progress import Progress
+from nas.driver.rungs import Rungs
 from nas.driver.sampling import Proposal, Proposer
 from nas.driver.trainable import REPORT
 from nas.errors import NasError
 from nas.recipe import Recipe
-from nas.store import Store
-from nas.train import State, outcome
+from nas.store import PastResult, Store
+from nas.train import State
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run of a study is to do."""
+
+    study: str
+    recipe: Recipe
+    trials: int
+    """Finished trials of the study in all."""
+    deadline: float | None = None
+    """In `time.monotonic`."""
+    trial_timeout: float | None = None
+    """Seconds."""
+    cache: bool = True
+    """Whether results of the same network are taken over."""
+
+
+@dataclass
+class _Running:
+    proposal: Proposal
+    row: int
+    """Id in the database."""
+    begun: float = field(default_factory=time.monotonic)
+    last: dict[str, Any] = field(default_factory=dict)
+    """The last report."""
+    lost: Mapping[str, Any] | None = None
+    """The report of a process that is gone, or what is said in its place."""
+    stopped: str | None = None
+    """Why the scheduler stopped it."""
 
 
 class Bridge(Searcher):  # type: ignore[misc]
     """Tune's searcher. Errors of the database are kept in `problem`, and end the search."""
 
     def __init__(
-        self,
-        proposer: Proposer,
-        store: Store,
-        study: str,
-        recipe: Recipe,
-        *,
-        trials: int,
-        finished: int,
-        progress: Progress,
+        self, proposer: Proposer, store: Store, plan: Plan, rungs: Rungs | None, *, finished: int, progress: Progress
     ) -> None:
         super().__init__(metric=None, mode=None)
-        self.proposer, self.store, self.study, self.progress = proposer, store, study, progress
-        self.recipe = recipe.to_dict()
-        self.trials = trials
+        self.proposer, self.store, self.plan, self.rungs, self.progress = proposer, store, plan, rungs, progress
         self.started = finished
-        """Trials that count against `trials`: finished before, or begun now."""
+        """Trials that count against `plan.trials`: finished before, or begun now."""
         self.stop_reason: str | None = None
         self.exhausted = False
         self.problem: NasError | None = None
-        self.errors: dict[str, tuple[State, str]] = {}
-        """Why the worker of a trial was lost, by Tune's id of the trial."""
-        self._running: dict[str, tuple[Proposal, int, float, dict[str, Any]]] = {}
+        self._running: dict[str, _Running] = {}
 
     # Ray Tune asks for these ------------------------------------------------------------------------------------------
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial, or that there is none."""
-        if self.stop_reason or self.problem or self.exhausted or self.started >= self.trials:
-            return str(Searcher.FINISHED)
         return self._guarded(lambda: self._start(trial_id)) or str(Searcher.FINISHED)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
@@ -71,8 +86,8 @@ class Bridge(Searcher):  # type: ignore[misc]
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """A trial ended: by itself, by an error of its process, or because the search ends."""
         if trial_id in self._running:
-            report = json.loads(result[REPORT]) if result and REPORT in result else None
-            self._guarded(lambda: self._finish(trial_id, report, error))
+            report = json.loads(result[REPORT]) if result and REPORT in result else {}
+            self._guarded(lambda: self._finish(trial_id, report))
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the rows of the database are the only state. Tune wants to see a file."""
@@ -85,61 +100,128 @@ class Bridge(Searcher):  # type: ignore[misc]
         # The Tuner pickles its configuration to be able to restore it; we restore from the database instead.
         return {}
 
+    # The scheduler asks for these -------------------------------------------------------------------------------------
+
+    def ended(self) -> bool:
+        """Whether everything ends now: time is up, the user says so, or the database fails."""
+        if self.plan.deadline is not None and time.monotonic() > self.plan.deadline and not self.stop_reason:
+            self.stop_reason = "time is up"
+        return bool(self.stop_reason or self.problem)
+
+    def goes_on(self, trial_id: str, report: Mapping[str, Any]) -> bool:
+        """Whether a trial that reports is worth its next epoch. Seed points always are."""
+        running = self._running.get(trial_id)
+        epoch = report["epoch"]
+        if self.rungs is None or running is None or epoch is None or report["state"] is not None:
+            return True
+        proposal = running.proposal
+        place = self.rungs.enter(proposal.architecture.hash, epoch["epoch"], epoch["accuracy"], proposal.cost)
+        if place is None or place.goes_on or proposal.published:
+            return True
+        running.stopped = f"{place.rank} of {place.of} at epoch {epoch['epoch']}"
+        return False
+
+    def lost(self, trial_id: str, report: Callable[[float], Mapping[str, Any]]) -> None:
+        """The process of a trial is gone; `report` makes its last words from the seconds since the trial began."""
+        running = self._running.get(trial_id)
+        if running is not None:
+            running.lost = report(time.monotonic() - running.begun)
+
     # Ours -------------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Ends what still runs as interrupted: Tune does not tell of trials that it stops with the experiment."""
         for trial_id in list(self._running):
-            self._guarded(partial(self._finish, trial_id, None, False))
+            self._guarded(partial(self._finish, trial_id, {}))
 
     def _start(self, trial_id: str) -> dict[str, Any] | None:
-        proposal = self.proposer.propose()
-        if proposal is None:
-            self.exhausted = True
-            return None
-        row = self.store.start_trial(
-            self.study,
-            assignment=proposal.assignment,
-            options=proposal.options,
-            architecture=proposal.architecture,
-            cost=proposal.cost,
-            published=proposal.published,
-        )
-        self._running[trial_id] = (proposal, row, time.monotonic(), {})
-        self.started += 1
-        self.progress.started(len(self._running))
-        return {"architecture": proposal.architecture.to_json(), "recipe": self.recipe}
+        while not self.ended() and not self.exhausted and self.started < self.plan.trials:
+            proposal = self.proposer.propose()
+            if proposal is None:
+                self.exhausted = True
+                break
+            past = self.store.find_result(self.plan.study, proposal.architecture.hash) if self.plan.cache else None
+            row = self.store.start_trial(
+                self.plan.study,
+                assignment=proposal.assignment,
+                options=proposal.options,
+                architecture=proposal.architecture,
+                cost=proposal.cost,
+                published=proposal.published,
+            )
+            self.started += 1
+            if past is not None:
+                self._take_over(proposal, row, past)
+                continue
+            self._running[trial_id] = _Running(proposal, row)
+            self.progress.started(len(self._running))
+            return {
+                "architecture": proposal.architecture.to_json(),
+                "recipe": self.plan.recipe.to_dict(),
+                "timeout": self.plan.trial_timeout,
+            }
+        return None
+
+    def _take_over(self, proposal: Proposal, row: int, past: PastResult) -> None:
+        number = self.store.take_over(row, past)
+        self.proposer.finish(proposal, past.accuracy)
+        if self.rungs is not None:
+            for epoch, accuracy in self.store.curve(past.trial_id):
+                self.rungs.enter(proposal.architecture.hash, epoch, accuracy, proposal.cost)
+        self._tell(proposal, number, past.state, None, past.accuracy, 0.0, past.trial_id)
 
     def _epoch(self, trial_id: str, report: dict[str, Any]) -> None:
-        _, row, _, last = self._running[trial_id]
-        last.update(report)
+        running = self._running[trial_id]
+        running.last.update(report)
         if report["epoch"] is not None:
-            self.store.record_epoch(row, report["epoch"])
+            self.store.record_epoch(running.row, report["epoch"])
 
-    def _finish(self, trial_id: str, report: dict[str, Any] | None, error: bool) -> None:
-        proposal, row, begun, last = self._running.pop(trial_id)
-        report = report or last
-        state, reason = report.get("state"), report.get("reason") or None
-        if error:
-            state, reason = self.errors.pop(trial_id, (State.FAILED, "its worker was lost"))
-        elif state is None:
-            state, reason = State.INTERRUPTED, self.stop_reason or "the search ended"
-        epoch = report.get("epoch") or last.get("epoch") or {}
+    def _finish(self, trial_id: str, report: Mapping[str, Any]) -> None:
+        running = self._running[trial_id]
+        report = {**running.last, **(running.lost or report)}
+        epoch = report.get("epoch") or running.last.get("epoch") or {}
+        state, reason = self._outcome(running, report)
         accuracy = epoch.get("accuracy")
-        complete = state == State.COMPLETE
-        self.proposer.finish(proposal, accuracy if complete else None)
+        seconds = report.get("seconds", time.monotonic() - running.begun)
         number = self.store.finish_trial(
-            row,
+            running.row,
             state=state,
             reason=reason,
             accuracy=accuracy,
             loss=epoch.get("loss"),
             top5=epoch.get("top5"),
-            seconds=report.get("seconds", time.monotonic() - begun),
+            seconds=seconds,
             device=report.get("device"),
             environment=report.get("environment", {}),
             epochs=[epoch] if epoch else [],
         )
+        del self._running[trial_id]
+        fidelity = epoch.get("epoch", 0) / self.plan.recipe.epochs
+        if state == State.COMPLETE:
+            self.proposer.finish(running.proposal, accuracy)
+        elif state == State.STOPPED_EARLY:
+            self.proposer.finish(running.proposal, accuracy, fidelity)
+        else:
+            self.proposer.finish(running.proposal, None)
+        self._tell(running.proposal, number, state, reason, accuracy, seconds, None)
+
+    def _outcome(self, running: _Running, report: Mapping[str, Any]) -> tuple[State, str | None]:
+        if report.get("state") is not None:
+            return State(report["state"]), report.get("reason") or None
+        if running.stopped is not None:
+            return State.STOPPED_EARLY, running.stopped
+        return State.INTERRUPTED, self.stop_reason or "the search ended"
+
+    def _tell(
+        self,
+        proposal: Proposal,
+        number: int,
+        state: str,
+        reason: str | None,
+        accuracy: float | None,
+        seconds: float,
+        source: int | None,
+    ) -> None:
         self.progress.finished(
             {
                 "trial": number,
@@ -151,7 +233,8 @@ class Bridge(Searcher):  # type: ignore[misc]
                 "macs": proposal.cost.macs,
                 "activation_bytes": proposal.cost.activation_bytes,
                 "published": proposal.published,
-                "seconds": report.get("seconds"),
+                "seconds": seconds,
+                "source": source,
             },
             len(self._running),
         )
@@ -163,49 +246,3 @@ class Bridge(Searcher):  # type: ignore[misc]
         except NasError as problem:
             self.problem = self.problem or problem
             return None
-
-
-class Reasons(FIFOScheduler):  # type: ignore[misc]
-    """Runs trials as they come, and keeps why a worker was lost: Tune tells the scheduler, but not the searcher."""
-
-    def __init__(self, bridge: Bridge) -> None:
-        self.bridge = bridge
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}
-
-    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        """Called before the searcher hears that the trial ended."""
-        problem = trial.get_pickled_error()
-        if isinstance(problem, OutOfMemoryError):
-            self.bridge.errors[trial.trial_id] = (
-                State.OUT_OF_MEMORY,
-                "the machine ran out of memory; Ray ended the worker",
-            )
-        elif problem is None or isinstance(problem, RayActorError):  # a dead process leaves no error behind
-            self.bridge.errors[trial.trial_id] = (
-                State.FAILED,
-                "its worker process died (crashed, killed, or out of memory)",
-            )
-        else:
-            self.bridge.errors[trial.trial_id] = (State.FAILED, outcome(problem)[1])
-
-
-class EndOfSearch(Stopper):  # type: ignore[misc]
-    """Ends the experiment when time is up, the user says so, or the database fails."""
-
-    def __init__(self, bridge: Bridge, deadline: float | None) -> None:
-        self.bridge, self.deadline = bridge, deadline
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """No single trial is stopped here."""
-        return False
-
-    def stop_all(self) -> bool:
-        """Whether everything ends now."""
-        if self.deadline is not None and time.monotonic() > self.deadline and not self.bridge.stop_reason:
-            self.bridge.stop_reason = "time is up"
-        return bool(self.bridge.stop_reason or self.bridge.problem)

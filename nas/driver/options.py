@@ -14,6 +14,9 @@ from nas.space import COSTS, Space
 OBJECTIVES = ("accuracy", *COSTS)
 """Accuracy is maximized, costs are minimized."""
 
+SCHEDULERS = ("none", "pareto_asha")
+"""What ends a trial before its last epoch."""
+
 DEFAULT_TRIALS = 32
 
 
@@ -42,10 +45,15 @@ class SearchOptions:
     ray_address: str | None = None
     recipe: str | Path | Recipe | None = None
     seed_points: bool = True
+    cache: bool = True
+    trial_timeout: str | float | None = None
+    scheduler: str = "none"
+    min_epochs: int = 1
+    reduction_factor: float = 3.0
 
     def __post_init__(self) -> None:
         """Raises SearchError for a value that cannot be."""
-        for name in ("trials", "epochs", "max_concurrent"):
+        for name in ("trials", "epochs", "max_concurrent", "min_epochs"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise SearchError(f"{name}: must be at least 1, not {value}")
@@ -55,10 +63,15 @@ class SearchOptions:
                 raise SearchError(f"{name}: must be above 0, not {value}")
         if self.gpus_per_trial is not None and self.gpus_per_trial < 0:
             raise SearchError(f"gpus_per_trial: must be at least 0, not {self.gpus_per_trial}")
-        if not self.objectives:
-            raise SearchError(f"objectives: name at least one of {', '.join(OBJECTIVES)}")
         if not 0 < self.validation < 1:
             raise SearchError(f"validation share: must be between 0 and 1, not {self.validation}")
+        if self.scheduler not in SCHEDULERS:
+            known = ", ".join(SCHEDULERS)
+            raise SearchError(f"no scheduler '{self.scheduler}'; known: {known}{nearest(self.scheduler, SCHEDULERS)}")
+        if not self.reduction_factor > 1:
+            raise SearchError(f"reduction_factor: must be above 1, not {self.reduction_factor:g}")
+        if not self.objectives:
+            raise SearchError(f"objectives: name at least one of {', '.join(OBJECTIVES)}")
         for objective in self.objectives:
             if objective not in OBJECTIVES:
                 raise SearchError(
@@ -69,10 +82,11 @@ class SearchOptions:
         if "accuracy" not in self.objectives:
             raise SearchError("objectives: accuracy must be one of them; costs alone need no training")
         parse_duration(self.time)
+        parse_duration(self.trial_timeout, "trial_timeout")
 
 
-def parse_duration(value: str | float | None) -> float | None:
-    """Seconds of ``90``, ``90s``, ``30m``, ``2h`` or ``1h30m``. Raises SearchError."""
+def parse_duration(value: str | float | None, name: str = "time") -> float | None:
+    """Seconds of ``90``, ``90s``, ``30m``, ``2h`` or ``1h30m``, given for the option `name`. Raises SearchError."""
     if value is None:
         return None
     if isinstance(value, int | float):
@@ -80,9 +94,9 @@ def parse_duration(value: str | float | None) -> float | None:
     else:
         match = re.fullmatch(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?:in)?)?(?:(\d+)s?)?", value.strip())
         if not match or not any(match.groups()):
-            raise SearchError(f"time: must be like 90s, 30m or 1h30m, not '{value}'")
+            raise SearchError(f"{name}: must be like 90s, 30m or 1h30m, not '{value}'")
         days, hours, minutes, rest = (int(part or 0) for part in match.groups())
         seconds = float(((days * 24 + hours) * 60 + minutes) * 60 + rest)
     if seconds <= 0:
-        raise SearchError(f"time: must be more than nothing, not '{value}'")
+        raise SearchError(f"{name}: must be more than nothing, not '{value}'")
     return seconds

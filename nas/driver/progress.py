@@ -46,6 +46,7 @@ class _Counting(Progress):
         self.study, self.objectives, self.trials, self.deadline = study, tuple(objectives), trials, deadline
         self.frame = past
         self.running = 0
+        self.cached = int(past["source"].notna().sum()) if "source" in past else 0
         self.began = time.monotonic()
         self.before = self.done
 
@@ -59,6 +60,7 @@ class _Counting(Progress):
         shared = [name for name in row.columns if name in self.frame.columns]
         self.frame = row if self.frame.empty else pd.concat([self.frame[shared], row[shared]], ignore_index=True)
         self.running = running
+        self.cached += trial["source"] is not None
 
     @property
     def counts(self) -> Counter[str]:
@@ -83,6 +85,8 @@ class _Counting(Progress):
         counts = self.counts
         failed = sum(counts[state] for state in ("failed", "diverged", "out_of_memory", "timed_out"))
         parts = [f"{self.done}/{self.trials} done", f"{self.running} running", f"{failed} failed"]
+        if self.cached:
+            parts.append(f"{self.cached} cached")
         if counts["complete"]:
             parts.append(f"hypervolume {hypervolume(self.frame, self.objectives):.4f}")
         left = self.time_left()

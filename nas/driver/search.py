@@ -12,18 +12,21 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from nas.cost import Cost, cost
 from nas.data import Dataset, Task, load, source
 from nas.driver.options import SearchOptions, parse_duration
 from nas.driver.progress import Progress
+from nas.driver.rungs import Rungs
 from nas.errors import SearchError
 from nas.front import hypervolume, pareto
 from nas.recipe import Recipe
 from nas.space import Space
 from nas.store import DEFAULT_URL, Store, StudyRow
 from nas.study import SeedPoint, seed_points
+from nas.train import State
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,6 +69,7 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
         check_feasible(space, dataset.input, dataset.classes)
         study = _open_study(store, name, space, dataset, recipe, options)
         seeds = seed_points(space, dataset.input, dataset.classes) if options.seed_points else []
+        store.patience.notify = progress.note
         with store.claim(name) as repaired:
             if repaired.interrupted:
                 progress.note(f"{repaired.interrupted} trials of a search that was killed are marked as interrupted")
@@ -135,8 +139,6 @@ def _open_study(
 
 def _usable(seeds: list[SeedPoint], space: Space, progress: Progress, dataset: Dataset) -> list[SeedPoint]:
     """Seed points that fit the images and the constraints; a line for each that does not."""
-    from nas.cost import cost
-
     usable = []
     for point in seeds:
         problem = point.problem
@@ -166,7 +168,7 @@ def _run(
     if finished >= options.trials:
         progress.note(f"study '{study.name}' has {finished} finished trials already; --trials counts them all")
         return "done"
-    from nas.driver.bridge import Bridge
+    from nas.driver.bridge import Bridge, Plan
     from nas.driver.sampling import Proposer
 
     proposer = Proposer(
@@ -179,13 +181,16 @@ def _run(
         past=past.to_dict("records"),
         seeds=seeds,
     )
-    bridge = Bridge(proposer, store, study.name, recipe, trials=options.trials, finished=finished, progress=progress)
+    timeout = parse_duration(options.trial_timeout, "trial_timeout")
+    plan = Plan(study.name, recipe, options.trials, trial_timeout=timeout, cache=options.cache)
+    bridge = Bridge(proposer, store, plan, _rungs(options, study, store, recipe), finished=finished, progress=progress)
     budget = parse_duration(options.time)
     with _ray(options) as resources, _stoppable(bridge):
         deadline = None if budget is None else time.monotonic() + budget
+        bridge.plan = replace(plan, deadline=deadline)
         progress.begin(study.name, past, study.objectives, options.trials, deadline)
         try:
-            _tune(bridge, dataset, deadline, resources, options)
+            _tune(bridge, dataset, resources, options)
         finally:
             bridge.close()
             progress.end()
@@ -196,6 +201,18 @@ def _run(
     return bridge.stop_reason or ("exhausted" if bridge.exhausted else "done")
 
 
+def _rungs(options: SearchOptions, study: StudyRow, store: Store, recipe: Recipe) -> Rungs | None:
+    """The rungs of early stopping, with the trials that reached them in earlier runs; None when nothing is stopped."""
+    if options.scheduler == "none":
+        return None
+    rungs = Rungs(study.objectives, recipe.epochs, options.min_epochs, options.reduction_factor)
+    for row in store.accuracies(study.name, rungs.epochs).to_dict("records"):
+        if row["state"] != State.INTERRUPTED:  # evaluated again, and entered then
+            price = Cost(row["parameters"], row["macs"], row["activation_bytes"])
+            rungs.enter(row["hash"], row["epoch"], row["accuracy"], price)
+    return rungs
+
+
 @dataclass(frozen=True)
 class _Resources:
     cpus: float
@@ -203,13 +220,11 @@ class _Resources:
     concurrent: int
 
 
-def _tune(
-    bridge: Bridge, dataset: Dataset, deadline: float | None, resources: _Resources, options: SearchOptions
-) -> None:
+def _tune(bridge: Bridge, dataset: Dataset, resources: _Resources, options: SearchOptions) -> None:
     import ray
     from ray import tune
 
-    from nas.driver.bridge import EndOfSearch, Reasons
+    from nas.driver.scheduler import EndOfSearch, Scheduler
     from nas.driver.trainable import TrialWorker
 
     threads = max(1, int(options.cpus_per_trial))
@@ -222,7 +237,7 @@ def _tune(
             trainable,
             tune_config=tune.TuneConfig(
                 search_alg=bridge,
-                scheduler=Reasons(bridge),
+                scheduler=Scheduler(bridge),
                 num_samples=-1,
                 max_concurrent_trials=resources.concurrent,
                 reuse_actors=True,
@@ -233,7 +248,7 @@ def _tune(
                 name="search",
                 storage_path=scratch,
                 verbose=0,
-                stop=EndOfSearch(bridge, deadline),
+                stop=EndOfSearch(bridge),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         )

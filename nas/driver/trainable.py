@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from ray import tune
 from nas.architecture import Architecture
 from nas.compile import compile_model
 from nas.data import Dataset
+from nas.driver.limit import TimedOut, TimeLimit
 from nas.recipe import Recipe
 from nas.train import State, Trainer, environment, outcome, release_memory, seed_everything
 from nas.train import device_name as name_of
@@ -24,12 +26,24 @@ from nas.train import device_name as name_of
 REPORT = "report"
 """Key of a result under which the report stands as JSON: Tune flattens nested dictionaries."""
 
+LEAK_BYTES = 1 << 30
+"""A process that holds so much more after a trial than after its first one has a leak, and is replaced."""
+
+
+class Retire(Exception):
+    """The last report of a process that must not train another model. Tune replaces a worker that raises."""
+
+    def __init__(self, report: str) -> None:
+        super().__init__(report)
+        self.report = report
+
 
 class TrialWorker(tune.Trainable):  # type: ignore[misc]
     """Trains the architecture in `config`; each step reports ``{"epoch", "state", "reason", …}``."""
 
     trainer: Trainer | None
-    problem: tuple[State, str] | None
+    ended: tuple[State, str] | None
+    """How the trial has ended, and why."""
 
     def setup(self, config: dict[str, Any], dataset: Dataset, threads: int, device: str) -> None:
         """Called once a process, with the first trial."""
@@ -37,6 +51,7 @@ class TrialWorker(tune.Trainable):  # type: ignore[misc]
         self.dataset = dataset
         self.device = torch.device(device)  # Ray shows a worker the GPUs that are its own
         self.environment = environment()
+        self.held: int | None = None
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -50,37 +65,12 @@ class TrialWorker(tune.Trainable):  # type: ignore[misc]
         self._end()
 
     def step(self) -> dict[str, Any]:
-        """One epoch, or the report of what went wrong."""
-        if self.problem is not None:
-            return self._report(None, *self.problem)
-        assert self.trainer is not None
-        try:
-            epoch = self.trainer.step()
-        except Exception as problem:  # whatever a model can do
-            self.problem = outcome(problem)
-            return self._report(None, *self.problem)
-        return self._report(asdict(epoch), State.COMPLETE if self.trainer.finished else None, "")
-
-    def _begin(self, config: dict[str, Any]) -> None:
-        self.started = time.perf_counter()
-        self.trainer = None
-        self.problem = None
-        recipe = Recipe.from_dict(config["recipe"])
-        try:
-            seed_everything(recipe.seed)
-            architecture = Architecture.from_json(config["architecture"])
-            model = compile_model(architecture, self.dataset.input, self.dataset.classes)
-            self.trainer = Trainer(model, self.dataset, recipe, self.device)
-        except Exception as problem:  # whatever a model can do
-            self.problem = outcome(problem)
-
-    def _end(self) -> None:
-        broken = self.problem is not None
-        self.trainer = None
-        if broken or self.device.type == "cuda":
-            release_memory()
-
-    def _report(self, epoch: dict[str, Any] | None, state: State | None, reason: str) -> dict[str, Any]:
+        """One epoch, or the report of what went wrong. Raises Retire with the report when this process is spent."""
+        epoch: dict[str, Any] | None = None
+        if self.ended is None:
+            epoch = self._guarded(self._epoch)
+        peak = torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else None
+        state, reason = self.ended or (None, "")
         report = {
             "epoch": epoch,
             "state": state,
@@ -88,5 +78,70 @@ class TrialWorker(tune.Trainable):  # type: ignore[misc]
             "seconds": time.perf_counter() - self.started,
             "device": name_of(self.device),
             "environment": self.environment,
+            "peak_memory": peak,
         }
-        return {REPORT: json.dumps(report), tune.result.DONE: state is not None}
+        text = json.dumps(report)
+        if state is not None:
+            self._end()
+            if self._spent(state, reason):
+                raise Retire(text)
+        return {REPORT: text, tune.result.DONE: state is not None}
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        self.started = time.perf_counter()
+        self.trainer = None
+        self.ended = None
+        self.limit = TimeLimit(config["timeout"])
+        self._guarded(lambda: self._build(config))
+
+    def _build(self, config: dict[str, Any]) -> None:
+        recipe = Recipe.from_dict(config["recipe"])
+        seed_everything(recipe.seed)
+        architecture = Architecture.from_json(config["architecture"])
+        model = compile_model(architecture, self.dataset.input, self.dataset.classes)
+        self.trainer = Trainer(model, self.dataset, recipe, self.device)
+
+    def _epoch(self) -> dict[str, Any]:
+        assert self.trainer is not None
+        epoch = asdict(self.trainer.step())
+        if self.trainer.finished:
+            self.ended = State.COMPLETE, ""
+        return epoch
+
+    def _guarded(self, action: Any) -> Any:
+        """What `action` returns; None, and `ended` says why, when the model goes wrong or takes too long."""
+        try:
+            with self.limit.running():
+                return action()
+        except TimedOut:
+            self.ended = State.TIMED_OUT, f"took longer than {self.limit.seconds:g} s"
+        except Exception as problem:  # whatever a model can do
+            self.ended = outcome(problem)
+        return None
+
+    def _end(self) -> None:
+        broken = self.ended is not None and self.ended[0] != State.COMPLETE
+        self.trainer = None
+        if broken or self.device.type == "cuda":
+            release_memory()
+
+    def _spent(self, state: State, reason: str) -> bool:
+        """Whether the next model would suffer from what this process has been through."""
+        # After an allocation failed, what the model held may still be referred to; after a CUDA error nothing runs any more.
+        if state == State.OUT_OF_MEMORY or "CUDA error" in reason:
+            return True
+        held = _held_bytes(self.device)
+        if self.held is None:
+            self.held = held
+        return held - self.held > LEAK_BYTES
+
+
+def _held_bytes(device: torch.device) -> int:
+    """Memory that this process holds: of the GPU, else of the machine (0 where that cannot be told)."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:  # not Linux
+        return 0
+    return pages * 4096

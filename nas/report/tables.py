@@ -103,6 +103,7 @@ def summary_record(study: StudyRow, trials: pd.DataFrame, environments: Sequence
         "constraints": dict(study.constraints),
         "seed": study.seed,
         "states": dict(Counter(trials["state"])),
+        "cached": int(trials["source"].notna().sum()),
         "reasons": [{"state": state, "reason": reason, "trials": n} for (state, reason), n in _reasons(trials)],
         "hypervolume": hypervolume(trials, study.objectives),
         "seconds": float(trials["seconds"].sum()),
@@ -130,6 +131,9 @@ def print_summary(
         "training": f"{trials['seconds'].sum():,.0f} s in all",
         "devices": "; ".join(sorted({str(name) for name in trials["device"].dropna()})) or "none yet",
     }
+    cached = int(trials["source"].notna().sum())
+    if cached:
+        facts["trials"] += f"; {cached} of them cached (trained by an earlier trial)"
     for name, bounds in study.constraints.items():
         facts[f"max {name}"] = f"{bounds['max']:,.0f}" if isinstance(bounds, dict) and bounds.get("max") else "none"
     if driver:

@@ -126,7 +126,7 @@ class Heart:
                     self.beat(session)
             except StorageError as problem:
                 # The next write of the driver meets the same trouble and says so to the user; this thread tries on.
-                _log.warning("%s", problem)
+                _log.debug("%s", problem)
 
 
 def _process_exists(pid: int) -> bool:

@@ -195,7 +195,7 @@ _SQLITE_MEANINGS: Final = {
     "is locked": f"{{path}} was locked by another process for {BUSY_SECONDS:.0f} s; end that process or try again",
     "readonly": "{path} cannot be written: no permission for the file or its folder",
     "unable to open": "{path} cannot be opened: no permission for the file or its folder",
-    "disk is full": "the disk that holds {path} is full",
+    "disk is full": "the disk that holds {path} is full; make room and run the same command again: nothing finished is lost",
 }
 
 

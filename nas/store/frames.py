@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Executable, case, func, select
@@ -93,7 +94,7 @@ def trials(connection: Connection, study: StudyRow, *, assignments: bool = True)
 
 
 def epochs(connection: Connection, study: StudyRow) -> pd.DataFrame:
-    """Learning curves.
+    """Learning curves; a trial that took over a result has the curve of its source.
 
     Columns: trial (number; NA while it runs), hash, epoch, train_loss, loss, accuracy, top5, seconds,
     images_per_second, lr.
@@ -105,12 +106,35 @@ def epochs(connection: Connection, study: StudyRow) -> pd.DataFrame:
             Trial.hash,
             *(column for column in EpochRow.__table__.columns if column.name != "trial_id"),
         )
-        .join(Trial, Trial.id == EpochRow.trial_id)
+        .join(Trial, func.coalesce(Trial.source, Trial.id) == EpochRow.trial_id)
         .where(Trial.study_id == study.id)
         .order_by(Trial.number, Trial.id, EpochRow.epoch),
     )
     frame["trial"] = frame["trial"].astype("Int64")
     return frame
+
+
+def accuracies(connection: Connection, study: StudyRow, at: Sequence[int]) -> pd.DataFrame:
+    """What the trials that finished were worth at the epochs `at`, in the order of finishing.
+
+    Columns: trial (number), hash, state, epoch, accuracy, parameters, macs, activation_bytes.
+    """
+    return _read(
+        connection,
+        select(
+            Trial.number.label("trial"),
+            Trial.hash,
+            Trial.state,
+            EpochRow.epoch,
+            EpochRow.accuracy,
+            Trial.parameters,
+            Trial.macs,
+            Trial.activation_bytes,
+        )
+        .join(EpochRow, func.coalesce(Trial.source, Trial.id) == EpochRow.trial_id)
+        .where(Trial.study_id == study.id, Trial.number.is_not(None), EpochRow.epoch.in_(list(at)))
+        .order_by(Trial.number, EpochRow.epoch),
+    )
 
 
 def environments(connection: Connection, study: StudyRow) -> dict[str, dict[str, Any]]:

@@ -14,7 +14,7 @@ from nas.store import connection, frames, measurements
 from nas.store.claim import now, owner_alive
 from nas.store.connection import DEFAULT_URL, reading, writing
 from nas.store.records import PastResult, StudyRow, TrialRow
-from nas.store.schema import COMPLETE, RUNNING, VERSION, ArchitectureRow, Base, Schema, Study, Trial
+from nas.store.schema import COMPLETE, RUNNING, VERSION, ArchitectureRow, Base, EpochRow, Schema, Study, Trial
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -185,7 +185,10 @@ class Reader:
             return {digest: text for digest, text in session.execute(query)}
 
     def find_result(self, study: str, digest: str, states: Sequence[str] = (COMPLETE,)) -> PastResult | None:
-        """The first finished trial, of any study, of this architecture on the same task under the same recipe."""
+        """The first finished trial, of any study, of this architecture on the same task under the same recipe.
+
+        It is one that was trained, never one that took over a result itself.
+        """
         query = (
             select(
                 Trial.id.label("trial_id"),
@@ -201,7 +204,7 @@ class Reader:
                 Trial.device,
             )
             .join(Study, Study.id == Trial.study_id)
-            .where(Trial.key == self.study(study).key(digest), Trial.state.in_(states))
+            .where(Trial.key == self._row(study).key(digest), Trial.state.in_(states), Trial.source.is_(None))
             .order_by(Trial.id)
             .limit(1)
         )
@@ -209,7 +212,22 @@ class Reader:
             row = session.execute(query).mappings().one_or_none()
         return None if row is None else PastResult.of(row)
 
+    def curve(self, trial_id: int) -> list[tuple[int, float | None]]:
+        """Epoch and accuracy of each point of the learning curve of one trial."""
+        query = select(EpochRow.epoch, EpochRow.accuracy).where(EpochRow.trial_id == trial_id).order_by(EpochRow.epoch)
+        with reading(self._engine) as session:
+            return [(epoch, accuracy) for epoch, accuracy in session.execute(query)]
+
+    def accuracies(self, study: str, epochs: Sequence[int]) -> pd.DataFrame:
+        """What the finished trials were worth at these epochs; columns as in `frames.accuracies`."""
+        row = self.study(study)
+        with reading(self._engine) as session:
+            return frames.accuracies(session.connection(), row, epochs)
+
     # Inside
+
+    def _row(self, study: str) -> StudyRow:
+        return self.study(study)
 
     def _create_tables(self) -> None:
         tables = set(inspect(self._engine).get_table_names())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -19,9 +19,10 @@ from nas.store.claim import Heart
 from nas.store.connection import writing
 from nas.store.measurements import Measured
 from nas.store.optuna_projection import Choice
+from nas.store.patience import Patience
 from nas.store.reader import Reader
-from nas.store.records import Reconciled, StudyRow
-from nas.store.schema import DIRECTIONS, Study, Trial, dump, utc_now
+from nas.store.records import PastResult, Reconciled, StudyRow
+from nas.store.schema import COMPLETE, DIRECTIONS, Study, Trial, dump, utc_now
 
 
 @dataclass
@@ -34,12 +35,14 @@ class _Claim:
 class Store(Reader):
     """An open study database. Make one with `Store.open`, end with `close` or a ``with`` block.
 
-    Every method raises StorageError, one line without the password, when the database does not answer.
+    Every method raises StorageError, one line without the password, when the database does not answer; those that write
+    trials wait for it first, as `patience` says.
     """
 
     def __init__(self, url: URL, engine: Engine) -> None:
         super().__init__(url, engine)
         self._claims: dict[int, _Claim] = {}
+        self.patience = Patience()
 
     def create_study(
         self,
@@ -146,17 +149,28 @@ class Store(Reader):
         """
         claim = self._claimed_by_name(study)
         new = steps.check_choices(claim.study, claim.choices, assignment, options)
-        with writing(self._engine) as session:
-            claim.heart.beat(session)
-            trial_id = steps.start(session, claim.study, new, assignment, architecture, cost, published)
+
+        def write(again: bool) -> int:
+            with writing(self._engine) as session:
+                claim.heart.beat(session)
+                begun = steps.running(session, claim.study, architecture.hash) if again else None
+                if begun is not None:
+                    return begun
+                return steps.start(session, claim.study, new, assignment, architecture, cost, published)
+
+        trial_id = self.patience(write)
         claim.choices.update(new)
         return trial_id
 
     def record_epoch(self, trial_id: int, epoch: Mapping[str, object]) -> None:
         """Adds one point, with the names of `nas_epochs`, to the learning curve of a running trial."""
-        with writing(self._engine) as session:
-            self._claim_of(session, trial_id).heart.beat(session)
-            steps.write_epochs(session, trial_id, [epoch])
+
+        def write(again: bool) -> None:
+            with writing(self._engine) as session:
+                self._claim_of(session, trial_id).heart.beat(session)
+                steps.write_epochs(session, trial_id, [epoch])
+
+        self.patience(write)
 
     def finish_trial(
         self,
@@ -171,18 +185,15 @@ class Store(Reader):
         device: str | None = None,
         environment: Mapping[str, object],
         epochs: Sequence[Mapping[str, object]] = (),
-        source: int | None = None,
     ) -> int:
         """Ends a running trial, in our tables and Optuna's in one transaction. Returns its number.
 
         Points of the learning curve that were recorded before stay; those in `epochs` are added or replace them.
-        `source` is the id of the trial whose result was taken over instead of training anew.
         """
-        with writing(self._engine) as session:
-            claim = self._claim_of(session, trial_id)
-            claim.heart.beat(session)
+
+        def end(session: Session, claim: _Claim) -> tuple[int, bool]:
             steps.write_epochs(session, trial_id, epochs)
-            number, projected = steps.finish(
+            return steps.finish(
                 session,
                 claim.study,
                 claim.choices,
@@ -195,14 +206,41 @@ class Store(Reader):
                 seconds=seconds,
                 device=device,
                 environment=environment,
-                source=source,
+                source=None,
             )
+
+        return self._finish(trial_id, end)
+
+    def take_over(self, trial_id: int, past: PastResult) -> int:
+        """Ends a running trial that need not run, with the result of another one. Returns its number."""
+        return self._finish(
+            trial_id, lambda session, claim: steps.take_over(session, claim.study, claim.choices, trial_id, past)
+        )
+
+    def find_result(self, study: str, digest: str, states: Sequence[str] = (COMPLETE,)) -> PastResult | None:
+        """As `Reader.find_result`, waiting for the database."""
+        return self.patience(lambda again: super(Store, self).find_result(study, digest, states))
+
+    def _finish(self, trial_id: int, end: Callable[[Session, _Claim], tuple[int, bool]]) -> int:
+        def write(again: bool) -> tuple[_Claim, int, bool]:
+            with writing(self._engine) as session:
+                claim = self._claim_of(session, trial_id)
+                claim.heart.beat(session)
+                done = steps.number_of(session, trial_id) if again else None
+                return claim, *((done, True) if done is not None else end(session, claim))
+
+        claim, number, projected = self.patience(write)
         if not projected:  # someone deleted the study in Optuna Dashboard
             with connection.explained(self.url):
                 optuna_projection.create_study(self.optuna_storage(), claim.study.name, claim.study.objectives)
             with writing(self._engine) as session:
                 self._project(session, claim.study)
         return number
+
+    def add_measurement(self, measured: Measured) -> None:
+        """Records a replay or a retraining; it needs no claim."""
+        with writing(self._engine) as session:
+            measurements.record(session, measured)
 
     def _row(self, study: str) -> StudyRow:
         for claim in self._claims.values():
@@ -227,8 +265,3 @@ class Store(Reader):
     def _project(self, session: Session, study: StudyRow) -> int:
         optuna_study = optuna_projection.study_id(session, study.name)
         return 0 if optuna_study is None else steps.project_missing(session, study, optuna_study)
-    def add_measurement(self, measured: Measured) -> None:
-        """Records a replay or a retraining; it needs no claim."""
-        with writing(self._engine) as session:
-            measurements.record(session, measured)
-

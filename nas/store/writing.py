@@ -16,7 +16,7 @@ from nas.cost import Cost
 from nas.errors import StorageError
 from nas.store import optuna_projection
 from nas.store.optuna_projection import Choice, Finished
-from nas.store.records import StudyRow
+from nas.store.records import PastResult, StudyRow
 from nas.store.schema import (
     COMPLETE,
     EPOCH_VALUES,
@@ -99,6 +99,18 @@ def start(
     ).scalar_one()
 
 
+def running(session: Session, study: StudyRow, digest: str) -> int | None:
+    """The running trial of this network, if there is one; a study never trains a network twice at once."""
+    return session.scalar(
+        select(Trial.id).where(Trial.study_id == study.id, Trial.state == RUNNING, Trial.hash == digest).limit(1)
+    )
+
+
+def number_of(session: Session, trial_id: int) -> int | None:
+    """The number of a trial that has finished, None while it runs."""
+    return session.scalar(select(Trial.number).where(Trial.id == trial_id))
+
+
 def write_epochs(session: Session, trial_id: int, epochs: Iterable[Mapping[str, object]]) -> None:
     """Adds points to the learning curve of a trial, replacing those with the same number."""
     rows = [_epoch_row(trial_id, epoch) for epoch in epochs]
@@ -152,7 +164,7 @@ def finish(
                 device=device,
                 environment=digest,
                 source=source,
-                epochs=_epoch_count(trial_id),
+                epochs=_epoch_count(trial_id if source is None else source),
                 finished_at=utc_now(),
             )
             .returning(*Trial.__table__.columns)
@@ -169,6 +181,32 @@ def finish(
     trial = Finished.from_row({str(key): value for key, value in row.items()}, study.objectives)
     optuna_projection.add(session, optuna_study, [trial], known)
     return number, True
+
+
+def take_over(
+    session: Session, study: StudyRow, known: Mapping[str, Choice], trial_id: int, past: PastResult
+) -> tuple[int, bool]:
+    """Ends a trial that never ran with the result of another one. Returns as `finish` does.
+
+    The learning curve stays where it is: `source` refers to it.
+    """
+    digest = session.scalar(select(Trial.environment).where(Trial.id == past.trial_id))
+    environment = session.scalar(select(EnvironmentRow.json).where(EnvironmentRow.hash == digest))
+    return finish(
+        session,
+        study,
+        known,
+        trial_id,
+        state=past.state,
+        reason=f"the result of trial {past.number} of study '{past.study}'",
+        accuracy=past.accuracy,
+        loss=past.loss,
+        top5=past.top5,
+        seconds=0.0,
+        device=past.device,
+        environment=json.loads(environment or "{}"),
+        source=past.trial_id,
+    )
 
 
 def interrupt_running(session: Session, study: StudyRow, reason: str) -> int:

@@ -25,6 +25,7 @@ def _trial(number: int, state: str = "complete", accuracy: float | None = 0.5) -
         "activation_bytes": 1,
         "published": "kong_aim" if number == 0 else None,
         "seconds": 1.0,
+        "source": 3 if number == 2 else None,
     }
 
 
@@ -43,7 +44,7 @@ def test_the_live_view_shows_counts_front_hypervolume_and_time_left() -> None:
     view.note("before anything starts")
     _feed(view)
     shown = out.getvalue()
-    for part in ("3/5 done", "1 failed", "hypervolume", "left", "87.50%", "kong_aim", "diverged", "before anything"):
+    for part in ("3/5 done", "1 failed", "1 cached", "hypervolume", "left", "87.50%", "kong_aim", "diverged", "before anything"):
         assert part in shown, part
 
 

@@ -37,6 +37,7 @@ def invented(
             "seconds": np.full(count, 1.5),
             "device": pd.array(["cpu"] * count, dtype="string"),
             "published": pd.array(names, dtype="string"),
+            "source": pd.array([None] * count, dtype="Int64"),
             "assignment": [{"stem.channels": 32, "cells.0.block": "aim", "cells.1.block": "aim"}] * count,
         }
     )

@@ -143,8 +143,13 @@ def test_a_result_is_found_across_studies_under_the_same_task_and_recipe(store: 
     assert store.find_result("longer", digest) is None
     with store.claim("same"):
         copied = start(store, "same", random.Random(0))
-        finish(store, copied, found.accuracy, source=found.trial_id)
-    assert store.trials("same")["source"].tolist() == [trial_id]
+        store.take_over(copied, found)
+    row: dict[str, Any] = store.trials("same").iloc[0].to_dict()
+    assert (row["source"], row["state"], row["accuracy"], row["seconds"]) == (trial_id, "complete", 0.7, 0.0)
+    assert (row["epochs"], row["device"], row["reason"]) == (3, "cpu", "the result of trial 0 of study 'first'")
+    assert store.epochs("same")["accuracy"].tolist() == store.epochs("first")["accuracy"].tolist()
+    assert store.environments("same") == store.environments("first")
+    assert store.find_result("first", digest) == found  # never the copy
 
 
 def test_where_the_data_lie_counts_only_without_a_fingerprint(store: Store) -> None:

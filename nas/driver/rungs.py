@@ -1,0 +1,75 @@
+"""Early stopping with several objectives: asynchronous successive halving on the non-dominated rank.
+
+A rung is an epoch at which a trial must be among the best 1/eta of all that came so far, or stop (Li et al. 2020, A System
+for Massively Parallel Hyperparameter Tuning: ASHA, in its stopping form). Best is meant as in NSGA-II and MO-ASHA
+(Schmucker et al. 2021, Multi-Objective Asynchronous Successive Halving): by the front that a trial is on over (accuracy
+at this rung, costs), and within a front by what it adds to the hypervolume.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from nas.cost import Cost
+from nas.front import scaled_loss
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a trial stands at a rung."""
+
+    rank: int
+    """From 1."""
+    of: int
+    goes_on: bool
+
+
+class Rungs:
+    """The trials that reached each rung, with what they were worth there."""
+
+    def __init__(self, objectives: Sequence[str], epochs: int, min_epochs: int, reduction_factor: float) -> None:
+        self.objectives = tuple(objectives)
+        self.factor = reduction_factor
+        self.epochs = rung_epochs(epochs, min_epochs, reduction_factor)
+        self._members: dict[int, dict[str, tuple[float, ...]]] = {epoch: {} for epoch in self.epochs}
+
+    def enter(self, network: str, epoch: int, accuracy: float | None, cost: Cost) -> Place | None:
+        """Enters a network, by its hash, at the rung of this epoch, and says where it stands; None when there is no rung."""
+        members = self._members.get(epoch)
+        if members is None or accuracy is None or not math.isfinite(accuracy):
+            return None
+        members[network] = tuple(
+            float(scaled_loss(name, accuracy if name == "accuracy" else getattr(cost, name)))
+            for name in self.objectives
+        )
+        rank = 1 + order(np.array(list(members.values()))).index(list(members).index(network))
+        return Place(rank, len(members), rank <= math.ceil(len(members) / self.factor))
+
+
+def rung_epochs(epochs: int, min_epochs: int = 1, reduction_factor: float = 3.0) -> tuple[int, ...]:
+    """The rungs below a full training: ``min_epochs``, eta times as many, and so on."""
+    rungs: list[int] = []
+    rung = float(min_epochs)
+    while round(rung) < epochs:
+        if not rungs or round(rung) > rungs[-1]:
+            rungs.append(round(rung))
+        rung *= reduction_factor
+    return tuple(rungs)
+
+
+def order(losses: npt.NDArray[np.float64]) -> list[int]:
+    """Rows of `losses` (trials, objectives), less is better, from the best: by front, then by hypervolume contribution."""
+    import moocore
+
+    fronts = moocore.pareto_rank(losses)
+    contributions = np.zeros(len(losses))
+    for front in np.unique(fronts):
+        rows = np.flatnonzero(fronts == front)
+        # 1.1: the worst of each objective counts as well; 1 is its worst possible value
+        contributions[rows] = moocore.hv_contributions(losses[rows], ref=np.full(losses.shape[1], 1.1))
+    return [int(row) for row in np.lexsort((-contributions, fronts))]

@@ -1,0 +1,90 @@
+"""What Ray Tune's scheduler does for us: trials run as they come, stop at rungs, and are told why their worker was lost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ray import cloudpickle
+from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
+from ray.tune import Stopper
+from ray.tune.schedulers import FIFOScheduler
+
+from nas.driver.bridge import Bridge
+from nas.driver.limit import GRACE_SECONDS
+from nas.driver.trainable import REPORT, Retire
+from nas.train import State, outcome
+
+
+class Scheduler(FIFOScheduler):  # type: ignore[misc]
+    """Asks the bridge whether a trial goes on, and tells it what became of a worker: Tune's searchers are not told."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        super().__init__()
+        self.bridge = bridge
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """An epoch is done; what the bridge makes of it."""
+        goes_on = self.bridge.goes_on(trial.trial_id, json.loads(result[REPORT]))
+        return str(FIFOScheduler.CONTINUE if goes_on else FIFOScheduler.STOP)
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """Called before the searcher hears that the trial ended."""
+        problem = _problem(trial)
+        timeout = self.bridge.plan.trial_timeout
+        self.bridge.lost(trial.trial_id, lambda seconds: last_words(problem, seconds, timeout))
+
+
+def _problem(trial: Any) -> Exception | None:
+    """What Ray raised when the process of the trial was lost; None when it left no error.
+
+    Tune hands no error to its schedulers: it has just written it to this file, in this process. Its own
+    `get_pickled_error` looks for a copy that is made only with Tune's snapshots, which we switch off.
+    """
+    path = trial.pickled_error_file
+    if path is None or not Path(path).exists():
+        return None
+    problem: Exception = cloudpickle.loads(Path(path).read_bytes())
+    return problem
+
+
+def last_words(problem: Exception | None, seconds: float, timeout: float | None) -> Mapping[str, Any]:
+    """The report of a trial whose process is gone after so many seconds, from Ray's error."""
+    if isinstance(problem, RayTaskError) and isinstance(problem.cause, Retire):
+        report: Mapping[str, Any] = json.loads(problem.cause.report)
+        return report
+    if isinstance(problem, OutOfMemoryError):
+        return _report(State.OUT_OF_MEMORY, "the machine ran out of memory; Ray ended the worker", seconds)
+    if problem is None or isinstance(problem, RayActorError):  # a dead process may leave no error behind
+        if timeout is not None and seconds >= timeout + GRACE_SECONDS:
+            reason = f"hung in native code for longer than {timeout:g} s; its worker process was ended"
+            return _report(State.TIMED_OUT, reason, seconds)
+        return _report(State.FAILED, "its worker process died (crashed, killed, or out of memory)", seconds)
+    return _report(State.FAILED, outcome(problem)[1], seconds)
+
+
+def _report(state: State, reason: str, seconds: float) -> Mapping[str, Any]:
+    return {"state": state, "reason": reason, "seconds": seconds}
+
+
+class EndOfSearch(Stopper):  # type: ignore[misc]
+    """Ends the experiment when the bridge says so."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        self.bridge = bridge
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """No single trial is stopped here."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether everything ends now."""
+        return self.bridge.ended()

@@ -16,6 +16,8 @@ COMMANDS = {
     "space": "Check, show, count, sample, cost and draw a space.",
     "study": "List studies; show, plot and export one.",
     "bench": "Compare samplers on a table of trained networks.",
+    "export": "Write a network as plain PyTorch, ONNX, torch.export or weights.",
+    "report": "Write a study as one HTML page.",
     "blocks": "List the blocks with their hyperparameters.",
 }
 """Each is `nas.commands.<name>.command`, imported when it is called."""

@@ -14,12 +14,18 @@ class Group:
 
     path: str
     members: tuple[Node | Group, ...]
+    others: tuple[tuple[Node, ...], ...] = ()
+    """The nodes of further copies that follow this one and are not drawn."""
+    title: str = ""
+    """Where it stands for several copies: from which to which."""
 
     def nodes(self) -> list[Node]:
-        """All nodes in it, also those of inner groups."""
+        """All nodes in it, also those of inner groups and of further copies."""
         found: list[Node] = []
         for member in self.members:
             found += member.nodes() if isinstance(member, Group) else [member]
+        for copy in self.others:
+            found += copy
         return found
 
 

@@ -1,0 +1,1 @@
+"""What the trials of a study say, as plain numbers: over time, by choice, by block, by epoch."""

@@ -1,0 +1,121 @@
+"""Which blocks, hyperparameters and choices go together with trials that end badly.
+
+Each is compared by Fisher's exact test: do networks that have it end badly more often than those that have it not?
+So many tests need a correction; `q` is the p-value after that of Benjamini and Hochberg (1995). What always occurs
+together cannot be told apart.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+
+from nas.census import wilson
+from nas.report.analysis.evidence import BAD, Evidence, kind_of_reason, options_taken
+from nas.report.words import plain
+
+Kind = Literal["block", "hyperparameter", "choice"]
+SIGNIFICANT: Final = 0.05
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One property of networks and how trials that have it ended."""
+
+    kind: Kind
+    name: str
+    """``aim``, ``conv dilation 4``, or ``rest.*.down.block = max_pool``."""
+    trials: int
+    bad: int
+    rate: float
+    interval: tuple[float, float]
+    """Wilson's, 95 %."""
+    other_trials: int
+    """Trials without it."""
+    other_rate: float | None
+    p: float
+    """Fisher's exact test, two-sided."""
+    q: float
+    """The same, corrected for the number of tests."""
+    states: Mapping[str, int]
+    """Of the bad ones."""
+    reason: str | None
+    """The commonest, without its numbers."""
+
+
+def causes(evidence: Evidence, states: Collection[str] = BAD) -> list[Cause]:
+    """Every property that some but not all of the judged trials have, those that explain most first.
+
+    `states` are those that count as bad. Worse than the others comes before better, then the smaller p.
+    """
+    from scipy.stats import fisher_exact
+
+    judged = evidence.judged
+    bad = judged["state"].isin(list(states)).to_numpy()
+    ended = list(judged["state"])
+    reasons = [kind_of_reason(text) if isinstance(text, str) else None for text in judged["reason"]]
+    having: dict[tuple[Kind, str], list[int]] = {}
+    for row, (digest, assignment) in enumerate(zip(judged["hash"], judged["assignment"], strict=True)):
+        for part in evidence.parts.get(digest, {}):
+            having.setdefault(("hyperparameter" if " " in part else "block", part), []).append(row)
+        for role, options in options_taken(assignment).items():
+            for option in options:
+                having.setdefault(("choice", f"{role} = {plain(option)}"), []).append(row)
+    found = []
+    total, total_bad = len(judged), int(bad.sum())
+    test: Callable[[int, int], float] = lambda hits, n: float(  # noqa: E731
+        fisher_exact([[hits, n - hits], [total_bad - hits, total - n - total_bad + hits]]).pvalue
+    )
+    for (kind, name), rows in having.items():
+        n = len(rows)
+        if n == total:
+            continue
+        mine = [row for row in rows if bad[row]]
+        hits = len(mine)
+        kinds = Counter(reasons[row] for row in mine if reasons[row])
+        found.append(
+            Cause(
+                kind,
+                name,
+                n,
+                hits,
+                hits / n,
+                wilson(hits, n),
+                total - n,
+                (total_bad - hits) / (total - n),
+                test(hits, n),
+                1.0,
+                dict(Counter(ended[row] for row in mine).most_common()),
+                kinds.most_common(1)[0][0] if kinds else None,
+            )
+        )
+    return _ordered(_corrected(found))
+
+
+def _corrected(found: list[Cause]) -> list[Cause]:
+    from dataclasses import replace
+
+    order = np.argsort([cause.p for cause in found], kind="stable")
+    least = 1.0
+    values = [1.0] * len(found)
+    for place in range(len(order) - 1, -1, -1):
+        least = min(least, found[order[place]].p * len(found) / (place + 1))
+        values[order[place]] = least
+    return [replace(cause, q=value) for cause, value in zip(found, values, strict=True)]
+
+
+def _ordered(found: list[Cause]) -> list[Cause]:
+    def key(cause: Cause) -> tuple[bool, float, float, str]:
+        worse = cause.other_rate is None or cause.rate > cause.other_rate
+        return (not worse, cause.p, -cause.rate, cause.name)
+
+    return sorted(found, key=key)
+
+
+def significant(cause: Cause) -> bool:
+    """Whether networks with it end badly more often, beyond chance."""
+    return cause.q < SIGNIFICANT and (cause.other_rate is None or cause.rate > cause.other_rate)

@@ -1,0 +1,127 @@
+"""Everything that a report reads from a study database, read once."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+from blocks.base import Scalar
+from nas.architecture import Architecture
+from nas.front import pareto
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from nas.store import Store, StudyRow
+
+BAD: Final = ("diverged", "out_of_memory", "timed_out", "failed")
+"""States of a trial that gave no result through a fault of its own; `interrupted` is no fault of the network."""
+_COPY: Final = re.compile(r"\.\d+(?=\.|$)")
+_DIGITS: Final = re.compile(r"\d[\d.,e+-]*\d|\d")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One study as it lies in the database."""
+
+    study: StudyRow
+    trials: pd.DataFrame
+    """As `Store.trials`."""
+    epochs: pd.DataFrame
+    """As `Store.epochs`."""
+    environments: tuple[Mapping[str, Any], ...]
+    """The most used first."""
+    driver: str | None
+    """The living process that runs the study."""
+    networks: Mapping[str, str]
+    """JSON of each network by hash."""
+
+    @classmethod
+    def read(cls, store: Store, name: str) -> Evidence:
+        """Reads the study of that name. Raises StorageError."""
+        study = store.study(name)
+        return cls(
+            study,
+            store.trials(name),
+            store.epochs(name),
+            tuple(store.environments(name).values()),
+            store.driver(name),
+            store.networks(name),
+        )
+
+    @cached_property
+    def complete(self) -> pd.DataFrame:
+        """Complete trials, each network once."""
+        return self.trials[self.trials["state"] == "complete"].drop_duplicates("hash")
+
+    @cached_property
+    def front(self) -> pd.DataFrame:
+        """The complete trials that no other beats in every objective, cheapest first."""
+        return pareto(self.trials, self.study.objectives)
+
+    @cached_property
+    def judged(self) -> pd.DataFrame:
+        """Trials that ended by themselves: complete, stopped early, or badly."""
+        return self.trials[self.trials["state"] != "interrupted"]
+
+    @property
+    def costs(self) -> tuple[str, ...]:
+        """The costs that the study minimizes; parameters where it minimizes none."""
+        return tuple(name for name in self.study.objectives if name != "accuracy") or ("parameters",)
+
+    @property
+    def input(self) -> tuple[int, ...]:
+        """(C, H, W) of the images; raises KeyError for a study that does not say."""
+        extents = self.study.task["input"]
+        assert isinstance(extents, list)
+        return tuple(int(extent) for extent in extents)
+
+    @property
+    def classes(self) -> int:
+        """How many the data have."""
+        return int(str(self.study.task["classes"]))
+
+    def architecture(self, digest: str) -> Architecture:
+        """The network with this hash."""
+        return Architecture.from_json(self.networks[digest])
+
+    @cached_property
+    def parts(self) -> Mapping[str, Mapping[str, int]]:
+        """By hash: how often a network has each block (``conv``) and each block with a value (``conv dilation 2``)."""
+        return {digest: _parts(text) for digest, text in self.networks.items()}
+
+
+def role(choice: str) -> str:
+    """The name of a choice without the numbers of copies: ``rest.*.cells.*.block``."""
+    return _COPY.sub(".*", choice)
+
+
+def options_taken(assignment: Mapping[str, Scalar]) -> dict[str, dict[Scalar, int]]:
+    """How often each role took each option."""
+    taken: dict[str, dict[Scalar, int]] = {}
+    for choice, value in assignment.items():
+        counts = taken.setdefault(role(choice), {})
+        counts[value] = counts.get(value, 0) + 1
+    return taken
+
+
+def kind_of_reason(reason: str) -> str:
+    """A reason without its numbers, so that equal ones count together."""
+    return _DIGITS.sub("…", reason)
+
+
+def _parts(text: str) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    nodes: Sequence[Mapping[str, Any]] = json.loads(text)["nodes"]
+    for node in nodes:
+        block = node["block"]
+        counts[block] = counts.get(block, 0) + 1
+        for name, value in node["params"].items():
+            shown = str(value).lower() if isinstance(value, bool) else value
+            key = f"{block} {name} {shown}"
+            counts[key] = counts.get(key, 0) + 1
+    return counts

@@ -1,0 +1,77 @@
+"""Equal parts of a network that follow one another, drawn once with their number."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from blocks.base import Facts
+from nas.architecture import Architecture, Node
+from nas.report.groups import Group
+
+COPIES: Final = 3
+"""So many or more equal parts are drawn once."""
+
+
+def fold(outer: Group, architecture: Architecture, found: Mapping[str, Facts]) -> Group:
+    """`outer` with each run of equal parts, each feeding only the next, as one group of several copies."""
+    users: dict[str, set[str]] = {architecture.output: {""}}
+    for node in architecture.nodes:
+        for name in node.inputs:
+            users.setdefault(name, set()).add(node.name)
+    return _folded(outer, found, users)
+
+
+def _folded(frame: Group, found: Mapping[str, Facts], users: Mapping[str, set[str]]) -> Group:
+    members: list[Node | Group] = []
+    runs: list[list[Node | Group]] = []
+    for member in frame.members:
+        if runs and _continues(runs[-1][-1], member, found, users):
+            runs[-1].append(member)
+        else:
+            runs.append([member])
+    for run in runs:
+        first = _folded(run[0], found, users) if isinstance(run[0], Group) else run[0]
+        if len(run) < COPIES:
+            members += [first, *(_folded(item, found, users) if isinstance(item, Group) else item for item in run[1:])]
+            continue
+        inside = first.members if isinstance(first, Group) else (first,)
+        path = first.path if isinstance(first, Group) else first.name
+        members.append(Group(path, inside, tuple(_nodes(item) for item in run[1:]), _title(run)))
+    return replace(frame, members=tuple(members))
+
+
+def _continues(
+    before: Node | Group, member: Node | Group, found: Mapping[str, Facts], users: Mapping[str, set[str]]
+) -> bool:
+    ours, theirs = _nodes(member), _nodes(before)
+    if _signature(ours, found) != _signature(theirs, found):
+        return False
+    names = {node.name for node in ours}
+    inside = {node.name for node in theirs}
+    leaving = {node.name for node in theirs if users.get(node.name, set()) - inside}
+    entering = {name for node in ours for name in node.inputs if name not in names}
+    return leaving == entering and len(leaving) == 1 and users[next(iter(leaving))] - inside <= names
+
+
+def _signature(nodes: Sequence[Node], found: Mapping[str, Facts]) -> object:
+    """Equal for two parts that do the same to the same shapes, whatever their names."""
+    place = {node.name: index for index, node in enumerate(nodes)}
+    return [
+        (node.block, node.params, tuple(place.get(name, -1) for name in node.inputs), found[node.name])
+        for node in nodes
+    ]
+
+
+def _nodes(member: Node | Group) -> tuple[Node, ...]:
+    return tuple(member.nodes()) if isinstance(member, Group) else (member,)
+
+
+def _title(run: Sequence[Node | Group]) -> str:
+    """``rest.0.cells.1 … 17`` for the parts from ``rest.0.cells.1`` to ``rest.0.cells.17``."""
+    first, last = (item.path if isinstance(item, Group) else item.name for item in (run[0], run[-1]))
+    words, others = first.split("."), last.split(".")
+    same = len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], zip(words, others, strict=False))))
+    return f"{first} … {'.'.join(others[same:]) or last}"

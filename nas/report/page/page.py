@@ -1,0 +1,88 @@
+"""The page put together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from nas.errors import NasError
+from nas.front import hypervolume
+from nas.report.analysis.evidence import Evidence
+from nas.report.page.choices import blocks_section, choices_section
+from nas.report.page.curves import curves_section
+from nas.report.page.front import front_section
+from nas.report.page.markup import Html, tag
+from nas.report.page.progress import progress_section, time_unit
+from nas.report.page.setting import failures_section, published_section, setting_section
+from nas.report.plots import subtitle_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_HERE: Final = Path(__file__).parent
+
+
+def write_page(evidence: Evidence, measurements: pd.DataFrame, path: Path) -> None:
+    """Writes the report of a study, with `measurements` as `Store.measurements` gives them.
+
+    Equal evidence gives equal bytes. Raises NasError when the file cannot be written.
+    """
+    try:
+        path.write_text(page(evidence, measurements), encoding="utf-8")
+    except OSError as problem:
+        raise NasError(f"{path}: cannot be written: {problem.strerror or problem}") from None
+
+
+def page(evidence: Evidence, measurements: pd.DataFrame) -> str:
+    """The HTML of `write_page`."""
+    name = evidence.study.name
+    sections = [
+        front_section(evidence),
+        published_section(evidence, measurements),
+        progress_section(evidence),
+        choices_section(evidence),
+        blocks_section(evidence),
+        curves_section(evidence),
+        failures_section(evidence),
+        setting_section(evidence),
+    ]
+    style = Html((_HERE / "page.css").read_text(encoding="utf-8"))
+    script = Html((_HERE / "page.js").read_text(encoding="utf-8"))
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("title", f"{name} · nas"),
+        tag("style", style),
+    )
+    body = tag(
+        "body",
+        tag("header", tag("h1", name), tag("p", subtitle_of(evidence.study), class_="lead"), _tiles(evidence)),
+        tag("main", sections),
+        tag("div", id="card", hidden=True),
+        tag("script", script),
+    )
+    return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
+
+
+def _tiles(evidence: Evidence) -> Html:
+    trials = evidence.trials
+    states = Counter(trials["state"])
+    others = len(trials) - states["complete"]
+    hours = float(trials["seconds"].fillna(0).sum()) / 3600
+    unit, factor = time_unit(hours)
+    best = evidence.complete["accuracy"].max() if len(evidence.complete) else None
+    tiles = [
+        (f"{states['complete']:,}", "complete trials" + (f", {others:,} others" if others else "")),
+        (str(len(evidence.front)), "networks on the front"),
+        ("–" if best is None else f"{best:.2%}", "best validation accuracy"),
+        (f"{hypervolume(trials, evidence.study.objectives):.4f}", "hypervolume"),
+        (f"{hours * factor:,.1f}", f"{unit} of training"),
+    ]
+    running = tag("p", f"Running now: {evidence.driver}", class_="running") if evidence.driver else None
+    return Html(
+        tag("dl", [tag("div", tag("dd", value), tag("dt", name)) for value, name in tiles], class_="tiles")
+        + (running or "")
+    )

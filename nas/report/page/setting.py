@@ -1,0 +1,163 @@
+"""What ended badly, what papers claim, and what everything was measured on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from nas.cost import FLOAT_BYTES
+from nas.errors import NasError
+from nas.report.analysis.causes import Cause, causes, significant
+from nas.report.analysis.evidence import Evidence, kind_of_reason
+from nas.report.page.markup import Child, Html, section, table, tag
+from nas.report.text import short
+from nas.study import PublishedConfig
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+REASONS: Final = 15
+CAUSES: Final = 10
+
+
+def published_section(evidence: Evidence, measurements: pd.DataFrame) -> Html:
+    """Published networks of this study: what their papers claim, what was measured."""
+    complete = evidence.trials[evidence.trials["published"].notna()].drop_duplicates("published")
+    if complete.empty:
+        return Html("")
+    rows = [_published(row, measurements) for row in complete.to_dict("records")]
+    data, epochs = evidence.study.task.get("dataset"), evidence.study.recipe.get("epochs")
+    lead = (
+        f"In this study the networks were trained like all others ({data}, {epochs} epochs, validation images); a claim "
+        "is for the paper's data and recipe, so only a replay (nas replay) can confirm it."
+    )
+    head = ("network", "claimed accuracy", "replayed, test", "in this study", "claimed size", "counted size")
+    return section("Published networks", table(head, rows, numbers=range(1, 6)), id="published", lead=lead)
+
+
+def _published(row: Mapping[str, Any], measurements: pd.DataFrame) -> Sequence[Child]:
+    name = str(row["published"])
+    here = f"{row['accuracy']:.2%}" if row["state"] == "complete" else str(row["state"])
+    counted = f"{row['parameters'] * FLOAT_BYTES / 2**20:.2f} MiB here"
+    try:
+        config = PublishedConfig.load(name)
+    except NasError:
+        return (name, "not shipped any more", "", here, "", counted)
+    claims: dict[str, list[str]] = {}
+    for claim in config.claims:
+        claims.setdefault(claim.metric, []).append(f"{claim.printed} ({claim.table})")
+    accuracy = "; ".join(claims.pop("accuracy", ())) + (f", {config.data}" if config.data else "")
+    others = [f"{text}" for texts in claims.values() for text in texts]
+    return (
+        tag("span", name, class_="published"),
+        accuracy,
+        _replayed(name, measurements),
+        here,
+        "; ".join(others),
+        counted,
+    )
+
+
+def _replayed(name: str, measurements: pd.DataFrame) -> str:
+    found = measurements[
+        (measurements["kind"] == "replay") & (measurements["published"] == name) & measurements["accuracy"].notna()
+    ]
+    if found.empty:
+        return "–"
+    values = [f"{value:.2%}" for value in found["accuracy"]]
+    data = sorted({str(task.get("dataset")) for task in found["task"]})
+    part = min(float(value) for value in found["fraction"])
+    share = f", {part:.0%} of the images" if part < 1 else ""
+    return f"{', '.join(values)} ({', '.join(data)}{share})"
+
+
+def failures_section(evidence: Evidence) -> Html:
+    """How trials ended, by reason, and what goes together with a bad end."""
+    trials = evidence.trials
+    others = trials[trials["state"] != "complete"]
+    if others.empty:
+        return section("How trials ended", tag("p", f"All {len(trials)} are complete.", class_="none"), id="failures")
+    counts = Counter(
+        (str(state), kind_of_reason(reason) if isinstance(reason, str) else "")
+        for state, reason in zip(others["state"], others["reason"], strict=True)
+    )
+    rows = [(number, state.replace("_", " "), reason) for (state, reason), number in counts.most_common(REASONS)]
+    complete = int((trials["state"] == "complete").sum())
+    lead = f"{complete:,} of {len(trials):,} are complete; the others by state and reason (numbers left out: …)."
+    found = [cause for cause in causes(evidence) if significant(cause)][:CAUSES]
+    return section(
+        "How trials ended",
+        table(("trials", "state", "reason"), rows, numbers=(0,)),
+        _causes(found) if found else None,
+        id="failures",
+        lead=lead,
+    )
+
+
+def _causes(found: Sequence[Cause]) -> Html:
+    rows = [
+        (
+            tag("code", cause.name),
+            f"{cause.bad} of {cause.trials}",
+            f"{cause.rate:.0%}",
+            f"{cause.interval[0]:.0%} – {cause.interval[1]:.0%}",
+            "" if cause.other_rate is None else f"{cause.other_rate:.0%}",
+            ", ".join(f"{state.replace('_', ' ')} {number}" for state, number in cause.states.items()),
+        )
+        for cause in found
+    ]
+    head = ("networks with", "ended badly", "rate", "95 % interval", "without it", "how")
+    note = "Ends badly more often than chance explains (Fisher's exact test, corrected); nas why shows all."
+    return Html(f"{tag('h3', 'What goes together with a bad end')}{tag('p', note, class_='lead')}") + table(  # type: ignore[return-value]
+        head, rows, numbers=(1, 2, 3, 4)
+    )
+
+
+def setting_section(evidence: Evidence) -> Html:
+    """Data, recipe, versions, the space."""
+    study, trials = evidence.study, evidence.trials
+    begun, ended = trials["started_at"].min(), trials["finished_at"].max()
+    bounds = [
+        f"{name} {' '.join(f'{side} {short(value)}' for side, value in limits.items() if value is not None)}"
+        for name, limits in study.constraints.items()
+        if isinstance(limits, dict)
+    ]
+    groups: list[tuple[str, Mapping[str, object]]] = [
+        (
+            "Study",
+            {
+                "space": f"{study.space_name} ({study.space_fingerprint})",
+                "objectives": ", ".join(study.objectives),
+                "constraints": "; ".join(bounds) or "none",
+                "seed": study.seed,
+                "first trial begun": f"{begun:%Y-%m-%d %H:%M} UTC" if len(trials) else "–",
+                "last trial ended": f"{ended:%Y-%m-%d %H:%M} UTC" if len(trials) else "–",
+                "devices": "; ".join(sorted(set(trials["device"].dropna()))) or "–",
+            },
+        ),
+        ("Data", study.task),
+        ("Recipe", study.recipe),
+        *(
+            (f"Environment {nth}" if nth > 1 else "Environment", e)
+            for nth, e in enumerate(evidence.environments[:3], 1)
+        ),
+    ]
+    facts = [
+        tag(
+            "div",
+            tag("h3", title),
+            tag("dl", [(tag("dt", name), tag("dd", _value(value))) for name, value in group.items()]),
+        )
+        for title, group in groups
+    ]
+    space = tag("details", tag("summary", "The space file"), tag("pre", study.space_text), class_="file")
+    return section("Measured on", tag("div", facts, class_="facts"), space, id="setting")
+
+
+def _value(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_value(inner)}" for key, inner in value.items())
+    if isinstance(value, list | tuple):
+        return " × ".join(map(str, value))
+    return "–" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

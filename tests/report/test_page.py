@@ -1,0 +1,142 @@
+"""The report of a study as one HTML page."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from nas.report.analysis.evidence import Evidence
+from nas.report.page.markup import Html, tag
+from nas.report.page.page import page
+from nas.store import Store
+from tests.store.filling import fill, finish, make_study, start
+
+TASK = {"dataset": "digits", "input": [3, 32, 32], "classes": 10}
+VOID = {"meta", "br", "hr"}
+
+
+class Balance(HTMLParser):
+    """Checks that every element that is opened is closed, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.ids += [value for key, value in attrs if key == "id" and value]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        pass
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def evidence(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
+    path = tmp_path_factory.mktemp("report") / "nas.db"
+    with Store.open(f"sqlite:///{path}", create=True) as store:
+        make_study(store, "macro", task=TASK)
+        fill(store, "macro", 48)
+        with store.claim("macro"):
+            trial = start(store, "macro", random.Random(99), published="kong_aim")
+            finish(store, trial, 0.5)
+            trial = start(store, "macro", random.Random(100))
+            finish(store, trial, None, "failed", reason="</script><b>&")
+        return Evidence.read(store, "macro")
+
+
+@pytest.fixture(scope="module")
+def measurements(tmp_path_factory: pytest.TempPathFactory) -> object:
+    with Store.open(f"sqlite:///{tmp_path_factory.mktemp('none')}/nas.db", create=True) as store:
+        return store.measurements()
+
+
+@pytest.fixture(scope="module")
+def text(evidence: Evidence, measurements: object) -> str:
+    return page(evidence, measurements)  # type: ignore[arg-type]
+
+
+def test_the_page_is_well_formed_and_needs_no_network(text: str) -> None:
+    checker = Balance()
+    checker.feed(text)
+    assert checker.open == []
+    assert len(set(checker.ids)) == len(checker.ids)
+    assert not re.findall(r"https?://|@import|\bsrc=|<link", text)
+
+
+def test_equal_evidence_gives_equal_bytes(evidence: Evidence, measurements: object, text: str) -> None:
+    assert page(evidence, measurements) == text  # type: ignore[arg-type]
+
+
+def test_every_network_of_the_front_is_listed_and_drawn(evidence: Evidence, text: str) -> None:
+    for row in evidence.front.to_dict("records"):
+        opened = text.index(f'id="net-{row["hash"][:8]}"')
+        part = text[opened : text.index("</details>", opened)]
+        assert f"{row['accuracy']:.2%}" in part
+        assert f"{row['parameters']:,}" in part
+        assert "<svg" in part
+        assert "inverted_residual" in part or "projection" in part
+
+
+def test_every_complete_network_has_its_point(evidence: Evidence, text: str) -> None:
+    data = re.search(r'<script type="application/json" id="points-0">(.*?)</script>', text, re.S)
+    assert data is not None
+    points = json.loads(data[1])
+    drawn = {point[7] for point in points if point[7]}
+    assert drawn == {digest[:8] for digest in evidence.front["hash"]}
+    low = sum(1 for x, y, *_ in points if not (0 <= x <= 1000 and 0 <= y <= 1000))
+    assert low == 0
+    below = re.search(r"(\d+) below", text)
+    assert len(points) + (int(below[1]) if below else 0) == len(evidence.complete)
+
+
+def test_what_a_person_wants_to_know_is_there(text: str) -> None:
+    for words in (
+        "Pareto front",
+        "Published networks",
+        "84.46 (Table 2)",  # what Kong et al. claim
+        "Progress",
+        "Which choices matter",
+        "Blocks",
+        "Learning curves",
+        "Kendall",
+        "How trials ended",
+        "the loss was nan in epoch …",
+        "test device",
+        "nas_bench_macro",
+    ):
+        assert words in text
+
+
+def test_what_a_database_holds_cannot_become_html(text: str) -> None:
+    assert "</script><b>" not in text
+    assert "&lt;/script&gt;&lt;b&gt;&amp;" in text
+    assert tag("p", "<b>", Html("<i>"), title='"') == '<p title="&quot;">&lt;b&gt;<i></p>'
+
+
+def test_a_study_without_trials_and_one_that_knows_no_images(tmp_path: Path, measurements: object) -> None:
+    with Store.open(f"sqlite:///{tmp_path}/nas.db", create=True) as store:
+        make_study(store, "empty")
+        make_study(store, "old")
+        fill(store, "old", 8)
+        empty, old = Evidence.read(store, "empty"), Evidence.read(store, "old")
+    assert "No complete trial yet" in page(empty, measurements)  # type: ignore[arg-type]
+    assert "no drawing" in page(old, measurements)  # type: ignore[arg-type]
+
+
+def test_three_objectives_give_two_plots(tmp_path: Path, measurements: object) -> None:
+    with Store.open(f"sqlite:///{tmp_path}/nas.db", create=True) as store:
+        make_study(store, "three", task=TASK, objectives=["accuracy", "parameters", "macs"])
+        fill(store, "three", 20)
+        found = page(Evidence.read(store, "three"), measurements)  # type: ignore[arg-type]
+    assert 'id="points-1"' in found
+    assert "multiply-accumulates (MACs) for one image" in found

@@ -15,6 +15,8 @@ COMMANDS = {
     "search": "Search a space for networks, or continue a study.",
     "space": "Check, show, count, sample, cost and draw a space.",
     "study": "List studies; show, plot and export one.",
+    "replay": "Check published networks against their papers, or train them again.",
+    "retrain": "Train members of a front again and measure them on the test set.",
     "bench": "Compare samplers on a table of trained networks.",
     "export": "Write a network as plain PyTorch, ONNX, torch.export or weights.",
     "report": "Write a study as one HTML page.",

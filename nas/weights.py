@@ -67,12 +67,13 @@ class Card:
 
 def save_weights(path: Path, model: nn.Module, card: Card) -> None:
     """Writes the state of `model`, buffers included, to `path`, all of it or nothing."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     beside = path.with_name(f".{path.name}.part")
     try:
-        save_file(state, beside, metadata={_KEY: json.dumps(card.to_dict())})
+        # Not save_file: its files are readable by their owner alone, whatever the umask.
+        beside.write_bytes(save(state, metadata={_KEY: json.dumps(card.to_dict())}))
         beside.replace(path)
     except OSError as problem:
         raise WeightsError(f"{path}: cannot be written: {problem.strerror or problem}") from None

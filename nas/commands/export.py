@@ -1,0 +1,66 @@
+"""`nas export`: write one network as plain PyTorch, ONNX, torch.export or weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from nas.commands.options import json_option, print_json
+from nas.commands.which import network_options, which
+
+FORMATS = ("python", "onnx", "torch", "state-dict")
+
+
+@click.command(name="export")
+@network_options
+@click.option(
+    "--format", type=click.Choice(FORMATS), default="python", show_default=True, help="What to write; see above."
+)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="File to write.  [default: by its name]"
+)
+@click.option("--weights", type=click.Path(path_type=Path), metavar="FILE", help="A .safetensors file of its weights.")
+@json_option
+def command(format: str, output: Path | None, weights: Path | None, as_json: bool, **named: object) -> None:
+    """Write one network to take away: a TRIAL of a study, or a published network by NAME.
+
+    What was written is run and compared before it counts. Weights are those of --weights, else of the latest
+    retraining or replay of this network, else random; the output says which.
+
+    \b
+    python      one readable file of plain PyTorch that needs nothing of nas
+    onnx        an ONNX graph, any batch size, checked with onnxruntime
+    torch       a torch.export program (.pt2), any batch size
+    state-dict  weights in safetensors, architecture as JSON beside them
+
+    \b
+    nas export 23 --study attn_cnn-digits
+    nas export kong_aim_cam -o kong.py
+    nas export 23 --format onnx --weights best.safetensors
+    nas export attn_cnn --assignment architecture.json --input 3,64,64 --classes 5
+    """
+    network = which(**named)  # type: ignore[arg-type]
+    from nas.export import export
+    from nas.trained import build
+
+    storage = named["storage"]
+    trained = build(network, weights=weights, storage=storage if isinstance(storage, str) else None)
+    done = export(network, trained, format, output)
+    if as_json:
+        print_json(
+            {
+                "network": network.title,
+                "hash": network.architecture.hash,
+                "format": format,
+                "files": [str(path) for path in done.files],
+                "weights": None if trained.weights is None else str(trained.weights),
+                "note": trained.note,
+                "check": done.check,
+            }
+        )
+        return
+    for path in done.files:
+        click.echo(f"{path}  {path.stat().st_size:,} bytes")
+    click.echo(f"checked: {done.check}")
+    click.echo(trained.note)

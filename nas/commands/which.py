@@ -1,0 +1,54 @@
+"""The argument and options with which a user names one network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from nas.commands.options import ShapeType, read_assignment, storage_option
+
+if TYPE_CHECKING:
+    from nas.which import Network
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def study_options(command: F) -> F:
+    """Adds ``--study``, ``--storage``, ``--input``, ``--classes`` and ``--assignment``."""
+    for option in (
+        click.option(
+            "--assignment", metavar="FILE|JSON|NAME", help="An architecture of the space that stands for the network."
+        ),
+        click.option("--classes", type=click.IntRange(2, 1_000_000), help="Number of classes; default: its own."),
+        click.option("--input", "input_shape", type=ShapeType(), help="Image shape; default: its own."),
+        storage_option,
+        click.option("--study", metavar="NAME", help="Study of the trial; may be left out where there is only one."),
+    ):
+        command = option(command)
+    return command
+
+
+def network_options(command: F) -> F:
+    """Adds the argument ``TRIAL|NAME`` and the options that belong to it."""
+    return click.argument("word", metavar="TRIAL|NAME")(study_options(command))
+
+
+def which(
+    *,
+    word: str,
+    study: str | None,
+    storage: str | None,
+    input_shape: tuple[int, ...] | None,
+    classes: int | None,
+    assignment: str | None,
+) -> Network:
+    """The network that these arguments mean. With an assignment, `word` is a space."""
+    from nas.space import Space
+    from nas.which import find_network, of_assignment
+
+    if assignment is not None:
+        space = Space.load(word)
+        return of_assignment(space, read_assignment(assignment, space), input_shape, classes)
+    return find_network(word, study=study, storage=storage, input=input_shape, classes=classes)

@@ -1,0 +1,117 @@
+"""The model of a network with the best weights there are: those of a file, those of a retraining or replay, or random ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas.compile import compile_model
+from nas.store import DEFAULT_URL, Store
+from nas.store.connection import parse
+from nas.weights import Card, fill, read_weights
+from nas.which import Network
+
+if TYPE_CHECKING:
+    from torch import fx
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model in evaluation mode, and where its weights come from."""
+
+    model: fx.GraphModule
+    card: Card
+    """Its facts say study, trial or published config, and what the weights were measured to be worth."""
+    weights: Path | None
+    """The file they were read from; None means random weights."""
+    note: str
+    """One line for people: where the weights are from, or how to get some."""
+
+
+def build(
+    network: Network, *, weights: Path | None = None, storage: str | None = None, search: bool = True, seed: int = 0
+) -> Trained:
+    """The model of `network` with `weights`, or with those that `storage` knows, or with random ones drawn from `seed`.
+
+    Without `search` the database is not asked. Raises WeightsError when `weights` are another network's.
+    """
+    if weights is not None:
+        return _with(network, weights, f"weights from {weights}")
+    lost = None
+    for path, what in _known(network, storage) if search else []:
+        if path.is_file():
+            return _with(network, path, f"{what}: {path}")
+        lost = lost or f"random weights: the file {path} ({what}) is not there any more; {_remedy(network)}"
+    note = lost or f"random weights: no checkpoint of this {_kind(network)}; {_remedy(network)}"
+    return Trained(_model(network, seed), _card(network), None, note)
+
+
+def _with(network: Network, path: Path, note: str) -> Trained:
+    state, card = read_weights(path)
+    if card is not None and card.architecture.hash == network.architecture.hash:
+        # The same network may have other names for its nodes; the weights go by those of the file.
+        network = replace(network, architecture=card.architecture)
+    model = _model(network, 0)
+    fill(model, state, path)
+    own = _card(network)
+    if card is not None:
+        own = replace(card, facts={**card.facts, **own.facts}, input=own.input)
+    return Trained(model, own, path, note)
+
+
+def _model(network: Network, seed: int) -> fx.GraphModule:
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = compile_model(network.architecture, network.input, network.classes)
+    model.eval()
+    return model
+
+
+def _card(network: Network) -> Card:
+    facts: dict[str, Any] = {
+        "study": network.study,
+        "trial": network.trial,
+        "published": network.published,
+        "validation_accuracy": network.accuracy,
+        "dataset": network.task.get("dataset"),
+        "parameters": network.cost.parameters,
+        "macs": network.cost.macs,
+    }
+    known = {name: value for name, value in facts.items() if value is not None}
+    return Card(network.architecture, network.input, network.classes, facts=known)
+
+
+def _known(network: Network, storage: str | None) -> list[tuple[Path, str]]:
+    """Files of weights of this network that the database names, the latest first, each in words."""
+    if network.study is None and network.published is None:
+        return []
+    if network.study is None and storage is None and not Path(parse(DEFAULT_URL).database or "").is_file():
+        return []  # a published network, in a folder without a database
+    with Store.open(storage or DEFAULT_URL) as store:
+        found = store.measurements()
+    rows = found[(found["hash"] == network.architecture.hash) & found["weights"].notna()]
+    known = []
+    for row in reversed(rows.to_dict("records")):
+        task = row["task"]
+        if task.get("classes", network.classes) != network.classes:
+            continue
+        if network.task and task.get("dataset") != network.task.get("dataset"):
+            continue
+        accuracy = "" if row["accuracy"] != row["accuracy"] else f", test accuracy {row['accuracy']:.2%}"
+        known.append((Path(row["weights"]), f"{row['kind']} of {row['epochs']} epochs{accuracy}"))
+    return known
+
+
+def _kind(network: Network) -> str:
+    return "trial" if network.study is not None else "network"
+
+
+def _remedy(network: Network) -> str:
+    if network.study is not None:
+        return f"`nas retrain --study {network.study} --trial {network.trial}` makes one"
+    if network.published is not None:
+        return f"`nas replay {network.published}` makes one"
+    return "--weights names a file"

@@ -70,18 +70,23 @@ def show(name: str | None, storage: str | None, as_json: bool) -> None:
     nas study show attn_cnn-digits
     """
     from nas.report.tables import print_summary, summary_record
+    from nas.rungs import rank_correlations, rung_epochs
 
     with _open(storage) as store:
         study = store.study(_name(store, name))
         trials = store.trials(study.name)
         environments = list(store.environments(study.name).values())
         driver = store.driver(study.name)
+        full = int(str(study.recipe.get("epochs", 1)))
+        stops = trials.loc[trials["state"] == "stopped_early", "epochs"].unique().tolist()
+        epochs = sorted({*rung_epochs(full), *stops, full})
+        correlations = rank_correlations(store.accuracies(study.name, epochs), epochs)
     if as_json:
-        print_json(summary_record(study, trials, environments))
+        print_json(summary_record(study, trials, environments, correlations))
         return
     from rich.console import Console
 
-    print_summary(Console(highlight=False), study, trials, environments, driver)
+    print_summary(Console(highlight=False), study, trials, environments, driver, correlations)
 
 
 @command.command()

@@ -17,11 +17,11 @@ from typing import Any, TypeVar
 from ray.tune.search import Searcher
 
 from nas.driver.progress import Progress
-from nas.driver.rungs import Rungs
 from nas.driver.sampling import Proposal, Proposer
 from nas.driver.trainable import REPORT
 from nas.errors import NasError
 from nas.recipe import Recipe
+from nas.rungs import Rungs
 from nas.store import PastResult, Store
 from nas.train import State
 

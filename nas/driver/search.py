@@ -19,10 +19,10 @@ from nas.cost import Cost, cost
 from nas.data import Dataset, Task, load, source
 from nas.driver.options import SearchOptions, parse_duration
 from nas.driver.progress import Progress
-from nas.driver.rungs import Rungs
 from nas.errors import SearchError
 from nas.front import hypervolume, pareto
 from nas.recipe import Recipe
+from nas.rungs import Rungs
 from nas.space import Space
 from nas.store import DEFAULT_URL, Store, StudyRow
 from nas.study import SeedPoint, seed_points

@@ -92,7 +92,12 @@ def studies_table(frame: pd.DataFrame) -> Table:
     return table
 
 
-def summary_record(study: StudyRow, trials: pd.DataFrame, environments: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def summary_record(
+    study: StudyRow,
+    trials: pd.DataFrame,
+    environments: Sequence[Mapping[str, Any]],
+    correlations: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
     """One study as plain data."""
     return {
         "study": study.name,
@@ -109,6 +114,7 @@ def summary_record(study: StudyRow, trials: pd.DataFrame, environments: Sequence
         "seconds": float(trials["seconds"].sum()),
         "devices": sorted({str(name) for name in trials["device"].dropna()}),
         "environments": [dict(environment) for environment in environments],
+        "rank_correlations": [dict(pair) for pair in correlations],
         "front": front_records(pareto(trials, study.objectives)),
     }
 
@@ -119,6 +125,7 @@ def print_summary(
     trials: pd.DataFrame,
     environments: Sequence[Mapping[str, Any]],
     driver: str | None,
+    correlations: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """One study for a person: what it searches, how its trials ended, its front, where it was measured."""
     task, recipe = study.task, study.recipe
@@ -155,9 +162,24 @@ def print_summary(
         for (state, reason), number in reasons[:12]:
             table.add_row(str(number), state, reason)
         console.print(table)
+    if any(pair["tau"] is not None for pair in correlations):
+        console.print(correlations_table(correlations))
     front = pareto(trials, study.objectives)
     if not front.empty:
         console.print(front_table(front, study.objectives, title="Pareto front"))
+
+
+def correlations_table(correlations: Sequence[Mapping[str, Any]]) -> Table:
+    """How far early epochs foretell later ones: a row an epoch, a column a later one."""
+    table = _table("Rank correlation of accuracies between epochs (Kendall's tau; trials)")
+    later = sorted({pair["later"] for pair in correlations})
+    for name in ("epoch", *(f"at {epoch}" for epoch in later)):
+        table.add_column(name, justify="right", no_wrap=True)
+    cells = {(pair["epoch"], pair["later"]): pair for pair in correlations if pair["tau"] is not None}
+    for epoch in sorted({pair["epoch"] for pair in correlations}):
+        found = [cells.get((epoch, other)) for other in later]
+        table.add_row(str(epoch), *("" if pair is None else f"{pair['tau']:.2f} ({pair['trials']})" for pair in found))
+    return table
 
 
 def _reasons(trials: pd.DataFrame) -> list[tuple[tuple[str, str], int]]:

@@ -43,8 +43,14 @@ class Conv(nn.Module):
         follows = norm != "none" and order != "norm_act_conv"
         with_bias = not follows if bias == "auto" else bias == "yes"
         padding = same_padding(kernel_size, dilation)
-        self.conv = nn.Conv2d(in_channels, channels, kernel_size, stride, padding, dilation, groups, bias=with_bias)
-        self.norm = make_norm(norm, in_channels if order == "norm_act_conv" else channels)
+        conv = nn.Conv2d(in_channels, channels, kernel_size, stride, padding, dilation, groups, bias=with_bias)
+        # In the order they run, as everywhere: published weights are matched by it.
+        if order == "norm_act_conv":
+            self.norm = make_norm(norm, in_channels)
+            self.conv = conv
+        else:
+            self.conv = conv
+            self.norm = make_norm(norm, channels)
         self.act = make_activation(activation)
         self.order = order
 

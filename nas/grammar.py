@@ -66,18 +66,36 @@ class BlockNode:
     """None: the node before, or the graph's input for the first."""
     present: Value = True
     """False: the node is left out and its first input passes on."""
+    repeat: Value | None = None
+    """How many copies stand one after the other."""
+    share: bool = False
+    """All copies take the same decisions."""
+    first: Mapping[str, Value] = field(default_factory=dict)
+    """Hyperparameters of the first copy, in place of those in `params`."""
+
+    def block_options(self, first: bool = True, rest: bool = True) -> Options:
+        """Names of the blocks to choose from, for the first copy, the others, or all at once."""
+        key = (first, rest)
+        if key not in self._blocks:
+            blocks = options_of(self.block)
+            self._blocks[key] = Options(
+                blocks, lambda: tuple(self._count_block(str(name), first, rest) for name in blocks)
+            )
+        return self._blocks[key]
+
+    _blocks: dict[tuple[bool, bool], Options] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @cached_property
-    def block_options(self) -> Options:
-        """Names of the blocks to choose from."""
-        blocks = options_of(self.block)
-        return Options(blocks, lambda: tuple(self._count_block(str(name)) for name in blocks))
+    def repeat_options(self) -> Options:
+        """How many copies there may be."""
+        counts = tuple(int(count) for count in options_of(1 if self.repeat is None else self.repeat))
+        return Options(counts, lambda: tuple(self._count_copies(count) for count in counts))
 
     @cached_property
     def present_options(self) -> Options:
         """Whether the node is there."""
         values = options_of(self.present)
-        return Options(values, lambda: tuple(self._count_body() if value else 1 for value in values))
+        return Options(values, lambda: tuple(sum(self.repeat_options.weights) if value else 1 for value in values))
 
     @cached_property
     def params_of(self) -> Mapping[str, tuple[tuple[str, Value], ...]]:
@@ -94,13 +112,27 @@ class BlockNode:
     def choice_options(self) -> Mapping[str, Options]:
         """Options of every chosen hyperparameter and input, by the last part of the choice's name."""
         found = {key: Options(value.options) for key, value in self.params.items() if isinstance(value, Choice)}
-        return found | input_options(self.inputs)
+        first = {
+            f"first.{key}": Options(value.options) for key, value in self.first.items() if isinstance(value, Choice)
+        }
+        return found | first | input_options(self.inputs)
 
-    def _count_block(self, name: str) -> int:
-        return math.prod(len(options_of(value)) for _, value in self.params_of[name])
+    def _count_block(self, name: str, first: bool, rest: bool) -> int:
+        count = 1
+        for key, value in self.params_of[name]:
+            if key in self.first and first:
+                count *= len(options_of(self.first[key]))
+            if key not in self.first or rest:
+                count *= len(options_of(value))
+        return count
 
-    def _count_body(self) -> int:
-        return sum(self.block_options.weights)
+    def _count_copies(self, count: int) -> int:
+        if count == 0:
+            return 1
+        if self.share:
+            return sum(self.block_options(rest=count > 1).weights)
+        others: int = sum(self.block_options(first=False).weights) ** (count - 1)
+        return sum(self.block_options(rest=False).weights) * others
 
     @cached_property
     def size(self) -> int:

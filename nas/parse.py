@@ -35,6 +35,8 @@ from nas.space import COSTS, Space
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MAX_REPEAT = 1_000
+_OF_NODES = ("inputs", "present", "repeat", "share", "first")
+"""What a node of one block says beside the hyperparameters of the block."""
 _TRIES = 64  # random architectures that are tried before a space counts as one in which no shapes can meet
 
 
@@ -171,16 +173,41 @@ class _Parser:
         for option in names:
             if option not in BLOCKS:
                 self.fail(self.inside(where, "block", option), f"{what}: no block '{option}'{nearest(option, BLOCKS)}")
+        values = {key: raw for key, raw in data.items() if key not in ("block", *_OF_NODES)}
+        params = self.hyperparameters(where, values, names, what)
+        repeat = self.repeat(where, data, what)
+        share = data.get("share", False)
+        if not isinstance(share, bool):
+            self.fail((*where, "share"), f"{what}: share must be true or false, not {shorten(share)}")
+        for key in ("share", "first"):
+            if key in data and repeat is None:
+                self.fail((*where, key), f"{what}: {key} is about the copies of a repeat; there is no repeat")
+        first: dict[str, Value] = {}
+        if "first" in data:
+            body = self.doc.mapping((*where, "first"), data["first"], f"{what}: first")
+            first = self.hyperparameters((*where, "first"), body, names, f"{what}: first")
+        inputs = self.inputs(where, data, what)
+        if inputs is not None and len(inputs) > 1:
+            single = [option for option in names if not BLOCKS[str(option)].takes_many]
+            if single:
+                self.fail(
+                    (*where, "inputs"), f"{what}: block '{single[0]}' takes one input, not {len(inputs)}; merge first"
+                )
+        present = self.present(where, data, inputs, what)
+        if repeat is not None and inputs is not None and len(inputs) > 1:
+            self.fail((*where, "inputs"), f"{what}: a node that is repeated takes one input, not {len(inputs)}")
+        return BlockNode(name, self.doc.line(where), block, params, inputs, present, repeat, share, first)
+
+    def hyperparameters(
+        self, where: KeyPath, data: dict[str, Any], names: tuple[Scalar, ...], what: str
+    ) -> dict[str, Value]:
+        """Values and choices of hyperparameters; each must belong to a block in `names`, and fit all that have it."""
         known = {key for option in names for key in BLOCKS[str(option)].hyperparameters}
         params: dict[str, Value] = {}
         for key, raw in data.items():
-            if key in ("block", "inputs", "present"):
-                continue
             if key not in known:
                 owner = f"block '{names[0]}' has" if len(names) == 1 else "none of the blocks has"
-                hint = nearest(key, [*known, "inputs", "present"]) or (
-                    f"; known: {', '.join(sorted(known))}" if known else ""
-                )
+                hint = nearest(key, [*known, *_OF_NODES]) or (f"; known: {', '.join(sorted(known))}" if known else "")
                 self.fail((*where, key), f"{what}: {owner} no hyperparameter '{key}'{hint}")
             params[key] = self.value((*where, key), raw, f"{what}: {key}")
             for option in names:
@@ -192,15 +219,7 @@ class _Parser:
                             self.inside(where, key, value),
                             f"{what}: {key} of block '{option}' must be {parameter.allowed}, not {shorten(value)}{hint}",
                         )
-        inputs = self.inputs(where, data, what)
-        if inputs is not None and len(inputs) > 1:
-            single = [option for option in names if not BLOCKS[str(option)].takes_many]
-            if single:
-                self.fail(
-                    (*where, "inputs"), f"{what}: block '{single[0]}' takes one input, not {len(inputs)}; merge first"
-                )
-        present = self.present(where, data, inputs, what)
-        return BlockNode(name, self.doc.line(where), block, params, inputs, present)
+        return params
 
     def graph_node(self, name: str, where: KeyPath, data: dict[str, Any]) -> GraphNode:
         what = f"node '{name}'"
@@ -211,15 +230,7 @@ class _Parser:
                 known = ", ".join(self.graphs) or "none"
                 hint = nearest(option, self.graphs) or f"; graphs: {known}"
                 self.fail(self.inside(where, "graph", option), f"{what}: no graph '{option}'{hint}")
-        repeat = None
-        if "repeat" in data:
-            repeat = self.value((*where, "repeat"), data["repeat"], f"{what}: repeat")
-            for count in options_of(repeat):
-                if not _whole(count, 0) or int(count) > _MAX_REPEAT:
-                    self.fail(
-                        self.inside(where, "repeat", count),
-                        f"{what}: repeat must be a whole number from 0 to {_MAX_REPEAT}, not {shorten(count)}",
-                    )
+        repeat = self.repeat(where, data, what)
         share = data.get("share", False)
         if not isinstance(share, bool) and share != EVERYWHERE:
             hint = nearest(share, [EVERYWHERE])
@@ -241,6 +252,18 @@ class _Parser:
         graphs = {str(option): self.graphs[str(option)] for option in options_of(graph)}
         present = self.present(where, data, inputs, what)
         return GraphNode(name, self.doc.line(where), graph, graphs, repeat, share, inputs, present)
+
+    def repeat(self, where: KeyPath, data: dict[str, Any], what: str) -> Value | None:
+        if "repeat" not in data:
+            return None
+        repeat = self.value((*where, "repeat"), data["repeat"], f"{what}: repeat")
+        for count in options_of(repeat):
+            if not _whole(count, 0) or int(count) > _MAX_REPEAT:
+                self.fail(
+                    self.inside(where, "repeat", count),
+                    f"{what}: repeat must be a whole number from 0 to {_MAX_REPEAT}, not {shorten(count)}",
+                )
+        return repeat
 
     # -- values --------------------------------------------------------------------------------------------------------
 

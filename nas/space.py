@@ -236,20 +236,37 @@ class _Walker:
             inputs = tuple([ends[str(name)] for name in names if name != NONE])
         if isinstance(node, GraphNode):
             return self.copies(node, path, choice, inputs[0])
-        return self.block(node, path, choice, inputs)
+        return self.blocks(node, path, choice, inputs)
 
-    def block(self, node: BlockNode, path: str, choice: str, inputs: tuple[str, ...]) -> str:
+    def blocks(self, node: BlockNode, path: str, choice: str, inputs: tuple[str, ...]) -> str:
+        if node.repeat is None:
+            return self.block(node, path, choice, inputs, node.block_options(), first=False)
+        count = node.repeat
+        if isinstance(count, Choice):
+            count = self.choose(f"{choice}.repeat", node.repeat_options)
+        end = inputs[0]
+        for copy in range(int(count)):
+            if node.share:
+                names, options = choice, node.block_options(rest=int(count) > 1)
+            else:
+                names, options = f"{choice}.{copy}", node.block_options(first=copy == 0, rest=copy > 0)
+            end = self.block(node, f"{path}.{copy}", names, (end,), options, first=copy == 0)
+        return end
+
+    def block(
+        self, node: BlockNode, path: str, choice: str, inputs: tuple[str, ...], blocks: Options, *, first: bool
+    ) -> str:
         block = node.block
         if isinstance(block, Choice):
-            block = self.choose(f"{choice}.block", node.block_options)
+            block = self.choose(f"{choice}.block", blocks)
         options = node.choice_options
-        params = tuple(
-            [
-                (key, self.choose(f"{choice}.{key}", options[key]) if isinstance(value, Choice) else value)
-                for key, value in node.params_of[str(block)]
-            ]
-        )
-        self.nodes.append(Node(path, str(block), params, inputs))
+        params: list[tuple[str, Scalar]] = []
+        for key, value in node.params_of[str(block)]:
+            name = key
+            if first and key in node.first:
+                name, value = f"first.{key}", node.first[key]
+            params.append((key, self.choose(f"{choice}.{name}", options[name]) if isinstance(value, Choice) else value))
+        self.nodes.append(Node(path, str(block), tuple(params), inputs))
         return path
 
     def copies(self, node: GraphNode, path: str, choice: str, entry: str) -> str:

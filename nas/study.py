@@ -83,6 +83,8 @@ class PublishedConfig:
     claims: tuple[Claim, ...]
     recipe: Recipe = field(default_factory=Recipe)
     builds: Builds | None = None
+    fraction: float = 1.0
+    """Share of the training images that the paper trains on."""
     pretrained: str | None = None
     """Weights of torchvision that training starts from, such as ``ResNet18_Weights.IMAGENET1K_V1``."""
     assumptions: tuple[str, ...] = ()

@@ -29,6 +29,11 @@ def _block(draw: DrawFn) -> dict[str, Any]:
                 node[key] = draw(_value(*options))
     if draw(st.integers(0, 4)) == 0:
         node["present"] = {"choose": [True, False]}
+    if draw(st.integers(0, 3)) == 0:
+        node["repeat"] = draw(_value(0, 1, 2, 3))
+        node["share"] = draw(st.booleans())
+        if "conv" in str(node["block"]) and draw(st.booleans()):
+            node["first"] = {"kernel_size": draw(_value(1, 3, 5)), "norm": draw(_value("none", "batch"))}
     return node
 
 
@@ -62,6 +67,9 @@ def space_data(draw: DrawFn) -> dict[str, Any]:
     top = draw(_graph(list(graphs)))
     for name in graphs:
         top[f"use_{name}"] = {"graph": name}  # a graph that is used nowhere is refused
+        if draw(st.booleans()):
+            top[f"use_{name}"]["share"] = "everywhere"
+            top[f"again_{name}"] = {"graph": name, "share": "everywhere", "repeat": draw(_value(0, 1, 2))}
     top["head"] = HEAD
     return {"name": "random", "input": [2, 6, 6], "graphs": graphs, "graph": top}
 

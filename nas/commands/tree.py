@@ -35,16 +35,22 @@ def _add_node(tree: Tree, label: str, node: GraphItem) -> None:
     inputs = "" if node.inputs is None else f" from {', '.join(_value(value) for value in node.inputs)}"
     optional = " (optional)" if isinstance(node.present, Choice) else ""
     if isinstance(node, BlockNode):
-        branch = tree.add(f"{name}: [cyan]{_value(node.block)}[/cyan]{inputs}{optional}")
+        branch = tree.add(f"{name}: [cyan]{_value(node.block)}[/cyan]{_repeat(node)}{inputs}{optional}")
         for key, value in node.params.items():
             branch.add(f"{key}: {_value(value)}")
+        for key, value in node.first.items():
+            branch.add(f"{key} of the first: {_value(value)}")
         return
     assert isinstance(node, GraphNode)
-    alike = {True: ", all alike", EVERYWHERE: ", alike everywhere"}.get(node.share, "")
-    repeat = ("" if node.repeat is None else f" × {_value(node.repeat)}") + alike
+    repeat = _repeat(node)
     branch = tree.add(f"{name}: graph [cyan]{_value(node.graph)}[/cyan]{repeat}{inputs}{optional}")
     for graph in node.graphs.values():
         _add_graph(branch if len(node.graphs) == 1 else branch.add(graph.name), graph)
+
+
+def _repeat(node: BlockNode | GraphNode) -> str:
+    alike = {True: ", all alike", EVERYWHERE: ", alike everywhere"}.get(node.share, "")
+    return ("" if node.repeat is None else f" × {_value(node.repeat)}") + alike
 
 
 def _value(value: Value) -> str:

@@ -23,6 +23,8 @@ class Share:
     exact: bool
     interval: tuple[float, float]
     """95 % confidence interval; the value twice when exact."""
+    networks: int | None = None
+    """Distinct networks among the assignments that fit; None where these were not enumerated."""
 
 
 def feasible_share(space: Space, input: Shape, classes: int, *, samples: int = 1_000, seed: int = 0) -> Share:
@@ -32,20 +34,21 @@ def feasible_share(space: Space, input: Shape, classes: int, *, samples: int = 1
     as any other, with Wilson's score interval.
     """
     if space.size <= ENUMERABLE:
-        share = sum(is_feasible(space, assignment, input, classes) for assignment in space.enumerate()) / space.size
-        return Share(share, True, (share, share))
+        networks = [_network(space, assignment, input, classes) for assignment in space.enumerate()]
+        share = sum(network is not None for network in networks) / space.size
+        return Share(share, True, (share, share), len(set(networks) - {None}))
     rng = random.Random(seed)
-    hits = sum(is_feasible(space, space.sample_evenly(rng), input, classes) for _ in range(samples))
+    hits = sum(_network(space, space.sample_evenly(rng), input, classes) is not None for _ in range(samples))
     return Share(hits / samples, False, wilson(hits, samples))
 
 
-def is_feasible(space: Space, assignment: Assignment, input: Shape, classes: int) -> bool:
-    """Whether the shapes of an assignment fit and its cost breaks no constraint of the space."""
+def _network(space: Space, assignment: Assignment, input: Shape, classes: int) -> str | None:
+    """The hash of what an assignment builds; None when its shapes do not fit or its cost breaks a constraint."""
     try:
         architecture = space.from_assignment(assignment, input, classes)
     except Infeasible:
-        return False
-    return space.violation(cost(architecture, input, classes)) is None
+        return None
+    return None if space.violation(cost(architecture, input, classes)) else architecture.hash
 
 
 def wilson(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:

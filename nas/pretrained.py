@@ -21,7 +21,7 @@ def load_pretrained(model: nn.Module, name: str) -> int:
 
     try:
         weights = get_weight(name)
-    except ValueError:
+    except (ValueError, KeyError):
         known = [str(member) for model_name in list_models() for member in get_model_weights(model_name)]
         raise StudyError(f"pretrained: torchvision has no weights '{name}'{nearest(name, known)}") from None
     try:

@@ -17,10 +17,25 @@ from nas.cost import cost, node_costs, shapes
 from nas.errors import Infeasible
 from nas.resources import every
 from nas.space import Space
-from nas.study import PublishedConfig, published_configs, seed_points
+from nas.study import Builds, PublishedConfig, published_configs, seed_points
 
-# Kong et al., Table 2: 17.95, 41.88 and 43.39 MiB; the same as numbers of parameters
-KONG = {"kong_baseline": 4_705_866, "kong_aim": 10_977_546, "kong_aim_cam": 11_374_986}
+# Parameters of the published networks by other people's count: the printed MiB of Kong et al., Tables 1 and 2; torchvision
+# for ResNet, DenseNet-121 and ViT-B/16; timm for SE-ResNet-50; the papers of DenseNet-BC and CCT.
+PARAMETERS = {
+    "kong_baseline": 4_705_866,
+    "kong_aim": 10_977_546,
+    "kong_aim_cam": 11_374_986,
+    "kong_aim_cam_literal": 11_283_866,
+    "kong_vgg16": 14_728_266,
+    "kong_vgg19": 20_040_522,
+    "kong_resnet34": 21_282_122,
+    "balashov_resnet50": 25_557_032,
+    "balashov_senet50": 28_088_024,
+    "balashov_densenet121": 7_978_856,
+    "balashov_vit_b16": 86_567_656,
+    "davis_densenet_bc": 769_162,
+}
+SIZES = [name for name in PARAMETERS if name.startswith("kong") and name != "kong_aim_cam_literal"]
 MACRO_CHOICES = [
     "stage1.first.layer",
     "stage1.rest.0.layer",
@@ -45,17 +60,28 @@ def test_a_shipped_space_is_well_formed(path: Path) -> None:
 def test_a_published_config_builds(path: Path) -> None:
     config = PublishedConfig.load(path.stem)
     architecture = config.architecture()
-    assert cost(architecture, config.input, config.classes).parameters > 0
+    price = cost(architecture, config.input, config.classes)
+    assert config.builds == Builds(price.parameters, price.macs)
     assert config.claims
     assert config.assumptions
 
 
-@pytest.mark.parametrize(("name", "parameters"), KONG.items())
-def test_the_networks_of_kong_have_the_printed_size(name: str, parameters: int) -> None:
+@pytest.mark.parametrize(("name", "parameters"), PARAMETERS.items())
+def test_a_published_network_has_the_published_parameters(name: str, parameters: int) -> None:
     config = PublishedConfig.load(name)
     assert cost(config.architecture(), config.input, config.classes).parameters == parameters
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_the_networks_of_kong_have_the_printed_size(name: str) -> None:
+    config = PublishedConfig.load(name)
     printed = next(claim.value for claim in config.claims if claim.metric == "size")
-    assert round(parameters * 4 / 2**20, 2) == printed
+    assert round(cost(config.architecture(), config.input, config.classes).parameters * 4 / 2**20, 2) == printed
+
+
+def test_the_five_proposed_networks_are_points_of_attn_cnn() -> None:
+    proposed = ["kong_aim_cam", "balashov_aicnn", "mandalika_resnet18", "jiang_amsra_net", "davis_attention_cnn"]
+    assert {PublishedConfig.load(name).space for name in proposed} == {"attn_cnn"}
 
 
 def test_attn_cnn_has_over_a_billion_architectures() -> None:
@@ -65,7 +91,66 @@ def test_attn_cnn_has_over_a_billion_architectures() -> None:
 def test_published_networks_are_seeds_of_their_space_and_of_no_other() -> None:
     attn_cnn = {point.config.name for point in seed_points(Space.load("attn_cnn"), (1, 16, 16), 10)}
     assert attn_cnn == {config.name for config in published_configs() if config.space == "attn_cnn"}
+    dense = {point.config.name for point in seed_points(Space.load("dense"), (3, 32, 32), 10)}
+    assert dense == {"balashov_densenet121", "davis_densenet_bc"}
     assert seed_points(Space.load("nas_bench_macro"), (3, 32, 32), 10) == []
+
+
+NAS_BENCH_201 = ["none", "skip", "conv_1x1", "conv_3x3", "avg_pool_3x3"]
+EDGES = ["from_0_to_1", "from_0_to_2", "from_1_to_2", "from_0_to_3", "from_1_to_3", "from_2_to_3"]
+
+
+def test_nas_bench_201_has_the_published_size_and_parameters() -> None:
+    space = Space.load("nas_bench_201")
+    assert space.size == 15_625
+
+    def parameters(*operations: str) -> int:
+        assignment = {f"cell.{edge}.op": operation for edge, operation in zip(EDGES, operations, strict=True)}
+        return cost(space.from_assignment(assignment), space.input, 10).parameters
+
+    # By hand: what is outside of the cells, then per cell and width C a 3×3 convolution has 9C² + 2C, a 1×1 one C² + 2C.
+    outside = 3 * 16 * 9 + 32 + 2 * 64 + 64 * 10 + 10
+    for narrow, wide in ((16, 32), (32, 64)):
+        outside += 9 * narrow * wide + 2 * wide + 9 * wide * wide + 2 * wide + narrow * wide
+    conv_3x3, conv_1x1 = (5 * sum(k * width * width + 2 * width for width in (16, 32, 64)) for k in (9, 1))
+    assert parameters(*["skip"] * 6) == outside
+    assert parameters(*["conv_3x3"] * 6) == outside + 6 * conv_3x3 == 1_531_546  # printed by its authors: 1.531546 MB
+    assert parameters("conv_3x3", "skip", "conv_1x1", "conv_1x1", "skip", "avg_pool_3x3") == (
+        outside + conv_3x3 + 2 * conv_1x1
+    )
+    assert parameters("conv_3x3", "skip", "none", "skip", "none", "skip") == outside  # a dead branch costs nothing
+
+
+@pytest.mark.slow
+def test_the_distinct_networks_of_nas_bench_201() -> None:
+    # Its authors count 6,466 by comparing expressions. These call an operation on zeros zeros, which a convolution with
+    # batch norm does not make of them, and do not tell one node read twice from two equal nodes, whose weights differ.
+    space = Space.load("nas_bench_201")
+    assert len({space.from_assignment(assignment).hash for assignment in space.enumerate()}) == 6_625
+
+
+def test_zeros_and_nested_sums_make_no_new_network() -> None:
+    space = Space.load("nas_bench_201")
+
+    def network(*operations: str) -> str:
+        return space.from_assignment(
+            {f"cell.{edge}.op": operation for edge, operation in zip(EDGES, operations, strict=True)}
+        ).hash
+
+    nothing = network(*["none"] * 6)
+    assert network("conv_3x3", "none", "none", "none", "none", "none") == nothing
+    # 0 → 3 directly, or by way of skips through either node
+    assert network("skip", "none", "none", "none", "skip", "none") == network(
+        "none", "none", "none", "skip", "none", "none"
+    )
+    # (a + b) + c = a + (b + c), where nobody else reads the inner sum
+    left = network("skip", "conv_1x1", "conv_3x3", "avg_pool_3x3", "none", "skip")
+    right = network("skip", "avg_pool_3x3", "conv_3x3", "conv_1x1", "none", "skip")
+    assert left == right
+    # one node read twice is not two nodes with weights of their own
+    shared = network("conv_3x3", "none", "skip", "none", "skip", "skip")
+    separate = network("conv_3x3", "conv_3x3", "none", "none", "skip", "skip")
+    assert shared != separate
 
 
 def test_nas_bench_macro_equals_the_published_table(shared: Path) -> None:
@@ -123,9 +208,9 @@ def test_a_model_reads_like_its_architecture() -> None:
     names = [node.name for node in architecture.nodes]
     assert [node.target for node in model.graph.nodes if node.op == "call_module"] == names
     assert all(model.get_submodule(name) is not None for name in names)
-    assert "rest_0_cells_0_attention" in model.code
+    assert "body_1_cells_0_attention" in model.code
     sizes = shapes(architecture, config.input, config.classes)
-    assert sizes["rest.2.down"] == (512, 2, 2)
+    assert sizes["body.3.down"] == (512, 2, 2)
     assert sizes["head"] == (10,)
 
 

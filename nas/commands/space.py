@@ -88,6 +88,7 @@ def count(
     """Count a space exactly, and the share of it inside the constraints.
 
     The share is exact for spaces of up to 20,000 assignments, otherwise estimated with its 95 % confidence interval.
+    Where it is exact, the distinct networks are counted too: assignments that build the same graph are one.
 
     \b
     nas space count attn_cnn
@@ -104,12 +105,14 @@ def count(
                 "exact": share.exact,
                 "feasible_share": share.value,
                 "interval": list(share.interval),
+                "networks": share.networks,
             }
         )
         return
     click.echo(f"{_number(space.size)} assignments")
     if share.exact:
         click.echo(f"{share.value:.2%} of them fit the input and the constraints (all were built)")
+        click.echo(f"{share.networks:,} distinct networks")
     else:
         low, high = share.interval
         click.echo(

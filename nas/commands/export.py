@@ -9,20 +9,22 @@ import click
 from nas.commands.options import json_option, print_json
 from nas.commands.which import network_options, which
 
-FORMATS = ("python", "onnx", "torch", "state-dict")
+FORMATS = {"python": ".py", "onnx": ".onnx", "torch": ".pt2", "state-dict": ".safetensors"}
 
 
 @click.command(name="export")
 @network_options
 @click.option(
-    "--format", type=click.Choice(FORMATS), default="python", show_default=True, help="What to write; see above."
+    "--format",
+    type=click.Choice([*FORMATS]),
+    help="What to write; see above.  [default: what the ending of FILE says, else python]",
 )
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="File to write.  [default: by its name]"
 )
 @click.option("--weights", type=click.Path(path_type=Path), metavar="FILE", help="A .safetensors file of its weights.")
 @json_option
-def command(format: str, output: Path | None, weights: Path | None, as_json: bool, **named: object) -> None:
+def command(format: str | None, output: Path | None, weights: Path | None, as_json: bool, **named: object) -> None:
     """Write one network to take away: a TRIAL of a study, or a published network by NAME.
 
     What was written is run and compared before it counts. Weights are those of --weights, else of the latest
@@ -37,9 +39,11 @@ def command(format: str, output: Path | None, weights: Path | None, as_json: boo
     \b
     nas export 23 --study attn_cnn-digits
     nas export kong_aim_cam -o kong.py
-    nas export 23 --format onnx --weights best.safetensors
+    nas export 23 -o network.onnx --weights best.safetensors
     nas export attn_cnn --assignment architecture.json --input 3,64,64 --classes 5
     """
+    if format is None:
+        format = next((name for name, ending in FORMATS.items() if output and output.suffix == ending), "python")
     network = which(**named)  # type: ignore[arg-type]
     from nas.export import export
     from nas.trained import build

@@ -10,67 +10,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import fx, nn
+from torch import nn
 
 from blocks import BLOCKS
-from blocks.base import Scalar, resolve_width
-from nas.architecture import INPUT, Architecture, Node
 from nas.compile import compile_model
 from nas.errors import ExportError
 from nas.export import Notes, to_python
 from nas.export.checking import check_python, check_python_files
 from nas.export.source import extract
-from nas.space import Space
 from nas.study import PublishedConfig
 from tests.blocks.cases import Case, every_case
-
-SHAPE = (3, 12, 12)
-CHANNELS = 32
-
-
-def around(block: str, **changed: Scalar) -> Architecture:
-    """A small network with this block in it: conv, block (twice the conv's output where it merges), classifier."""
-    values: dict[str, Scalar] = {name: one.default for name, one in BLOCKS[block].hyperparameters.items()} | changed
-    for name, one in BLOCKS[block].hyperparameters.items():
-        if one.is_width:
-            values[name] = resolve_width(values[name], CHANNELS)
-    inputs = ("stem", "stem") if BLOCKS[block].takes_many else ("stem",)
-    head = {name: one.default for name, one in BLOCKS["classifier"].hyperparameters.items()}
-    conv = {name: one.default for name, one in BLOCKS["conv"].hyperparameters.items()} | {"channels": CHANNELS}
-    nodes = [Node("stem", "conv", tuple(sorted(conv.items())), (INPUT,))]
-    if block == "classifier":
-        return Architecture((*nodes, Node("head", block, tuple(sorted(values.items())), ("stem",))), "head")
-    nodes.append(Node("body.0.under_test", block, tuple(sorted(values.items())), inputs))
-    nodes.append(Node("head", "classifier", tuple(sorted(head.items())), ("body.0.under_test",)))
-    return Architecture(tuple(nodes), "head")
-
-
-def warmed(architecture: Architecture, shape: tuple[int, ...] = SHAPE, classes: int = 7) -> fx.GraphModule:
-    """A model whose statistics and weights are not those of a new one."""
-    torch.manual_seed(1)
-    model = compile_model(architecture, shape, classes)
-    with torch.no_grad():
-        model(torch.randn(4, *shape) * 2 + 0.5)
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.05)
-    return model.eval()
-
-
-def random_points(space: str, number: int) -> list[Architecture]:
-    import random
-
-    from nas.cost import cost
-    from nas.errors import Infeasible
-
-    rng, loaded, found = random.Random(3), Space.load(space), []
-    while len(found) < number:
-        try:
-            architecture = loaded.from_assignment(loaded.sample(rng))
-        except Infeasible:
-            continue
-        if cost(architecture, loaded.input, 10).macs < 100e6:
-            found.append(architecture)
-    return found
+from tests.export.networks import SHAPE, around, random_points, warmed
 
 
 def few_cases() -> list[Case]:

@@ -18,7 +18,7 @@ from nas.report.ink import Sheet, text_width
 from nas.report.layout import TALL, block_picture, framed, level
 from nas.report.svg import PageSheet
 from nas.report.text import shape, short
-from nas.report.words import DETAIL_LINE, MEASURES, NAME_LINE, PADDING, Measure, Wording, legend, wording
+from nas.report.words import DARK, DETAIL_LINE, MEASURES, NAME_LINE, PADDING, Measure, Wording, legend, wording
 
 MARGIN: Final = 16.0
 TITLE: Final = 62.0
@@ -181,7 +181,7 @@ def _ink(sheet: Sheet, picture: Picture, words: Wording) -> None:
         y = rect.y + (rect.height - DETAIL_LINE * len(word.details)) / 2
         x = rect.x + PADDING
         if word.role:
-            sheet.write(x, y, word.role, 7, color="faint")
+            sheet.write(x, y, word.role, 7, color="ink" if word.fill in DARK else "faint")
             x += text_width(word.role, 7) + 5
         sheet.write(x, y, word.block, 9, bold=True, color="ink")
         sheet.write(rect.x + rect.width - PADDING, y, word.cost, 7, align="right", color="ink")

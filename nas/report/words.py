@@ -26,6 +26,10 @@ SHARES: Final = (0.0, 0.02, 0.05, 0.15)
 """Bounds of the shares of a network's cost that fill a block with the next darker shade."""
 
 
+DARK: Final = ("shade3", "shade4")
+"""Shades on which small letters need the darkest ink."""
+
+
 @dataclass(frozen=True)
 class Words:
     """What is written on one block, and its colours."""

@@ -140,3 +140,7 @@ def test_three_objectives_give_two_plots(tmp_path: Path, measurements: object) -
         found = page(Evidence.read(store, "three"), measurements)  # type: ignore[arg-type]
     assert 'id="points-1"' in found
     assert "multiply-accumulates (MACs) for one image" in found
+
+
+def test_nothing_of_the_page_is_shown_as_its_source(text: str) -> None:
+    assert not re.search(r"&lt;(h3|p|div|table|span|svg)\b", text)

@@ -1,8 +1,8 @@
 """Which blocks, hyperparameters and choices go together with trials that end badly.
 
 Each is compared by Fisher's exact test: do networks that have it end badly more often than those that have it not?
-So many tests need a correction; `q` is the p-value after that of Benjamini and Hochberg (1995). What always occurs
-together cannot be told apart.
+So many tests need a correction; `q` is the p-value after that of Benjamini and Hochberg (1995). Properties that always
+occur together cannot be told apart and stand together.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from nas.report.analysis.evidence import BAD, Evidence, kind_of_reason, options_
 from nas.report.words import plain
 
 Kind = Literal["block", "hyperparameter", "choice"]
+KINDS: Final[tuple[Kind, ...]] = ("block", "choice", "hyperparameter")
 SIGNIFICANT: Final = 0.05
 
 
@@ -45,12 +46,15 @@ class Cause:
     """Of the bad ones."""
     reason: str | None
     """The commonest, without its numbers."""
+    also: tuple[str, ...] = ()
+    """Other properties of exactly the same trials."""
 
 
 def causes(evidence: Evidence, states: Collection[str] = BAD) -> list[Cause]:
     """Every property that some but not all of the judged trials have, those that explain most first.
 
-    `states` are those that count as bad. Worse than the others comes before better, then the smaller p.
+    Properties of exactly the same trials are one cause. `states` are those that count as bad. Worse than the others
+    comes before better, then the smaller p.
     """
     from scipy.stats import fisher_exact
 
@@ -70,11 +74,14 @@ def causes(evidence: Evidence, states: Collection[str] = BAD) -> list[Cause]:
     test: Callable[[int, int], float] = lambda hits, n: float(  # noqa: E731
         fisher_exact([[hits, n - hits], [total_bad - hits, total - n - total_bad + hits]]).pvalue
     )
-    for (kind, name), rows in having.items():
-        n = len(rows)
-        if n == total:
-            continue
-        mine = [row for row in rows if bad[row]]
+    same: dict[tuple[int, ...], list[tuple[Kind, str]]] = {}
+    for property_, rows in having.items():
+        if len(rows) < total:
+            same.setdefault(tuple(rows), []).append(property_)
+    for members, properties in same.items():
+        n = len(members)
+        (kind, name), *others = sorted(properties, key=lambda item: (KINDS.index(item[0]), item[1]))
+        mine = [row for row in members if bad[row]]
         hits = len(mine)
         kinds = Counter(reasons[row] for row in mine if reasons[row])
         found.append(
@@ -91,6 +98,7 @@ def causes(evidence: Evidence, states: Collection[str] = BAD) -> list[Cause]:
                 1.0,
                 dict(Counter(ended[row] for row in mine).most_common()),
                 kinds.most_common(1)[0][0] if kinds else None,
+                tuple(other for _, other in others),
             )
         )
     return _ordered(_corrected(found))

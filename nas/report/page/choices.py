@@ -24,12 +24,12 @@ def choices_section(evidence: Evidence) -> Html:
     if found.predicted <= 0 or not found.roles:
         weak = (
             f"Cost alone explains {found.cost_explains:.0%} of the variance of accuracy; beyond it the choices do not "
-            f"predict the accuracy of unseen networks yet (R² {found.predicted:.2f} from {found.networks} networks)."
+            f"predict the accuracy of unseen networks yet (R² {found.predicted:.2f} from {found.networks:,} networks)."
         )
         return section(title, tag("p", weak, class_="none"), id="choices")
     lead = (
         f"Accuracy at equal cost: cost alone explains {found.cost_explains:.0%} of the variance; of the rest, the "
-        f"choices predict {found.predicted:.0%} on networks not seen ({found.networks} networks). Importance is how "
+        f"choices predict {found.predicted:.0%} on networks not seen ({found.networks:,} networks). Importance is how "
         "much that falls when a choice is shuffled. Copies of a choice count together (*)."
     )
     return section(title, _roles(found), id="choices", lead=lead)
@@ -88,7 +88,7 @@ def blocks_section(evidence: Evidence) -> Html:
     rows = [
         (
             tag("code", record.block),
-            f"{record.trials}",
+            f"{record.trials:,}",
             _share(record.front_share, "blue"),
             _share(record.share, "grey"),
             _worth(record),
@@ -101,7 +101,7 @@ def blocks_section(evidence: Evidence) -> Html:
 
 def _share(share: float, look: str) -> Html:
     bar = tag("span", tag("i", style=f"width:{100 * share:.0f}%", class_=look), class_="mini")
-    return Html(f"{bar} {tag('span', f'{share:.0%}', class_='n')}")
+    return tag("span", bar, tag("span", f"{share:.0%}", class_="n"), class_="share")
 
 
 def _worth(record: BlockRecord) -> str:

@@ -31,9 +31,13 @@ def curves_section(evidence: Evidence) -> Html:
     y = linear(values, "validation accuracy", unit=" %", floor=0.0)
     layers = [
         line("grey thin", x, y, *(curves[number] for number in shown)),
-        line("blue", x, y, *(curves[number] for number in sorted(front) if number in curves)),
+        line("blue medium", x, y, *(curves[number] for number in sorted(front) if number in curves)),
     ]
-    note = f"{len(shown)} of {len(others)} other trials" if len(shown) < len(others) else f"{len(others)} other trials"
+    note = (
+        f"{len(shown):,} of {len(others):,} other trials"
+        if len(shown) < len(others)
+        else f"{len(others):,} other trials"
+    )
     picture = tag(
         "div",
         tag(
@@ -65,7 +69,7 @@ def _matrix(found: Rungs) -> Html:
         ]
         rows.append(tag("tr", tag("th", epoch), cells))
     note = (
-        f"Kendall's τ between the rankings after two epochs, from {found.networks} networks trained to the end. "
+        f"Kendall's τ between the rankings after two epochs, from {found.networks:,} networks trained to the end. "
         "1: the early epoch ranks them as the late one does; 0: it tells nothing."
     )
     return tag("div", tag("table", head, rows, class_="tau"), tag("p", note, class_="lead"))

@@ -11,6 +11,8 @@ import numpy as np
 from nas.errors import Infeasible
 from nas.report.analysis.evidence import Evidence
 from nas.report.drawing import markup
+from nas.report.geometry import Rect
+from nas.report.labels import place
 from nas.report.page.markup import Html, section, tag
 from nas.report.page.plot import Axis, dots, linear, logarithmic, plot, steps
 from nas.report.text import short
@@ -27,6 +29,11 @@ LABELS: Final = {
     "macs": "multiply-accumulates (MACs) for one image",
     "activation_bytes": "peak activation bytes for one image",
 }
+NAMES: Final = 12
+"""More published networks than this are not named in the plot, only in their cards."""
+WIDTH: Final = 960.0
+HEIGHT: Final = 370.0
+"""Of the plot on a page of usual width, in pixels."""
 _LOWEST: Final = 0.1
 """Below the front's lowest point, this part of the trials may fall off the plot, so that the front fills it."""
 
@@ -53,7 +60,6 @@ def _legend(evidence: Evidence) -> Html:
 
 def _plot(evidence: Evidence, cost: str, nth: int) -> Html:
     front, complete = evidence.front, _sample(evidence)
-    known = complete[complete["published"].notna()]
     trials = evidence.trials
     stopped = trials[(trials["state"] == "stopped_early") & trials["accuracy"].notna()].drop_duplicates("hash")
     stopped = stopped.iloc[:: max(1, len(stopped) // DOTS + 1)]
@@ -63,12 +69,15 @@ def _plot(evidence: Evidence, cost: str, nth: int) -> Html:
     x = logarithmic([float(max(value, 1)) for value in shown[cost]], LABELS[cost])
     y = linear([low, float(accuracy.max())], "validation accuracy", unit=" %", margin=0.08)
     inside = shown[shown["accuracy"] * 100 >= y.low]
+    known = inside[(inside["state"] == "complete") & inside["published"].notna()]
     layers = [
         dots("grey", x, y, _points(inside[inside["state"] == "complete"], cost)),
         dots("hollow", x, y, _points(inside[inside["state"] != "complete"], cost)),
+        dots("orange ring", x, y, _points(known, cost)),
+        dots("hole", x, y, _points(known, cost)),
+        dots("grey", x, y, _points(known, cost)),
         steps("blue", x, y, _staircase(front, cost)),
         dots("blue big", x, y, _points(front, cost)),
-        dots("orange ring", x, y, _points(known[known["accuracy"] * 100 >= y.low], cost)),
     ]
     below = int((accuracy < y.low).sum())
     notes = [f"{below} below {y.low:.0f} %"] if below else []
@@ -84,7 +93,7 @@ def _plot(evidence: Evidence, cost: str, nth: int) -> Html:
             layers,
             label=f"Accuracy against {LABELS[cost]}; {len(front)} networks on the front",
             data=name,
-            extra=tag("span", " · ".join(notes), class_="note") if notes else None,
+            extra=[_names(known, inside, cost, x, y), tag("span", " · ".join(notes), class_="note") if notes else None],
         ),
         tag("script", data, type="application/json", id=name),
         class_="tall",
@@ -120,6 +129,28 @@ def _staircase(front: pd.DataFrame, cost: str) -> list[tuple[float, float]]:
             best = point[1]
             corners.append(point)
     return corners
+
+
+def _names(known: pd.DataFrame, shown: pd.DataFrame, cost: str, x: Axis, y: Axis) -> list[Html]:
+    """Names of published networks, where they hide least on a page of usual width."""
+    if known.empty or len(known) > NAMES:
+        return []
+
+    def pixels(frame: pd.DataFrame) -> list[tuple[float, float]]:
+        return [(WIDTH * x.at(a), HEIGHT * (1 - y.at(b))) for a, b in _points(frame, cost)]
+
+    names = [str(name) for name in known["published"]]
+    sizes = [(7.2 * len(name), 17.0) for name in names]
+    boxes = place(pixels(known), sizes, pixels(shown), [], Rect(0, 0, WIDTH, HEIGHT))
+    return [
+        tag(
+            "span",
+            name,
+            class_="name",
+            style=f"left:{100 * box.x / WIDTH:.2f}%;top:{100 * (box.y + box.height / 2) / HEIGHT:.2f}%",
+        )
+        for name, box in zip(names, boxes, strict=True)
+    ]
 
 
 def _hover(evidence: Evidence, frame: pd.DataFrame, cost: str, x: Axis, y: Axis) -> Html:

@@ -114,7 +114,12 @@ def plot(
         svg,
         [tag("span", name, class_="yt", style=f"top:{100 - 100 * y.at(mark):.2f}%") for mark, name in y.ticks],
         [
-            tag("span", name, class_="xt" if nth % 2 == 0 else "xt odd", style=f"left:{100 * x.at(mark):.2f}%")
+            tag(
+                "span",
+                name,
+                class_="xt odd" if nth % 2 and len(x.ticks) > 5 else "xt",
+                style=f"left:{100 * x.at(mark):.2f}%",
+            )
             for nth, (mark, name) in enumerate(x.ticks)
         ],
         extra,

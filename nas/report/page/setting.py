@@ -10,7 +10,7 @@ from nas.cost import FLOAT_BYTES
 from nas.errors import NasError
 from nas.report.analysis.causes import Cause, causes, significant
 from nas.report.analysis.evidence import Evidence, kind_of_reason
-from nas.report.page.markup import Child, Html, section, table, tag
+from nas.report.page.markup import Child, Html, section, table, tag, text
 from nas.report.text import short
 from nas.study import PublishedConfig
 
@@ -46,9 +46,9 @@ def _published(row: Mapping[str, Any], measurements: pd.DataFrame) -> Sequence[C
         return (name, "not shipped any more", "", here, "", counted)
     claims: dict[str, list[str]] = {}
     for claim in config.claims:
-        claims.setdefault(claim.metric, []).append(f"{claim.printed} ({claim.table})")
+        claims.setdefault(claim.metric, []).append(f"{claim.printed} {claim.unit} ({claim.table})")
     accuracy = "; ".join(claims.pop("accuracy", ())) + (f", {config.data}" if config.data else "")
-    others = [f"{text}" for texts in claims.values() for text in texts]
+    others = [claim for claims_ in claims.values() for claim in claims_]
     return (
         tag("span", name, class_="published"),
         accuracy,
@@ -98,7 +98,7 @@ def failures_section(evidence: Evidence) -> Html:
 def _causes(found: Sequence[Cause]) -> Html:
     rows = [
         (
-            tag("code", cause.name),
+            text([tag("code", cause.name), tag("div", _also(cause), class_="faint small") if cause.also else None]),
             f"{cause.bad} of {cause.trials}",
             f"{cause.rate:.0%}",
             f"{cause.interval[0]:.0%} – {cause.interval[1]:.0%}",
@@ -109,9 +109,13 @@ def _causes(found: Sequence[Cause]) -> Html:
     ]
     head = ("networks with", "ended badly", "rate", "95 % interval", "without it", "how")
     note = "Ends badly more often than chance explains (Fisher's exact test, corrected); nas why shows all."
-    return Html(f"{tag('h3', 'What goes together with a bad end')}{tag('p', note, class_='lead')}") + table(  # type: ignore[return-value]
-        head, rows, numbers=(1, 2, 3, 4)
-    )
+    title = tag("h3", "What goes together with a bad end")
+    return text([title, tag("p", note, class_="lead"), table(head, rows, numbers=(1, 2, 3, 4))])
+
+
+def _also(cause: Cause) -> str:
+    shown = ", ".join(cause.also[:3])
+    return f"the same trials: {shown}" + (f" and {len(cause.also) - 3} more" if len(cause.also) > 3 else "")
 
 
 def setting_section(evidence: Evidence) -> Html:

@@ -103,7 +103,7 @@ def test_what_a_person_wants_to_know_is_there(text: str) -> None:
     for words in (
         "Pareto front",
         "Published networks",
-        "84.46 (Table 2)",  # what Kong et al. claim
+        "84.46 % (Table 2)",  # what Kong et al. claim
         "Progress",
         "Which choices matter",
         "Blocks",

@@ -18,6 +18,7 @@ COMMANDS = {
     "replay": "Check published networks against their papers, or train them again.",
     "retrain": "Train members of a front again and measure them on the test set.",
     "bench": "Compare samplers on a table of trained networks.",
+    "predict": "Classify images by a trained network, and show where it looked.",
     "export": "Write a network as plain PyTorch, ONNX, torch.export or weights.",
     "report": "Write a study as one HTML page.",
     "blocks": "List the blocks with their hyperparameters.",

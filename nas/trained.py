@@ -76,7 +76,7 @@ def _card(network: Network) -> Card:
         "trial": network.trial,
         "published": network.published,
         "validation_accuracy": network.accuracy,
-        "dataset": network.task.get("dataset"),
+        "data": network.task.get("dataset"),
         "parameters": network.cost.parameters,
         "macs": network.cost.macs,
     }
@@ -96,7 +96,7 @@ def _known(network: Network, storage: str | None) -> list[tuple[Path, str]]:
     known = []
     for row in reversed(rows.to_dict("records")):
         task = row["task"]
-        if task.get("classes", network.classes) != network.classes:
+        if task.get("classes") != network.classes or task.get("input") != list(network.input):
             continue
         if network.task and task.get("dataset") != network.task.get("dataset"):
             continue

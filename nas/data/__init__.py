@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from nas.data.batches import Batches
+from nas.data.folder import read_image
 from nas.data.sources import DATASETS, load, load_test, source
 from nas.data.task import Dataset, Split, Task, fraction_of
 
-__all__ = ["DATASETS", "Batches", "Dataset", "Split", "Task", "fraction_of", "load", "load_test", "source"]
+__all__ = [
+    "DATASETS",
+    "Batches",
+    "Dataset",
+    "Split",
+    "Task",
+    "fraction_of",
+    "load",
+    "load_test",
+    "read_image",
+    "source",
+]

@@ -139,14 +139,32 @@ def _size(path: Path) -> tuple[int, int]:
 
 
 def _read(path: Path, size: int | None) -> Images:
+    return _pixels(path, "RGB", None if size is None else (size, size))
+
+
+def read_image(path: Path, shape: tuple[int, ...]) -> Images:
+    """One image as bytes (C, H, W) of `shape`, grey where C is 1; resized as the images of a folder are.
+
+    Raises DataError.
+    """
+    channels, height, width = shape
+    if channels not in (1, 3):
+        raise DataError(f"{path}: the network takes {channels} channels; an image has 1 or 3")
+    if not path.is_file():
+        raise DataError(f"{path}: no such image")
+    return _pixels(path, "L" if channels == 1 else "RGB", (width, height))
+
+
+def _pixels(path: Path, mode: str, size: tuple[int, int] | None) -> Images:
     try:
         with _open(path) as image:
-            rgb = image.convert("RGB")
+            pixels = image.convert(mode)
     except UNREADABLE as problem:
         raise _unreadable(path, problem) from None
-    if size is not None and rgb.size != (size, size):
-        rgb = rgb.resize((size, size), Image.Resampling.BILINEAR)
-    return np.asarray(rgb, dtype=np.uint8).transpose(2, 0, 1)
+    if size is not None and pixels.size != size:
+        pixels = pixels.resize(size, Image.Resampling.BILINEAR)
+    x = np.asarray(pixels, dtype=np.uint8)
+    return x[None] if mode == "L" else x.transpose(2, 0, 1)
 
 
 def _unreadable(path: Path, problem: BaseException) -> DataError:

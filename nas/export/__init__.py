@@ -53,10 +53,10 @@ def _facts(network: Network, trained: Trained) -> list[str]:
         f"{network.classes} classes."
     ]
     facts = trained.card.facts
-    data = f" on {facts['dataset']}" if "dataset" in facts else ""
+    data = f" on {facts['data']}" if "data" in facts else ""
     if network.accuracy is not None:
         lines.append(f"Validation accuracy in the search: {network.accuracy:.2%}{data}.")
-    if isinstance(facts.get("accuracy"), float) and trained.weights is not None:
-        lines.append(f"Test accuracy of the weights: {facts['accuracy']:.2%}{data}.")
+    if isinstance(facts.get("test_accuracy"), float) and trained.weights is not None:
+        lines.append(f"Test accuracy of the weights: {facts['test_accuracy']:.2%}{data}.")
     lines.append(f"Architecture {network.architecture.hash}.")
     return lines

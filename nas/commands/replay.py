@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from nas.commands.options import json_option, print_json, storage_option
+from nas.commands.training import run_and_show, training_options
 from nas.errors import NasError
+
+if TYPE_CHECKING:
+    from nas.study import PublishedConfig
 
 
 @click.command(name="replay")
@@ -13,19 +19,34 @@ from nas.errors import NasError
 @click.option("--all", "every", is_flag=True, help="Every published config.")
 @click.option("--list", "listing", is_flag=True, help="List the configs, their claims, and what was measured here.")
 @click.option("--check", "checking", is_flag=True, help="Build and compare costs with the claims; no training.")
+@click.option(
+    "--data", metavar="NAME", help="Other data: digits, cifar10, …, imagefolder:PATH.  [default: the paper's]"
+)
+@click.option("--image-size", type=int, metavar="PIXELS", help="Resize images to this side.  [default: the paper's]")
+@click.option("--pretrained/--no-pretrained", default=True, help="Start from weights where the paper does, or never.")
+@training_options(seeds=1)
 @storage_option
 @json_option
 def command(
-    names: tuple[str, ...], every: bool, listing: bool, checking: bool, storage: str | None, as_json: bool
+    names: tuple[str, ...],
+    every: bool,
+    listing: bool,
+    checking: bool,
+    storage: str | None,
+    as_json: bool,
+    **values: Any,
 ) -> int:
-    """Check published networks against their papers, or train them again.
+    """Check published networks against their papers (--check), or train them again and measure them on the test set.
 
-    With --check the exit code is 1 when a config no longer builds what it states.
+    Training follows the paper's recipe on all of its training images; whatever is changed by an option is printed and
+    stored as a deviation. A replay that was killed goes on from its last epoch by the same command; one that is done is
+    not trained again. With --check the exit code is 1 when a config no longer builds what it states.
 
     \b
     nas replay --list
     nas replay --all --check
-    nas replay kong_aim_cam --check --json
+    nas replay kong_baseline kong_aim kong_aim_cam --seeds 3
+    nas replay kong_aim_cam --epochs 5 --fraction 0.1 --data imagefolder:cifar10
     """
     if listing and checking:
         raise NasError("--list and --check: one at a time")
@@ -35,11 +56,23 @@ def command(
         return _list(names, storage, as_json)
     if not names and not every:
         raise NasError("name a published config, or --all; `nas replay --list` shows them")
-    return _check(names, as_json)
+    if checking:
+        return _check(names, as_json)
+    from nas.replays.options import TrainingOptions
+    from nas.replays.running import replay
+
+    options = TrainingOptions(storage=storage, **values)
+    return run_and_show(lambda progress: replay(_configs(names), options, progress), as_json)
+
+
+def _configs(names: tuple[str, ...]) -> list[PublishedConfig]:
+    from nas.study import PublishedConfig, published_configs
+
+    return [PublishedConfig.load(name) for name in dict.fromkeys(names)] or published_configs()
 
 
 def _check(names: tuple[str, ...], as_json: bool) -> int:
-    from nas.replay import check_all
+    from nas.replays import check_all
 
     checks = check_all(names)
     if as_json:
@@ -58,3 +91,18 @@ def _check(names: tuple[str, ...], as_json: bool) -> int:
     for check in broken:
         click.echo(f"{check.name}: {check.problem}", err=True)
     return 1 if broken else 0
+
+
+def _list(names: tuple[str, ...], storage: str | None, as_json: bool) -> int:
+    from nas.replays.recording import past_measurements
+    from nas.report.replays import config_records, print_configs
+
+    configs = _configs(names)
+    records = config_records(configs, past_measurements(storage))
+    if as_json:
+        print_json(records)
+    else:
+        from rich.console import Console
+
+        print_configs(Console(highlight=False), records, configs)
+    return 0

@@ -113,6 +113,13 @@ def make_dataset(task: Task, x: Images, y: Labels, class_names: tuple[str, ...])
     )
 
 
+def joined(dataset: Dataset) -> Dataset:
+    """The data set with its validation images among the training images, and none held out."""
+    x = np.concatenate([dataset.train.x, dataset.validation.x])
+    y = np.concatenate([dataset.train.y, dataset.validation.y])
+    return make_dataset(replace(dataset.task, validation=0.0), x, y, dataset.class_names)
+
+
 def fraction_of(dataset: Dataset, share: float, seed: int = 0) -> Dataset:
     """The data set with this share of its training images, the same of every class, drawn from `seed`.
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from nas.replay.checking import NOT_CHECKED, NOT_CLAIMED, OFF, REPRODUCED, Check, CheckedClaim
-from nas.report.text import counted, shape
+from nas.replays.checking import NOT_CHECKED, NOT_CLAIMED, OFF, REPRODUCED, Check, CheckedClaim
+from nas.report.measured import accuracy_text, summaries
+from nas.report.text import counted
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
+    from nas.replays.engine import Ran
     from nas.study import Claim, PublishedConfig
 
 STYLES: Final = {REPRODUCED: "green", OFF: "red", NOT_CLAIMED: "dim", NOT_CHECKED: "dim"}
@@ -27,9 +32,9 @@ def first_author(paper: str) -> str:
 
 
 def claim_text(claim: Claim) -> str:
-    """``88.97 %``, ``43.39 MiB``, ``top5 95.1 %``."""
-    name = "" if claim.metric in ("accuracy", "size") else f"{claim.metric} "
-    return f"{name}{claim.printed} {claim.unit}"
+    """``88.97 %``, ``43.39 MiB``, ``top5 95.1 %``: the number and its unit stay on one line."""
+    name = f"{claim.metric} " if claim.metric in ("top5", "loss") else ""  # the unit tells of the others
+    return f"{name}{claim.printed}\N{NO-BREAK SPACE}{claim.unit}"
 
 
 def print_check(console: Console, check: Check) -> None:
@@ -91,33 +96,119 @@ def config_records(configs: Sequence[PublishedConfig], measured: pd.DataFrame) -
     ]
 
 
-def configs_table(records: Sequence[Mapping[str, Any]], configs: Sequence[PublishedConfig]) -> Table:
-    """Published configs for a terminal."""
+def print_configs(console: Console, records: Sequence[Mapping[str, Any]], configs: Sequence[PublishedConfig]) -> None:
+    """Published configs with their claims, and below them those that were measured here."""
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name in ("name", "paper", "data"):
-        table.add_column(name, no_wrap=name == "name", overflow="fold")
-    table.add_column("claims", overflow="fold")
-    table.add_column("measured here (test accuracy)", overflow="fold")
+        table.add_column(name, no_wrap=True)
+    table.add_column("claims")
+    for config in configs:
+        claims = ", ".join(map(claim_text, config.claims))
+        table.add_row(config.name, first_author(config.paper), config.data, claims or "none")
+    console.print(table)
+    if not any(record["measured"] for record in records):
+        return
+    table = Table(
+        title="Test accuracy measured here", title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0)
+    )
+    table.add_column("name", no_wrap=True)
+    table.add_column("claimed", justify="right", no_wrap=True)
+    table.add_column("measured", no_wrap=True)
+    table.add_column("how", overflow="fold")
     for record, config in zip(records, configs, strict=True):
-        table.add_row(
-            record["name"],
-            first_author(record["paper"]),
-            f"{record['data']} {shape(record['input'])}",
-            ", ".join(map(claim_text, config.claims)) or "none",
-            "\n".join(map(_measured_text, record["measured"])),
-        )
-    return table
+        claimed = ", ".join(claim.printed for claim in config.claims if claim.metric == "accuracy")
+        for way in record["measured"]:
+            share = "" if way["fraction"] == 1 else f" of {way['fraction']:.3g} of the images"
+            how = f"{way['data']}, {counted(way['epochs'], 'epoch')}{share}"
+            table.add_row(config.name, claimed, accuracy_text(way), how)
+    console.print()
+    console.print(table)
 
 
 def _groups(measured: pd.DataFrame, name: str) -> list[dict[str, Any]]:
-    """Measurements of one published network, those that differ in the seed alone together, the latest way last."""
-    from nas.report.measured import summaries
+    """Replays of one published network, those that differ in the seed alone together, the latest way last."""
+    return [
+        way.record() for way in summaries(measured[(measured["published"] == name) & (measured["kind"] == "replay")])
+    ]
 
-    return [summary.record() for summary in summaries(measured[measured["published"] == name])]
+
+def ran_record(ran: Ran, pictures: Sequence[Path]) -> dict[str, Any]:
+    """What came of a replay or a retraining, as plain data; accuracies in [0, 1], claims in their own units."""
+    plan, rows = ran.plan, ran.measured
+    summary = summaries(rows)[0]
+    return {
+        "name": plan.title,
+        "kind": plan.kind,
+        "published": plan.published,
+        "study": plan.study,
+        "trial": plan.trial,
+        **summary.record(),
+        "trained": list(ran.trained),
+        "loss": _mean(rows["loss"]),
+        "seconds": float(rows["seconds"].sum()),
+        "parameters": plan.cost.parameters,
+        "macs": plan.cost.macs,
+        "claims": [
+            {
+                "metric": claim.metric,
+                "claimed": claim.value,
+                "unit": claim.unit,
+                "measured": value,
+                "deviation": None if value is None else value - claim.value,
+            }
+            for claim, value in _measured_claims(ran)
+        ],
+        "files": [str(path) for path in [*map(Path, rows["weights"].dropna()), *pictures]],
+    }
 
 
-def _measured_text(record: Mapping[str, Any]) -> str:
-    from nas.report.measured import accuracy_text
+def print_ran(console: Console, ran: Ran, pictures: Sequence[Path]) -> None:
+    """What came of a replay or a retraining, for a person: claimed beside measured, and what was done otherwise."""
+    plan, rows = ran.plan, ran.measured
+    summary = summaries(rows)[0]
+    record = summary.record()
+    console.print(f"[bold]{plan.title}[/bold]  test accuracy {accuracy_text(record)}", soft_wrap=True)
+    claims = _measured_claims(ran)
+    if claims:
+        table = Table(box=None, padding=(0, 2, 0, 0))
+        for name in ("metric", "claimed", "measured", "deviation", "unit", "printed in"):
+            numeric = name in ("claimed", "measured", "deviation")
+            table.add_column(name, justify="right" if numeric else "left", no_wrap=numeric)
+        for claim, value in claims:
+            shown = "" if value is None else f"{value:.{max(2, claim.decimals)}f}"
+            gap = "" if value is None else f"{value - claim.value:+.{max(2, claim.decimals)}f}"
+            table.add_row(claim.metric, claim.printed, shown, gap, claim.unit, claim.table)
+        console.print(Padding(table, (0, 0, 0, 2)))
+    for line in plan.deviations:
+        console.print(f"  deviation    {line}", soft_wrap=True, markup=False)
+    for state, reason in rows[rows["state"] != "complete"][["state", "reason"]].itertuples(index=False):
+        console.print(f"  {state:<11}  {reason}", soft_wrap=True, markup=False)
+    console.print(f"  measured on  {summary.device}, {_where(rows)}", soft_wrap=True, markup=False)
+    for path in pictures:
+        console.print(f"  picture      {path}", soft_wrap=True, markup=False)
+    console.print(f"  folder       {ran.folder}", soft_wrap=True, markup=False)
 
-    share = "" if record["fraction"] == 1 else f" of {record['fraction']:.0%}"
-    return f"{accuracy_text(record)}  {record['data']}, {counted(record['epochs'], 'epoch')}{share}"
+
+def _measured_claims(ran: Ran) -> list[tuple[Claim, float | None]]:
+    """The claims that training can tell of, and what was measured in their units, as a mean over the seeds."""
+    complete = ran.measured[ran.measured["state"] == "complete"]
+    scale = {"accuracy": 100.0, "top5": 100.0, "loss": 1.0}
+    found: list[tuple[Claim, float | None]] = []
+    for claim in ran.plan.claims:
+        if claim.metric in scale:
+            mean = _mean(complete[claim.metric])
+            found.append((claim, None if mean is None else mean * scale[claim.metric]))
+    return found
+
+
+def _mean(values: pd.Series) -> float | None:
+    mean = float(values.mean())
+    return None if math.isnan(mean) else mean
+
+
+def _where(rows: pd.DataFrame) -> str:
+    seconds = float(rows["seconds"].sum())
+    images = [epoch["images_per_second"] for curve in rows["curve"] for epoch in curve]
+    pace = f", {np.median(images):,.0f} images/s" if images else ""
+    precision = rows.iloc[-1]["recipe"]["precision"]
+    return f"{precision}, {len(rows)} × {counted(len(rows.iloc[0]['curve']), 'epoch')}, {seconds:,.0f} s{pace}"

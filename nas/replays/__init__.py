@@ -1,5 +1,5 @@
 """Published networks built and trained again, claim by claim, and front members retrained; needs no Ray."""
 
-from nas.replay.checking import Check, CheckedClaim, check, check_all
+from nas.replays.checking import Check, CheckedClaim, check, check_all
 
 __all__ = ["Check", "CheckedClaim", "check", "check_all"]

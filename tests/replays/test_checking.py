@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from nas import resources
-from nas.replay import Check, check, check_all
-from nas.replay.checking import compare
+from nas.replays import Check, check, check_all
+from nas.replays.checking import compare
 from nas.study import Claim, PublishedConfig
 
 

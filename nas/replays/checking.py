@@ -117,14 +117,14 @@ def check(config: PublishedConfig, space: Space | None = None) -> Check:
         for metric, value in built.items()
         if metric not in claimed
     ]
-    problem = None
+    broken = None
     stated = config.builds
     if stated is not None and (stated.parameters, stated.macs) != (price.parameters, price.macs):
-        problem = (
+        broken = (
             f"builds {price.parameters:,} parameters and {price.macs:,} MACs, but its file states "
             f"{stated.parameters:,} and {stated.macs:,}"
         )
-    return Check(config.name, config, price.parameters, price.macs, tuple(claims), problem)
+    return Check(config.name, config, price.parameters, price.macs, tuple(claims), broken)
 
 
 def in_units(parameters: int, macs: int) -> dict[str, float]:

@@ -1,0 +1,39 @@
+"""`nas retrain`: front members trained again on all training images, and measured on the test set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from nas.commands.options import json_option, storage_option
+from nas.commands.training import run_and_show, training_options
+from nas.errors import NasError
+
+
+@click.command(name="retrain")
+@click.option("--study", required=True, metavar="NAME", help="The study whose networks are retrained.")
+@click.option("--top", type=int, metavar="K", help="The K most accurate of the front.  [default: the whole front]")
+@click.option("--trial", "trials", type=int, multiple=True, metavar="N", help="This trial; may be given several times.")
+@training_options(seeds=3)
+@storage_option
+@json_option
+def command(
+    study: str, top: int | None, trials: tuple[int, ...], storage: str | None, as_json: bool, **values: Any
+) -> int:
+    """Retrain members of a study's front on train + validation, and read the test set once for each seed.
+
+    Afterwards `nas study pareto` shows test accuracy with its standard deviation, and marks members of the front that
+    are statistically tied with a cheaper one (Welch's t-test, p at least 0.05).
+
+    \b
+    nas retrain --study attn_cnn-cifar10 --top 5 --epochs 100
+    nas retrain --study attn_cnn-digits --trial 23 --trial 30 --seeds 5
+    """
+    from nas.replays.options import TrainingOptions
+    from nas.replays.running import retrain
+
+    if top is not None and trials:
+        raise NasError("--top and --trial: one or the other")
+    options = TrainingOptions(storage=storage, **values)
+    return run_and_show(lambda progress: retrain(study, options, progress, trials=trials, top=top), as_json)

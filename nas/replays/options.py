@@ -1,0 +1,47 @@
+"""What a replay or a retraining can be told, checked before anything starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from nas.errors import SearchError, nearest
+from nas.recipe import Recipe
+
+DEVICES: Final = ("auto", "cpu", "cuda")
+OUTPUT: Final = "nas-replays"
+MAX_SEEDS: Final = 1_000
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How networks are trained and measured again: the options of `nas replay` and `nas retrain`, with underscores."""
+
+    epochs: int | None = None
+    fraction: float = 1.0
+    seeds: int = 1
+    data: str | None = None
+    data_root: str | None = None
+    image_size: int | None = None
+    recipe: str | Path | Recipe | None = None
+    batch_size: int | None = None
+    pretrained: bool = True
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = None
+    again: bool = False
+    output: str | Path = OUTPUT
+    storage: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raises SearchError for a value that cannot be."""
+        for name in ("epochs", "batch_size", "threads", "image_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise SearchError(f"{name}: must be at least 1, not {value}")
+        if not 1 <= self.seeds <= MAX_SEEDS:
+            raise SearchError(f"seeds: must be from 1 to {MAX_SEEDS}, not {self.seeds}")
+        if not 0 < self.fraction <= 1:
+            raise SearchError(f"fraction: must be above 0 and at most 1, not {self.fraction}")
+        if self.device not in DEVICES:
+            raise SearchError(f"no device '{self.device}'; known: {', '.join(DEVICES)}{nearest(self.device, DEVICES)}")

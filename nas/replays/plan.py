@@ -1,0 +1,245 @@
+"""What exactly is to be trained, and in what it differs from what the paper, or the search, did."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from nas.architecture import Architecture
+from nas.cost import Cost, cost
+from nas.data import DATASETS, Dataset, Task, fraction_of, load
+from nas.data.task import joined
+from nas.errors import DataError, Infeasible, RecipeError, StudyError
+from nas.recipe import Recipe
+from nas.replays.options import TrainingOptions
+from nas.space import Space
+from nas.store import StudyRow, TrialRow
+from nas.store.schema import dump
+from nas.study import Claim, PublishedConfig
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One network to be trained in one way, with any number of seeds."""
+
+    kind: Literal["replay", "retrain"]
+    title: str
+    """For people and for names of files."""
+    architecture: Architecture
+    cost: Cost
+    dataset: Dataset
+    recipe: Recipe
+    """Its seed is that of the first training; the others count on from there."""
+    fraction: float
+    deviations: tuple[str, ...]
+    pretrained: str | None = None
+    published: str | None = None
+    study: str | None = None
+    trial: int | None = None
+    claims: tuple[Claim, ...] = ()
+    """Of the paper, for its own data set `claimed_on`."""
+    claimed_on: str = ""
+
+    @property
+    def task(self) -> dict[str, Any]:
+        """The data as plain data, with the fingerprint of the images that are trained on."""
+        data = self.dataset
+        task: dict[str, Any] = data.task.to_dict()
+        return {**task, "fingerprint": data.fingerprint, "input": list(data.input), "classes": data.classes}
+
+    @property
+    def key(self) -> str:
+        """Equal for plans that do the same; seeds do not count."""
+        recipe = self.recipe.to_dict()
+        del recipe["seed"]
+        parts = {
+            "kind": self.kind,
+            "name": [self.published, self.study, self.trial],
+            "architecture": self.architecture.hash,
+            "task": self.task,
+            "recipe": recipe,
+            "fraction": self.fraction,
+            "pretrained": self.pretrained,
+        }
+        return hashlib.sha256(dump(parts).encode()).hexdigest()[:32]
+
+
+class Shelf:
+    """Data sets that several plans share: read once, and sent to a GPU once."""
+
+    def __init__(self) -> None:
+        self._read: dict[tuple[Task, float], Dataset] = {}
+
+    def take(self, task: Task, fraction: float = 1.0) -> Dataset:
+        """This share of the task's training images, the same of every class, always the same ones."""
+        if (task, fraction) not in self._read:
+            self._read[task, fraction] = load(task) if fraction == 1 else fraction_of(self.take(task), fraction)
+        return self._read[task, fraction]
+
+
+def plan_replay(config: PublishedConfig, options: TrainingOptions, shelf: Shelf) -> Plan:
+    """How a published network is trained again: by the paper's recipe on the paper's data, unless `options` say otherwise.
+
+    Raises DataError, RecipeError or StudyError when it cannot be.
+    """
+    data = options.data or config.data
+    if options.data is None and config.data not in DATASETS:
+        raise DataError(
+            f"{config.name}: the paper's data set '{config.data}' is none that can be downloaded; name a folder of its "
+            "images with --data imagefolder:PATH"
+        )
+    square = config.input[1] if config.input[1] == config.input[2] else None
+    task = Task(data, options.data_root, 0.0, 0, options.image_size or square)
+    whole = len(shelf.take(task).train)
+    dataset = shelf.take(task, options.fraction)
+    space = Space.load(config.space)
+    try:
+        architecture = space.from_assignment(config.assignment, dataset.input, dataset.classes)
+    except Infeasible as problem:
+        size = "×".join(map(str, dataset.input))
+        raise StudyError(f"{config.name}: cannot take images of {size} ({problem}); try --image-size") from None
+    recipe = _recipe(config.recipe, options)
+    price = cost(architecture, dataset.input, dataset.classes)
+    deviations = []
+    if data != config.data:
+        deviations.append(f"data {data} instead of {config.data}")
+    if dataset.input != tuple(config.input):
+        deviations.append(f"images of {_shape(dataset.input)} instead of {_shape(config.input)}")
+    if dataset.classes != config.classes:
+        deviations.append(f"{dataset.classes} classes instead of {config.classes}")
+    if dataset.input != tuple(config.input) or dataset.classes != config.classes:
+        theirs = cost(config.architecture(), config.input, config.classes)
+        if theirs.parameters != price.parameters:
+            deviations.append(f"therefore {price.parameters:,} parameters instead of {theirs.parameters:,}")
+    deviations += recipe_differences(recipe, config.recipe)
+    if len(dataset.train) < whole:
+        deviations.append(f"{len(dataset.train):,} of {whole:,} training images, the same share of every class")
+    pretrained = config.pretrained if options.pretrained else None
+    if pretrained != config.pretrained:
+        deviations.append(f"random initial weights instead of {config.pretrained}")
+    return Plan(
+        "replay",
+        config.name,
+        architecture,
+        price,
+        dataset,
+        recipe,
+        options.fraction,
+        tuple(deviations),
+        pretrained,
+        published=config.name,
+        claims=config.claims,
+        claimed_on=config.data,
+    )
+
+
+def study_data(study: StudyRow, options: TrainingOptions) -> Dataset:
+    """The training images of a study's data, its validation part among them, or a fraction of them.
+
+    Raises DataError when they are not the images that the study was made with.
+    """
+    facts = study.task
+    task = Task(
+        str(facts["dataset"]),
+        options.data_root,
+        float(str(facts["validation"])),
+        int(str(facts["seed"])),
+        facts["image_size"],  # type: ignore[arg-type]
+    )
+    dataset = load(task)
+    if dataset.fingerprint != facts.get("fingerprint"):
+        raise DataError(
+            f"study '{study.name}': {task.dataset} holds other images than those it was made with; "
+            "name the right folder with --data-root"
+        )
+    return fraction_of(joined(dataset), options.fraction)
+
+
+def plan_retraining(
+    study: StudyRow, trial: TrialRow, architecture: Architecture, data: Dataset, options: TrainingOptions
+) -> Plan:
+    """How a member of a front is trained again: by the study's recipe on all training images, unless `options` say otherwise.
+
+    `data` is what `study_data` gives.
+    """
+    theirs = Recipe.from_dict(study.recipe)
+    recipe = _recipe(theirs, options)
+    deviations = [line.replace("instead of", "instead of the search's") for line in recipe_differences(recipe, theirs)]
+    if options.fraction < 1:
+        deviations.append(f"{options.fraction:.3g} of the training images ({len(data.train):,}), of every class alike")
+    price = cost(architecture, data.input, data.classes)
+    return Plan(
+        "retrain",
+        f"{study.name}-{trial.number}",
+        architecture,
+        price,
+        data,
+        recipe,
+        options.fraction,
+        tuple(deviations),
+        published=trial.published,
+        study=study.name,
+        trial=trial.number,
+    )
+
+
+def shortened(recipe: Recipe, epochs: int) -> Recipe:
+    """The recipe over another number of epochs: what its schedule says in epochs keeps its share of them."""
+    if epochs == recipe.epochs:
+        return recipe
+    shares = (milestone if milestone < 1 else milestone / recipe.epochs for milestone in recipe.milestones)
+    return recipe.replace(
+        epochs=epochs,
+        warmup_epochs=recipe.warmup_epochs * epochs / recipe.epochs,
+        milestones=tuple(share for share in shares if share < 1),  # one at the end or later changes nothing
+    )
+
+
+def recipe_differences(ours: Recipe, theirs: Recipe) -> list[str]:
+    """What `ours` does otherwise, one line each; a schedule that keeps its shares over other epochs is no difference."""
+    lines = []
+    if ours.epochs != theirs.epochs:
+        lines.append(f"{ours.epochs} epoch{'' if ours.epochs == 1 else 's'} instead of {theirs.epochs}")
+    base = _flat(shortened(theirs, ours.epochs).to_dict())
+    steps = "step" in (ours.schedule, theirs.schedule)
+    for name, value in _flat(ours.to_dict()).items():
+        unused = name in ("milestones", "gamma") and not steps
+        if name not in ("seed", "epochs") and not unused and value != base[name]:
+            lines.append(f"{name} {_plain(value)} instead of {_plain(base[name])}")
+    return lines
+
+
+def _recipe(theirs: Recipe, options: TrainingOptions) -> Recipe:
+    recipe = theirs
+    if isinstance(options.recipe, Recipe):
+        recipe = options.recipe
+    elif options.recipe is not None:
+        recipe = Recipe.load(options.recipe)
+    if options.epochs is not None:
+        recipe = shortened(recipe, options.epochs)
+    if options.batch_size is not None:
+        recipe = recipe.replace(batch_size=options.batch_size)
+    if recipe.seed + options.seeds > 2**31:
+        raise RecipeError(f"seed: must be below 2^31, not {recipe.seed}")
+    return recipe
+
+
+def _flat(data: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in data.items():
+        flat |= {f"{name}.{key}": item for key, item in value.items()} if isinstance(value, Mapping) else {name: value}
+    return flat
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_plain, value))}]"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _shape(extents: tuple[int, ...]) -> str:
+    return "×".join(map(str, extents))

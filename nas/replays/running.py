@@ -1,0 +1,69 @@
+"""Replays of published networks and retrainings of front members, from names to results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from nas.errors import SearchError, StorageError
+from nas.front import pareto
+from nas.replays.engine import Ran, choose_device, run_plan
+from nas.replays.options import TrainingOptions
+from nas.replays.plan import Plan, Shelf, plan_replay, plan_retraining, study_data
+from nas.replays.progress import Progress
+from nas.store import DEFAULT_URL, Store
+from nas.study import PublishedConfig
+
+
+def replay(configs: Sequence[PublishedConfig], options: TrainingOptions, progress: Progress) -> Iterator[Ran]:
+    """Trains published networks one after the other, and gives what came of each as soon as it is there.
+
+    Raises a NasError before anything is trained when one of them cannot be.
+    """
+    if not configs:
+        raise SearchError("name a published config; `nas replay --list` shows them")
+    shelf = Shelf()
+    yield from _run([plan_replay(config, options, shelf) for config in configs], options, progress)
+
+
+def retrain(
+    study: str,
+    options: TrainingOptions,
+    progress: Progress,
+    *,
+    trials: Sequence[int] = (),
+    top: int | None = None,
+) -> Iterator[Ran]:
+    """Trains front members of a study on all its training images, and gives what came of each as soon as it is there.
+
+    `trials` names finished trials, of the front or not; `top` takes the most accurate of the front; neither: the front.
+    """
+    if options.data is not None or options.image_size is not None:
+        raise SearchError(f"study '{study}': is retrained on its own data; --data and --image-size belong to a replay")
+    if top is not None and top < 1:
+        raise SearchError(f"top: must be at least 1, not {top}")
+    with Store.open(options.storage or DEFAULT_URL) as store:
+        row = store.study(study)
+        numbers = list(dict.fromkeys(trials)) or _members(store, study, top)
+        members = [store.trial(study, number) for number in numbers]
+        networks = [store.architecture(member.hash) for member in members]
+    data = study_data(row, options)
+    plans = [
+        plan_retraining(row, member, network, data, options) for member, network in zip(members, networks, strict=True)
+    ]
+    yield from _run(plans, options, progress)
+
+
+def _members(store: Store, study: str, top: int | None) -> list[int]:
+    front = pareto(store.trials(study, assignments=False), store.study(study).objectives)
+    if front.empty:
+        raise StorageError(f"study '{study}': no complete trial, so no front to retrain")
+    if top is not None:
+        front = front.sort_values(["accuracy", "trial"], ascending=[False, True]).head(top)
+    return [int(number) for number in front["trial"]]
+
+
+def _run(plans: Sequence[Plan], options: TrainingOptions, progress: Progress) -> Iterator[Ran]:
+    choose_device(options.device)
+    with Store.open(options.storage or DEFAULT_URL, create=True) as store:
+        for plan in plans:
+            yield run_plan(plan, options, store, progress)

@@ -1,0 +1,193 @@
+"""The pictures that the papers print: learning curves, the confusion matrix, and where a network looked (Grad-CAM)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from nas.errors import NasError
+from nas.replays.training import Files, read_confusion
+from nas.report.canvas import save
+from nas.report.measured import accuracy_text, summaries
+from nas.report.plots import BLUE, FAINT, GREY, INK, ORANGE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from nas.replays.engine import Ran
+
+PIXELS_PER_INCH: Final = 150
+MOST_NUMBERS: Final = 20
+"""Classes up to which a confusion matrix shows its numbers; with more they cannot be read."""
+MOST_NAMES: Final = 40
+EXAMPLES: Final = 8
+"""Test images with Grad-CAM."""
+
+
+def draw(ran: Ran) -> list[Path]:
+    """Draws what a replay or a retraining has to show into its folder. Returns the pictures that are there.
+
+    Nothing is drawn anew when nothing was trained. Raises NasError when a file cannot be written.
+    """
+    paths = [ran.folder / name for name in ("curves.png", "confusion.png", "gradcam.png")]
+    if ran.trained:
+        for path in paths:
+            path.unlink(missing_ok=True)  # of fewer seeds
+        draw_curves(ran, paths[0])
+        draw_confusion(ran, paths[1])
+        draw_gradcam(ran, paths[2])
+    return [path for path in paths if path.exists()]
+
+
+def draw_curves(ran: Ran, path: Path) -> None:
+    """Loss and accuracy over the epochs, one thin line a seed, with the test accuracy and the paper's at the end."""
+    curves = [curve for curve in ran.measured["curve"] if curve]
+    if not curves:
+        return
+    figure = _figure(9.6, 3.9, ran)
+    loss, accuracy = figure.subplots(1, 2, gridspec_kw={"left": 0.065, "right": 0.985, "top": 0.83, "bottom": 0.13})
+    _lines(loss, curves, "train_loss", 1, BLUE, "training")
+    _lines(loss, curves, "loss", 1, ORANGE, "validation")
+    _lines(accuracy, curves, "train_accuracy", 100, BLUE, "training")
+    _lines(accuracy, curves, "accuracy", 100, ORANGE, "validation")
+    last = max(epoch["epoch"] for curve in curves for epoch in curve)
+    tested = ran.measured["accuracy"].dropna().to_numpy() * 100
+    if len(tested):
+        accuracy.plot([last] * len(tested), tested, "D", color=INK, ms=5, mec="white", mew=0.8, label="test", zorder=4)
+    claim = next((claim for claim in ran.plan.claims if claim.metric == "accuracy"), None)
+    if claim is not None:
+        label = f"paper, {claim.printed} % on {ran.plan.claimed_on}"
+        accuracy.axhline(claim.value, color=GREY, lw=1.2, ls=(0, (5, 3)), label=label, zorder=1)
+    for axes, name in ((loss, "cross-entropy"), (accuracy, "accuracy (%)")):
+        _plain(axes)
+        axes.set_xlabel("epoch", color=INK)
+        axes.set_ylabel(name, color=INK)
+        axes.set_xlim(min(1, last - 1) - 0.02 * last, last * 1.03)
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        axes.legend(frameon=False, fontsize=8.5, loc="best")
+    save(figure, path, dpi=PIXELS_PER_INCH)
+
+
+def _lines(axes: Axes, curves: list[list[dict[str, Any]]], key: str, scale: float, color: str, label: str) -> None:
+    for place, curve in enumerate(curves):
+        points = [(epoch["epoch"], epoch[key] * scale) for epoch in curve if epoch[key] is not None]
+        if points:
+            xs, ys = zip(*points, strict=True)
+            marker = "o" if len(points) < 12 else None
+            name = label if place == 0 else None
+            axes.plot(xs, ys, color=color, lw=1.3, alpha=0.85, marker=marker, ms=3.5, label=name, zorder=3)
+
+
+def draw_confusion(ran: Ran, path: Path) -> None:
+    """Which class was taken for which, in percent of the true class, over the test images of all seeds."""
+    names = ran.plan.dataset.class_names
+    complete = ran.measured[ran.measured["state"] == "complete"]
+    tables = [read_confusion(Files.of(ran.folder, seed).confusion, len(names)) for seed in complete["seed"]]
+    there = [table for table in tables if table is not None]
+    if not there:
+        return
+    counts = np.sum(there, axis=0)
+    share = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    side = float(np.clip(0.5 * len(names) + 1.2, 4.6, 11.0))
+    figure = _figure(side + 0.9, side + 0.7, ran)
+    figure.set_layout_engine("constrained", rect=(0, 0, 1, 1 - 0.6 / (side + 0.7)))
+    axes = figure.add_subplot()
+    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=100, interpolation="nearest", aspect="auto")
+    if len(names) <= MOST_NUMBERS:
+        for row, column in np.ndindex(share.shape):
+            if counts[row, column]:
+                ink = "white" if share[row, column] > 55 else INK
+                text = f"{share[row, column]:.0f}" if share[row, column] >= 0.5 else "·"
+                axes.text(column, row, text, ha="center", va="center", fontsize=8.5, color=ink)
+    turn, anchor = (0, "center") if max(map(len, names)) < 4 else (45, "right")
+    places = range(len(names)) if len(names) <= MOST_NAMES else []
+    axes.set_xticks(places, [names[place] for place in places], rotation=turn, ha=anchor, rotation_mode="anchor")
+    axes.set_yticks(places, [names[place] for place in places])
+    axes.tick_params(labelsize=8.5, colors=INK, length=0)
+    axes.set_xlabel("predicted", color=INK)
+    axes.set_ylabel("true", color=INK)
+    axes.spines[:].set_visible(False)
+    bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(labelsize=8, colors=INK)
+    bar.set_label("% of the true class", fontsize=8.5, color=INK)
+    save(figure, path, dpi=PIXELS_PER_INCH)
+
+
+def draw_gradcam(ran: Ran, path: Path) -> None:
+    """A few test images of different classes, and what spoke for the predicted class in the last feature map."""
+    import torch
+
+    from nas.compile import compile_model
+    from nas.explain import grad_cam, last_feature_map, overlay
+    from nas.weights import fill, read_weights
+
+    complete = ran.measured[(ran.measured["state"] == "complete") & ran.measured["weights"].notna()]
+    data, architecture = ran.plan.dataset, ran.plan.architecture
+    if complete.empty or ran.test is None:
+        return
+    try:
+        layer = last_feature_map(architecture, data.input, data.classes)
+    except NasError:
+        return  # its feature maps have one position: nothing can be seen
+    weights = Path(complete.iloc[0]["weights"])
+    model = compile_model(architecture, data.input, data.classes)
+    fill(model, read_weights(weights)[0], weights)
+    model.eval()
+    chosen = examples(ran.test.y)
+    pixels = ran.test.x[chosen]
+    mean = torch.tensor(data.mean).view(1, -1, 1, 1)
+    std = torch.tensor(data.std).view(1, -1, 1, 1)
+    x = (torch.from_numpy(pixels) / 255 - mean) / std
+    with torch.no_grad():
+        predicted = model(x).argmax(1)
+    maps = grad_cam(model, layer, x, predicted).numpy()
+    figure = _figure(1.28 * len(chosen) + 0.3, 3.6, ran, f"Grad-CAM of {layer} for the predicted class")
+    rows = figure.subplots(2, len(chosen), squeeze=False)
+    figure.subplots_adjust(left=0.012, right=0.988, top=0.70, bottom=0.015, wspace=0.06, hspace=0.06)
+    for column, place in enumerate(chosen):
+        image = np.repeat(pixels[column], 3, 0) if pixels.shape[1] == 1 else pixels[column]
+        image = np.ascontiguousarray(image[:3].transpose(1, 2, 0))
+        true, guess = int(ran.test.y[place]), int(predicted[column])
+        rows[0, column].imshow(image, interpolation="nearest")
+        rows[1, column].imshow(overlay(image, maps[column]), interpolation="nearest")
+        right = true == guess
+        text = data.class_names[true] + ("" if right else f"\nas {data.class_names[guess]}")
+        rows[0, column].set_title(text, fontsize=8.5, color=INK if right else ORANGE, pad=4)
+        for axes in rows[:, column]:
+            axes.axis("off")
+    save(figure, path, dpi=PIXELS_PER_INCH)
+
+
+def examples(y: npt.NDArray[np.int64]) -> list[int]:
+    """Places of the first test image of each class, as many as are shown, classes evenly spread."""
+    classes = np.unique(y)
+    spread = classes[np.linspace(0, len(classes) - 1, min(EXAMPLES, len(classes))).round().astype(int)]
+    return [int(np.flatnonzero(y == label)[0]) for label in spread]
+
+
+def _figure(width: float, height: float, ran: Ran, more: str = "") -> Figure:
+    figure = Figure(figsize=(width, height), dpi=PIXELS_PER_INCH)
+    FigureCanvasAgg(figure)
+    record = summaries(ran.measured)[0].record()
+    data = ran.plan.dataset.task.dataset.partition(":")
+    parts = [f"test accuracy {accuracy_text(record)}", f"data {Path(data[2]).name if data[1] else data[0]}"]
+    figure.text(0.12 / width, 1 - 0.22 / height, ran.plan.title, fontsize=12, weight="bold", color=INK, va="center")
+    line = "  ·  ".join(parts)
+    figure.text(0.12 / width, 1 - 0.46 / height, line, fontsize=8.5, color=FAINT, va="center")
+    if more:
+        figure.text(0.12 / width, 1 - 0.66 / height, more, fontsize=8.5, color=FAINT, va="center")
+    return figure
+
+
+def _plain(axes: Axes) -> None:
+    axes.grid(True, color="#e6e9ec", linewidth=0.8, zorder=0)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=9, colors=INK)

@@ -61,8 +61,9 @@ class _FusedAttention(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         if func is F.scaled_dot_product_attention and len(args) == 3 and all(tensor.dim() == 4 for tensor in args):
-            plain = not any(isinstance(value, Tensor) or value for value in kwargs.values())  # no mask, no dropout
-            if plain:
+            rest = [value for name, value in kwargs.items() if name != "scale"]
+            plain = not any(isinstance(value, Tensor) or value for value in rest)  # no mask, no dropout
+            if plain and args[0].shape[3] == args[2].shape[3]:  # else PyTorch has no fused kernel on the CPU
                 return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(*args)[0]
         return func(*args, **kwargs)
 

@@ -52,6 +52,17 @@ def _cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor | None:
     return first.new_empty((*first.shape[:dim], sum(tensor.shape[dim] for tensor in tensors), *first.shape[dim + 1 :]))
 
 
+def _stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor | None:
+    first = tensors[0]
+    if len({(tensor.dtype, tensor.shape) for tensor in tensors}) > 1 or not 0 <= dim <= first.dim():
+        return None
+    return first.new_empty((*first.shape[:dim], len(tensors), *first.shape[dim:]))
+
+
+def _linspace(start: float, end: float, steps: int, *, dtype: Any = None, device: Any = None, **kwargs: Any) -> Any:
+    return torch.empty(steps, dtype=dtype, device=device) if steps >= 0 else None
+
+
 def _convolution(
     x: Tensor,
     weight: Tensor,
@@ -153,6 +164,12 @@ def _matrix_product(a: Tensor, b: Tensor) -> Tensor | None:
     return a.new_empty(a.shape[0], b.shape[1]) if a.dtype == b.dtype and a.shape[1] == b.shape[0] else None
 
 
+def _matrix_products(a: Tensor, b: Tensor) -> Tensor | None:
+    if a.dtype != b.dtype or a.dim() != 3 or b.dim() != 3 or (a.shape[0], a.shape[2]) != tuple(b.shape[:2]):
+        return None
+    return a.new_empty(a.shape[0], a.shape[1], b.shape[2])
+
+
 def _biased_matrix_product(bias: Tensor, a: Tensor, b: Tensor, **kwargs: Any) -> Tensor | None:
     return _matrix_product(a, b) if bias.dtype == a.dtype and bias.shape in (b.shape[1:], (1,)) else None
 
@@ -178,6 +195,16 @@ def _attention(query: Tensor, key: Tensor, value: Tensor, *args: Any) -> tuple[T
     return query.new_empty(query.shape), query.new_empty((batch, heads, queries), dtype=torch.float32)
 
 
+def _safe_softmax(x: Tensor, dim: int, dtype: Any = None) -> Tensor | None:
+    return _softmax(x, dim, dtype is not None)
+
+
+def _grid_sample(x: Tensor, grid: Tensor, *args: Any) -> Tensor | None:
+    if x.dtype != grid.dtype or x.shape[0] != grid.shape[0] or grid.shape[3] != 2:
+        return None
+    return x.new_empty((*x.shape[:2], *grid.shape[1:3]))
+
+
 RULES: dict[Any, Callable[..., Any]] = {
     aten.relu.default: _same,
     aten.hardtanh.default: _same,
@@ -189,9 +216,12 @@ RULES: dict[Any, Callable[..., Any]] = {
     aten.add.Tensor: _broadcast,
     aten.sub.Tensor: _broadcast,
     aten.mul.Tensor: _broadcast,
+    aten.mul.Scalar: _broadcast,
     aten.mean.dim: _reduce,
     aten.amax.default: _reduce,
     aten.cat.default: _cat,
+    aten.stack.default: _stack,
+    aten.linspace.default: _linspace,
     aten.convolution.default: _convolution,
     aten.max_pool2d_with_indices.default: _max_pool,
     aten.avg_pool2d.default: _avg_pool,
@@ -199,9 +229,12 @@ RULES: dict[Any, Callable[..., Any]] = {
     aten.native_group_norm.default: _group_norm,
     aten.upsample_bilinear2d.default: _bilinear,
     aten._softmax.default: _softmax,
+    aten._safe_softmax.default: _safe_softmax,
     aten.native_layer_norm.default: _layer_norm,
     aten._scaled_dot_product_flash_attention_for_cpu.default: _attention,
+    aten.grid_sampler_2d.default: _grid_sample,
     aten.mm.default: _matrix_product,
+    aten.bmm.default: _matrix_products,
     aten.addmm.default: _biased_matrix_product,
 }
 """Shape rules by operation."""

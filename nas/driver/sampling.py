@@ -32,8 +32,32 @@ RANDOM_TRIES = 2_000
 PROBES = 1_000  # random architectures that are costed before constraints count as impossible to meet
 
 
-def _quiet(make: Callable[[int], BaseSampler]) -> Callable[[int], BaseSampler]:
-    def made(seed: int) -> BaseSampler:
+@dataclass(frozen=True)
+class Problem:
+    """What is searched: all that a sampler may know before the first trial."""
+
+    space: Space
+    input: Shape
+    classes: int
+    objectives: tuple[str, ...]
+
+
+def _pareto(seed: int, problem: Problem) -> BaseSampler:
+    from nas.sampler import ParetoSampler  # SciPy takes half a second
+
+    return ParetoSampler(
+        space=problem.space,
+        input=problem.input,
+        classes=problem.classes,
+        objectives=problem.objectives,
+        seed=seed,
+    )
+
+
+def _optuna(make: Callable[[int], BaseSampler]) -> Callable[[int, Problem], BaseSampler]:
+    """Optuna's own samplers learn what is searched from the trials."""
+
+    def made(seed: int, problem: Problem) -> BaseSampler:
         with warnings.catch_warnings():
             # multivariate, group and constant_liar are marked experimental since 2021; we chose them knowingly
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -42,16 +66,17 @@ def _quiet(make: Callable[[int], BaseSampler]) -> Callable[[int], BaseSampler]:
     return made
 
 
-SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
-    "tpe": _quiet(
+SAMPLERS: dict[str, Callable[[int, Problem], BaseSampler]] = {
+    "pareto": _pareto,
+    "tpe": _optuna(
         lambda seed: optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
     ),
-    "nsga2": _quiet(lambda seed: optuna.samplers.NSGAIISampler(seed=seed, population_size=20)),
-    "nsga3": _quiet(lambda seed: optuna.samplers.NSGAIIISampler(seed=seed, population_size=20)),
-    "gp": _quiet(lambda seed: optuna.samplers.GPSampler(seed=seed)),
-    "random": _quiet(lambda seed: optuna.samplers.RandomSampler(seed=seed)),
+    "nsga2": _optuna(lambda seed: optuna.samplers.NSGAIISampler(seed=seed, population_size=20)),
+    "nsga3": _optuna(lambda seed: optuna.samplers.NSGAIIISampler(seed=seed, population_size=20)),
+    "gp": _optuna(lambda seed: optuna.samplers.GPSampler(seed=seed)),
+    "random": _optuna(lambda seed: optuna.samplers.RandomSampler(seed=seed)),
 }
-"""Optuna's samplers by name, each made from a seed."""
+"""Samplers by name, each made from a seed and what is searched."""
 
 
 def check_sampler(name: str) -> None:
@@ -105,7 +130,10 @@ class Proposer:
             StudyDirection.MAXIMIZE if name in MAXIMIZED else StudyDirection.MINIMIZE for name in self.objectives
         ]
         logging.getLogger("optuna").setLevel(logging.ERROR)
-        self._study = optuna.create_study(directions=directions, sampler=SAMPLERS[sampler](seed + 7919 * len(past)))
+        problem = Problem(space, input, classes, self.objectives)
+        self._study = optuna.create_study(
+            directions=directions, sampler=SAMPLERS[sampler](seed + 7919 * len(past), problem)
+        )
         for trial in past:
             self._remember(trial)
         # Seed points first, then what an earlier run of the study was in the middle of.

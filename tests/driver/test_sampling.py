@@ -72,7 +72,7 @@ class _Stubborn(optuna.samplers.RandomSampler):
 def test_a_sampler_that_repeats_itself_gets_the_neighbours_of_its_proposal(
     space_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(SAMPLERS, "stubborn", lambda seed: _Stubborn(seed))
+    monkeypatch.setitem(SAMPLERS, "stubborn", lambda seed, problem: _Stubborn(seed))
     first, *rest = (row["assignment"] for row in _run(_proposer(Space.load(space_file), "stubborn"), 6))
     assert [sum(first[name] != value for name, value in other.items()) for other in rest] == [1] * 5
 

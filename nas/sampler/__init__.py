@@ -1,0 +1,5 @@
+"""The sampler `pareto`: a model of accuracy over networks whose cost is known before training."""
+
+from nas.sampler.pareto import ParetoSampler
+
+__all__ = ["ParetoSampler"]

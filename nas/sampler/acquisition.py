@@ -1,0 +1,137 @@
+"""Which network is worth training: the expected hypervolume improvement, with costs known and the error uncertain.
+
+Let b be a budget (one bound a cost) and best(b) the lowest error among trained networks within it. The hypervolume is the
+integral of reference - best(b) over all budgets, so a network of costs c and error e adds the integral of
+max(0, best(b) - e) over budgets b >= c. Written by levels of error t instead, its expectation is
+
+    integral over t of P(e < t) · volume{b >= c : best(b) > t}
+
+which is exact for one cost (the volume is the length from c to the cheapest network that reaches t) and needs nothing of
+P but its distribution function: any monotone transform of a Gaussian will do. For several costs the volume is counted on
+quasi-random budgets.
+
+A budget is drawn half evenly and half evenly on a logarithmic scale: users of small and of large networks both count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtr
+from scipy.stats import qmc
+
+Array = npt.NDArray[np.float64]
+
+LEVELS: Final = 48
+"""Levels of error between those of the front."""
+BUDGETS: Final = 1024
+LOG_SHARE: Final = 0.5
+FLOOR: Final = 1e-4
+"""Errors below are as good as this one: a hundredth of a percent."""
+
+
+@dataclass(frozen=True)
+class Budgets:
+    """Costs on the scale on which they are weighed: [0, 1] from the cheapest to the dearest network."""
+
+    low: Array
+    high: Array
+
+    @classmethod
+    def spanning(cls, costs: Array) -> Budgets:
+        """The scale of candidates with `costs` (n, costs)."""
+        return cls(costs.min(axis=0), np.maximum(costs.max(axis=0), costs.min(axis=0) + 1e-9))
+
+    def __call__(self, costs: Array) -> Array:
+        """`costs` (n, costs) -> [0, 1]."""
+        even = (costs - self.low) / (self.high - self.low)
+        logs = [np.log(np.maximum(values, 1e-12)) for values in (costs, self.low, self.high)]
+        share = np.where(self.low > 0, LOG_SHARE, 0.0)
+        ratio = (logs[0] - logs[1]) / np.where(logs[2] > logs[1], logs[2] - logs[1], 1.0)
+        return np.clip(np.where(share > 0, (1 - share) * even + share * ratio, even), 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Warp:
+    """From an error to what the surrogate models, which is nearly Gaussian: its logarithm, flattened above the median.
+
+    Networks that do not learn at all would otherwise take all of the model's attention.
+    """
+
+    median: float
+    spread: float
+    mean: float
+    scale: float
+    logarithmic: bool
+
+    @classmethod
+    def fitted(cls, errors: Array) -> Warp:
+        """To errors that were seen, one or more."""
+        logarithmic = bool(errors.min() >= 0)
+        values = np.log(np.maximum(errors, FLOOR)) if logarithmic else errors
+        median = float(np.median(values))
+        spread = 1.5 * float(np.median(np.abs(values - median))) + 1e-9
+        warp = cls(median, spread, 0.0, 1.0, logarithmic)
+        flat = warp(errors)
+        return cls(median, spread, float(flat.mean()), float(flat.std()) or 1.0, logarithmic)
+
+    def __call__(self, errors: Array) -> Array:
+        """Standardized values of `errors`."""
+        values = np.log(np.maximum(errors, FLOOR)) if self.logarithmic else errors
+        above = np.maximum(values - self.median, 0.0)
+        flat = np.minimum(values, self.median) + self.spread * np.log1p(above / self.spread)
+        warped: Array = (flat - self.mean) / self.scale
+        return warped
+
+    def inverse(self, warped: Array) -> Array:
+        """Errors of standardized values."""
+        flat = warped * self.scale + self.mean
+        above = np.minimum(np.maximum(flat - self.median, 0.0) / self.spread, 30.0)
+        values = np.minimum(flat, self.median) + self.spread * np.expm1(above)
+        errors: Array = np.exp(np.minimum(values, 50.0)) if self.logarithmic else values
+        return errors
+
+
+class Improvement:
+    """Expected hypervolume improvement over trained networks of `errors` (n) and scaled `costs` (n, costs)."""
+
+    def __init__(self, errors: Array, costs: Array, warp: Warp, reference: float, *, seed: int) -> None:
+        self._errors, self._costs = errors, costs
+        self._warp, self._reference = warp, reference
+        self._budgets = None
+        if costs.shape[1] > 1:
+            self._budgets = qmc.Sobol(costs.shape[1], seed=seed).random(BUDGETS)
+
+    def __call__(self, mean: Array, variance: Array, costs: Array) -> Array:
+        """Of candidates (m) whose standardized error has this mean and variance, and which have scaled `costs`."""
+        deviation = np.sqrt(variance)
+        levels = self._levels(mean, deviation)
+        middle, width = (levels[1:] + levels[:-1]) / 2, np.diff(levels)
+        reached = ndtr((self._warp(middle)[None] - mean[:, None]) / deviation[:, None])
+        return np.asarray((reached * self._volume(middle, costs)) @ width)
+
+    def _levels(self, mean: Array, deviation: Array) -> Array:
+        """Errors at which the integrand is cut: evenly on the model's scale, and wherever the front steps."""
+        top = float(self._warp(np.array([self._reference]))[0])
+        front = self._warp(self._errors[self._errors < self._reference])
+        low = min(float((mean - 3 * deviation).min()), float(front.min(initial=top)))
+        cuts = np.concatenate([np.linspace(low, top, LEVELS), np.unique(front), np.unique(front) - 1e-9])
+        return self._warp.inverse(np.sort(cuts))
+
+    def _volume(self, levels: Array, costs: Array) -> Array:
+        """(m, levels): budgets that can pay a candidate and buy nothing as good as this level so far."""
+        beats = self._errors[:, None] <= levels[None]
+        if costs.shape[1] == 0:
+            return np.broadcast_to(~beats.any(axis=0), (len(costs), len(levels))).astype(np.float64)
+        if self._budgets is None:
+            cheapest = np.where(beats, self._costs, 1.0).min(axis=0, initial=1.0)
+            return np.maximum(cheapest[None] - costs, 0.0)
+        pays = np.all(self._budgets[:, None] >= self._costs[None], axis=2)
+        best = np.where(pays, self._errors[None], np.inf).min(axis=1, initial=np.inf)
+        open_ = (best[:, None] > levels[None]).astype(np.float64)
+        affords = np.all(self._budgets[None] >= costs[:, None], axis=2).astype(np.float64)
+        volume: Array = affords @ open_ / BUDGETS
+        return volume

@@ -1,0 +1,160 @@
+"""The candidates: every network that was thought of, with its features as a matrix."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from nas.sampler.domain import Description, Domain
+from nas.sampler.features import GROUPS
+from nas.space import Assignment
+
+FIRST_EFFORT: Final = 30_000
+"""Nodes of the networks that are described before the first proposal: about a second."""
+EFFORT: Final = 6_000
+"""The same before each further one."""
+CANDIDATES_AT_MOST: Final = 20_000
+COLUMNS: Final = {"count": 48, "stage": 24, "path2": 64, "path3": 64}
+"""Most features of a group, those that vary most."""
+OWN_WEIGHT: Final = 24
+"""Graph features with a weight of their own, those that vary most; the others share one a group."""
+
+
+class Pool:
+    """Candidates by number. A number never changes its meaning; `matrix` changes as the pool doubles."""
+
+    def __init__(self, domain: Domain, seed: int) -> None:
+        self._domain = domain
+        self._rng = random.Random(f"pool-{seed}")
+        self.assignments: list[Assignment] = []
+        self.descriptions: list[Description] = []
+        self._numbers: dict[tuple[tuple[str, object], ...], int | None] = {}
+        self._names: dict[str, int] = {}
+        self._entries: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]] = []
+        self._rest: Iterator[Assignment] | None = None
+        self._frozen = 0
+        self._ages = 0
+        self.complete = False
+        """Whether every network of the domain is in it."""
+
+    def __len__(self) -> int:
+        return len(self.assignments)
+
+    def add(self, assignment: Assignment) -> tuple[int | None, int]:
+        """The number of a candidate, None when it cannot be; and what it took to describe it."""
+        key = tuple(sorted(assignment.items()))
+        if key in self._numbers:
+            return self._numbers[key], 1
+        description = self._domain.describe(assignment)
+        if description is None:
+            self._numbers[key] = None
+            return None, 20
+        number = len(self.assignments)
+        self._numbers[key] = number
+        self.assignments.append(dict(assignment))
+        self.descriptions.append(description)
+        ids = [self._names.setdefault(name, len(self._names)) for name, _ in description.features]
+        self._entries.append((np.array(ids), np.array([value for _, value in description.features])))
+        return number, description.effort
+
+    def grow(self, parents: Sequence[Assignment]) -> None:
+        """Adds candidates: two of three are children of `parents`, the best networks so far, the others random."""
+        effort = EFFORT if self.assignments else FIRST_EFFORT
+        while effort > 0 and not self.complete and len(self) < CANDIDATES_AT_MOST:
+            size = self._domain.size
+            if size is not None and len(self._numbers) > size // 2:
+                self._rest = self._rest or self._domain.enumerate()
+                assignment = next(self._rest, None)
+                if assignment is None:
+                    self.complete = True
+                    return
+            elif parents and self._rng.random() < 2 / 3:
+                # half of the children differ in one choice only; crossover and larger steps share the rest
+                parent, other = self._rng.choice(parents), self._rng.choice(parents)
+                mutate = self._rng.random() < 2 / 3
+                changes = 1 + min(int(self._rng.expovariate(1.0)), 4)
+                half = len(parent) // 2 + 1
+                assignment = self._domain.vary(
+                    self._rng,
+                    parent,
+                    parent if mutate else other,
+                    changes if mutate else self._rng.randrange(1, half + 1),
+                )
+            else:
+                assignment = self._domain.sample(self._rng)
+            effort -= self.add(assignment)[1] + 2
+
+    def matrix(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], int]:
+        """Scaled features (candidates, columns), the group of each column, and a number that counts rescalings."""
+        if len(self) >= 2 * self._frozen:
+            self._frozen = len(self)
+            self._ages += 1
+            self._choose_columns()
+            self._matrix = self._encode(0)
+        elif len(self) > len(self._matrix):
+            self._matrix = np.vstack([self._matrix, self._encode(len(self._matrix))])
+        return self._matrix, self._groups, self._ages
+
+    def costs(self) -> npt.NDArray[np.float64]:
+        """(candidates, costs)"""
+        return np.array([description.costs for description in self.descriptions], dtype=np.float64)
+
+    def _sparse(self, start: int) -> sparse.csr_array:
+        entries = self._entries[start:]
+        lengths = np.array([len(ids) for ids, _ in entries])
+        ids = np.concatenate([ids for ids, _ in entries])
+        values = np.concatenate([values for _, values in entries])
+        pointers = np.concatenate([[0], np.cumsum(lengths)])
+        return sparse.csr_array((values, ids, pointers), shape=(len(entries), len(self._names)))
+
+    def _choose_columns(self) -> None:
+        """Which features are columns, how they are scaled, and which share a weight."""
+        whole = self._sparse(0).tocsc()
+        mean = np.asarray(whole.mean(axis=0))
+        variance = np.maximum(np.asarray((whole * whole).mean(axis=0)) - mean**2, 0.0)
+        by_group: dict[str, list[str]] = {}
+        for name in sorted(self._names):
+            if variance[self._names[name]] > 1e-9:
+                by_group.setdefault(name.partition(":")[0], []).append(name)
+        chosen: list[list[str]] = []
+        singles: list[str] = []
+        for group, names in by_group.items():
+            names.sort(key=lambda name: (-variance[self._names[name]], name))
+            names = names[: COLUMNS.get(group, len(names))]
+            if group in GROUPS and not group.startswith("path"):
+                singles += names
+            else:
+                chosen.append(names)
+        singles.sort(key=lambda name: (-variance[self._names[name]], name))
+        rest: dict[str, list[str]] = {}
+        for place, name in enumerate(singles):
+            if place < OWN_WEIGHT:
+                chosen.append([name])
+            else:
+                rest.setdefault(name.partition(":")[0], []).append(name)
+        chosen += rest.values()
+        columns, groups, units, shares = [], [], [], []
+        for group, names in enumerate(chosen):
+            ids = [self._names[name] for name in names]
+            # graph features weigh alike whatever their unit; options by how often they differ
+            standard = np.sqrt(variance[ids]) if names[0].partition(":")[0] in GROUPS else np.ones(len(ids))
+            total = 2 * float((variance[ids] / standard**2).sum())
+            columns += ids
+            groups += [group] * len(ids)
+            units += list(standard)
+            shares += [1 / np.sqrt(total)] * len(ids)
+        self._columns = np.array(columns, dtype=np.int64)
+        self._groups = np.array(groups, dtype=np.int64)
+        self._mean, self._unit, self._share = mean[self._columns], np.array(units), np.array(shares)
+
+    def _encode(self, start: int) -> npt.NDArray[np.float64]:
+        """Rows from candidate `start` on; features that the columns do not know are left out."""
+        rows = self._sparse(start).tocsc()[:, self._columns].toarray()
+        # a feature that is rare among candidates may be tens of deviations away: 4 are enough
+        encoded: npt.NDArray[np.float64] = np.clip((rows - self._mean) / self._unit, -4, 4) * self._share
+        return encoded

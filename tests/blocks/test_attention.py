@@ -1,10 +1,13 @@
-"""Attention from related work against torchvision and against direct formulas."""
+"""Attention from related work against torchvision, timm and direct formulas."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 import torch.nn.functional as F
+from timm.layers import EcaModule, SEModule
+from timm.layers.cbam import CbamModule
+from torch import nn
 from torchvision.ops import SqueezeExcitation as TheirSqueezeExcitation
 
 from blocks.attention import ConvolutionalBlockAttention, EfficientChannelAttention, SqueezeExcitation
@@ -19,6 +22,50 @@ def test_se_is_torchvisions(channels: int, reduction: int, hidden: int) -> None:
         {name.replace("reduce", "fc1").replace("expand", "fc2"): value for name, value in ours.state_dict().items()}
     )
     x = torch.randn(2, channels, 5, 7)
+    torch.testing.assert_close(ours(x), theirs(x))
+
+
+def copy_weights(theirs: nn.Module, ours: nn.Module, names: dict[str, str]) -> None:
+    """Under our names; what is not named must be a norm, which is left at the identity."""
+    state = {}
+    for name, tensor in theirs.state_dict().items():
+        module, _, kind = name.rpartition(".")
+        if module in names:
+            state[f"{names[module]}.{kind}"] = tensor
+        else:
+            assert ".bn." in name
+    ours.load_state_dict(state)
+
+
+@pytest.mark.parametrize(("channels", "reduction", "hidden"), [(16, 4, 4), (8, 16, 1), (64, 16, 4)])
+def test_se_is_timms(channels: int, reduction: int, hidden: int) -> None:
+    torch.manual_seed(0)
+    ours, theirs = SqueezeExcitation(channels, reduction=reduction), SEModule(channels, rd_channels=hidden)
+    copy_weights(theirs, ours, {"fc1": "reduce", "fc2": "expand"})
+    x = torch.randn(2, channels, 5, 7)
+    torch.testing.assert_close(ours(x), theirs(x))
+
+
+@pytest.mark.parametrize("spatial_kernel", [3, 7])
+def test_cbam_is_timms(spatial_kernel: int) -> None:
+    """Theirs has a batch norm after the spatial convolution, which is nearly the identity before it is trained."""
+    torch.manual_seed(0)
+    ours = ConvolutionalBlockAttention(16, reduction=4, spatial_kernel=spatial_kernel)
+    theirs = CbamModule(16, rd_channels=4, spatial_kernel_size=spatial_kernel).eval()
+    for part in theirs.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.eps = 0.0
+    copy_weights(theirs, ours, {"channel.fc1": "reduce", "channel.fc2": "expand", "spatial.conv.conv": "spatial"})
+    x = torch.randn(2, 16, 5, 7)
+    torch.testing.assert_close(ours(x), theirs(x))
+
+
+@pytest.mark.parametrize("kernel_size", [3, 5])
+def test_eca_is_timms(kernel_size: int) -> None:
+    torch.manual_seed(0)
+    ours, theirs = EfficientChannelAttention(16, kernel_size=kernel_size), EcaModule(kernel_size=kernel_size)
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.randn(2, 16, 5, 7)
     torch.testing.assert_close(ours(x), theirs(x))
 
 

@@ -1,10 +1,11 @@
-"""Attention-integrated convolution against equations 1 to 6, alone and inside ResNet-50."""
+"""Attention-integrated convolution against equations 1 to 8, alone and inside ResNet-50."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from blocks.balashov import AttentionConv, IntegratedConv
 from blocks.base import Scalar
@@ -44,6 +45,87 @@ def test_it_is_its_equations(attention: str, reduction: int, spatial_kernel: int
     a = a_channel * a_spatial  # eq. 5
     expected = F.conv2d(a * x, conv.conv.weight, conv.conv.bias, padding=1)  # eq. 6
     torch.testing.assert_close(conv(x), expected)
+
+
+class Gradients:
+    """One step of an attention-integrated convolution in float64: every term of equations 7 and 8, and autograd's."""
+
+    def __init__(self, kernel_size: int, channels: int = 4, groups: int = 1) -> None:
+        torch.manual_seed(0)
+        block = IntegratedConv(
+            channels, channels, kernel_size, attention="both", reduction=2, spatial_kernel=3
+        ).double()
+        self.weight = block.conv.weight if groups == 1 else block.conv.weight[:, :1]
+        self.x = torch.randn(2, channels, 6, 7, dtype=torch.float64, requires_grad=True)
+        assert block.spatial is not None
+        assert block.reduce is not None
+        assert block.expand is not None
+        channel = block.expand(block.reduce(self.x.mean((2, 3))).relu()).sigmoid()
+        self.a = channel[:, :, None, None] * block.spatial(self.x).sigmoid()  # eqs. 2 to 5
+        self.a.retain_grad()
+        pad = kernel_size // 2
+        y = F.conv2d(self.a * self.x, self.weight, block.conv.bias, padding=pad, groups=groups)  # eq. 6
+        if groups == 1:
+            torch.testing.assert_close(y, block(self.x))
+        self.dy = torch.randn_like(y)
+        y.backward(self.dy)  # type: ignore[no-untyped-call]
+        assert self.x.grad is not None
+        assert self.a.grad is not None
+        self.dx, self.da = self.x.grad, self.a.grad
+        self.back = F.conv_transpose2d(self.dy, self.weight, padding=pad, groups=groups)  # W^T * dL/dY
+        self.w_x = F.conv2d(self.x, self.weight, padding=pad, groups=groups)  # W * X
+
+    @property
+    def through_attention(self) -> Tensor:
+        """What reaches X by way of A: the product with the Jacobian of equations 2 to 5."""
+        return self.dx - self.a * self.back
+
+
+@pytest.mark.parametrize("kernel_size", [1, 3, 5])
+def test_equation_7_is_right_in_its_first_term(kernel_size: int) -> None:
+    """A ⊙ (W^T ∗ dL/dY) is the gradient where A is held; its second term is none of any attention of equations 2 to 5.
+
+    The way through A is (dA/dX)^T dL/dA. The paper prints dL/dA ⊙ X, which is that only where dA/dX is X itself, as for
+    A = X²/2. Training uses autograd, so nothing depends on it.
+    """
+    step = Gradients(kernel_size)
+    held = step.a.detach()
+    x = step.x.detach().requires_grad_()
+    F.conv2d(held * x, step.weight, padding=kernel_size // 2).backward(step.dy)  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(x.grad, held * step.back)
+
+    through, printed = step.through_attention, step.da * step.x
+    assert (through - printed).norm() > 0.5 * through.norm()
+
+    x = step.x.detach().requires_grad_()
+    F.conv2d(x**2 / 2 * x, step.weight, padding=kernel_size // 2).backward(step.dy)  # type: ignore[no-untyped-call]
+    da = x * step.back
+    torch.testing.assert_close(x.grad, x**2 / 2 * step.back + da * x)
+
+
+@pytest.mark.parametrize("kernel_size", [1, 3, 5])
+def test_gradient_of_the_attention(kernel_size: int) -> None:
+    """What equation 8 should read: dL/dA = X ⊙ (W^T ∗ dL/dY)."""
+    step = Gradients(kernel_size)
+    torch.testing.assert_close(step.da, step.x * step.back)
+
+
+def test_equation_8_is_right_for_a_scalar_kernel() -> None:
+    """(W ∗ X) ⊙ dL/dY: for a kernel that is one number, in each channel for itself. There all factors commute."""
+    for step in (Gradients(1, channels=1), Gradients(1, groups=4)):
+        torch.testing.assert_close(step.da, step.w_x * step.dy)
+
+
+@pytest.mark.parametrize("kernel_size", [1, 3])
+def test_equation_8_is_wrong_for_other_kernels(kernel_size: int) -> None:
+    """It mixes up channels where W mixes channels, and positions where W is larger than 1×1."""
+    step = Gradients(kernel_size)
+    printed = step.w_x * step.dy
+    assert (printed - step.da).norm() > 0.5 * step.da.norm()
+    # Summed over what W mixes it is right: over channels for 1×1 (then it is that of a spatial map) …
+    assert torch.allclose(printed.sum(1), step.da.sum(1)) == (kernel_size == 1)
+    # … and over everything for any kernel (that of one weight for the whole map).
+    torch.testing.assert_close(printed.sum(), step.da.sum())
 
 
 def test_parameters_by_hand() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,8 @@ def save(path: Path, state: dict[str, Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
-    except OSError as problem:
-        raise NasError(f"{path}: cannot be written: {problem.strerror or problem}") from None
+    except (OSError, RuntimeError) as problem:  # PyTorch's writer turns a full disk into a RuntimeError
+        raise NasError(f"{path}: cannot be written: {getattr(problem, 'strerror', None) or problem}") from None
     finally:
         beside.unlink(missing_ok=True)
 
@@ -33,8 +32,8 @@ def load(path: Path) -> dict[str, Any] | None:
         return None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as problem:
-        reason = str(problem).strip().partition("\n")[0][:120]
+    except Exception as problem:  # whatever a damaged file makes of PyTorch's reader
+        reason = f"{type(problem).__name__}: {problem}".partition("\n")[0][:100]
         raise NasError(
             f"{path}: no checkpoint that can be read ({reason}); remove it to train from the start"
         ) from None

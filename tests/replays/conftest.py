@@ -1,0 +1,64 @@
+"""A published network that trains in a blink: a paper invented for tests, on digits."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nas.cli import main
+
+Run = Callable[..., tuple[int, str, str]]
+
+SPACE = """
+name: tiny
+input: [1, 8, 8]
+graph:
+  conv: {block: conv, channels: {choose: [8, 16]}, norm: batch}
+  down: {block: max_pool}
+  head: {block: classifier, dropout: 0.1}
+"""
+
+CONFIG = """
+name: tiny_net
+title: A network for tests
+paper: Nobody et al., On nothing
+space: {space}
+data: digits
+input: [1, 8, 8]
+classes: 10
+assignment: {{conv.channels: 16}}
+recipe: {{lr: 0.2, schedule: step, milestones: [4, 6], batch_size: 64, epochs: 8, augment: {{crop_padding: 0, flip: false}}}}
+claims:
+  - {{metric: accuracy, value: 97.5, unit: '%', table: Table 1}}
+  - {{metric: parameters, value: 0.3, unit: M, table: Table 1}}
+assumptions: ['Everything: there is no paper.']
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    space = tmp_path / "tiny.yaml"
+    space.write_text(textwrap.dedent(SPACE))
+    path = tmp_path / "tiny_net.yaml"
+    path.write_text(textwrap.dedent(CONFIG).format(space=space))
+    return path
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs `nas …` in a new folder; gives exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NAS_STORAGE", raising=False)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(list(arguments))
+        output = capsys.readouterr()
+        code = ended.value.code
+        assert isinstance(code, int)
+        return code, output.out, output.err
+
+    return call

@@ -1,0 +1,96 @@
+"""What a replay does otherwise than its paper is said, and nothing else is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nas.data import Task, load
+from nas.errors import DataError, SearchError
+from nas.recipe import Augment, Recipe
+from nas.replays.options import TrainingOptions
+from nas.replays.plan import Plan, Shelf, plan_replay, recipe_differences, shortened
+from nas.study import PublishedConfig
+from nas.train import schedule
+
+
+def plan(config: Path | str, **options: object) -> Plan:
+    return plan_replay(PublishedConfig.load(config), TrainingOptions(**options), Shelf())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        Recipe(schedule="step", milestones=(100.0, 150.0), warmup_epochs=5.0, epochs=200),
+        Recipe(schedule="step", milestones=(0.5, 0.75), epochs=200),
+        Recipe(schedule="cosine", warmup_epochs=20.0, epochs=200),
+    ],
+)
+def test_a_shorter_schedule_keeps_its_shape(recipe: Recipe) -> None:
+    short = shortened(recipe, 20)
+    for share in np.linspace(0.001, 0.999, 40):
+        assert schedule(short, 20 * share, 20) == pytest.approx(schedule(recipe, 200 * share, 200))
+    assert recipe_differences(short, recipe) == ["20 epochs instead of 200"]
+
+
+def test_a_milestone_beyond_the_end_stays_beyond_it() -> None:
+    short = shortened(Recipe(schedule="step", milestones=(5.0, 10.0), epochs=10), 4)
+    assert schedule(short, 3.99, 4) == pytest.approx(0.1)
+
+
+def test_every_difference_of_a_recipe_is_named() -> None:
+    ours = Recipe(lr=0.1, schedule="cosine", augment=Augment(flip=False), epochs=5)
+    theirs = Recipe(lr=0.05, schedule="constant", augment=Augment(flip=True), epochs=5)
+    assert recipe_differences(ours, theirs) == [
+        "lr 0.1 instead of 0.05",
+        "schedule cosine instead of constant",
+        "augment.flip no instead of yes",
+    ]
+
+
+def test_the_paper_itself_has_no_deviation(config: Path) -> None:
+    found = plan(config)
+    assert found.deviations == ()
+    assert len(found.dataset.train) == 1433  # every training image; none is held out
+    assert len(found.dataset.validation) == 0
+
+
+def test_other_data_shapes_and_fractions_are_deviations(config: Path) -> None:
+    found = plan(config, image_size=16, fraction=0.1, epochs=2, batch_size=32)
+    assert found.deviations == (
+        "images of 1×16×16 instead of 1×8×8",
+        "2 epochs instead of 8",
+        "batch_size 32 instead of 64",
+        "141 of 1,433 training images, the same share of every class",
+    )
+
+
+def test_a_fraction_has_every_class_and_is_always_the_same(config: Path) -> None:
+    first, second = (plan(config, fraction=0.1).dataset for _ in range(2))
+    assert first.fingerprint == second.fingerprint
+    whole = load(Task("digits", validation=0.0, image_size=8))
+    assert np.abs(np.bincount(first.train.y) - 0.1 * np.bincount(whole.train.y)).max() <= 0.5
+
+
+def test_seeds_share_a_key_and_everything_else_changes_it(config: Path) -> None:
+    key = plan(config).key
+    assert plan(config, seeds=5).key == key
+    assert len({key, *(plan(config, **{name: value}).key for name, value in OTHER.items())}) == 1 + len(OTHER)
+
+
+OTHER: dict[str, object] = {"epochs": 3, "fraction": 0.5, "image_size": 16, "batch_size": 32}
+
+
+def test_data_that_cannot_be_had_names_the_remedy() -> None:
+    with pytest.raises(DataError, match=r"data set 'imagenet' .* --data imagefolder:PATH"):
+        plan("balashov_resnet50")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"epochs": 0}, {"fraction": 0.0}, {"fraction": 1.5}, {"seeds": 0}, {"device": "gpu"}, {"threads": 0}]
+)
+def test_options_that_cannot_be(wrong: dict[str, object]) -> None:
+    with pytest.raises(SearchError, match=f"{next(iter(wrong))}.*{next(iter(wrong.values()))}"):
+        TrainingOptions(**wrong)  # type: ignore[arg-type]

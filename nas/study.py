@@ -82,6 +82,8 @@ class PublishedConfig:
     assignment: dict[str, Scalar]
     claims: tuple[Claim, ...]
     recipe: Recipe = field(default_factory=Recipe)
+    proposed: bool = False
+    """Whether it is what the paper proposes, and no ablation or baseline."""
     builds: Builds | None = None
     fraction: float = 1.0
     """Share of the training images that the paper trains on."""

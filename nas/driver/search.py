@@ -15,17 +15,18 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from nas.cost import Cost, cost
+from nas.cost import Cost
 from nas.data import Dataset, Task, load, source
 from nas.driver.options import SearchOptions, parse_duration
 from nas.driver.progress import Progress
+from nas.driver.seeds import choose_seeds
 from nas.errors import SearchError
 from nas.front import hypervolume, pareto
 from nas.recipe import Recipe
 from nas.rungs import Rungs
 from nas.space import Space
 from nas.store import DEFAULT_URL, Store, StudyRow
-from nas.study import SeedPoint, seed_points
+from nas.study import SeedPoint
 from nas.train import State
 
 if TYPE_CHECKING:
@@ -68,15 +69,13 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
         dataset = load(task)
         check_feasible(space, dataset.input, dataset.classes)
         study = _open_study(store, name, space, dataset, recipe, options)
-        seeds = seed_points(space, dataset.input, dataset.classes) if options.seed_points else []
         store.patience.notify = progress.note
         with store.claim(name) as repaired:
             if repaired.interrupted:
                 progress.note(f"{repaired.interrupted} trials of a search that was killed are marked as interrupted")
             past = store.trials(name)
-            ended = _run(
-                options, progress, store, study, space, dataset, recipe, past, _usable(seeds, space, progress, dataset)
-            )
+            seeds = choose_seeds(space, dataset, options.trials, progress) if options.seed_points else []
+            ended = _run(options, progress, store, study, space, dataset, recipe, past, seeds)
             trials = store.trials(name)
         return SearchResult(
             name,
@@ -135,21 +134,6 @@ def _open_study(
             "use the same options to continue it, or name another --study"
         )
     return study
-
-
-def _usable(seeds: list[SeedPoint], space: Space, progress: Progress, dataset: Dataset) -> list[SeedPoint]:
-    """Seed points that fit the images and the constraints; a line for each that does not."""
-    usable = []
-    for point in seeds:
-        problem = point.problem
-        if point.architecture is not None:
-            broken = space.violation(cost(point.architecture, dataset.input, dataset.classes))
-            problem = f"breaks a constraint ({broken})" if broken else None
-        if problem:
-            progress.note(f"seed point {point.config.name} is left out: {problem}")
-        else:
-            usable.append(point)
-    return usable
 
 
 def _run(

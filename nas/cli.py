@@ -21,6 +21,7 @@ COMMANDS = {
     "predict": "Classify images by a trained network, and show where it looked.",
     "export": "Write a network as plain PyTorch, ONNX, torch.export or weights.",
     "report": "Write a study as one HTML page.",
+    "latency": "Measure how long networks take on this machine.",
     "blocks": "List the blocks with their hyperparameters.",
 }
 """Each is `nas.commands.<name>.command`, imported when it is called."""

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.compile import compile_model
-from nas.store import DEFAULT_URL, Store
-from nas.store.connection import parse
+from nas.store import Store
 from nas.weights import Card, fill, read_weights
 from nas.which import Network
 
@@ -88,9 +87,10 @@ def _known(network: Network, storage: str | None) -> list[tuple[Path, str]]:
     """Files of weights of this network that the database names, the latest first, each in words."""
     if network.study is None and network.published is None:
         return []
-    if network.study is None and storage is None and not Path(parse(DEFAULT_URL).database or "").is_file():
-        return []  # a published network, in a folder without a database
-    with Store.open(storage or DEFAULT_URL) as store:
+    url = network.database(storage)
+    if url is None:
+        return []
+    with Store.open(url) as store:
         found = store.measurements()
     rows = found[(found["hash"] == network.architecture.hash) & found["weights"].notna()]
     known = []

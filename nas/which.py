@@ -24,6 +24,7 @@ from nas.errors import Infeasible, NasError, StorageError, StudyError, nearest
 from nas.resources import every
 from nas.space import Space
 from nas.store import DEFAULT_URL, Store, StudyRow
+from nas.store.connection import parse
 from nas.study import PublishedConfig
 
 _HASH = re.compile(r"[0-9a-f]{8,32}")
@@ -56,6 +57,12 @@ class Network:
         """For names of files: ``attn_cnn-digits-23``, ``kong_aim_cam``."""
         name = self.title if self.study is None else f"{self.study}-{self.trial}"
         return re.sub(r"[^A-Za-z0-9_.-]+", "-", name)
+
+    def database(self, storage: str | None) -> str | None:
+        """URL of the database that may know more of this network; None where no file is and none was named."""
+        if self.study is None and storage is None and not Path(parse(DEFAULT_URL).database or "").is_file():
+            return None
+        return storage or DEFAULT_URL
 
 
 def find_network(

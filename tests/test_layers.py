@@ -17,7 +17,7 @@ LAYERS = [
     ("nas.driver",),
     ("nas.sampler",),
     ("nas.replays",),
-    ("nas.export", "nas.predict"),
+    ("nas.export", "nas.predict", "nas.latency"),
     ("nas.trained",),
     ("nas.which",),
     ("nas.store",),

@@ -1,6 +1,7 @@
 """The study database: SQLAlchemy tables beside Optuna's, written by one driver, read back as pandas frames."""
 
 from nas.store.connection import DEFAULT_URL
+from nas.store.latencies import Timed
 from nas.store.measurements import Measured
 from nas.store.records import PastResult, Reconciled, StudyRow, TrialRow
 from nas.store.schema import DIRECTIONS, FINISHED
@@ -15,5 +16,6 @@ __all__ = [
     "Reconciled",
     "Store",
     "StudyRow",
+    "Timed",
     "TrialRow",
 ]

@@ -10,9 +10,10 @@ from sqlalchemy import URL, Engine, func, inspect, select
 
 from nas.architecture import Architecture
 from nas.errors import StorageError, nearest
-from nas.store import connection, frames, measurements
+from nas.store import connection, frames, latencies, measurements
 from nas.store.claim import now, owner_alive
 from nas.store.connection import DEFAULT_URL, reading, writing
+from nas.store.latencies import Timed
 from nas.store.records import PastResult, StudyRow, TrialRow
 from nas.store.schema import COMPLETE, RUNNING, VERSION, ArchitectureRow, Base, EpochRow, Schema, Study, Trial
 
@@ -157,6 +158,11 @@ class Reader:
         """Every replay and retraining; columns as in `measurements.frame`."""
         with reading(self._engine) as session:
             return measurements.frame(session.connection())
+
+    def latencies(self, digest: str) -> list[Timed]:
+        """How long the network with this hash takes, as far as it was measured, the latest first."""
+        with reading(self._engine) as session:
+            return latencies.of(session, digest)
 
     def running(self, study: str) -> int:
         """How many trials are marked as running (by a driver that may be dead: see `driver`)."""

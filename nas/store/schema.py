@@ -10,6 +10,7 @@
     nas_epochs          learning curves
     nas_environments    what trials were measured on
     nas_measurements    test accuracies of networks that were replayed or retrained
+    nas_latencies       how long networks take, by device
 
 Mappings and lists are stored as canonical JSON text, moments as naive UTC (Optuna does the same), a number that is not
 finite as NULL.
@@ -199,6 +200,32 @@ class Measurement(Base):
     environment: Mapped[str] = mapped_column(ForeignKey("nas_environments.hash"))
     started_at: Mapped[datetime.datetime]
     finished_at: Mapped[datetime.datetime]
+
+
+class LatencyRow(Base):
+    """How long one network takes on one device. A database that was made before this table gets it with its first row."""
+
+    __tablename__ = "nas_latencies"
+    __table_args__ = (Index("nas_latencies_hash", "hash", "device"), Index("nas_latencies_trial", "trial_id"))
+    id: Mapped[int] = mapped_column(primary_key=True)
+    trial_id: Mapped[int | None] = mapped_column(ForeignKey("nas_trials.id"))
+    """The trial whose objective it is; NULL for one measured on its own."""
+    hash: Mapped[str]
+    """Of the architecture, which need not be that of a trial."""
+    input: Mapped[str]
+    """Shape of an image as JSON."""
+    classes: Mapped[int]
+    device: Mapped[str]
+    threads: Mapped[int]
+    """Of PyTorch on a CPU; 0 on other devices."""
+    batch: Mapped[int]
+    milliseconds: Mapped[float]
+    """Median of one forward pass of the batch, float32; the next two are quartiles."""
+    low: Mapped[float]
+    high: Mapped[float]
+    runs: Mapped[int]
+    torch: Mapped[str]
+    measured_at: Mapped[datetime.datetime]
 
 
 EPOCH_VALUES: Final = tuple(

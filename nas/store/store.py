@@ -13,10 +13,11 @@ from blocks.base import Scalar
 from nas.architecture import Architecture
 from nas.cost import Cost
 from nas.errors import StorageError, nearest
-from nas.store import connection, measurements, optuna_projection
+from nas.store import connection, latencies, measurements, optuna_projection
 from nas.store import writing as steps
 from nas.store.claim import Heart
 from nas.store.connection import writing
+from nas.store.latencies import Timed
 from nas.store.measurements import Measured
 from nas.store.optuna_projection import Choice
 from nas.store.patience import Patience
@@ -241,6 +242,11 @@ class Store(Reader):
         """Records a replay or a retraining; it needs no claim."""
         with writing(self._engine) as session:
             measurements.record(session, measured)
+
+    def add_latency(self, timed: Timed) -> None:
+        """Records how long a network takes; it needs no claim."""
+        with writing(self._engine) as session:
+            latencies.record(session, timed)
 
     def _row(self, study: str) -> StudyRow:
         for claim in self._claims.values():

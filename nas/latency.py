@@ -1,0 +1,111 @@
+"""How long a network takes: the median of many forward passes after a warm-up, with quartiles."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from blocks.base import Shape
+from nas.architecture import Architecture
+from nas.compile import compile_model
+from nas.errors import NasError
+from nas.store import Timed
+from nas.train import device_name
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+WARM_UP_SECONDS = 0.25
+WARM_UP_RUNS = 5
+LEAST_RUNS = 10
+MOST_RUNS = 1_000
+
+
+def find_device(name: str) -> torch.device:
+    """The device of that name. Raises NasError when this machine has none."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise NasError("--device cuda: no CUDA device is available here")
+    return torch.device(name)
+
+
+def measure(
+    architecture: Architecture,
+    input: Shape,
+    classes: int,
+    *,
+    batch: int = 1,
+    device: torch.device | None = None,
+    threads: int | None = None,
+    seconds: float = 1.0,
+) -> Timed:
+    """Times forward passes of a batch for about `seconds`, in float32 and evaluation mode, with random weights.
+
+    `threads` are PyTorch's on a CPU, by default as many as it has now. Other work on the machine shows in the spread.
+    Raises Infeasible when the shapes do not fit, NasError when the device runs out of memory.
+    """
+    device = device or torch.device("cpu")
+    before = torch.get_num_threads()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        with torch.random.fork_rng():
+            model = compile_model(architecture, input, classes).eval().to(device)
+            x_BCHW = torch.randn(batch, *input, device=device)
+        times = _times(model, x_BCHW, seconds)
+        used = torch.get_num_threads() if device.type == "cpu" else 0
+    except torch.OutOfMemoryError:
+        raise NasError(f"{device.type}: out of memory with batches of {batch}; name a smaller --batch") from None
+    finally:
+        torch.set_num_threads(before)
+    low, median, high = (float(value) for value in np.percentile(times, (25, 50, 75)))
+    version = str(torch.__version__)
+    return Timed(
+        architecture.hash,
+        input,
+        classes,
+        device_name(device),
+        used,
+        batch,
+        median,
+        low,
+        high,
+        len(times),
+        version,
+    )
+
+
+def _times(model: nn.Module, x_BCHW: Tensor, seconds: float) -> list[float]:
+    """Milliseconds of each run."""
+    run = _timed_on_cuda if x_BCHW.device.type == "cuda" else _timed_on_cpu
+    with torch.inference_mode():
+        # First runs choose algorithms and allocate memory; a CPU takes a moment to reach its speed.
+        _repeat(lambda: run(model, x_BCHW), WARM_UP_SECONDS, WARM_UP_RUNS)
+        return _repeat(lambda: run(model, x_BCHW), seconds, LEAST_RUNS)
+
+
+def _repeat(run: Callable[[], float], seconds: float, least: int) -> list[float]:
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while len(times) < least or (time.perf_counter() < end and len(times) < MOST_RUNS):
+        times.append(run())
+    return times
+
+
+def _timed_on_cpu(model: nn.Module, x_BCHW: Tensor) -> float:
+    begin = time.perf_counter()
+    model(x_BCHW)
+    return (time.perf_counter() - begin) * 1000
+
+
+def _timed_on_cuda(model: nn.Module, x_BCHW: Tensor) -> float:
+    # Each run alone, as one request that is waited for: the time to launch its kernels is part of it.
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+    begin.record()
+    model(x_BCHW)
+    end.record()
+    end.synchronize()
+    return float(begin.elapsed_time(end))

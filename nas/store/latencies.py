@@ -1,0 +1,66 @@
+"""How long networks take: one row for each time that a network was timed on a device."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from dataclasses import dataclass, field
+
+from sqlalchemy import Table, insert, inspect, select
+from sqlalchemy.orm import Session
+
+from blocks.base import Shape
+from nas.store.schema import LatencyRow, utc_now
+
+
+@dataclass(frozen=True)
+class Timed:
+    """One network, timed on one device with batches of one size."""
+
+    hash: str
+    input: Shape
+    classes: int
+    device: str
+    """As `nas.train.device_name` says it."""
+    threads: int
+    """Of PyTorch on a CPU; 0 on other devices."""
+    batch: int
+    milliseconds: float
+    """Median of one forward pass of the batch in float32."""
+    low: float
+    """First quartile."""
+    high: float
+    """Third quartile."""
+    runs: int
+    torch: str
+    """Version."""
+    trial_id: int | None = None
+    """The trial whose objective it is."""
+    measured_at: datetime.datetime = field(default_factory=utc_now)
+    """Naive UTC."""
+
+    @property
+    def images_per_second(self) -> float:
+        """Throughput at the median."""
+        return self.batch * 1000 / self.milliseconds
+
+
+def record(session: Session, timed: Timed) -> None:
+    """Adds a row; the table is made in a database that has none yet."""
+    table = LatencyRow.__table__
+    assert isinstance(table, Table)
+    table.create(session.connection(), checkfirst=True)
+    values = {name: getattr(timed, name) for name in Timed.__dataclass_fields__} | {"input": json.dumps(timed.input)}
+    session.execute(insert(LatencyRow).values(**values))
+
+
+def of(session: Session, digest: str) -> list[Timed]:
+    """Every row of a network, the latest first; none where the database has no such table."""
+    if not inspect(session.connection()).has_table(LatencyRow.__tablename__):
+        return []
+    rows = session.scalars(select(LatencyRow).where(LatencyRow.hash == digest).order_by(LatencyRow.id.desc()))
+    found = []
+    for row in rows:
+        values = {name: getattr(row, name) for name in Timed.__dataclass_fields__}
+        found.append(Timed(**values | {"input": tuple(json.loads(row.input))}))
+    return found

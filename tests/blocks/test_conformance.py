@@ -16,6 +16,7 @@ from tests.blocks.cases import CLASSES, SHAPE, Case, every_case
 
 CASES = every_case()
 every = pytest.mark.parametrize("case", CASES, ids=str)
+without_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
 def run(module: nn.Module, inputs: list[Tensor]) -> Tensor:
@@ -158,6 +159,34 @@ def test_leaf_of_a_traced_graph(case: Case) -> None:
     assert [node.op for node in graph.nodes] == ["placeholder", "call_module", "output"]
     inputs = case.inputs()[:1]
     assert torch.equal(run(fx.GraphModule(network, graph), inputs), run(network, inputs))
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, without_cuda])])
+@pytest.mark.parametrize("name", BLOCKS)
+def test_training_lowers_the_loss_and_repeats_itself(name: str, device: str) -> None:
+    """In bfloat16 and channels-last, as a trial does; on the CPU to the bit."""
+
+    def losses() -> list[float]:
+        case = Case(name, None)
+        module = case.make().train().to(device, memory_format=torch.channels_last)
+        inputs = [x.to(device, memory_format=torch.channels_last) for x in case.inputs(batch=4)]
+        end = nn.LazyLinear(2).to(device)
+        found: list[float] = []
+        optimizer = None
+        for _ in range(12):
+            with torch.autocast(device, torch.bfloat16):
+                output = end(module(*inputs).flatten(1))
+            loss = nn.functional.cross_entropy(output.float(), torch.tensor([0, 1, 0, 1], device=device))
+            optimizer = optimizer or torch.optim.Adam([*module.parameters(), *end.parameters()], 0.01)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            found.append(loss.item())
+        return found
+
+    first, second = losses(), losses()
+    assert first[-1] < 0.8 * first[0] or name == "zero"
+    assert first == second or device != "cpu"
 
 
 @pytest.mark.parametrize("name", BLOCKS)

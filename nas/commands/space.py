@@ -6,7 +6,7 @@ import json
 import random
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -197,9 +197,20 @@ def cost(file: str, assignment: str, input_shape: Shape | None, classes: int, as
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the random architecture.")
 @input_option
 @classes_option
+@click.option("--shade", type=click.Choice(["parameters", "macs"]), default="parameters", show_default=True)
+@click.option("--whole", is_flag=True, help="Draw equal parts in a row one by one.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("architecture.svg"), show_default=True)
-def draw(file: str, assignment: str | None, seed: int, input_shape: Shape | None, classes: int, output: Path) -> None:
-    """Draw one architecture as a graph to SVG or PNG.
+def draw(
+    file: str,
+    assignment: str | None,
+    seed: int,
+    input_shape: Shape | None,
+    classes: int,
+    shade: Literal["parameters", "macs"],
+    whole: bool,
+    output: Path,
+) -> None:
+    """Draw one architecture as a graph to SVG or PNG; darker blocks cost more.
 
     \b
     nas space draw attn_cnn --assignment kong_aim_cam -o kong.svg
@@ -215,7 +226,8 @@ def draw(file: str, assignment: str | None, seed: int, input_shape: Shape | None
     else:
         _, architecture, _ = _draw(space, random.Random(seed), input_shape, classes)
         title = f"{space.name}, seed {seed}"
-    draw_architecture(architecture, input_shape or space.input, classes, output, title=title)
+    shape = input_shape or space.input
+    draw_architecture(architecture, shape, classes, output, title, measure=shade, fold=not whole)
     click.echo(str(output))
 
 

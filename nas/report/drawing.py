@@ -100,7 +100,7 @@ def lay_out(
     found = facts(architecture, input, classes)
     outer = group(architecture)
     if fold:
-        outer = folded(outer, architecture, found)
+        outer = folded(outer, architecture, found, marks)
     words = wording(outer, found, input, measure, marks)
     image = block_picture(INPUT, words.blocks[INPUT].width, words.blocks[INPUT].height)
     below = [

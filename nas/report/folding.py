@@ -15,16 +15,23 @@ COPIES: Final = 3
 """So many or more equal parts are drawn once."""
 
 
-def fold(outer: Group, architecture: Architecture, found: Mapping[str, Facts]) -> Group:
+Looks = Mapping[str, tuple[Facts, str]]
+"""By name of a node: what it does, and how it is marked. Parts that are drawn once are equal in both."""
+
+
+def fold(
+    outer: Group, architecture: Architecture, found: Mapping[str, Facts], marks: Mapping[str, str] | None = None
+) -> Group:
     """`outer` with each run of equal parts, each feeding only the next, as one group of several copies."""
+    looks = {name: (fact, (marks or {}).get(name, "")) for name, fact in found.items()}
     users: dict[str, set[str]] = {architecture.output: {""}}
     for node in architecture.nodes:
         for name in node.inputs:
             users.setdefault(name, set()).add(node.name)
-    return _folded(outer, found, users)
+    return _folded(outer, looks, users)
 
 
-def _folded(frame: Group, found: Mapping[str, Facts], users: Mapping[str, set[str]]) -> Group:
+def _folded(frame: Group, found: Looks, users: Mapping[str, set[str]]) -> Group:
     members: list[Node | Group] = []
     runs: list[list[Node | Group]] = []
     for member in frame.members:
@@ -43,9 +50,7 @@ def _folded(frame: Group, found: Mapping[str, Facts], users: Mapping[str, set[st
     return replace(frame, members=tuple(members))
 
 
-def _continues(
-    before: Node | Group, member: Node | Group, found: Mapping[str, Facts], users: Mapping[str, set[str]]
-) -> bool:
+def _continues(before: Node | Group, member: Node | Group, found: Looks, users: Mapping[str, set[str]]) -> bool:
     ours, theirs = _nodes(member), _nodes(before)
     if _signature(ours, found) != _signature(theirs, found):
         return False
@@ -56,7 +61,7 @@ def _continues(
     return leaving == entering and len(leaving) == 1 and users[next(iter(leaving))] - inside <= names
 
 
-def _signature(nodes: Sequence[Node], found: Mapping[str, Facts]) -> object:
+def _signature(nodes: Sequence[Node], found: Looks) -> object:
     """Equal for two parts that do the same to the same shapes, whatever their names."""
     place = {node.name: index for index, node in enumerate(nodes)}
     return [

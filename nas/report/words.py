@@ -49,7 +49,8 @@ class Words:
         head = text_width(self.role, 7) + text_width(self.block, 9, bold=True) + text_width(self.cost, 7)
         gaps = 5.0 * bool(self.role) + 9.0 * bool(self.cost)
         widest = max((text_width(line, 7) for line in self.details), default=0.0)
-        return max(NARROWEST, head + gaps + 2 * PADDING, widest + 2 * PADDING)
+        # A renderer that snaps letters to pixels makes a line up to 3 % longer than its outlines.
+        return max(NARROWEST, head + gaps + 2 * PADDING, 1.03 * widest + 2 * PADDING)
 
     @property
     def height(self) -> float:

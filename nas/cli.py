@@ -21,6 +21,8 @@ COMMANDS = {
     "predict": "Classify images by a trained network, and show where it looked.",
     "export": "Write a network as plain PyTorch, ONNX, torch.export or weights.",
     "report": "Write a study as one HTML page.",
+    "diff": "Compare two networks, in text and as a drawing.",
+    "why": "Which blocks and choices make trials fail.",
     "latency": "Measure how long networks take on this machine.",
     "blocks": "List the blocks with their hyperparameters.",
 }

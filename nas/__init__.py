@@ -6,6 +6,9 @@
 
     result = nas.search("attn_cnn", data="digits", trials=32)
     print(result.front)
+
+    study = nas.load_study("attn_cnn-digits")
+    model = study.model(study.pareto()["trial"].iloc[-1])
 """
 
 from __future__ import annotations
@@ -15,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nas.driver import SearchResult
     from nas.driver.progress import Progress
+    from nas.notebook import LoadedStudy
 
 __version__ = "0.1.0"
-__all__ = ["search"]
+__all__ = ["load_study", "search"]
 
 
 def search(space: Any, *, progress: Progress | None = None, **options: Any) -> SearchResult:
@@ -34,3 +38,17 @@ def search(space: Any, *, progress: Progress | None = None, **options: Any) -> S
     from nas.driver import search as run
 
     return run(SearchOptions(space, **options), progress)
+
+
+def load_study(name: str | None = None, storage: str | None = None) -> LoadedStudy:
+    """The study of that name (the only one, when None) in the database at `storage`, by default that of `nas search`.
+
+    ``.trials()`` and ``.pareto()`` are pandas frames; ``.architecture(trial)``, ``.model(trial)`` and
+    ``.export(trial, path)`` give one network as data, as a module with the weights there are, and as a file. The
+    environment variable NAS_STORAGE names another default. Raises `nas.errors.StorageError` when there is no such study.
+    """
+    import os
+
+    from nas.notebook import LoadedStudy
+
+    return LoadedStudy(name, storage or os.environ.get("NAS_STORAGE"))

@@ -235,7 +235,7 @@ SHAPE = "name: s\ninput: [3, 2, 2]\ngraph:\n  a: {block: max_pool, stride: 4}\n 
             ["space", "cost", "attn_cnn", "--assignment", "nothing"],
             "is neither JSON, nor a file, nor a published config",
         ),
-        (["space", "cost", "attn_cnn", "--assignment", "{}"], "the choice 'stem.channels' is missing; options: 16, 24"),
+        (["space", "cost", "attn_cnn", "--assignment", "{}"], "the choice 'stem.*' is missing; options: "),
         (["space", "cost", "attn_cnn", "--assignment", "kong_aim", "--input", "3,32"], "must be channels,height,width"),
         (
             ["space", "cost", "attn_cnn", "--assignment", "kong_aim", "--input", "3,2,2"],

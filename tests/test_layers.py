@@ -17,6 +17,7 @@ LAYERS = [
     ("nas.driver",),
     ("nas.sampler",),
     ("nas.replays",),
+    ("nas.notebook",),
     ("nas.export", "nas.predict", "nas.latency"),
     ("nas.trained",),
     ("nas.which",),

@@ -11,6 +11,7 @@ from typing import Annotated
 from torch import Tensor, nn
 
 from blocks.base import OneOf, Range, Shape, block
+from blocks.common import Rate
 
 
 @block(
@@ -29,7 +30,7 @@ class Classifier(nn.Module):
         classes: int,
         *,
         pool: Annotated[str, OneOf("average", "flatten")] = "average",
-        dropout: Annotated[float, Range(0.0, 0.9, (0.0, 0.4, 0.9))] = 0.0,
+        dropout: Rate = 0.0,
         hidden: Annotated[int, Range(0, 8192, (0, 1, 24))] = 0,
     ) -> None:
         super().__init__()

@@ -23,6 +23,8 @@ Norm = Annotated[str, OneOf("none", "batch", "group", "layer")]
 Heads = Annotated[int, Range(1, 16, (1, 2, 4, 8, 16))]
 Switch = Annotated[bool, OneOf(True, False)]
 """A part of a block that can be left out."""
+Rate = Annotated[float, Range(0.0, 0.9, (0.0, 0.4, 0.9))]
+"""A share that dropout or stochastic depth leaves out in training."""
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "none": nn.Identity,

@@ -1,6 +1,6 @@
 """Attention by summaries: rows, columns or windows of a map are averaged, and what they say weighs its positions.
 
-Coordinate attention (Hou et al. 2021, eqs. 4-8) and strip pooling (Hou et al. 2020, eqs. 1-4) look along whole rows and
+Coordinate attention (Hou et al. 2021, eqs. 4-9) and strip pooling (Hou et al. 2020, eqs. 1-4) look along whole rows and
 columns; gather-excite (Hu et al. 2018) looks at windows of a chosen extent.
 """
 
@@ -26,7 +26,7 @@ from blocks.common import (
 )
 
 
-@block("coordinate_attention", source="Hou et al. 2021, Coordinate Attention for Efficient Mobile Networks, eqs. 4-8")
+@block("coordinate_attention", source="Hou et al. 2021, Coordinate Attention for Efficient Mobile Networks, eqs. 4-9")
 class CoordinateAttention(nn.Module):
     """x (B, C, H, W) -> (B, C, H, W)
 
@@ -54,7 +54,7 @@ class CoordinateAttention(nn.Module):
         shared = self.shared(torch.cat([rows_BCH1, columns_BCW1], dim=2))  # eq. 6
         rows, columns = shared.split_with_sizes([height, width], dim=2)
         weights = self.rows(rows).sigmoid() * self.columns(columns.transpose(2, 3)).sigmoid()  # eqs. 7 and 8
-        y: Tensor = x * weights
+        y: Tensor = x * weights  # eq. 9
         return y
 
 
@@ -87,7 +87,7 @@ class StripPooling(nn.Module):
         return x * weights  # eq. 4
 
 
-@block("gather_excite", source="Hu et al. 2018, Gather-Excite: Exploiting Feature Context in CNNs, sections 2 to 4")
+@block("gather_excite", source="Hu et al. 2018, Gather-Excite: Exploiting Feature Context in CNNs, sections 2 and 3")
 class GatherExcite(nn.Module):
     """x (B, C, H, W) -> (B, C, H, W)
 
@@ -103,20 +103,21 @@ class GatherExcite(nn.Module):
         gather: Annotated[str, OneOf("mean", "conv")] = "conv",
         mlp: Switch = True,
         reduction: Reduction = 16,
-        # Group norm would see the two channels of a group at a single position: their order and nothing more.
-        norm: Annotated[str, OneOf("none", "batch")] = "batch",
+        norm: Norm = "batch",
     ) -> None:
         super().__init__()
         channels, height, width = in_shape
         bias = norm == "none"
         self.extent = extent
         self.gather = None
+        if norm == "group" and (extent == 0 or max(height, width) <= extent):
+            norm = "layer"  # a single position: of the two channels of a group only their order would be left
         if gather == "conv":
             self.gather = nn.Sequential()
             if extent == 0:
                 self.gather.append(nn.Conv2d(channels, channels, (height, width), groups=channels, bias=bias))
                 self.gather.append(make_norm(norm, channels))
-            for step in range(extent.bit_length() - 1):  # section 3.2: each halves the map
+            for step in range(extent.bit_length() - 1):  # each halves the map
                 if step:
                     self.gather.append(nn.ReLU())
                 self.gather.append(nn.Conv2d(channels, channels, 3, 2, 1, groups=channels, bias=bias))
@@ -132,7 +133,7 @@ class GatherExcite(nn.Module):
         elif self.extent == 0:
             gathered = x.mean((2, 3), keepdim=True)
         else:
-            # Windows of 2e - 1 with stride e (section 3.1); at the border, of the part that lies on the map.
+            # Windows of 2e - 1 with stride e; at the border, of the part that lies on the map.
             size = 2 * self.extent - 1
             gathered = F.avg_pool2d(x, size, self.extent, self.extent - 1, count_include_pad=False)
         weights: Tensor = self.mlp(gathered)

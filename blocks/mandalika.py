@@ -9,14 +9,12 @@ and 13).
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from blocks.base import OneOf, Shape, ShapeError, block
-from blocks.common import Reduction, Switch, same_padding, squeezed
+from blocks.base import Shape, ShapeError, block
+from blocks.common import KernelSize, Reduction, Switch, same_padding, squeezed
 
 _MOMENTUM = 0.1  # what one training step changes of the memory; as in the running statistics of batch norm
 _EPSILON = 1e-5  # keeps the gradient of a square root finite where nothing varies
@@ -53,8 +51,7 @@ class HierarchicalAttention(nn.Module):
         relevance: Switch = True,
         neighbourhood: Switch = True,
         memory: Switch = False,
-        # NOTE not in the paper: kernel sizes; 3 is its example. A neighbourhood of 1×1 would never vary.
-        kernel_size: Annotated[int, OneOf(3, 5, 7)] = 3,
+        kernel_size: KernelSize = 3,  # NOTE not in the paper: kernel sizes; 3 is its example
         reduction: Reduction = 16,
     ) -> None:
         super().__init__()
@@ -62,7 +59,7 @@ class HierarchicalAttention(nn.Module):
             raise ShapeError("hierarchical attention needs at least one of hierarchy, relevance and neighbourhood")
         channels, height, width = in_shape
         padding = same_padding(kernel_size)
-        self.kernel_size = kernel_size
+        self.window = max(3, kernel_size)  # a neighbourhood of 1×1 would never vary
         maps = 0
         self.fine = self.coarse = self.relevance = self.neighbourhood = None
         if hierarchy:
@@ -101,7 +98,7 @@ class HierarchicalAttention(nn.Module):
             maps.append(self.relevance(x).sigmoid())  # eqs. 12 and 13
         if self.neighbourhood is not None:
             y_B1HW = self.neighbourhood(x)
-            maps.append(local_deviation(y_B1HW, self.kernel_size).sigmoid().to(y_B1HW.dtype))
+            maps.append(local_deviation(y_B1HW, self.window).sigmoid().to(y_B1HW.dtype))
         if self.memory:
             maps.append(self.memory_map.to(maps[0].dtype).expand(x.shape[0], -1, -1, -1))
         weights_B1HW: Tensor = self.combine(torch.cat(maps, dim=1)).sigmoid()

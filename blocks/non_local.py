@@ -1,6 +1,6 @@
 """Attention between pairs: every position (or channel) becomes a weighted mean of all of them, added to itself.
 
-Non-local blocks compare embedded positions (Wang et al. 2018, Non-local Neural Networks, eqs. 1, 4 and 6); dual
+Non-local blocks compare embedded positions (Wang et al. 2018, Non-local Neural Networks, eqs. 1, 3 and 6); dual
 attention does so for positions and for channels (Fu et al. 2019, Dual Attention Network, eqs. 1-4). Both start as the
 identity: what is added is multiplied by a weight that is zero at first.
 """
@@ -27,7 +27,7 @@ def as_map(tokens: Tensor, height: int, width: int) -> Tensor:
     return torch.unflatten(tokens.squeeze(1).transpose(1, 2), 2, (height, width))
 
 
-@block("non_local", source="Wang et al. 2018, Non-local Neural Networks, eqs. 1, 4 and 6 and section 3.3")
+@block("non_local", source="Wang et al. 2018, Non-local Neural Networks, eqs. 1, 3 and 6")
 class NonLocal(nn.Module):
     """x (B, C, H, W) -> (B, C, H, W)
 

@@ -62,6 +62,6 @@ class ResidualAttention(nn.Module):
             y = F.interpolate(up(y), size=above.shape[2:], mode="bilinear", align_corners=False)
             if place < len(self.shortcuts):
                 y = y + self.shortcuts[place](above)
-        mask: Tensor = self.weigh(y).sigmoid()  # eq. 6, f1: the mixed attention
+        mask: Tensor = self.weigh(y).sigmoid()  # eq. 4: mixed attention
         trunk: Tensor = self.trunk(x)
         return trunk + trunk * mask  # eq. 3

@@ -18,12 +18,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from blocks.base import OneOf, Range, Shape, ShapeError, Width, block
-from blocks.common import Activation, Heads, KernelSize, Norm, Stride, Switch, make_activation, make_norm, same_padding
+from blocks.common import (
+    Activation,
+    Heads,
+    KernelSize,
+    Norm,
+    Rate,
+    Stride,
+    Switch,
+    make_activation,
+    make_norm,
+    same_padding,
+)
 
 _VIT = "Dosovitskiy et al. 2021, An Image is Worth 16x16 Words"
 _CCT = "Hassani et al. 2021, Escaping the Big Data Paradigm with Compact Transformers"
-
-Rate = Annotated[float, Range(0.0, 0.9, (0.0, 0.4, 0.9))]
 
 
 @block("patch_embedding", source=f"{_VIT}, section 3.1, eq. 1")
@@ -54,7 +63,7 @@ class PatchEmbedding(nn.Module):
         return y
 
 
-@block("conv_tokenizer", source=f"{_CCT}, section 3.3 (convolutional tokenization)")
+@block("conv_tokenizer", source=f"{_CCT}, section 3 (convolutional tokenizer)")
 class ConvTokenizer(nn.Module):
     """x (B, C, H, W) -> (B, channels, H', W'), each of `layers` dividing H and W by 2 · stride, rounded up
 
@@ -177,7 +186,7 @@ def sine_positions(channels: int, height: int, width: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=2).flatten(0, 1)[None]
 
 
-@block("transformer_encoder", source=f"{_VIT}, section 3.1, eqs. 1-4; Hassani et al. 2021, section 3.2")
+@block("transformer_encoder", source=f"{_VIT}, section 3.1, eqs. 1-4; Hassani et al. 2021, section 3")
 class TransformerEncoder(nn.Module):
     """x (B, C, H, W) -> (B, C, H, W), or (B, C, 1, 1) where `readout` is no map
 
@@ -234,7 +243,8 @@ class TransformerEncoder(nn.Module):
                     qkv_bias=qkv_bias,
                     dropout=dropout,
                     attention_dropout=attention_dropout,
-                    drop_path=drop_path * (place + 1) / depth,  # Huang et al., eq. 4: deeper layers are left out more
+                    # Huang et al., eq. 4: deeper layers are left out more.
+                    drop_path=drop_path * (place + 1) / depth,
                 )
                 for place in range(depth)
             ]

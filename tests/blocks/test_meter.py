@@ -188,6 +188,21 @@ def test_a_tensor_that_is_let_go_counts_no_more() -> None:
     assert meter.peak_bytes == 2 * 40
 
 
+def test_attention_is_one_operation() -> None:
+    """As on real devices; where no fused kernel would run, it is what PyTorch makes of it."""
+    query, key, wide = (torch.empty(1, 2, *shape, device="meta") for shape in ((50, 8), (30, 8), (30, 16)))
+    score, out = 4 * 2 * 50 * 30, 4 * 2 * 50 * 8
+    for value, options, macs, peak in (
+        (key, {"dropout_p": 0.0, "scale": 1.0}, 2 * 2 * 50 * 30 * 8, out + 4 * 2 * 50),
+        (key, {"attn_mask": torch.empty(50, 30, device="meta")}, 2 * 2 * 50 * 30 * 8, score),
+        (wide, {}, 2 * 50 * 30 * (8 + 16), score),
+    ):
+        with torch.no_grad(), Meter([query, key, wide]) as meter:
+            nn.functional.scaled_dot_product_attention(query, key, value, **options)  # type: ignore[arg-type]
+        assert meter.flops == 2 * macs
+        assert meter.peak_bytes == peak if peak < score else meter.peak_bytes > peak
+
+
 def test_nothing_is_allocated_and_no_random_number_drawn() -> None:
     state, drawn = torch.random.get_rng_state(), random.getstate()
     with without_weights():

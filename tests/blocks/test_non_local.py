@@ -31,7 +31,7 @@ def test_non_local_is_timms() -> None:
 
 
 def test_subsampling_reads_the_largest_of_each_window() -> None:
-    """Equation 4 written out; a map that 2 does not divide keeps its border."""
+    """Equation 3 written out; a map that 2 does not divide keeps its border."""
     torch.manual_seed(0)
     block = NonLocal(8, reduction=4, norm="none").eval()
     nn.init.normal_(block.expand.weight)

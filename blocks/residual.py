@@ -63,7 +63,7 @@ class BasicResidual(nn.Module):
     """x (B, C, H, W) -> (B, channels, ⌈H/stride⌉, ⌈W/stride⌉)
 
     Two k×k convolutions with norm, weighed by `gate`, added to a shortcut; activation after the first and after the
-    sum. `attention` weighs the input of both convolutions.
+    sum. `attention` weighs the input of the convolutions named by `attention_in`.
     """
 
     def __init__(
@@ -75,6 +75,7 @@ class BasicResidual(nn.Module):
         stride: Stride = 1,
         dilation: Dilation = 1,
         attention: Attention = "none",
+        attention_in: Annotated[str, OneOf("both", "first", "second")] = "both",
         reduction: Reduction = 8,
         spatial_kernel: KernelSize = 7,
         gate: Gate = "none",
@@ -85,12 +86,12 @@ class BasicResidual(nn.Module):
     ) -> None:
         super().__init__()
 
-        def conv(inputs: int, stride: int) -> nn.Module:
+        def conv(place: str, inputs: int, stride: int) -> nn.Module:
             return IntegratedConv(
                 inputs,
                 channels,
                 kernel_size,
-                attention=attention,
+                attention=attention if attention_in in (place, "both") else "none",
                 reduction=reduction,
                 spatial_kernel=spatial_kernel,
                 stride=stride,
@@ -99,10 +100,10 @@ class BasicResidual(nn.Module):
             )
 
         self.layers = nn.Sequential(
-            conv(in_channels, stride),
+            conv("first", in_channels, stride),
             make_norm(norm, channels),
             make_activation(activation),
-            conv(channels, 1),
+            conv("second", channels, 1),
             make_norm(norm, channels),
         )
         self.gate = _make_gate(gate, channels, gate_reduction)
@@ -119,8 +120,8 @@ class BottleneckResidual(nn.Module):
     """x (B, C, H, W) -> (B, channels, ⌈H/stride⌉, ⌈W/stride⌉)
 
     1×1 convolution down to channels / `squeeze`, k×k, 1×1 up again, each with norm, weighed by `gate`, added to a
-    shortcut; activation after the first two and after the sum. `attention` weighs the input of one convolution: the k×k one
-    (`attention_place` "middle") or the 1×1 one before it ("first").
+    shortcut; activation after the first two and after the sum. `attention` weighs the input of the k×k
+    convolution (`attention_place` "middle"), of the 1×1 one before it ("first") or behind it ("last"), or of all three.
     """
 
     def __init__(
@@ -134,7 +135,7 @@ class BottleneckResidual(nn.Module):
         dilation: Dilation = 1,
         attention: Attention = "none",
         # NOTE not in the paper: Balashov does not say which convolutions are attention-integrated.
-        attention_place: Annotated[str, OneOf("middle", "first")] = "middle",
+        attention_place: Annotated[str, OneOf("middle", "first", "last", "all")] = "middle",
         reduction: Reduction = 8,
         spatial_kernel: KernelSize = 7,
         gate: Gate = "none",
@@ -147,12 +148,14 @@ class BottleneckResidual(nn.Module):
         hidden = max(1, channels // squeeze)
         bias = norm == "none"
 
-        def conv(place: str, inputs: int, kernel_size: int, stride: int = 1, dilation: int = 1) -> nn.Module:
+        def conv(
+            place: str, inputs: int, outputs: int, kernel_size: int, stride: int = 1, dilation: int = 1
+        ) -> nn.Module:
             return IntegratedConv(
                 inputs,
-                hidden,
+                outputs,
                 kernel_size,
-                attention=attention if place == attention_place else "none",
+                attention=attention if attention_place in (place, "all") else "none",
                 reduction=reduction,
                 spatial_kernel=spatial_kernel,
                 stride=stride,
@@ -161,14 +164,14 @@ class BottleneckResidual(nn.Module):
             )
 
         self.layers = nn.Sequential(
-            conv("first", in_channels, 1),
+            conv("first", in_channels, hidden, 1),
             make_norm(norm, hidden),
             make_activation(activation),
             # NOTE not in the paper: He et al. have the stride on the first convolution; here as in torchvision (v1.5).
-            conv("middle", hidden, kernel_size, stride, dilation),
+            conv("middle", hidden, hidden, kernel_size, stride, dilation),
             make_norm(norm, hidden),
             make_activation(activation),
-            nn.Conv2d(hidden, channels, 1, bias=bias),
+            conv("last", hidden, channels, 1),
             make_norm(norm, channels),
         )
         self.gate = _make_gate(gate, channels, gate_reduction)

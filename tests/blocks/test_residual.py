@@ -7,7 +7,9 @@ import torch
 from torch import nn
 from torchvision.models import mobilenetv2, resnet
 
+from blocks.attention import ConvolutionalBlockAttention, EfficientChannelAttention, SqueezeExcitation
 from blocks.balashov import IntegratedConv
+from blocks.base import ShapeError
 from blocks.residual import BasicResidual, BottleneckResidual
 from blocks.separable import DepthwiseSeparable, InvertedResidual, Projection
 from tests.blocks.chain import Step, chain
@@ -89,10 +91,45 @@ def test_attention_is_put_where_it_is_asked_for() -> None:
     def attentive(block: nn.Module) -> list[bool]:
         return [part.reduce is not None for part in block.modules() if isinstance(part, IntegratedConv)]
 
-    assert attentive(BottleneckResidual(8, channels=8)) == [False, False]
-    assert attentive(BottleneckResidual(8, channels=8, attention="both")) == [False, True]
-    assert attentive(BottleneckResidual(8, channels=8, attention="channel", attention_place="first")) == [True, False]
+    def bottleneck(place: str) -> list[bool]:
+        return attentive(BottleneckResidual(8, channels=8, attention="channel", attention_place=place))
+
+    assert attentive(BottleneckResidual(8, channels=8)) == [False, False, False]
+    assert attentive(BottleneckResidual(8, channels=8, attention="both")) == [False, True, False]
+    assert bottleneck("first") == [True, False, False]
+    assert bottleneck("last") == [False, False, True]
+    assert bottleneck("all") == [True, True, True]
     assert attentive(BasicResidual(8, channels=8, attention="both")) == [True, True]
+    assert attentive(BasicResidual(8, channels=8, attention="both", attention_in="second")) == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("gate", "module"),
+    [("se", SqueezeExcitation), ("cbam", ConvolutionalBlockAttention), ("eca", EfficientChannelAttention)],
+)
+@pytest.mark.parametrize("kind", [BasicResidual, BottleneckResidual])
+def test_a_gate_weighs_what_is_added_and_not_the_shortcut(
+    kind: type[BasicResidual] | type[BottleneckResidual], gate: str, module: type[nn.Module]
+) -> None:
+    torch.manual_seed(0)
+    block = kind(32, channels=32, gate=gate, gate_reduction=8).eval()
+    assert isinstance(block.gate, module)
+    x = torch.randn(2, 32, 5, 5)
+    with torch.no_grad():
+        torch.testing.assert_close(block(x), (block.gate(block.layers(x)) + x).relu())
+        assert not torch.allclose(block(x), (block.layers(x) + x).relu())
+
+
+def test_a_padded_shortcut_has_no_weights_and_keeps_what_it_samples() -> None:
+    block = BasicResidual(4, channels=8, stride=2, shortcut="padded")
+    assert not list(block.shortcut.parameters())
+    x = torch.randn(2, 4, 6, 6)
+    shortcut = block.shortcut(x)
+    assert shortcut.shape == (2, 8, 3, 3)
+    torch.testing.assert_close(shortcut[:, 2:6], x[:, :, ::2, ::2])
+    assert shortcut[:, :2].abs().sum() == shortcut[:, 6:].abs().sum() == 0
+    with pytest.raises(ShapeError, match="cannot narrow 8 channels to 4"):
+        BasicResidual(8, channels=4, shortcut="padded")
 
 
 def test_projection_is_the_identity_where_the_shape_stays() -> None:

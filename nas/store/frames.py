@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Executable, case, func, select
 
+from nas.store import latencies
 from nas.store.records import StudyRow
 from nas.store.schema import COMPLETE, RUNNING, EnvironmentRow, EpochRow, Study, Trial
 
@@ -49,11 +50,11 @@ def studies(connection: Connection) -> pd.DataFrame:
     return frame
 
 
-def trials(connection: Connection, study: StudyRow, *, assignments: bool = True) -> pd.DataFrame:
-    """One row per finished trial, in the order of finishing.
+def trials(connection: Connection, study: StudyRow, *, assignments: bool = True, since: int = 0) -> pd.DataFrame:
+    """One row per finished trial from number `since` on, in the order of finishing.
 
     Columns: trial (number), id, hash, key, state, reason, accuracy, top5, loss, parameters, macs, activation_bytes,
-    epochs, seconds, device, environment (hash), published, source (id), started_at, finished_at, and assignment (a
+    latency (milliseconds, only where it is an objective), epochs, seconds, device, environment (hash), published, source (id), started_at, finished_at, and assignment (a
     dict) unless switched off.
     """
     columns = [
@@ -81,26 +82,31 @@ def trials(connection: Connection, study: StudyRow, *, assignments: bool = True)
     query = select(*columns, Trial.assignment) if assignments else select(*columns)
     frame = _read(
         connection,
-        query.where(Trial.study_id == study.id, Trial.number.is_not(None)).order_by(Trial.number),
+        query.where(Trial.study_id == study.id, Trial.number >= since).order_by(Trial.number),
     )
     for name in ("accuracy", "top5", "loss", "seconds"):  # a column of nothing but NULL comes as objects
         frame[name] = frame[name].astype("float64")
     for name in ("reason", "device", "environment", "published"):
         frame[name] = frame[name].astype("string")
     frame["source"] = frame["source"].astype("Int64")
+    if "latency" in study.objectives:
+        times = latencies.of_trials(connection, study.id)
+        place = frame.columns.get_loc("activation_bytes") + 1
+        frame.insert(place, "latency", frame["id"].map(times).astype("float64"))
     if assignments:
         frame["assignment"] = [json.loads(text) for text in frame["assignment"]]
     return frame
 
 
-def epochs(connection: Connection, study: StudyRow) -> pd.DataFrame:
+def epochs(connection: Connection, study: StudyRow, *, since: int | None = None) -> pd.DataFrame:
     """Learning curves; a trial that took over a result has the curve of its source.
+
+    With `since`: only those of finished trials from that number on.
 
     Columns: trial (number; NA while it runs), hash, epoch, train_loss, loss, accuracy, top5, seconds,
     images_per_second, lr.
     """
-    frame = _read(
-        connection,
+    query = (
         select(
             Trial.number.label("trial"),
             Trial.hash,
@@ -108,8 +114,9 @@ def epochs(connection: Connection, study: StudyRow) -> pd.DataFrame:
         )
         .join(Trial, func.coalesce(Trial.source, Trial.id) == EpochRow.trial_id)
         .where(Trial.study_id == study.id)
-        .order_by(Trial.number, Trial.id, EpochRow.epoch),
+        .order_by(Trial.number, Trial.id, EpochRow.epoch)
     )
+    frame = _read(connection, query if since is None else query.where(Trial.number >= since))
     frame["trial"] = frame["trial"].astype("Int64")
     return frame
 
@@ -117,9 +124,10 @@ def epochs(connection: Connection, study: StudyRow) -> pd.DataFrame:
 def accuracies(connection: Connection, study: StudyRow, at: Sequence[int]) -> pd.DataFrame:
     """What the trials that finished were worth at the epochs `at`, in the order of finishing.
 
-    Columns: trial (number), hash, state, epoch, accuracy, parameters, macs, activation_bytes.
+    Columns: trial (number), hash, state, epoch, accuracy, parameters, macs, activation_bytes; latency where it is an
+    objective.
     """
-    return _read(
+    frame = _read(
         connection,
         select(
             Trial.number.label("trial"),
@@ -130,11 +138,16 @@ def accuracies(connection: Connection, study: StudyRow, at: Sequence[int]) -> pd
             Trial.parameters,
             Trial.macs,
             Trial.activation_bytes,
+            Trial.id,
         )
         .join(EpochRow, func.coalesce(Trial.source, Trial.id) == EpochRow.trial_id)
         .where(Trial.study_id == study.id, Trial.number.is_not(None), EpochRow.epoch.in_(list(at)))
         .order_by(Trial.number, EpochRow.epoch),
     )
+    ids = frame.pop("id")
+    if "latency" in study.objectives:
+        frame["latency"] = ids.map(latencies.of_trials(connection, study.id)).astype("float64")
+    return frame
 
 
 def environments(connection: Connection, study: StudyRow) -> dict[str, dict[str, Any]]:

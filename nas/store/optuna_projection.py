@@ -80,6 +80,7 @@ _ATTRIBUTE_NAMES: Final = (
     "parameters",
     "macs",
     "activation_bytes",
+    "latency",
     "state",
     "reason",
     "seconds",
@@ -173,6 +174,14 @@ def hashes(session: Session, study: int) -> list[tuple[int, str | None]]:
         .order_by(_TRIALS.c.trial_id)
     )
     return [(number, None if text is None else json.loads(text)) for number, text in rows]
+
+
+def trial_ids(session: Session, study: int, since: int = 0) -> dict[int, int]:
+    """Optuna's id of each trial from number `since` on, by its number."""
+    rows = session.execute(
+        select(_TRIALS.c.number, _TRIALS.c.trial_id).where(_TRIALS.c.study_id == study, _TRIALS.c.number >= since)
+    )
+    return {row.number: row.trial_id for row in rows}
 
 
 def clear(session: Session, study: int) -> None:

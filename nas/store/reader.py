@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -10,16 +11,29 @@ from sqlalchemy import URL, Engine, func, inspect, select
 
 from nas.architecture import Architecture
 from nas.errors import StorageError, nearest
-from nas.store import connection, frames, latencies, measurements
+from nas.store import connection, frames, latencies, measurements, optuna_projection
 from nas.store.claim import now, owner_alive
 from nas.store.connection import DEFAULT_URL, reading, writing
 from nas.store.latencies import Timed
 from nas.store.records import PastResult, StudyRow, TrialRow
-from nas.store.schema import COMPLETE, RUNNING, VERSION, ArchitectureRow, Base, EpochRow, Schema, Study, Trial
+from nas.store.schema import (
+    COMPLETE,
+    RUNNING,
+    VERSION,
+    ArchitectureRow,
+    Base,
+    ChoiceRow,
+    EpochRow,
+    Schema,
+    Study,
+    Trial,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
     from optuna.storages import RDBStorage
+
+    from blocks.base import Scalar
 
 
 class Reader:
@@ -113,11 +127,11 @@ class Reader:
 
     # Trials
 
-    def trials(self, study: str, *, assignments: bool = True) -> pd.DataFrame:
-        """One row per finished trial in the order of finishing; columns as in `frames.trials`."""
+    def trials(self, study: str, *, assignments: bool = True, since: int = 0) -> pd.DataFrame:
+        """One row per finished trial from number `since` on, in the order of finishing; columns as in `frames.trials`."""
         row = self.study(study)
         with reading(self._engine) as session:
-            return frames.trials(session.connection(), row, assignments=assignments)
+            return frames.trials(session.connection(), row, assignments=assignments, since=since)
 
     def trial(self, study: str, number: int) -> TrialRow:
         """The finished trial with this number. Raises StorageError that says which numbers there are."""
@@ -142,11 +156,32 @@ class Reader:
         with reading(self._engine) as session:
             return [(str(study), int(number or 0)) for study, number in session.execute(query)]
 
-    def epochs(self, study: str) -> pd.DataFrame:
-        """The learning curves; columns as in `frames.epochs`."""
+    def epochs(self, study: str, *, since: int | None = None) -> pd.DataFrame:
+        """The learning curves, or those of the finished trials from number `since` on; columns as in `frames.epochs`."""
         row = self.study(study)
         with reading(self._engine) as session:
-            return frames.epochs(session.connection(), row)
+            return frames.epochs(session.connection(), row, since=since)
+
+    def choices(self, study: str) -> dict[str, tuple[Scalar, ...]]:
+        """The options of every choice that the study has met."""
+        row = self.study(study)
+        query = select(ChoiceRow.name, ChoiceRow.options).where(ChoiceRow.study_id == row.id).order_by(ChoiceRow.name)
+        with reading(self._engine) as session:
+            return {name: tuple(json.loads(options)) for name, options in session.execute(query)}
+
+    def optuna_ids(self, study: str, *, since: int = 0) -> tuple[int, dict[int, int]]:
+        """Optuna's id of the study, and of its trials from number `since` on, by their number.
+
+        Raises StorageError when Optuna has no such study, because someone deleted it there.
+        """
+        with reading(self._engine) as session:
+            found = optuna_projection.study_id(session, study)
+            if found is None:
+                raise StorageError(
+                    f"storage '{self.shown_url}': Optuna's copy of study '{study}' is gone; the next `nas search` of it "
+                    "writes it anew"
+                )
+            return found, optuna_projection.trial_ids(session, found, since)
 
     def environments(self, study: str) -> dict[str, dict[str, Any]]:
         """What the trials were measured on, by hash, the most used first."""
@@ -163,6 +198,12 @@ class Reader:
         """How long the network with this hash takes, as far as it was measured, the latest first."""
         with reading(self._engine) as session:
             return latencies.of(session, digest)
+
+    def latency_devices(self, study: str) -> list[tuple[str, int]]:
+        """Devices, and threads on each, that the trials of the study were timed on as an objective."""
+        row = self.study(study)
+        with reading(self._engine) as session:
+            return latencies.devices(session, row.id)
 
     def running(self, study: str) -> int:
         """How many trials are marked as running (by a driver that may be dead: see `driver`)."""
@@ -188,7 +229,7 @@ class Reader:
             .order_by(ArchitectureRow.hash)
         )
         with reading(self._engine) as session:
-            return {digest: text for digest, text in session.execute(query)}
+            return {found.hash: found.json for found in session.execute(query)}
 
     def find_result(self, study: str, digest: str, states: Sequence[str] = (COMPLETE,)) -> PastResult | None:
         """The first finished trial, of any study, of this architecture on the same task under the same recipe.

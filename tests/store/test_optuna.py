@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import text
 
 from nas.cost import cost
+from nas.errors import StorageError
 from nas.space import Space
 from nas.store import Reconciled, Store, optuna_projection
 from tests.store.filling import INPUT, draw, fill, finish, make_study, start
@@ -237,3 +238,21 @@ def _seconds(call: Callable[[], object]) -> float:
     started = time.perf_counter()
     call()
     return time.perf_counter() - started
+
+
+def test_ids_choices_and_what_is_new(store: Store) -> None:
+    study = make_study(store)
+    fill(store, study, 8)
+    optuna_study, ids = store.optuna_ids(study)
+    listed = optuna.load_study(study_name=study, storage=store.optuna_storage()).trials
+    assert ids == {trial.number: trial._trial_id for trial in listed}
+    assert optuna_study == optuna.study.get_all_study_summaries(store.optuna_storage())[0]._study_id
+    assert store.optuna_ids(study, since=6)[1].keys() == {6, 7}
+    assert list(store.trials(study, since=5)["trial"]) == [5, 6, 7]
+    assert set(store.epochs(study, since=6)["trial"]) == {6, 7}
+    for trial in listed:
+        for name, value in trial.params.items():
+            assert value in store.choices(study)[name]
+    optuna.delete_study(study_name=study, storage=store.optuna_storage())
+    with pytest.raises(StorageError, match="Optuna's copy of study 'first' is gone"):
+        store.optuna_ids(study)

@@ -120,14 +120,17 @@ def _show(result: SearchResult, plot: Path, storage: str | None) -> None:
     console = Console(highlight=False)
     counts = ", ".join(f"{number} {state}" for state, number in sorted(result.states.items()))
     if result.front.empty:
+    from nas.report.tested import front_tests
         console.print(f"study {result.study}: {counts or 'no trials'}; no complete trial, so no front yet")
         return
     console.print(front_table(result.front, result.objectives, title=f"Pareto front of {result.study}"))
     why = {"done": "all trials are done", "exhausted": "nothing is left to try"}.get(result.ended, result.ended)
     console.print(f"{counts}; hypervolume {result.hypervolume:.4f}; ended: {why}")
     with Store.open(storage or DEFAULT_URL) as store:
-        subtitle = subtitle_of(store.study(result.study))
-    plot_front(result.trials, result.objectives, plot, title=result.study, subtitle=subtitle)
+        study = store.study(result.study)
+        tests = front_tests(study, result.trials, result.front, store.measurements(), published=True)
+    subtitle = subtitle_of(study)
+    plot_front(result.trials, result.objectives, plot, title=result.study, subtitle=subtitle, tests=tests)
     where = f" --storage {storage}" if storage else ""
     console.print(f"picture      {plot}", soft_wrap=True)
     console.print(f"look closer  nas study show {result.study}{where}", soft_wrap=True)

@@ -69,7 +69,9 @@ def show(name: str | None, storage: str | None, as_json: bool) -> None:
     \b
     nas study show attn_cnn-digits
     """
+    from nas.front import pareto as pareto_of
     from nas.report.tables import print_summary, summary_record
+    from nas.report.tested import front_tests
     from nas.rungs import rank_correlations, rung_epochs
 
     with _open(storage) as store:
@@ -81,12 +83,13 @@ def show(name: str | None, storage: str | None, as_json: bool) -> None:
         stops = trials.loc[trials["state"] == "stopped_early", "epochs"].unique().tolist()
         epochs = sorted({*rung_epochs(full), *stops, full})
         correlations = rank_correlations(store.accuracies(study.name, epochs), epochs)
+        tests = front_tests(study, trials, pareto_of(trials, study.objectives), store.measurements())
     if as_json:
-        print_json(summary_record(study, trials, environments, correlations))
+        print_json(summary_record(study, trials, environments, correlations, tests))
         return
     from rich.console import Console
 
-    print_summary(Console(highlight=False), study, trials, environments, driver, correlations)
+    print_summary(Console(highlight=False), study, trials, environments, driver, correlations, tests)
 
 
 @command.command()
@@ -97,6 +100,9 @@ def show(name: str | None, storage: str | None, as_json: bool) -> None:
 def pareto(name: str | None, storage: str | None, output: tuple[Path, ...], as_json: bool) -> None:
     """Show the Pareto front of a study as a table, and plot it.
 
+    Members that `nas retrain` measured on the test set have their test accuracy with its standard deviation, and say
+    when they are tied with a cheaper one: Welch's t-test does not tell them apart (p at least 0.05).
+
     \b
     nas study pareto
     nas study pareto attn_cnn-digits -o front.png -o front.html
@@ -105,23 +111,27 @@ def pareto(name: str | None, storage: str | None, output: tuple[Path, ...], as_j
     from nas.front import pareto as pareto_of
     from nas.report.plots import plot_front, subtitle_of
     from nas.report.tables import front_records, front_table
+    from nas.report.tested import front_tests
 
     for path in output:
         output_path(path, (".png", ".html"))
     with _open(storage) as store:
         study = store.study(_name(store, name))
         trials = store.trials(study.name)
+        measured = store.measurements()
     front = pareto_of(trials, study.objectives)
+    tests = front_tests(study, trials, front, measured, published=bool(output))
     if as_json:
-        print_json(front_records(front))
+        print_json(front_records(front, tests))
     elif front.empty:
         click.echo(f"study {study.name} has no complete trial yet")
     else:
         from rich.console import Console
 
-        Console(highlight=False).print(front_table(front, study.objectives, title=f"Pareto front of {study.name}"))
+        title = f"Pareto front of {study.name}"
+        Console(highlight=False).print(front_table(front, study.objectives, title, tests))
     for path in output:
-        plot_front(trials, study.objectives, path, title=study.name, subtitle=subtitle_of(study))
+        plot_front(trials, study.objectives, path, title=study.name, subtitle=subtitle_of(study), tests=tests)
         click.echo(str(path), err=as_json)
 
 

@@ -100,15 +100,15 @@ def summaries(measured: pd.DataFrame) -> list[Summary]:
     return found
 
 
-def accuracy_text(record: Mapping[str, Any]) -> str:
-    """``88.10 ± 0.31 % (3 seeds)``, ``88.10 % (1 seed)``, or the states of what did not complete."""
+def accuracy_text(record: Mapping[str, Any], *, short: bool = False) -> str:
+    """``88.10 ± 0.31 % (3 seeds)``, ``88.10 % (1 seed)``, or the states of what did not complete; `short`: ``(3)``."""
     accuracies = record["accuracies"]
     failed = [state for state in record["states"] if state != "complete"]
     if not accuracies:
         return ", ".join(sorted(set(failed)))
     mean, deviation = record["accuracy"], record["std"]
     text = f"{mean * 100:.2f} %" if deviation is None else f"{mean * 100:.2f} ± {deviation * 100:.2f} %"
-    text += f" ({len(accuracies)} seed{'' if len(accuracies) == 1 else 's'})"
+    text += f" ({len(accuracies)})" if short else f" ({len(accuracies)} seed{'' if len(accuracies) == 1 else 's'})"
     return f"{text}, {', '.join(failed)}" if failed else text
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from nas.errors import NasError
-from nas.report.plots import BLUE, FAINT, GREY, INK, LABELS, ORANGE, Shown
+from nas.report.plots import BLUE, FAINT, GREY, INK, LABELS, ORANGE, PALE, Shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,10 +30,10 @@ def write_html(shown: Shown, path: Path) -> None:
                 trace.showlegend = False
             figure.add_trace(trace, row=1, col=column)
         figure.update_xaxes(type="log", title=LABELS[cost], dtick=1, minor={"dtick": "D1"}, row=1, col=column)
-        figure.update_yaxes(title="validation accuracy (%)", row=1, col=column)
+        figure.update_yaxes(title=shown.accuracy_label, row=1, col=column)
     title = f"<b>{html.escape(shown.title)}</b><br><span style='font-size:13px;color:{FAINT}'>{shown.subtitle}</span>"
     figure.update_layout(
-        title={"text": title, "x": 0.01, "xanchor": "left"},
+        title={"text": title, "x": 0.01, "xanchor": "left", "y": 0.98, "yanchor": "top"},
         template="plotly_white",
         font={"color": INK},
         hovermode="closest",
@@ -75,8 +75,7 @@ def _traces(shown: Shown, cost: str) -> list[Any]:
     edge = {"color": "white", "width": 1}
     traces += [steps, dots(shown.front, "Pareto front", {"color": BLUE, "size": 11, "line": edge})]
     if len(shown.published):
-        diamond = {"color": ORANGE, "size": 14, "symbol": "diamond-open", "line": {"width": 2}}
-        names = dots(shown.published, "published networks", diamond)
+        names = dots(shown.published, "published networks", {"color": ORANGE, "size": 12, "line": edge})
         names.update(
             mode="markers+text",
             text=shown.published["published"].tolist(),
@@ -84,7 +83,52 @@ def _traces(shown: Shown, cost: str) -> list[Any]:
             textfont={"color": ORANGE},
         )
         traces.append(names)
+    return traces + _tests(shown, cost)
+
+
+def _tests(shown: Shown, cost: str) -> list[Any]:
+    """Diamonds: what was measured on a test set (filled, with one standard deviation) or claimed for one (hollow)."""
+    import plotly.graph_objects as go
+
+    labelled = set(shown.published["published"])
+    traces = []
+    for points, color, label in (
+        (_trials(shown.retrained(cost, tied=False)), BLUE, "retrained"),
+        (_trials(shown.retrained(cost, tied=True)), PALE, "retrained, no better than a cheaper one"),
+        (shown.replayed(cost), ORANGE, "replayed"),
+        ([(name, x, y, 0.0) for name, x, y in shown.claimed(cost)], ORANGE, "claimed"),
+    ):
+        if not points:
+            continue
+        names, xs, ys, deviations = (list(column) for column in zip(*points, strict=True))
+        hollow = label == "claimed"
+        kind = "claimed by the paper" if hollow else f"test accuracy, {label}"
+        spread = [f" ± {deviation:.2f}" if deviation else "" for deviation in deviations]
+        fresh = [html.escape(str(name)) if color == ORANGE and name not in labelled else "" for name in names]
+        labelled |= {str(name) for name in names}
+        traces.append(
+            go.Scatter(
+                x=xs,
+                y=ys,
+                mode="markers+text",
+                text=fresh,
+                textposition="top center",
+                textfont={"color": ORANGE},
+                marker={"color": color, "size": 10, "symbol": "diamond-open" if hollow else "diamond"},
+                error_y={"type": "data", "array": deviations, "visible": not hollow, "thickness": 1.2},
+                name=label,
+                hovertext=[
+                    f"<b>{y:.2f}{wide} % · {html.escape(str(name))}</b><br>{kind}"
+                    for name, y, wide in zip(names, ys, spread, strict=True)
+                ],
+                hoverinfo="text",
+            )
+        )
     return traces
+
+
+def _trials(points: list[tuple[int, float, float, float]]) -> list[tuple[str, float, float, float]]:
+    return [(f"trial {trial}", x, y, deviation) for trial, x, y, deviation in points]
 
 
 def _positions(shown: Shown, cost: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from nas.report.canvas import save
 from nas.report.geometry import Point, Rect
 from nas.report.labels import gap, place
-from nas.report.plots import BLUE, FAINT, GREY, INK, LABELS, ORANGE, Shown
+from nas.report.plots import BLUE, FAINT, GREY, INK, LABELS, ORANGE, PALE, Shown
 from nas.report.text import tick
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ def write_png(shown: Shown, path: Path) -> None:
     """Writes the picture. Raises NasError when the file cannot be written."""
     figure = Figure(figsize=(WIDTH * len(shown.costs), HEIGHT), dpi=PIXELS_PER_INCH)
     FigureCanvasAgg(figure)
-    side, top = 0.72 / figure.get_figwidth(), 1 - 0.86 / HEIGHT
+    two_rows = shown.has_tests  # of the legend
+    side, top = 0.72 / figure.get_figwidth(), 1 - (1.06 if two_rows else 0.86) / HEIGHT
     figure.text(0.14 / figure.get_figwidth(), 1 - 0.22 / HEIGHT, shown.title, fontsize=13, weight="bold", color=INK)
     figure.texts[-1].set_verticalalignment("center")
     figure.text(0.14 / figure.get_figwidth(), 1 - 0.46 / HEIGHT, shown.subtitle, fontsize=9, color=FAINT, va="center")
@@ -75,18 +76,11 @@ def _panel(figure: Figure, axes: Axes, shown: Shown, cost: str) -> None:
     if len(known):
         y = known["accuracy"] * 100
         axes.scatter(
-            known[cost],
-            y,
-            s=88,
-            facecolors="none",
-            edgecolors=ORANGE,
-            lw=1.7,
-            marker="D",
-            label="published networks",
-            zorder=5,
+            known[cost], y, s=52, color=ORANGE, edgecolors="white", lw=0.8, label="published networks", zorder=5
         )
+    _tests(axes, shown, cost)
     axes.set_xlabel(LABELS[cost], color=INK)
-    axes.set_ylabel("validation accuracy (%)", color=INK)
+    axes.set_ylabel(shown.accuracy_label, color=INK)
     axes.grid(True, which="major", color="#e6e9ec", linewidth=0.8, zorder=0)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -100,8 +94,40 @@ def _panel(figure: Figure, axes: Axes, shown: Shown, cost: str) -> None:
     _label(figure, axes, shown, cost)
 
 
+def _tests(axes: Axes, shown: Shown, cost: str) -> None:
+    """Diamonds: what was measured on a test set (filled, with one standard deviation) or claimed for one (hollow)."""
+    bars: dict[str, Any] = {
+        "elinewidth": 1.2,
+        "capsize": 2.5,
+        "linestyle": "none",
+        "marker": "D",
+        "ms": 6,
+        "mec": "white",
+        "mew": 0.7,
+    }
+    replayed, claimed = shown.replayed(cost), shown.claimed(cost)
+    for points, color, label in (
+        (shown.retrained(cost, tied=False), BLUE, "retrained"),
+        (shown.retrained(cost, tied=True), PALE, "retrained, no better than a cheaper one"),
+        (replayed, ORANGE, "replayed"),
+    ):
+        if points:
+            _, xs, ys, deviations = zip(*points, strict=True)
+            axes.errorbar(xs, ys, yerr=deviations, color=color, label=label, zorder=5.5, **bars)
+    if claimed:
+        _, xs, ys = zip(*claimed, strict=True)
+        axes.scatter(xs, ys, s=40, facecolors="none", edgecolors=ORANGE, lw=1.4, marker="D", label="claimed", zorder=5)
+    spans: dict[str, list[tuple[float, float]]] = {}
+    for name, x, y in (*claimed, *((name, x, y) for name, x, y, _ in replayed), *shown.named(cost)):
+        spans.setdefault(name, []).append((x, y))
+    for points_ in spans.values():  # what belongs to one network is joined
+        heights = [y for _, y in points_]
+        axes.plot([points_[0][0]] * 2, [min(heights), max(heights)], color=ORANGE, lw=0.8, ls=":", zorder=3)
+
+
 def _limits(axes: Axes, shown: Shown, cost: str) -> None:
-    costs = np.log10(np.concatenate([shown.complete[cost], shown.stopped[cost]]).astype(float))
+    more_x, more_y = shown.extent(cost)
+    costs = np.log10(np.concatenate([shown.complete[cost], shown.stopped[cost], more_x]).astype(float))
     margin = max(0.08 * (costs.max() - costs.min()), 0.06)
     low_x, high_x = costs.min() - margin, costs.max() + margin
     axes.set_xlim(10**low_x, 10**high_x)
@@ -114,10 +140,11 @@ def _limits(axes: Axes, shown: Shown, cost: str) -> None:
     axes.xaxis.set_minor_locator(LogLocator(subs=tuple(range(2, 10)), numticks=100) if decades > 2.5 else NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
     accuracy = np.concatenate([shown.complete["accuracy"], shown.stopped["accuracy"]]) * 100
-    must = np.concatenate([shown.front["accuracy"], shown.published["accuracy"]]) * 100
+    must = np.concatenate([shown.front["accuracy"] * 100, shown.published["accuracy"] * 100, more_y])
     low = min(must.min(), np.quantile(accuracy, WORST_SHOWN))
-    margin = max(0.08 * (accuracy.max() - low), 0.5)
-    axes.set_ylim(low - margin, accuracy.max() + margin)
+    high = max(accuracy.max(), must.max())
+    margin = max(0.08 * (high - low), 0.5)
+    axes.set_ylim(low - margin, high + margin)
     below = int((accuracy < low - margin).sum())
     if below:
         trials = "trial" if below == 1 else "trials"
@@ -131,11 +158,11 @@ def _label(figure: Figure, axes: Axes, shown: Shown, cost: str) -> None:
     figure.draw_without_rendering()
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
     unit = figure.dpi / 72
-    known = shown.published
+    known = shown.named(cost)
     halo = [withStroke(linewidth=2.5, foreground="white")]
     texts = [
         axes.text(0, 0, str(name), fontsize=8.5, color=ORANGE, zorder=7, path_effects=halo, va="bottom", ha="left")
-        for name in known["published"]
+        for name, _, _ in known
     ]
 
     def pixels(xs: object, ys: object) -> list[Point]:
@@ -143,8 +170,9 @@ def _label(figure: Figure, axes: Axes, shown: Shown, cost: str) -> None:
         return [(float(x) / unit, float(y) / unit) for x, y in points]
 
     boxes = [text.get_window_extent(renderer) for text in texts]
-    anchors = pixels(known[cost], known["accuracy"] * 100)
+    anchors = pixels([x for _, x, _ in known], [y for _, _, y in known])
     area = axes.get_window_extent(renderer)
+    more_x, more_y = shown.extent(cost)
     xs, ys = shown.staircase(cost)
     corners = pixels(xs, ys)
     lines: list[tuple[Point, Point]] = []
@@ -154,7 +182,7 @@ def _label(figure: Figure, axes: Axes, shown: Shown, cost: str) -> None:
     placed = place(
         anchors,
         [(box.width / unit + 2, box.height / unit + 1) for box in boxes],
-        pixels(shown.complete[cost], shown.complete["accuracy"] * 100),
+        pixels([*shown.complete[cost], *more_x], [*shown.complete["accuracy"] * 100, *more_y]),
         lines,
         Rect(area.x0 / unit + 2, area.y0 / unit + 2, area.width / unit - 4, area.height / unit - 4),
     )

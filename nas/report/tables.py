@@ -9,17 +9,22 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from nas.front import hypervolume, pareto
+from nas.report.measured import accuracy_text
 from nas.report.text import counted, shape, short
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
+    from nas.report.tested import FrontTests
     from nas.store import StudyRow
 
 
-def front_records(front: pd.DataFrame) -> list[dict[str, Any]]:
-    """The trials of a front as plain data, cheapest first; accuracy in [0, 1]."""
+def front_records(front: pd.DataFrame, tests: FrontTests | None = None) -> list[dict[str, Any]]:
+    """The trials of a front as plain data, cheapest first; accuracy in [0, 1].
+
+    With `tests` each has what the test set said about it under the key "test"; null when it was not retrained.
+    """
     return [
         {
             "trial": int(row["trial"]),
@@ -27,27 +32,49 @@ def front_records(front: pd.DataFrame) -> list[dict[str, Any]]:
             "accuracy": float(row["accuracy"]),
             "parameters": int(row["parameters"]),
             "macs": int(row["macs"]),
+            **({"latency": float(row["latency"])} if "latency" in row else {}),
             "state": str(row["state"]),
             "assignment": row["assignment"],
             "published": _text(row["published"]),
+            **({"test": tests.record(int(row["trial"]), str(row["hash"]))} if tests else {}),
         }
         for row in front.to_dict("records")
     ]
 
 
-def front_table(front: pd.DataFrame, objectives: Sequence[str], title: str) -> Table:
-    """A front as a table, cheapest first."""
+def front_table(front: pd.DataFrame, objectives: Sequence[str], title: str, tests: FrontTests | None = None) -> Table:
+    """A front as a table, cheapest first; with test accuracies and ties where members were retrained."""
     table = _table(title)
     wide = "activation_bytes" in objectives
-    for name in ("trial", "accuracy", "parameters", "MACs", *(["activation bytes"] if wide else []), "seconds"):
-        table.add_column(name, justify="right", no_wrap=True)
+    timed = "latency" in objectives
+    tested = tests is not None and any(digest in tests.retrained for digest in front["hash"])
+    costs = [
+        "parameters",
+        *(["MACs"] if not tested or "macs" in objectives else []),  # eighty columns hold no more
+        *(["activation bytes"] if wide else []),
+        *(["latency ms"] if timed else []),
+    ]
+    for name in ("trial", "accuracy", *costs, *(("test (seeds)", "vs cheaper") if tested else ("seconds",))):
+        table.add_column(name, justify="left" if name == "vs cheaper" else "right", no_wrap=True)
     table.add_column("hash", no_wrap=True)
     table.add_column("published", overflow="fold")  # the only one that may take a second line in a narrow terminal
     for row in front.to_dict("records"):
-        cells = [str(row["trial"]), f"{row['accuracy']:.2%}", f"{row['parameters']:,}", short(row["macs"])]
+        cells = [str(row["trial"]), f"{row['accuracy']:.2%}", f"{row['parameters']:,}"]
+        if "MACs" in costs:
+            cells.append(short(row["macs"]))
         if wide:
             cells.append(short(row["activation_bytes"]))
-        table.add_row(*cells, f"{row['seconds']:.1f}", str(row["hash"])[:8], _text(row["published"]) or "")
+        if timed:
+            cells.append(f"{row['latency']:.3g}")
+        if tests is not None and tested:
+            summary, verdict = tests.retrained.get(str(row["hash"])), tests.verdicts.get(int(row["trial"]))
+            cells += [accuracy_text(summary.record(), short=True) if summary else "", str(verdict or "")]
+        else:
+            cells.append(f"{row['seconds']:.1f}")
+        table.add_row(*cells, str(row["hash"])[:8], _text(row["published"]) or "")
+    if tests is not None and tests.verdicts:
+        table.caption = "tied, below: on the test set, by Welch's t-test over the seeds (5 %)"
+        table.caption_justify = "left"
     return table
 
 
@@ -97,6 +124,7 @@ def summary_record(
     trials: pd.DataFrame,
     environments: Sequence[Mapping[str, Any]],
     correlations: Sequence[Mapping[str, Any]] = (),
+    tests: FrontTests | None = None,
 ) -> dict[str, Any]:
     """One study as plain data."""
     return {
@@ -115,7 +143,7 @@ def summary_record(
         "devices": sorted({str(name) for name in trials["device"].dropna()}),
         "environments": [dict(environment) for environment in environments],
         "rank_correlations": [dict(pair) for pair in correlations],
-        "front": front_records(pareto(trials, study.objectives)),
+        "front": front_records(pareto(trials, study.objectives), tests),
     }
 
 
@@ -126,6 +154,7 @@ def print_summary(
     environments: Sequence[Mapping[str, Any]],
     driver: str | None,
     correlations: Sequence[Mapping[str, Any]] = (),
+    tests: FrontTests | None = None,
 ) -> None:
     """One study for a person: what it searches, how its trials ended, its front, where it was measured."""
     task, recipe = study.task, study.recipe
@@ -166,7 +195,7 @@ def print_summary(
         console.print(correlations_table(correlations))
     front = pareto(trials, study.objectives)
     if not front.empty:
-        console.print(front_table(front, study.objectives, title="Pareto front"))
+        console.print(front_table(front, study.objectives, title="Pareto front", tests=tests))
 
 
 def correlations_table(correlations: Sequence[Mapping[str, Any]]) -> Table:

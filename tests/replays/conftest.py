@@ -10,6 +10,7 @@ import pytest
 
 from nas.cli import main
 
+QUICK = ("--device", "cpu", "--threads", "1")
 Run = Callable[..., tuple[int, str, str]]
 
 SPACE = """

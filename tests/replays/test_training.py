@@ -16,9 +16,7 @@ from PIL import Image
 
 from nas.store import Store
 from nas.weights import read_weights
-from tests.replays.conftest import Run
-
-QUICK = ("--device", "cpu", "--threads", "1")
+from tests.replays.conftest import QUICK, Run
 
 
 def replay(run: Run, *arguments: str) -> dict[str, Any]:

@@ -1,0 +1,159 @@
+"""Front members retrained on all training images: test accuracy with its spread, ties, error bars."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from nas.cost import cost
+from nas.data import Task, load
+from nas.recipe import Augment, Recipe
+from nas.report.measured import Summary, differ
+from nas.report.tested import Verdict, verdicts
+from nas.space import Space
+from nas.store import Store
+from tests.replays.conftest import QUICK, Run
+
+SPACE = """
+name: small
+input: [1, 8, 8]
+graph:
+  conv: {block: conv, channels: {choose: [4, 8, 16]}, norm: batch}
+  down: {block: max_pool}
+  head: {block: classifier}
+"""
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> str:
+    """A study of three networks on digits, all on the front."""
+    (tmp_path / "small.yaml").write_text(SPACE)
+    space = Space.load(tmp_path / "small.yaml")
+    data = load(Task("digits", image_size=8))
+    recipe = Recipe(lr=0.2, batch_size=64, epochs=1, augment=Augment(crop_padding=0, flip=False))
+    task = {**data.task.to_dict(), "fingerprint": data.fingerprint, "input": list(data.input), "classes": 10}
+    with Store.open(f"sqlite:///{tmp_path}/nas.db", create=True) as store:
+        store.create_study(
+            "small-digits",
+            space_name=space.name,
+            space_text=space.text,
+            space_fingerprint=space.fingerprint,
+            task=task,
+            recipe=recipe.to_dict(),
+            objectives=["accuracy", "parameters"],
+            seed=0,
+            constraints={},
+        )
+        with store.claim("small-digits"):
+            for accuracy, channels in ((0.6, 4), (0.7, 8), (0.8, 16)):
+                assignment = {"conv.channels": channels}
+                architecture = space.from_assignment(assignment, data.input, 10)
+                trial = store.start_trial(
+                    "small-digits",
+                    assignment=assignment,
+                    options={"conv.channels": (4, 8, 16)},
+                    architecture=architecture,
+                    cost=cost(architecture, data.input, 10),
+                )
+                store.finish_trial(
+                    trial, state="complete", accuracy=accuracy, seconds=1.0, device="cpu", environment={}
+                )
+    return "small-digits"
+
+
+def test_the_front_is_retrained_and_told_with_its_spread(run: Run, study: str, tmp_path: Path) -> None:
+    code, out, _ = run("retrain", "--study", study, "--epochs", "2", "--seeds", "3", *QUICK, "--json")
+    assert code == 0
+    records = json.loads(out)
+    assert [record["trial"] for record in records] == [0, 1, 2]
+    assert {tuple(record["deviations"]) for record in records} == {("2 epochs instead of the search's 1",)}
+    for record in records:
+        assert record["seeds"] == 3
+        assert record["std"] == pytest.approx(np.std(record["accuracies"], ddof=1))
+    with Store.open(f"sqlite:///{tmp_path}/nas.db") as store:
+        rows = store.measurements()
+    assert (rows["kind"] == "retrain").all()
+    assert (rows["study"] == study).all()
+    assert {task["validation"] for task in rows["task"]} == {0.0}  # on all training images
+    code, out, _ = run("study", "pareto", study, "--json", "-o", "front.png", "-o", "front.html")
+    assert code == 0
+    tests = [member["test"] for member in json.loads(out)]
+    assert [test["accuracy"] for test in tests] == pytest.approx([record["accuracy"] for record in records])
+    assert [test["seeds"] for test in tests] == [3, 3, 3]
+    Image.open("front.png").verify()
+    assert '"retrained"' in Path("front.html").read_text()
+    _, out, _ = run("study", "show", study)
+    assert f"{records[0]['accuracy'] * 100:.2f} ± {records[0]['std'] * 100:.2f} % (3)" in out
+
+
+def test_the_most_accurate_and_named_trials(run: Run, study: str) -> None:
+    quick = (*QUICK, "--seeds", "1", "--json")
+    _, out, _ = run("retrain", "--study", study, "--top", "1", *quick)
+    assert [record["trial"] for record in json.loads(out)] == [2]
+    _, out, _ = run("retrain", "--study", study, "--trial", "1", "--trial", "0", *quick)
+    assert [record["trial"] for record in json.loads(out)] == [1, 0]
+
+
+def test_nothing_retrained_shows_as_before(run: Run, study: str) -> None:
+    _, out, _ = run("study", "pareto", study)
+    assert "test accuracy" not in out
+    assert "seconds" in out
+    _, out, _ = run("study", "pareto", study, "--json")
+    assert [member["test"] for member in json.loads(out)] == [None] * 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--study", "small-digit"), "did you mean 'small-digits'?"),
+        (("--study", "small-digits", "--trial", "9"), "no trial 9; they are numbered from 0 to 2"),
+        (("--study", "small-digits", "--top", "0"), "top: must be at least 1, not 0"),
+        (("--study", "small-digits", "--top", "1", "--trial", "1"), "--top and --trial"),
+        (("--study", "small-digits", "--seeds", "0"), "seeds: must be from 1 to"),
+    ],
+)
+def test_mistakes_are_one_line(run: Run, study: str, arguments: tuple[str, ...], says: str) -> None:
+    code, out, err = run("retrain", *arguments)
+    assert (code, out) == (2, "")
+    assert says in err
+    assert err.count("\n") == 1
+
+
+def summary(*accuracies: float, epochs: int = 1) -> Summary:
+    return Summary(
+        "retrain", None, "s", 0, "h", 1, 1, "digits", epochs, 1.0, accuracies, None, len(accuracies), (), (), "cpu"
+    )
+
+
+def test_members_that_the_seeds_do_not_tell_apart_are_tied() -> None:
+    cheap, same = summary(0.90, 0.91, 0.92), summary(0.905, 0.915, 0.925)
+    better, worse = summary(0.95, 0.951, 0.952), summary(0.80, 0.81, 0.80)
+    found = verdicts([(7, cheap), (3, same), (5, better), (9, worse)])
+    assert found == {3: Verdict("tied", 7), 9: Verdict("below", 7)}
+    assert str(found[3]) == "tied with 7"
+
+
+def test_members_retrained_in_other_ways_are_not_compared() -> None:
+    assert verdicts([(0, summary(0.90, 0.91)), (1, summary(0.90, 0.91, epochs=9))]) == {}
+
+
+def test_welch() -> None:
+    # t = 2.306 with 7.89 degrees of freedom: p = 0.0505; one more between the means: t = 3.784, p = 0.0055
+    first, second = [3.0, 4.0, 1.0, 2.1, 2.0], [5.0, 4.1, 3.0, 2.9, 4.9]
+    assert differ(first, second) is False
+    assert differ(first, [value + 1 for value in second]) is True
+    assert differ([0.9], [0.1, 0.2]) is None
+    assert differ([0.9, 0.9], [0.9, 0.9]) is False
+    assert differ([0.9, 0.9], [0.8, 0.8]) is True
+
+
+def test_measurements_of_a_database_without_any(tmp_path: Path) -> None:
+    with Store.open(f"sqlite:///{tmp_path}/nas.db", create=True) as store:
+        found = store.measurements()
+    assert isinstance(found, pd.DataFrame)
+    assert found.empty

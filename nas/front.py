@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 MAXIMIZED = frozenset({"accuracy"})
 """Objectives of which more is better; of all others less is."""
 
-SCALES = {"parameters": 9.0, "macs": 12.0, "activation_bytes": 12.0}
+SCALES = {"parameters": 9.0, "macs": 12.0, "activation_bytes": 12.0, "latency": 12.0}
 """The power of ten that counts as 1 when hypervolume is computed: a fixed scale, so that values of two studies compare."""
+
+UNITS = {"latency": 1e6}
+"""What a value is multiplied with before: latency comes in milliseconds, and below 1 a logarithm is cut off."""
 
 
 def losses(frame: pd.DataFrame, objectives: Sequence[str]) -> npt.NDArray[np.float64]:
@@ -27,9 +30,9 @@ def losses(frame: pd.DataFrame, objectives: Sequence[str]) -> npt.NDArray[np.flo
 def scaled_loss(name: str, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Values of one objective scaled to [0, 1], less is better.
 
-    Accuracy becomes the error; a cost c becomes log10(c) / s with s from `SCALES`.
+    Accuracy becomes the error; a cost c becomes log10(c) / s with s from `SCALES`, latency in nanoseconds.
     """
-    array = np.asarray(values, dtype=np.float64)
+    array = np.asarray(values, dtype=np.float64) * UNITS.get(name, 1.0)
     return 1 - array if name in MAXIMIZED else np.log10(np.maximum(array, 1)) / SCALES[name]
 
 

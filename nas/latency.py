@@ -25,10 +25,12 @@ LEAST_RUNS = 10
 MOST_RUNS = 1_000
 
 
-def find_device(name: str) -> torch.device:
-    """The device of that name. Raises NasError when this machine has none."""
+def find_device(name: str | None) -> torch.device:
+    """The device of that name; of None, CUDA where there is one. Raises NasError when this machine has none."""
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name == "cuda" and not torch.cuda.is_available():
-        raise NasError("--device cuda: no CUDA device is available here")
+        raise NasError("device cuda: no CUDA device is available here")
     return torch.device(name)
 
 

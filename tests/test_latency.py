@@ -144,7 +144,7 @@ def test_a_mistake_is_one_line(arguments: list[str], message: str, run: Run) -> 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_cuda_where_there_is_none(run: Run) -> None:
     code, _, err = run("latency", "kong_aim", "--device", "cuda")
-    assert (code, err.strip()) == (2, "nas: error: --device cuda: no CUDA device is available here")
+    assert (code, err.strip()) == (2, "nas: error: device cuda: no CUDA device is available here")
 
 
 @pytest.mark.gpu

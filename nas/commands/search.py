@@ -35,7 +35,12 @@ if TYPE_CHECKING:
 @click.option("--trials", type=int, default=32, show_default=True, help="Finished trials of the study in all.")
 @click.option("--time", metavar="DURATION", help="Stop after this long, such as 30m or 1h30m.")
 @click.option("--epochs", type=int, help="Epochs a trial.  [default: the recipe's, 5]")
-@click.option("--objectives", default="accuracy,parameters", show_default=True, help="Also macs, activation_bytes.")
+@click.option(
+    "--objectives", default="accuracy,parameters", show_default=True, help="Also macs, activation_bytes, latency."
+)
+@click.option(
+    "--latency-device", type=click.Choice(["cpu", "cuda"]), help="Where latency is measured.  [default: cuda, if any]"
+)
 @limits
 @click.option("--sampler", default="tpe", show_default=True, help="tpe, nsga2, nsga3, gp or random.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
@@ -115,12 +120,12 @@ def _show(result: SearchResult, plot: Path, storage: str | None) -> None:
 
     from nas.report.plots import plot_front, subtitle_of
     from nas.report.tables import front_table
+    from nas.report.tested import front_tests
     from nas.store import DEFAULT_URL, Store
 
     console = Console(highlight=False)
     counts = ", ".join(f"{number} {state}" for state, number in sorted(result.states.items()))
     if result.front.empty:
-    from nas.report.tested import front_tests
         console.print(f"study {result.study}: {counts or 'no trials'}; no complete trial, so no front yet")
         return
     console.print(front_table(result.front, result.objectives, title=f"Pareto front of {result.study}"))

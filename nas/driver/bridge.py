@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -149,6 +149,8 @@ class Bridge(Searcher):  # type: ignore[misc]
                 cost=proposal.cost,
                 published=proposal.published,
             )
+            if proposal.timed is not None:
+                self.store.add_latency(replace(proposal.timed, trial_id=row))
             self.started += 1
             if past is not None:
                 self._take_over(proposal, row, past)
@@ -232,6 +234,7 @@ class Bridge(Searcher):  # type: ignore[misc]
                 "parameters": proposal.cost.parameters,
                 "macs": proposal.cost.macs,
                 "activation_bytes": proposal.cost.activation_bytes,
+                "latency": getattr(proposal.cost, "latency", None),
                 "published": proposal.published,
                 "seconds": seconds,
                 "source": source,

@@ -11,8 +11,8 @@ from nas.errors import SearchError, nearest
 from nas.recipe import Recipe
 from nas.space import COSTS, Space
 
-OBJECTIVES = ("accuracy", *COSTS)
-"""Accuracy is maximized, costs are minimized."""
+OBJECTIVES = ("accuracy", *COSTS, "latency")
+"""Accuracy is maximized, costs and latency (milliseconds for one image) are minimized."""
 
 SCHEDULERS = ("none", "pareto_asha")
 """What ends a trial before its last epoch."""
@@ -50,6 +50,8 @@ class SearchOptions:
     scheduler: str = "none"
     min_epochs: int = 1
     reduction_factor: float = 3.0
+    latency_device: str | None = None
+    """cpu or cuda; None: CUDA where the driver has one."""
 
     def __post_init__(self) -> None:
         """Raises SearchError for a value that cannot be."""

@@ -19,10 +19,12 @@ from blocks.base import Scalar, Shape
 from nas.architecture import Architecture
 from nas.census import ENUMERABLE
 from nas.cost import Cost, cost
+from nas.driver.timing import with_latency
 from nas.errors import AssignmentError, Infeasible, SearchError, nearest
 from nas.front import MAXIMIZED
 from nas.grammar import Options
-from nas.space import Assignment, Space
+from nas.space import COSTS, Assignment, Space
+from nas.store import Timed
 from nas.study import SeedPoint
 
 # When the sampler repeats itself, neighbours of its proposals are tried before random architectures: see `propose`.
@@ -44,6 +46,13 @@ class Problem:
 
 def _pareto(seed: int, problem: Problem) -> BaseSampler:
     from nas.sampler import ParetoSampler  # SciPy takes half a second
+
+    measured = [name for name in problem.objectives if name not in (*MAXIMIZED, *COSTS)]
+    if measured:
+        raise SearchError(
+            f"--sampler pareto weighs costs that are known of every architecture; {measured[0]} has to be measured: "
+            "name another, such as tpe"
+        )
 
     return ParetoSampler(
         space=problem.space,
@@ -96,6 +105,8 @@ class Proposal:
     published: str | None
     number: int
     """Of the trial in the sampler's memory."""
+    timed: Timed | None = None
+    """How long it takes, where latency is an objective; `cost` has it too."""
 
 
 class Proposer:
@@ -116,8 +127,10 @@ class Proposer:
         seed: int,
         past: Iterable[Mapping[str, Any]] = (),
         seeds: Iterable[SeedPoint] = (),
+        clock: Callable[[Architecture], Timed] | None = None,
     ) -> None:
         check_sampler(sampler)
+        self._clock = clock
         self.space, self.input, self.classes = space, input, classes
         self.objectives = tuple(objectives)
         self.seen: set[str] = set()
@@ -240,7 +253,10 @@ class Proposer:
             self.rejected += 1
             return None
         self.seen.add(architecture.hash)
-        return Proposal(plan.assignment, met, architecture, price, published, trial.number)
+        timed = None if self._clock is None else self._clock(architecture)
+        if timed is not None:
+            price = with_latency(price, timed.milliseconds)
+        return Proposal(plan.assignment, met, architecture, price, published, trial.number, timed)
 
     def _remember(self, trial: Mapping[str, Any]) -> None:
         """Adds a finished trial of the study: `assignment`, `hash`, `state`, `accuracy` and costs."""
@@ -257,6 +273,8 @@ class Proposer:
         self.space.walk(choose)
         complete = trial["state"] == "complete"
         price = Cost(*(int(trial[name]) for name in ("parameters", "macs", "activation_bytes")))
+        if "latency" in self.objectives:
+            price = with_latency(price, float(trial["latency"]))
         if trial["state"] != "interrupted":
             self.seen.add(trial["hash"])
         self._study.add_trial(

@@ -20,6 +20,7 @@ from nas.data import Dataset, Task, load, source
 from nas.driver.options import SearchOptions, parse_duration
 from nas.driver.progress import Progress
 from nas.driver.seeds import choose_seeds
+from nas.driver.timing import Clock, with_latency
 from nas.errors import SearchError
 from nas.front import hypervolume, pareto
 from nas.recipe import Recipe
@@ -155,6 +156,7 @@ def _run(
     from nas.driver.bridge import Bridge, Plan
     from nas.driver.sampling import Proposer
 
+    clock = _clock(options, study, store, dataset)
     proposer = Proposer(
         space,
         dataset.input,
@@ -164,6 +166,7 @@ def _run(
         seed=options.seed,
         past=past.to_dict("records"),
         seeds=seeds,
+        clock=clock,
     )
     timeout = parse_duration(options.trial_timeout, "trial_timeout")
     plan = Plan(study.name, recipe, options.trials, trial_timeout=timeout, cache=options.cache)
@@ -185,6 +188,15 @@ def _run(
     return bridge.stop_reason or ("exhausted" if bridge.exhausted else "done")
 
 
+def _clock(options: SearchOptions, study: StudyRow, store: Store, dataset: Dataset) -> Clock | None:
+    """What times networks, where latency is an objective. Raises SearchError when earlier ones were timed elsewhere."""
+    if "latency" not in study.objectives:
+        return None
+    clock = Clock(store, dataset.input, dataset.classes, options.latency_device)
+    clock.check_study(study.name)
+    return clock
+
+
 def _rungs(options: SearchOptions, study: StudyRow, store: Store, recipe: Recipe) -> Rungs | None:
     """The rungs of early stopping, with the trials that reached them in earlier runs; None when nothing is stopped."""
     if options.scheduler == "none":
@@ -193,6 +205,8 @@ def _rungs(options: SearchOptions, study: StudyRow, store: Store, recipe: Recipe
     for row in store.accuracies(study.name, rungs.epochs).to_dict("records"):
         if row["state"] != State.INTERRUPTED:  # evaluated again, and entered then
             price = Cost(row["parameters"], row["macs"], row["activation_bytes"])
+            if "latency" in study.objectives:
+                price = with_latency(price, row["latency"])
             rungs.enter(row["hash"], row["epoch"], row["accuracy"], price)
     return rungs
 

@@ -54,8 +54,8 @@ def trials(connection: Connection, study: StudyRow, *, assignments: bool = True,
     """One row per finished trial from number `since` on, in the order of finishing.
 
     Columns: trial (number), id, hash, key, state, reason, accuracy, top5, loss, parameters, macs, activation_bytes,
-    latency (milliseconds, only where it is an objective), epochs, seconds, device, environment (hash), published, source (id), started_at, finished_at, and assignment (a
-    dict) unless switched off.
+    latency (milliseconds, only where it is an objective), epochs, seconds, device, environment (hash), published,
+    source (id), started_at, finished_at, and assignment (a dict) unless switched off.
     """
     columns = [
         Trial.number.label("trial"),

@@ -6,11 +6,11 @@ import datetime
 import json
 from dataclasses import dataclass, field
 
-from sqlalchemy import Table, insert, inspect, select
+from sqlalchemy import Connection, Table, insert, inspect, select
 from sqlalchemy.orm import Session
 
 from blocks.base import Shape
-from nas.store.schema import LatencyRow, utc_now
+from nas.store.schema import LatencyRow, Trial, utc_now
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,32 @@ def record(session: Session, timed: Timed) -> None:
     table.create(session.connection(), checkfirst=True)
     values = {name: getattr(timed, name) for name in Timed.__dataclass_fields__} | {"input": json.dumps(timed.input)}
     session.execute(insert(LatencyRow).values(**values))
+
+
+def of_trials(connection: Connection, study: int) -> dict[int, float]:
+    """Milliseconds by the id of the trial, for the trials of a study whose objective it is."""
+    if not inspect(connection).has_table(LatencyRow.__tablename__):
+        return {}
+    rows = connection.execute(
+        select(LatencyRow.trial_id, LatencyRow.milliseconds)
+        .join(Trial, Trial.id == LatencyRow.trial_id)
+        .where(Trial.study_id == study)
+        .order_by(LatencyRow.id)
+    )
+    return {int(trial or 0): float(milliseconds) for trial, milliseconds in rows}
+
+
+def devices(session: Session, study: int) -> list[tuple[str, int]]:
+    """Devices, and threads on each, that the trials of a study were timed on."""
+    if not inspect(session.connection()).has_table(LatencyRow.__tablename__):
+        return []
+    rows = session.execute(
+        select(LatencyRow.device, LatencyRow.threads)
+        .join(Trial, Trial.id == LatencyRow.trial_id)
+        .where(Trial.study_id == study)
+        .distinct()
+    )
+    return [(str(device), int(threads)) for device, threads in rows]
 
 
 def of(session: Session, digest: str) -> list[Timed]:

@@ -37,6 +37,7 @@ DIRECTIONS: Final[Mapping[str, Literal["minimize", "maximize"]]] = {
     "parameters": "minimize",
     "macs": "minimize",
     "activation_bytes": "minimize",
+    "latency": "minimize",
 }
 """What a study may optimize, and which way is better."""
 

@@ -8,13 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import RowMapping
 from sqlalchemy.orm import Session
 
 from blocks.base import Scalar
 from nas.architecture import Architecture
 from nas.cost import Cost
 from nas.errors import StorageError
-from nas.store import optuna_projection
+from nas.store import latencies, optuna_projection
 from nas.store.optuna_projection import Choice, Finished
 from nas.store.records import PastResult, StudyRow
 from nas.store.schema import (
@@ -178,7 +179,7 @@ def finish(
     optuna_study = optuna_projection.study_id(session, study.name)
     if optuna_study is None:
         return number, False
-    trial = Finished.from_row({str(key): value for key, value in row.items()}, study.objectives)
+    trial = Finished.from_row(_with_latency(session, study, [row])[0], study.objectives)
     optuna_projection.add(session, optuna_study, [trial], known)
     return number, True
 
@@ -255,9 +256,15 @@ def project_missing(session: Session, study: StudyRow, optuna_study: int) -> int
         .where(Trial.study_id == study.id, Trial.number >= len(theirs))
         .order_by(Trial.number)
     ).mappings()
-    trials = [Finished.from_row({str(key): value for key, value in row.items()}, study.objectives) for row in rows]
+    trials = [Finished.from_row(row, study.objectives) for row in _with_latency(session, study, rows)]
     optuna_projection.add(session, optuna_study, trials, choices(session, study))
     return len(trials)
+
+
+def _with_latency(session: Session, study: StudyRow, rows: Iterable[RowMapping]) -> list[dict[str, object]]:
+    """Rows of `nas_trials` as plain data, with how long each network takes where that is an objective."""
+    times = latencies.of_trials(session.connection(), study.id) if "latency" in study.objectives else {}
+    return [{str(key): value for key, value in row.items()} | {"latency": times.get(row["id"])} for row in rows]
 
 
 def next_number(session: Session, study: StudyRow) -> int:

@@ -28,6 +28,7 @@ LABELS: Final = {
     "parameters": "parameters",
     "macs": "multiply-accumulates (MACs) for one image",
     "activation_bytes": "peak activation bytes for one image",
+    "latency": "latency in milliseconds for one image",
 }
 NAMES: Final = 12
 """More published networks than this are not named in the plot, only in their cards."""

@@ -51,7 +51,7 @@ def front_table(front: pd.DataFrame, objectives: Sequence[str], title: str, test
     costs = [
         "parameters",
         *(["MACs"] if not tested or "macs" in objectives else []),  # eighty columns hold no more
-        *(["activation bytes"] if wide else []), *(["latency ms"] if timed else []),
+        *(["activation bytes"] if wide else []),
         *(["latency ms"] if timed else []),
     ]
     for name in ("trial", "accuracy", *costs, *(("test (seeds)", "vs cheaper") if tested else ("seconds",))):

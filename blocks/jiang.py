@@ -24,6 +24,7 @@ from blocks.common import (
     Norm,
     Reduction,
     Stride,
+    Switch,
     make_activation,
     make_norm,
     same_padding,
@@ -82,8 +83,9 @@ class MultiScale(nn.Module):
 class GatedSelfAttention(nn.Module):
     """x (B, C, H, W) -> (B, C, H, W)
 
-    Every position reads at most `grid` × `grid` means of a non-linear transform of the map by multi-head attention; a
-    sigmoid gate of the input multiplies what it read. Memory is linear in H · W; positions are not encoded.
+    Every position reads at most `grid` × `grid` means of a non-linear transform of the map by multi-head attention, and a
+    sigmoid gate of the input weighs what it read, against the input itself with `blend`. Memory is linear in H · W;
+    positions are not encoded.
     """
 
     def __init__(
@@ -93,12 +95,16 @@ class GatedSelfAttention(nn.Module):
         heads: Heads = 4,
         grid: Annotated[int, OneOf(4, 8, 16)] = 8,
         reduction: Reduction = 2,
+        # NOTE not in the paper: what the gate weighs. It "suppresses background and enhances critical features" in the
+        # map of the decoupler: that map must get through, and without `blend` only the gate lets it.
+        blend: Switch = True,
         norm: Norm = "batch",
         activation: Activation = "relu",
     ) -> None:
         super().__init__()
         # NOTE not in the paper: everything but that there is a gate, that transforms are non-linear, and that it is
         # light. Here light means C / reduction channels inside (a multiple of `heads`) and few keys and values.
+        self.blend = blend
         self.heads = heads
         self.grid = grid
         hidden = heads * squeezed(in_channels, reduction * heads)
@@ -111,8 +117,8 @@ class GatedSelfAttention(nn.Module):
         self.query = nn.Conv2d(hidden, hidden, 1, bias=False)
         self.key = nn.Conv2d(hidden, hidden, 1, bias=False)
         self.value = nn.Conv2d(hidden, hidden, 1, bias=False)
-        self.gate = nn.Conv2d(in_channels, hidden, 1)
         self.project = nn.Conv2d(hidden, in_channels, 1)
+        self.gate = nn.Conv2d(in_channels, in_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[2:]
@@ -127,5 +133,6 @@ class GatedSelfAttention(nn.Module):
         )
         read = F.scaled_dot_product_attention(query, key, value)
         read_BCHW = torch.unflatten(read.transpose(2, 3).flatten(1, 2), 2, (height, width))
-        y: Tensor = self.project(read_BCHW * self.gate(x).sigmoid())
-        return y
+        y: Tensor = self.project(read_BCHW)
+        gate: Tensor = self.gate(x).sigmoid()
+        return x + gate * (y - x) if self.blend else gate * y

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+
+from tests.postgres import PostgresServer
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -25,3 +28,11 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("needs ../shared (CIFAR-10 images, NAS-Bench-Macro), which is not part of a checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server; skipped where there is none."""
+    server = PostgresServer()
+    yield server
+    server.close()

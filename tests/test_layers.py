@@ -12,7 +12,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 # From the top: a module belongs to the first line one of whose names it is, or lies under.
 LAYERS = [
     ("nas.cli", "nas.commands", "nas.__main__"),
-    ("nas.bench",),
+    ("nas.bench", "nas.dashboard"),
     ("nas.report",),
     ("nas.driver",),
     ("nas.sampler",),

@@ -69,10 +69,12 @@ class Mapping:
             wants_table = name in ("values", "metrics")
             if wants_table != isinstance(value, dict):
                 raise BenchError(f"{path}: {name} must be {'a table of words' if wants_table else 'a word'}")
-        texts = {name: value if isinstance(value, dict) else str(value) for name, value in data.items()}
-        for name in ("values", "metrics"):
-            texts[name] = {_text(key): _text(value) for key, value in texts.get(name, {}).items()}
-        return cls(**texts)
+        tables: dict[str, Any] = {
+            name: {_text(key): _text(value) for key, value in data.pop(name, {}).items()}
+            for name in ("values", "metrics")
+        }
+        words = {name: str(value) for name, value in data.items()}
+        return cls(**words, **tables)
 
 
 @dataclass(frozen=True)

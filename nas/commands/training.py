@@ -50,16 +50,19 @@ def run_and_show(run: Callable[[Progress], Iterator[Ran]], as_json: bool) -> int
 
     console = Console(highlight=False)
     progress = LiveView(console) if sys.stdout.isatty() and not as_json else Lines()
-    records, states = [], set()
-    for ran in run(progress):
-        pictures = draw(ran)
-        states |= set(ran.measured["state"])
-        if as_json:
-            records.append(ran_record(ran, pictures))
-        else:
-            print_ran(console, ran, pictures)
-    if as_json:
-        print_json(records)
+    records: list[dict[str, Any]] = []
+    states: set[str] = set()
+    try:
+        for ran in run(progress):
+            pictures = draw(ran)
+            states |= set(ran.measured["state"])
+            if as_json:
+                records.append(ran_record(ran, pictures))
+            else:
+                print_ran(console, ran, pictures)
+    finally:
+        if as_json and records:  # also when one of several could not be trained
+            print_json(records)
     if "out_of_memory" in states:
         return 2  # a smaller batch size mends it
     return 0 if states <= {"complete", "diverged"} else 1

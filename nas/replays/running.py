@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from nas.errors import SearchError, StorageError
+from nas.errors import NasError, SearchError, StorageError
 from nas.front import pareto
 from nas.replays.engine import Ran, choose_device, run_plan
 from nas.replays.options import TrainingOptions
@@ -63,7 +63,20 @@ def _members(store: Store, study: str, top: int | None) -> list[int]:
 
 
 def _run(plans: Sequence[Plan], options: TrainingOptions, progress: Progress) -> Iterator[Ran]:
+    """Runs plans; one that cannot be run does not keep the others from it, and its NasError is raised at the end."""
     choose_device(options.device)
+    broken: list[NasError] = []
     with Store.open(options.storage or DEFAULT_URL, create=True) as store:
         for plan in plans:
-            yield run_plan(plan, options, store, progress)
+            try:
+                ran = run_plan(plan, options, store, progress)
+            except StorageError:
+                raise
+            except NasError as problem:
+                if len(plans) > 1:
+                    progress.note(f"{plan.title}: {problem}")
+                broken.append(problem)
+            else:
+                yield ran
+    if broken:
+        raise broken[0]

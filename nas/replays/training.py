@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import math
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -100,7 +102,8 @@ class _Run:
         if plan.pretrained and state is None:
             from nas.pretrained import load_pretrained
 
-            load_pretrained(model, plan.pretrained)
+            with redirect_stdout(sys.stderr):  # PyTorch announces a download where our results stand
+                load_pretrained(model, plan.pretrained)
         trainer = self.trainer = Trainer(model, plan.dataset, plan.recipe.replace(seed=self.seed), self.device)
         self.precision = {None: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[trainer.amp_dtype]
         if state is not None:

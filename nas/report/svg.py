@@ -6,7 +6,7 @@ import html
 from collections.abc import Collection
 
 from nas.report.geometry import Point, Rect, Wire
-from nas.report.ink import stroke, text_width
+from nas.report.ink import COLOURS, stroke, text_width
 
 
 class PageSheet:
@@ -64,3 +64,11 @@ def _n(value: float) -> str:
 
 def _p(point: Point) -> str:
     return f"{_n(point[0])},{_n(point[1])}"
+
+
+def standalone(markup: str) -> str:
+    """An element of `PageSheet` as a file of its own, on white: the colours of its roles are written into it."""
+    roles = "".join(f".f-{role}{{fill:{hue}}}.s-{role}{{stroke:{hue}}}" for role, hue in COLOURS.items())
+    style = f"<style>text{{font-family:'DejaVu Sans',Verdana,sans-serif}}.b{{font-weight:700}}.f-none{{fill:none}}{roles}</style>"
+    opened, inside = markup.split(">", 1)
+    return f'{opened} xmlns="http://www.w3.org/2000/svg">{style}<rect width="100%" height="100%" fill="#fff"/>{inside}'

@@ -128,7 +128,8 @@ class Improvement:
             return np.broadcast_to(~beats.any(axis=0), (len(costs), len(levels))).astype(np.float64)
         if self._budgets is None:
             cheapest = np.where(beats, self._costs, 1.0).min(axis=0, initial=1.0)
-            return np.maximum(cheapest[None] - costs, 0.0)
+            left: Array = np.maximum(cheapest[None] - costs, 0.0)
+            return left
         pays = np.all(self._budgets[:, None] >= self._costs[None], axis=2)
         best = np.where(pays, self._errors[None], np.inf).min(axis=1, initial=np.inf)
         open_ = (best[:, None] > levels[None]).astype(np.float64)

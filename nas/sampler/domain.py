@@ -99,11 +99,13 @@ class SpaceDomain:
 
         def choose(name: str, options: Options) -> Scalar:
             if name in changed:
-                if take and other.get(name) in options:
+                if take and name in other and other[name] in options:
                     return other[name]
                 return rng.choice([option for option in options if option != parent.get(name)] or options)
-            value = parent.get(name, other.get(name))
-            return value if value in options else rng.choice(options)
+            for assignment in (parent, other):
+                if name in assignment:
+                    return assignment[name] if assignment[name] in options else rng.choice(options)
+            return rng.choice(options)
 
         return self._space.walk(choose).assignment
 

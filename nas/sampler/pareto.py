@@ -251,18 +251,23 @@ class ParetoSampler(BaseSampler):
         order = np.argsort(-hopes, kind="stable")
         if count == 1:
             return [int(scored[order[0]])]
-        return self._batch(
-            scored[order[: 32 * count]],
-            posterior,
-            matrix,
-            costs,
-            budgets,
-            warp,
-            reference,
-            front_errors,
-            front_costs,
-            count,
-        )
+        numbers = scored[order[: 32 * count]]
+        scaled = budgets(costs[numbers])
+        joint = posterior.covariance(matrix[numbers], matrix[numbers])
+        mean = posterior(matrix[numbers])[0]
+        chosen: list[int] = []
+        for _ in range(min(count, len(numbers))):
+            improvement = Improvement(front_errors, front_costs, warp, reference, seed=self._seed)
+            hopes = improvement(mean, np.maximum(np.diag(joint), 1e-10), scaled)
+            hopes[chosen] = -1
+            best = int(np.argmax(hopes))
+            chosen.append(best)
+            front_errors = np.append(front_errors, warp.inverse(mean[best : best + 1]))
+            front_costs = np.vstack([front_costs, scaled[best : best + 1]])
+            column = joint[:, best]
+            joint = joint - np.outer(column, column) / (joint[best, best] + posterior.noise)
+        one_each = {self._pool.descriptions[numbers[place]].identity: int(numbers[place]) for place in reversed(chosen)}
+        return list(reversed(one_each.values()))
 
     def _scored(self, taken: set[str]) -> npt.NDArray[np.int64]:
         """Candidates that are compared now: all, or the most hopeful of them, and others by turns."""
@@ -290,30 +295,6 @@ class ParetoSampler(BaseSampler):
             x[keep], group, y[keep], extra[keep], shift[keep], start=start, steps=30 if start is None else 12
         )
         self._learned = (len(y), age)
-
-    def _batch(self, numbers, posterior, matrix, costs, budgets, warp, reference, front_errors, front_costs, count):
-        x = matrix[numbers]
-        mean, variance = posterior(x)
-        joint = posterior.covariance(x, x)
-        scaled = budgets(costs[numbers])
-        chosen: list[int] = []
-        for _ in range(min(count, len(numbers))):
-            hopes = Improvement(front_errors, front_costs, warp, reference, seed=self._seed)(
-                mean, np.maximum(np.diag(joint), 1e-10), scaled
-            )
-            hopes[chosen] = -1
-            best = int(np.argmax(hopes))
-            chosen.append(best)
-            front_errors = np.append(front_errors, warp.inverse(mean[best : best + 1]))
-            front_costs = np.vstack([front_costs, scaled[best : best + 1]])
-            column = joint[:, best]
-            joint = joint - np.outer(column, column) / (joint[best, best] + posterior.noise)
-        identities = dict.fromkeys(self._pool.descriptions[numbers[place]].identity for place in chosen)
-        return [
-            int(numbers[place])
-            for place in chosen
-            if identities.pop(self._pool.descriptions[numbers[place]].identity, 1) is None
-        ]
 
 
 def _halton(count: int) -> float:

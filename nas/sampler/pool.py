@@ -139,13 +139,13 @@ class Pool:
                 rest.setdefault(name.partition(":")[0], []).append(name)
         chosen += rest.values()
         columns, groups, units, shares = [], [], [], []
-        for group, names in enumerate(chosen):
+        for number, names in enumerate(chosen):
             ids = [self._names[name] for name in names]
             # graph features weigh alike whatever their unit; options by how often they differ
             standard = np.sqrt(variance[ids]) if names[0].partition(":")[0] in GROUPS else np.ones(len(ids))
             total = 2 * float((variance[ids] / standard**2).sum())
             columns += ids
-            groups += [group] * len(ids)
+            groups += [number] * len(ids)
             units += list(standard)
             shares += [1 / np.sqrt(total)] * len(ids)
         self._columns = np.array(columns, dtype=np.int64)

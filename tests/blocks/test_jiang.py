@@ -77,14 +77,18 @@ def test_gated_self_attention_is_attention_over_a_pooled_map(heads: int, grid: i
     weights = torch.softmax(query @ key.mT / query.shape[-1] ** 0.5, dim=-1)
     torch.testing.assert_close(weights.sum(-1), torch.ones(2, heads, size * size))
     read = (weights @ value).mT.reshape(2, 8, size, size)
-    torch.testing.assert_close(block(x), block.project(read * torch.sigmoid(block.gate(x))), atol=1e-5, rtol=1e-4)
+    gate = torch.sigmoid(block.gate(x))
+    torch.testing.assert_close(block(x), gate * block.project(read) + (1 - gate) * x, atol=1e-5, rtol=1e-4)
+    block.blend = False
+    torch.testing.assert_close(block(x), gate * block.project(read), atol=1e-5, rtol=1e-4)
 
 
-def test_a_closed_gate_lets_nothing_through() -> None:
-    block = GatedSelfAttention(8).eval()
+@pytest.mark.parametrize("blend", [True, False])
+def test_a_closed_gate_leaves_the_input_or_nothing(blend: bool) -> None:
+    block = GatedSelfAttention(8, blend=blend).eval()
     torch.nn.init.constant_(block.gate.bias, -100)  # type: ignore[arg-type]
-    torch.nn.init.zeros_(block.project.bias)  # type: ignore[arg-type]
-    assert block(torch.randn(1, 8, 6, 6)).abs().max() < 1e-20
+    x = torch.randn(1, 8, 6, 6)
+    torch.testing.assert_close(block(x), x if blend else torch.zeros_like(x))
 
 
 def test_gated_self_attention_knows_no_positions() -> None:

@@ -44,7 +44,17 @@ def test_the_live_view_shows_counts_front_hypervolume_and_time_left() -> None:
     view.note("before anything starts")
     _feed(view)
     shown = out.getvalue()
-    for part in ("3/5 done", "1 failed", "1 cached", "hypervolume", "left", "87.50%", "kong_aim", "diverged", "before anything"):
+    for part in (
+        "3/5 done",
+        "1 failed",
+        "1 cached",
+        "hypervolume",
+        "left",
+        "87.50%",
+        "kong_aim",
+        "diverged",
+        "before anything",
+    ):
         assert part in shown, part
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import optuna
 import pytest
 
 from nas.errors import StorageError
 from nas.store import Reconciled, Store
+from tests.postgres import PostgresServer
 from tests.store.filling import fill, finish, make_study, start
 
 
 @pytest.fixture
-def address(postgres: Callable[[], str]) -> str:
-    return postgres()
+def address(postgres: PostgresServer) -> str:
+    return postgres.database()
 
 
 def test_a_study_on_a_server(address: str) -> None:
@@ -47,7 +48,8 @@ def test_a_study_on_a_server(address: str) -> None:
 
 
 def test_refusals_keep_the_password(address: str) -> None:
-    wrong = address.replace("s3cret", "hunter2")
+    parts = urlsplit(address)
+    wrong = f"postgresql://{parts.username}:hunter2@{parts.hostname}:{parts.port}{parts.path}"
     with pytest.raises(StorageError) as caught:
         Store.open(wrong)
     assert "password authentication failed" in str(caught.value)

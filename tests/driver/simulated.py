@@ -1,0 +1,137 @@
+"""Ray Tune without Ray: calls the bridge and the scheduler in Tune's order, with workers that are generators."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from ray.tune.schedulers import FIFOScheduler
+
+from nas.architecture import Architecture
+from nas.driver.bridge import Bridge, Plan
+from nas.driver.progress import Progress
+from nas.driver.sampling import Proposer
+from nas.driver.scheduler import Scheduler
+from nas.driver.trainable import REPORT
+from nas.recipe import Recipe
+from nas.rungs import Rungs
+from nas.space import Space
+from nas.store import Store
+
+INPUT = (1, 16, 16)
+Worker = Callable[[dict[str, Any]], Iterator[Mapping[str, Any]]]
+
+
+def quality(config: Mapping[str, Any]) -> float:
+    """An invented final accuracy of a network."""
+    return int(Architecture.from_json(config["architecture"]).hash[:6], 16) / 0xFFFFFF
+
+
+def epoch(number: int, accuracy: float) -> dict[str, Any]:
+    values = {"epoch": number, "train_loss": 1.0, "loss": 1.0, "accuracy": accuracy, "top5": 1.0, "seconds": 0.1}
+    return {**values, "images_per_second": 1.0, "lr": 0.1}
+
+
+def report(values: Mapping[str, Any] | None, state: str | None = None, reason: str = "") -> dict[str, Any]:
+    return {"epoch": values, "state": state, "reason": reason, "seconds": 1.0, "device": "none", "environment": {}}
+
+
+def learns(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A trial that goes well: its accuracy rises evenly to its quality."""
+    epochs = config["recipe"]["epochs"]
+    for number in range(1, epochs + 1):
+        yield report(epoch(number, quality(config) * number / epochs), "complete" if number == epochs else None)
+
+
+def make_study(store: Store, space: Space, name: str, recipe: Recipe) -> None:
+    store.create_study(
+        name,
+        space_name=space.name,
+        space_text=space.text,
+        space_fingerprint=space.fingerprint,
+        task={"dataset": "invented", "fingerprint": "x"},
+        recipe=recipe.to_dict(),
+        objectives=["accuracy", "parameters"],
+        seed=0,
+        constraints={},
+    )
+
+
+class SimulatedTune:
+    """A search on a study, which it makes when it is not there."""
+
+    def __init__(
+        self,
+        store: Store,
+        space_file: Path,
+        *,
+        study: str = "tiny",
+        trials: int = 6,
+        epochs: int = 3,
+        worker: Worker = learns,
+        rungs: Rungs | None = None,
+        progress: Progress | None = None,
+        seeds: Any = (),
+        **plan: Any,
+    ) -> None:
+        space = Space.load(space_file)
+        recipe = Recipe(epochs=epochs)
+        if not store.has_study(study):
+            make_study(store, space, study, recipe)
+        past = store.trials(study)
+        self.proposer = Proposer(
+            space,
+            INPUT,
+            10,
+            objectives=("accuracy", "parameters"),
+            sampler="random",
+            seed=0,
+            past=past.to_dict("records"),
+            seeds=seeds,
+        )
+        finished = int((past["state"] != "interrupted").sum())
+        self.bridge = Bridge(
+            self.proposer,
+            store,
+            Plan(study, recipe, trials, **plan),
+            rungs,
+            finished=finished,
+            progress=progress or Progress(),
+        )
+        self.scheduler = Scheduler(self.bridge)
+        self.worker = worker
+        self.configs: list[dict[str, Any]] = []
+        """Of every trial that was started on a worker."""
+
+    def run(self, workers: int = 2) -> Bridge:
+        running: dict[str, Iterator[Mapping[str, Any]]] = {}
+        number = 0
+        while not self.bridge.ended():
+            while len(running) < workers:
+                config = self.bridge.suggest(f"t{number}")
+                if not isinstance(config, dict):
+                    break
+                self.configs.append(config)
+                running[f"t{number}"] = self.worker(config)
+                number += 1
+            if not running:
+                break
+            for trial_id in list(running):
+                if self._step(trial_id, running[trial_id]):
+                    del running[trial_id]
+        self.bridge.close()
+        return self.bridge
+
+    def _step(self, trial_id: str, worker: Iterator[Mapping[str, Any]]) -> bool:
+        """One epoch. Returns whether the trial has ended."""
+        said = next(worker)
+        result = {REPORT: json.dumps(said)}
+        trial = SimpleNamespace(trial_id=trial_id)
+        if said["state"] is None and self.scheduler.on_trial_result(None, trial, result) == FIFOScheduler.CONTINUE:
+            self.bridge.on_trial_result(trial_id, result)
+            return False
+        self.bridge.on_trial_complete(trial_id, result)
+        return True

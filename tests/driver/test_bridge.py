@@ -1,0 +1,217 @@
+"""What the bridge makes of what Tune tells it, on a real database; Tune itself is simulated."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nas.driver.progress import Progress
+from nas.errors import StorageError
+from nas.rungs import Rungs
+from nas.space import Space
+from nas.store import Store, connection, patience
+from nas.study import SeedPoint
+from tests.driver.simulated import INPUT, SimulatedTune, epoch, learns, quality, report
+
+
+@pytest.fixture
+def store(storage: str) -> Iterator[Store]:
+    with Store.open(storage, create=True) as opened:
+        yield opened
+
+
+class Watch(Progress):
+    def __init__(self) -> None:
+        self.trials: list[Mapping[str, Any]] = []
+
+    def finished(self, trial: Mapping[str, Any], running: int) -> None:
+        self.trials.append(trial)
+
+
+def _run(store: Store, space_file: Path, study: str = "tiny", **options: Any) -> SimulatedTune:
+    tune = SimulatedTune(store, space_file, study=study, **options)
+    with store.claim(study):
+        tune.run()
+    if tune.bridge.problem is not None:
+        raise tune.bridge.problem
+    return tune
+
+
+@pytest.fixture(autouse=True)
+def _made(store: Store, space_file: Path) -> None:
+    """Studies must exist before they are claimed."""
+    for name in ("tiny", "other", "third"):
+        SimulatedTune(store, space_file, study=name)
+
+
+def test_a_network_that_any_study_has_trained_is_not_trained_again(store: Store, space_file: Path) -> None:
+    first = _run(store, space_file, trials=20)
+    assert len(first.configs) == 20
+    watch = Watch()
+    second = _run(store, space_file, "other", trials=36, progress=watch)
+    assert len(second.configs) == 16  # the space has 36 networks
+    ours = store.trials("other").set_index("hash")
+    theirs = store.trials("tiny").set_index("hash")
+    cached = ours[ours["source"].notna()]
+    assert len(cached) == 20
+    assert set(cached["state"]) == {"complete"}
+    assert cached["seconds"].sum() == 0
+    assert cached["accuracy"].to_dict() == theirs["accuracy"].to_dict()
+    assert cached["source"].to_dict() == theirs["id"].to_dict()
+    assert sum(trial["source"] is not None for trial in watch.trials) == 20
+    assert len(store.epochs("other")) == 3 * 36
+    # the sampler knows them all: nothing is left to propose
+    assert second.proposer.propose() is None
+    # and the third study refers to those that were trained, not to copies
+    _run(store, space_file, "third", trials=36)
+    trained = set(store.trials("tiny")["id"]) | set(ours[ours["source"].isna()]["id"])
+    assert set(store.trials("third")["source"]) == trained
+
+
+def test_the_cache_can_be_switched_off(store: Store, space_file: Path) -> None:
+    _run(store, space_file, trials=5)
+    again = _run(store, space_file, "other", trials=5, cache=False)
+    assert len(again.configs) == 5
+    assert store.trials("other")["source"].isna().all()
+
+
+def test_only_complete_trials_are_taken_over(store: Store, space_file: Path) -> None:
+    def fails(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        yield report(None, "failed", "RuntimeError: no")
+
+    _run(store, space_file, trials=4, worker=fails)
+    assert len(_run(store, space_file, "other", trials=4).configs) == 4
+
+
+@pytest.fixture
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(patience, "FIRST_PAUSE", 0.05)
+
+
+@pytest.mark.usefixtures("_quick")
+def test_a_database_that_is_locked_now_and_then_loses_nothing(store: Store, storage: str, space_file: Path) -> None:
+    """Another process holds the lock for most of the time."""
+    over = threading.Event()
+
+    def lock() -> None:
+        other = sqlite3.connect(storage.removeprefix("sqlite:///"), isolation_level=None, timeout=10)
+        while not over.is_set():
+            other.execute("BEGIN IMMEDIATE")
+            time.sleep(0.3)
+            other.execute("ROLLBACK")
+            time.sleep(0.1)
+        other.close()
+
+    thread = threading.Thread(target=lock)
+    thread.start()
+    with Store.open(storage, create=True) as waiting:  # connections with the short timeout
+        waiting.patience.notify = lambda text: None
+        _run(waiting, space_file, trials=8)
+    over.set()
+    thread.join()
+    trials = store.trials("tiny")
+    assert trials["state"].tolist() == ["complete"] * 8
+    assert trials["hash"].nunique() == 8
+    assert len(store.epochs("tiny")) == 24
+    assert store.running("tiny") == 0
+
+
+@pytest.mark.usefixtures("_quick")
+def test_a_database_that_stays_away_ends_the_search_and_the_same_again_goes_on(storage: str, space_file: Path) -> None:
+    def locks(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        yield from learns(config)
+
+    other = sqlite3.connect(storage.removeprefix("sqlite:///"), isolation_level=None)
+    started: list[int] = []
+
+    def trains(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        started.append(1)
+        if len(started) == 4:
+            other.execute("BEGIN IMMEDIATE")
+        yield from learns(config)
+
+    with Store.open(storage, create=True) as waiting:
+        waiting.patience.seconds = 0.3
+        with pytest.raises(StorageError, match="was locked by another process"):
+            _run(waiting, space_file, trials=8, worker=trains)
+    other.execute("ROLLBACK")
+    with Store.open(storage, create=True) as again:
+        done = again.trials("tiny")
+        assert 0 < (done["state"] == "complete").sum() < 8
+        _run(again, space_file, trials=8)
+        after = again.trials("tiny")
+        assert (after["state"] == "complete").sum() == 8
+        assert set(done[done["state"] == "complete"]["hash"]) <= set(after["hash"])
+        assert after[after["state"] == "complete"]["hash"].is_unique
+
+
+def test_bad_trials_stop_early_and_seed_points_never(store: Store, space_file: Path) -> None:
+    space = Space.load(space_file)
+    worst = min(
+        space.enumerate(),
+        key=lambda assignment: quality({"architecture": space.from_assignment(assignment, INPUT, 10).to_json()}),
+    )
+    network = space.from_assignment(worst, INPUT, 10)
+
+    class Config:
+        name = "published"
+
+    seed = SeedPoint(Config(), worst, network, None)  # type: ignore[arg-type]
+    rungs = Rungs(("accuracy",), 9, 1, 3)
+    tune = _run(store, space_file, "tiny", trials=36, rungs=rungs, epochs=9, seeds=[seed])
+    trials = store.trials("tiny")
+    stopped = trials[trials["state"] == "stopped_early"]
+    complete = trials[trials["state"] == "complete"]
+    assert len(stopped) + len(complete) == 36
+    assert 15 <= len(stopped) < 34
+    assert set(stopped["epochs"]) == {1, 3}
+    assert set(complete["epochs"]) == {9}
+    assert network.hash in set(complete["hash"])  # the worst of all, but published
+    assert stopped["reason"].str.fullmatch(r"\d+ of \d+ at epoch [13]").all()
+    curves = store.epochs("tiny")
+    assert set(curves[curves["trial"].isin(stopped["trial"])]["epoch"]) == {1, 2, 3}
+    best = trials.loc[trials["accuracy"].idxmax()]
+    assert best["state"] == "complete"
+    # a sampler that cannot use a part of a training hears of a failure, never of a final value
+    states = [trial.state.name for trial in tune.proposer._study.get_trials(deepcopy=False)]
+    assert states.count("COMPLETE") == len(complete)
+
+
+def test_a_stopped_trial_is_evaluated_in_full_when_another_study_wants_it(store: Store, space_file: Path) -> None:
+    _run(store, space_file, trials=36, rungs=Rungs(("accuracy",), 3, 1, 3))
+    stopped = (store.trials("tiny")["state"] == "stopped_early").sum()
+    assert stopped > 0
+    assert len(_run(store, space_file, "other", trials=36).configs) == stopped
+
+
+def test_what_a_stopped_trial_had_reached_comes_with_its_fidelity(
+    store: Store, space_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tune = SimulatedTune(store, space_file, trials=36, rungs=Rungs(("accuracy",), 9, 1, 3), epochs=9)
+    told: list[float] = []
+    monkeypatch.setattr(tune.proposer, "finish", lambda proposal, accuracy, fidelity=1.0: told.append(fidelity))
+    with store.claim("tiny"):
+        tune.run()
+    assert {round(fidelity, 3) for fidelity in told} == {0.111, 0.333, 1.0}
+
+
+def test_the_end_of_a_search_interrupts_what_runs(store: Store, space_file: Path) -> None:
+    def slow(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        yield report(epoch(1, 0.5))
+        tune.bridge.stop_reason = "interrupted"
+        yield report(epoch(2, 0.6))
+
+    tune = SimulatedTune(store, space_file, worker=slow)
+    with store.claim("tiny"):
+        tune.run(workers=2)
+    trials = store.trials("tiny")
+    assert trials["state"].tolist() == ["interrupted"] * 2
+    assert set(trials["reason"]) == {"interrupted"}
+    assert trials["epochs"].min() >= 1

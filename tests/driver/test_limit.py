@@ -1,0 +1,90 @@
+"""Time limits, on functions that hang."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from nas.driver.limit import TimedOut, TimeLimit
+
+
+def _spin() -> None:
+    while True:
+        pass
+
+
+def test_python_code_that_hangs_is_interrupted() -> None:
+    before = signal.getsignal(signal.SIGALRM)
+    began = time.monotonic()
+    with pytest.raises(TimedOut), TimeLimit(0.3).running():
+        _spin()
+    with pytest.raises(TimedOut), TimeLimit(0.3).running():
+        time.sleep(60)
+    assert time.monotonic() - began < 5
+    assert signal.getsignal(signal.SIGALRM) is before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_no_model_catches_it_by_accident() -> None:
+    def careless() -> None:
+        try:
+            time.sleep(60)
+        except Exception:
+            pytest.fail("caught")
+
+    with pytest.raises(TimedOut), TimeLimit(0.2).running():
+        careless()
+
+
+def test_only_the_time_inside_counts_and_it_adds_up() -> None:
+    limit = TimeLimit(0.5)
+    for _ in range(3):
+        with limit.running():
+            time.sleep(0.1)
+        time.sleep(0.3)  # the driver takes its time
+    with pytest.raises(TimedOut), limit.running():
+        time.sleep(60)
+    with pytest.raises(TimedOut), limit.running():
+        pytest.fail("nothing is left")
+    with TimeLimit(None).running():
+        pass
+
+
+def test_native_code_that_hangs_takes_its_process_with_it() -> None:
+    """`PyDLL` keeps the interpreter's lock: no Python runs any more."""
+    code = (
+        "import ctypes, nas.driver.limit as limit\n"
+        "limit.GRACE_SECONDS = 0.3\n"
+        "with limit.TimeLimit(0.3).running():\n"
+        "    ctypes.PyDLL(None).sleep(60)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], timeout=50, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "Timeout (0:00:00.6" in done.stderr  # and says where
+    assert 'File "<string>", line 4' in done.stderr
+
+
+def test_in_a_thread_the_process_still_ends() -> None:
+    code = (
+        "import threading, time, nas.driver.limit as limit\n"
+        "limit.GRACE_SECONDS = 0.2\n"
+        "def hang():\n"
+        "    with limit.TimeLimit(0.2).running():\n"
+        "        time.sleep(60)\n"
+        "threading.Thread(target=hang).start()\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=50, capture_output=True).returncode == 1
+
+
+def test_a_block_that_ends_in_time_leaves_nothing_behind() -> None:
+    with TimeLimit(0.2).running():
+        pass
+    thread = threading.Thread(target=time.sleep, args=(0.4,))
+    thread.start()
+    thread.join()
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)

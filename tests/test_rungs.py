@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nas.cost import Cost
+from nas.rungs import Rungs, order, rank_correlations, rung_epochs
+
+
+@pytest.mark.parametrize(
+    ("epochs", "first", "factor", "rungs"),
+    [(20, 1, 3.0, (1, 3, 9)), (9, 1, 3.0, (1, 3)), (5, 2, 2.0, (2, 4)), (1, 1, 3.0, ()), (6, 1, 1.5, (1, 2, 3, 5))],
+)
+def test_rungs_lie_below_the_full_training(epochs: int, first: int, factor: float, rungs: tuple[int, ...]) -> None:
+    assert rung_epochs(epochs, first, factor) == rungs
+
+
+def test_fronts_come_one_after_the_other_and_within_one_the_most_hypervolume() -> None:
+    # two fronts: rows 0, 1, 2 (1 adds next to nothing) and rows 3, 4
+    losses = np.array([[0.1, 0.8], [0.79, 0.11], [0.8, 0.1], [0.2, 0.9], [0.9, 0.2]])
+    ranks = order(losses)
+    assert set(ranks[:3]) == {0, 1, 2}
+    assert ranks[0] == 0
+    assert set(ranks[3:]) == {3, 4}
+
+
+def _cost(parameters: int) -> Cost:
+    return Cost(parameters, 1, 1)
+
+
+def test_the_best_third_goes_on() -> None:
+    rungs = Rungs(("accuracy", "parameters"), 9, 1, 3)
+    rng = random.Random(0)
+    places = [rungs.enter(str(number), 1, rng.random(), _cost(rng.randrange(1000, 10**6))) for number in range(300)]
+    goes_on = [place.goes_on for place in places if place is not None]
+    assert len(goes_on) == 300
+    assert goes_on[0]  # the first has nobody to lose against
+    assert 80 <= sum(goes_on) <= 140
+
+
+def test_a_cheap_network_need_not_be_accurate() -> None:
+    rungs = Rungs(("accuracy", "parameters"), 9, 1, 3)
+    for number in range(9):
+        rungs.enter(str(number), 1, 0.9 + number / 100, _cost(10**6))
+    cheap = rungs.enter("cheap", 1, 0.5, _cost(10**3))
+    assert cheap is not None
+    assert cheap.goes_on
+    dominated = rungs.enter("bad", 1, 0.4, _cost(10**6))
+    assert dominated is not None
+    assert (dominated.rank, dominated.of, dominated.goes_on) == (11, 11, False)
+
+
+def test_other_epochs_are_no_rungs_and_a_network_stands_once_at_a_rung() -> None:
+    rungs = Rungs(("accuracy",), 9, 1, 3)
+    assert rungs.enter("a", 2, 0.5, _cost(1)) is None
+    assert rungs.enter("a", 1, float("nan"), _cost(1)) is None
+    for accuracy in (0.5, 0.6):
+        place = rungs.enter("a", 1, accuracy, _cost(1))
+        assert place is not None
+        assert place.of == 1
+
+
+def test_rank_correlations_are_those_of_the_trials_that_reached_both() -> None:
+    final = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    rows = [
+        {"trial": trial, "epoch": epoch, "accuracy": value}
+        for trial, last in enumerate(final)
+        for epoch, value in ((1, -last), (3, last / 2), (9, last))
+        if not (epoch == 9 and trial == 0)
+    ]
+    found = rank_correlations(pd.DataFrame(rows), [1, 3, 9, 27])
+    assert [(pair["epoch"], pair["later"], pair["trials"], pair["tau"]) for pair in found] == [
+        (1, 3, 6, -1.0),
+        (1, 9, 5, -1.0),
+        (3, 9, 5, 1.0),
+    ]
+    few = rank_correlations(pd.DataFrame(rows[:6]), [1, 3])
+    assert few[0]["tau"] is None
+    assert rank_correlations(pd.DataFrame({"trial": [], "epoch": [], "accuracy": []}), [1, 3]) == []

@@ -73,7 +73,7 @@ class Mapping:
             name: {_text(key): _text(value) for key, value in data.pop(name, {}).items()}
             for name in ("values", "metrics")
         }
-        words = {name: str(value) for name, value in data.items()}
+        words: dict[str, Any] = {str(name): str(value) for name, value in data.items()}
         return cls(**words, **tables)
 
 

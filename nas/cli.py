@@ -20,11 +20,13 @@ COMMANDS = {
     "bench": "Compare samplers on a table of trained networks.",
     "predict": "Classify images by a trained network, and show where it looked.",
     "export": "Write a network as plain PyTorch, ONNX, torch.export or weights.",
+    "dashboard": "Open a study database in Optuna Dashboard.",
     "report": "Write a study as one HTML page.",
     "diff": "Compare two networks, in text and as a drawing.",
     "why": "Which blocks and choices make trials fail.",
     "latency": "Measure how long networks take on this machine.",
     "blocks": "List the blocks with their hyperparameters.",
+    "completion": "Let your shell complete commands and names.",
 }
 """Each is `nas.commands.<name>.command`, imported when it is called."""
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from click.shell_completion import ShellComplete
 
-from nas.cli import main
+from nas.cli import cli, main
 from nas.compile import compile_model
 from nas.cost import Cost, cost
 from nas.space import Space
@@ -306,3 +307,43 @@ def test_a_fault_of_ours_keeps_its_traceback(tmp_path: Path) -> None:
 
 def test_cost_is_plain_data() -> None:
     assert Cost(1, 2, 3).macs == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "begun", "offered"),
+    [
+        ([], "se", ["search"]),
+        (["space", "show"], "nas_bench_m", ["nas_bench_macro"]),
+        (["search", "--space"], "nas_bench_m", ["nas_bench_macro"]),
+        (["replay"], "kong_aim_cam", ["kong_aim_cam", "kong_aim_cam_literal"]),
+        (["blocks"], "attention_c", ["attention_conv"]),
+        (["search", "--data"], "cifar", ["cifar10", "cifar100"]),
+        (["report", "--study"], "no", []),  # there is no database
+        (["completion"], "z", ["zsh"]),
+    ],
+)
+def test_the_shell_completes_names(
+    words: list[str], begun: str, offered: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    completer = ShellComplete(cli, {}, "nas", "_NAS_COMPLETE")
+    assert [item.value for item in completer.get_completions(words, begun)] == offered
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_studies_are_completed_from_the_database_that_is_named(filled: Path) -> None:
+    completer = ShellComplete(cli, {}, "nas", "_NAS_COMPLETE")
+    (item,) = completer.get_completions(["report", "--storage", f"sqlite:///{filled}", "--study"], "")
+    assert item.value == "macro"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts(shell: str, run: Run) -> None:
+    assert f"_NAS_COMPLETE={shell}_complete" in run("completion", shell)[1]
+
+
+def test_a_shell_without_completion_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHELL", "/usr/bin/tcsh")
+    code, out, error = run("completion")
+    assert (code, out) == (2, "")
+    assert "'tcsh'; name one of bash, zsh, fish" in error

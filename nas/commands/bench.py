@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nas.commands import completing
 from nas.commands.options import ShapeType, json_option, limits, output_path, print_json
 from nas.errors import BenchError
 
@@ -15,7 +16,13 @@ if TYPE_CHECKING:
 
 
 @click.command(name="bench")
-@click.option("--space", required=True, metavar="FILE|NAME", help="Space file, or name of a shipped space.")
+@click.option(
+    "--space",
+    required=True,
+    metavar="FILE|NAME",
+    shell_complete=completing.spaces,
+    help="Space file, or name of a shipped space.",
+)
 @click.option(
     "--table",
     required=True,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nas.commands import completing
 from nas.commands.options import json_option, print_json
 from nas.commands.which import study_options, which
 
@@ -30,7 +31,7 @@ class BatchesType(click.ParamType[tuple[int, ...]]):
 
 
 @click.command(name="latency")
-@click.argument("words", metavar="TRIAL|NAME...", nargs=-1, required=True)
+@click.argument("words", metavar="TRIAL|NAME...", nargs=-1, required=True, shell_complete=completing.configs)
 @study_options
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option("--batch", "batches", type=BatchesType(), default="1,64", show_default=True, help="Sizes of batches.")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nas.commands import completing
 from nas.commands.options import json_option, print_json, storage_option
 from nas.commands.training import run_and_show, training_options
 from nas.errors import NasError
@@ -15,12 +16,15 @@ if TYPE_CHECKING:
 
 
 @click.command(name="replay")
-@click.argument("names", nargs=-1)
+@click.argument("names", nargs=-1, shell_complete=completing.configs)
 @click.option("--all", "every", is_flag=True, help="Every published config.")
 @click.option("--list", "listing", is_flag=True, help="List the configs, their claims, and what was measured here.")
 @click.option("--check", "checking", is_flag=True, help="Build and compare costs with the claims; no training.")
 @click.option(
-    "--data", metavar="NAME", help="Other data: digits, cifar10, …, imagefolder:PATH.  [default: the paper's]"
+    "--data",
+    metavar="NAME",
+    shell_complete=completing.datasets,
+    help="Other data: digits, cifar10, …, imagefolder:PATH.  [default: the paper's]",
 )
 @click.option("--image-size", type=int, metavar="PIXELS", help="Resize images to this side.  [default: the paper's]")
 @click.option("--pretrained/--no-pretrained", default=True, help="Start from weights where the paper does, or never.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nas.commands import completing
 from nas.commands.options import json_option, limits, storage_option
 
 if TYPE_CHECKING:
@@ -17,12 +18,19 @@ if TYPE_CHECKING:
 
 
 @click.command(name="search")
-@click.option("--space", required=True, metavar="FILE|NAME", help="Space file, or name of a shipped space.")
+@click.option(
+    "--space",
+    required=True,
+    metavar="FILE|NAME",
+    shell_complete=completing.spaces,
+    help="Space file, or name of a shipped space.",
+)
 @click.option(
     "--data",
     default="digits",
     show_default=True,
     metavar="NAME",
+    shell_complete=completing.datasets,
     help="digits, cifar10, cifar100, fashion_mnist or imagefolder:PATH.",
 )
 @click.option(
@@ -44,7 +52,9 @@ if TYPE_CHECKING:
 @limits
 @click.option("--sampler", default="tpe", show_default=True, help="tpe, nsga2, nsga3, gp or random.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
-@click.option("--study", metavar="NAME", help="Name of the study.  [default: SPACE-DATA]")
+@click.option(
+    "--study", metavar="NAME", shell_complete=completing.studies, help="Name of the study.  [default: SPACE-DATA]"
+)
 @storage_option
 @click.option("--cpus-per-trial", type=float, default=1.0, show_default=True)
 @click.option("--gpus-per-trial", type=float, help="May be a fraction.  [default: 1 where there are GPUs]")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from nas.commands import completing
 from nas.commands.options import (
     classes_option,
     input_option,
@@ -41,7 +42,7 @@ def _load(file: str, max_parameters: float | None = None, max_macs: float | None
 
 
 @command.command()
-@click.argument("file")
+@click.argument("file", shell_complete=completing.spaces)
 def check(file: str) -> None:
     """Check a space file completely.
 
@@ -53,7 +54,7 @@ def check(file: str) -> None:
 
 
 @command.command()
-@click.argument("file")
+@click.argument("file", shell_complete=completing.spaces)
 def show(file: str) -> None:
     """Show a space as a tree with its choices.
 
@@ -68,7 +69,7 @@ def show(file: str) -> None:
 
 
 @command.command()
-@click.argument("file")
+@click.argument("file", shell_complete=completing.spaces)
 @input_option
 @classes_option
 @limits
@@ -122,7 +123,7 @@ def count(
 
 
 @command.command()
-@click.argument("file")
+@click.argument("file", shell_complete=completing.spaces)
 @click.option("-n", "--number", type=click.IntRange(1, 1_000_000), default=1, show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @input_option
@@ -164,7 +165,7 @@ def sample(
 
 
 @command.command()
-@click.argument("file")
+@click.argument("file", shell_complete=completing.spaces)
 @click.option("--assignment", metavar="FILE|JSON|NAME", required=True, help="JSON, a file, or a published config.")
 @input_option
 @classes_option
@@ -192,7 +193,7 @@ def cost(file: str, assignment: str, input_shape: Shape | None, classes: int, as
 
 
 @command.command()
-@click.argument("file")
+@click.argument("file", shell_complete=completing.spaces)
 @click.option("--assignment", metavar="FILE|JSON|NAME", help="JSON, a file, or a published config; default: random.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the random architecture.")
 @input_option

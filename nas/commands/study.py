@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nas.commands import completing
 from nas.commands.options import json_option, output_path, print_json, storage_option
 from nas.errors import StorageError
 
 if TYPE_CHECKING:
     from nas.store import Store
 
-study_argument = click.argument("name", required=False)
+study_argument = click.argument("name", required=False, shell_complete=completing.studies)
 
 
 @click.group(name="study")

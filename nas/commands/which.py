@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from nas.commands import completing
 from nas.commands.options import ShapeType, read_assignment, storage_option
 
 if TYPE_CHECKING:
@@ -24,7 +25,12 @@ def study_options(command: F) -> F:
         click.option("--classes", type=click.IntRange(2, 1_000_000), help="Number of classes; default: its own."),
         click.option("--input", "input_shape", type=ShapeType(), help="Image shape; default: its own."),
         storage_option,
-        click.option("--study", metavar="NAME", help="Study of the trial; may be left out where there is only one."),
+        click.option(
+            "--study",
+            metavar="NAME",
+            shell_complete=completing.studies,
+            help="Study of the trial; may be left out where there is only one.",
+        ),
     ):
         command = option(command)
     return command
@@ -32,7 +38,7 @@ def study_options(command: F) -> F:
 
 def network_options(command: F) -> F:
     """Adds the argument ``TRIAL|NAME`` and the options that belong to it."""
-    return click.argument("word", metavar="TRIAL|NAME")(study_options(command))
+    return click.argument("word", metavar="TRIAL|NAME", shell_complete=completing.configs)(study_options(command))
 
 
 def which(

@@ -1,0 +1,55 @@
+"""What a shell offers when Tab is pressed behind an argument or an option. `nas completion` makes shells ask."""
+
+from __future__ import annotations
+
+import os
+
+import click
+from click.shell_completion import CompletionItem
+
+from nas.errors import NasError
+from nas.resources import every
+
+
+def _starting(names: list[str], incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def _shipped(kind: str, incomplete: str) -> list[CompletionItem]:
+    return _starting([path.stem for path in every(kind)], incomplete)
+
+
+def spaces(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Shipped spaces; where none is meant, files."""
+    return _shipped("search_spaces", incomplete) or [CompletionItem(incomplete, type="file")]
+
+
+def configs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Published networks; where none is meant, files."""
+    return _shipped("studies", incomplete) or [CompletionItem(incomplete, type="file")]
+
+
+def blocks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Blocks."""
+    from blocks import BLOCKS
+
+    return _starting(sorted(BLOCKS), incomplete)
+
+
+def datasets(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Data sets; behind ``imagefolder:``, folders."""
+    head, colon, _ = incomplete.partition(":")
+    if colon and head == "imagefolder":
+        return [CompletionItem(incomplete, type="dir")]
+    return _starting(["digits", "cifar10", "cifar100", "fashion_mnist", "imagefolder:"], incomplete)
+
+
+def studies(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Studies of the database that ``--storage`` names."""
+    from nas.store import DEFAULT_URL, Store
+
+    try:
+        with Store.open(ctx.params.get("storage") or os.environ.get("NAS_STORAGE") or DEFAULT_URL) as store:
+            return _starting([str(name) for name in store.studies()["study"]], incomplete)
+    except NasError:  # no database yet: nothing to offer, and a shell has no place for a message
+        return []

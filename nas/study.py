@@ -105,6 +105,8 @@ class PublishedConfig:
             document.fail(("name",), f"name: must be the file's, '{path.stem}', not '{config.name}'")
         if len(config.input) != 3 or min(config.input) < 1:
             document.fail(("input",), f"input: must be [channels, height, width], not {list(config.input)}")
+        if not 0 < config.fraction <= 1:
+            document.fail(("fraction",), f"fraction: must be above 0 and at most 1, not {config.fraction:g}")
         spaces = {} if spaces is None else spaces
         try:
             space = spaces[config.space] if config.space in spaces else Space.load(config.space)

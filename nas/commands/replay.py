@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 )
 @click.option("--image-size", type=int, metavar="PIXELS", help="Resize images to this side.  [default: the paper's]")
 @click.option("--pretrained/--no-pretrained", default=True, help="Start from weights where the paper does, or never.")
-@training_options(seeds=1)
+@training_options(seeds=1, share="the paper's")
 @storage_option
 @json_option
 def command(
@@ -42,9 +42,9 @@ def command(
 ) -> int:
     """Check published networks against their papers (--check), or train them again and measure them on the test set.
 
-    Training follows the paper's recipe on all of its training images; whatever is changed by an option is printed and
-    stored as a deviation. A replay that was killed goes on from its last epoch by the same command; one that is done is
-    not trained again. With --check the exit code is 1 when a config no longer builds what it states.
+    Training follows the paper's recipe on as many training images as the paper takes; whatever is changed by an option
+    is printed and stored as a deviation. A replay that was killed goes on from its last epoch by the same command; one
+    that is done is not trained again. With --check the exit code is 1 when a config no longer builds what it states.
 
     \b
     nas replay --list

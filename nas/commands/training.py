@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def training_options(seeds: int) -> Callable[[F], F]:
-    """The options of `nas.replays.options.TrainingOptions` that both commands take; `seeds` is the default."""
+def training_options(seeds: int, share: str) -> Callable[[F], F]:
+    """The options of `nas.replays.options.TrainingOptions` that both commands take; `seeds` is the default, `share` that of the
+    training images, in words.
+    """
     options = [
         click.option("--epochs", type=int, help="Other epochs; the schedule is stretched over them."),
-        click.option("--fraction", type=float, default=1.0, help="Share of the training images, of every class alike."),
+        click.option(
+            "--fraction", type=float, help=f"Share of the training images, of every class.  [default: {share}]"
+        ),
         click.option("--seeds", type=int, default=seeds, show_default=True, help="Trainings with different seeds."),
         click.option("--recipe", metavar="FILE", help="Another training recipe (YAML)."),
         click.option("--batch-size", type=int, help="Another batch size."),

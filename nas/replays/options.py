@@ -19,7 +19,8 @@ class TrainingOptions:
     """How networks are trained and measured again: the options of `nas replay` and `nas retrain`, with underscores."""
 
     epochs: int | None = None
-    fraction: float = 1.0
+    fraction: float | None = None
+    """Share of the training images; None: what the paper trains on, and all of them when retraining."""
     seeds: int = 1
     data: str | None = None
     data_root: str | None = None
@@ -41,7 +42,7 @@ class TrainingOptions:
                 raise SearchError(f"{name}: must be at least 1, not {value}")
         if not 1 <= self.seeds <= MAX_SEEDS:
             raise SearchError(f"seeds: must be from 1 to {MAX_SEEDS}, not {self.seeds}")
-        if not 0 < self.fraction <= 1:
+        if self.fraction is not None and not 0 < self.fraction <= 1:
             raise SearchError(f"fraction: must be above 0 and at most 1, not {self.fraction}")
         if self.device not in DEVICES:
             raise SearchError(f"no device '{self.device}'; known: {', '.join(DEVICES)}{nearest(self.device, DEVICES)}")

@@ -33,6 +33,7 @@ class Plan:
     recipe: Recipe
     """Its seed is that of the first training; the others count on from there."""
     fraction: float
+    """Share of the training images."""
     deviations: tuple[str, ...]
     pretrained: str | None = None
     published: str | None = None
@@ -92,8 +93,9 @@ def plan_replay(config: PublishedConfig, options: TrainingOptions, shelf: Shelf)
         )
     square = config.input[1] if config.input[1] == config.input[2] else None
     task = Task(data, options.data_root, 0.0, 0, options.image_size or square)
+    fraction = config.fraction if options.fraction is None else options.fraction
     whole = len(shelf.take(task).train)
-    dataset = shelf.take(task, options.fraction)
+    dataset = shelf.take(task, fraction)
     space = Space.load(config.space)
     try:
         architecture = space.from_assignment(config.assignment, dataset.input, dataset.classes)
@@ -114,8 +116,11 @@ def plan_replay(config: PublishedConfig, options: TrainingOptions, shelf: Shelf)
         if theirs.parameters != price.parameters:
             deviations.append(f"therefore {price.parameters:,} parameters instead of {theirs.parameters:,}")
     deviations += recipe_differences(recipe, config.recipe)
-    if len(dataset.train) < whole:
-        deviations.append(f"{len(dataset.train):,} of {whole:,} training images, the same share of every class")
+    if fraction != config.fraction:
+        theirs_share = "" if config.fraction == 1 else f", where the paper takes {config.fraction:.3g} of them"
+        deviations.append(
+            f"{len(dataset.train):,} of {whole:,} training images, the same share of every class{theirs_share}"
+        )
     pretrained = config.pretrained if options.pretrained else None
     if pretrained != config.pretrained:
         deviations.append(f"random initial weights instead of {config.pretrained}")
@@ -126,7 +131,7 @@ def plan_replay(config: PublishedConfig, options: TrainingOptions, shelf: Shelf)
         price,
         dataset,
         recipe,
-        options.fraction,
+        fraction,
         tuple(deviations),
         pretrained,
         published=config.name,
@@ -154,7 +159,7 @@ def study_data(study: StudyRow, options: TrainingOptions) -> Dataset:
             f"study '{study.name}': {task.dataset} holds other images than those it was made with; "
             "name the right folder with --data-root"
         )
-    return fraction_of(joined(dataset), options.fraction)
+    return fraction_of(joined(dataset), 1.0 if options.fraction is None else options.fraction)
 
 
 def plan_retraining(
@@ -167,8 +172,9 @@ def plan_retraining(
     theirs = Recipe.from_dict(study.recipe)
     recipe = _recipe(theirs, options)
     deviations = [line.replace("instead of", "instead of the search's") for line in recipe_differences(recipe, theirs)]
-    if options.fraction < 1:
-        deviations.append(f"{options.fraction:.3g} of the training images ({len(data.train):,}), of every class alike")
+    fraction = 1.0 if options.fraction is None else options.fraction
+    if fraction < 1:
+        deviations.append(f"{fraction:.3g} of the training images ({len(data.train):,}), of every class alike")
     price = cost(architecture, data.input, data.classes)
     return Plan(
         "retrain",
@@ -177,7 +183,7 @@ def plan_retraining(
         price,
         data,
         recipe,
-        options.fraction,
+        fraction,
         tuple(deviations),
         published=trial.published,
         study=study.name,

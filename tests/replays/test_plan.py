@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nas.data import Task, load
-from nas.errors import DataError, SearchError
+from nas.errors import DataError, SearchError, StudyError
 from nas.recipe import Augment, Recipe
 from nas.replays.options import TrainingOptions
 from nas.replays.plan import Plan, Shelf, plan_replay, recipe_differences, shortened
@@ -65,6 +65,20 @@ def test_other_data_shapes_and_fractions_are_deviations(config: Path) -> None:
         "batch_size 32 instead of 64",
         "141 of 1,433 training images, the same share of every class",
     )
+
+
+def test_the_share_of_the_paper_is_no_deviation(config: Path) -> None:
+    config.write_text(config.read_text() + "fraction: 0.1\n")
+    found = plan(config)
+    assert (found.fraction, len(found.dataset.train), found.deviations) == (0.1, 141, ())
+    more = plan(config, fraction=1.0)
+    assert (more.fraction, len(more.dataset.train)) == (1.0, 1433)
+    assert more.deviations == (
+        "1,433 of 1,433 training images, the same share of every class, where the paper takes 0.1 of them",
+    )
+    config.write_text(config.read_text().replace("fraction: 0.1", "fraction: 1.5"))
+    with pytest.raises(StudyError, match=r"fraction: must be above 0 and at most 1, not 1.5"):
+        plan(config)
 
 
 def test_a_fraction_has_every_class_and_is_always_the_same(config: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import warnings
 from types import FrameType
 
 import click
@@ -35,6 +36,8 @@ def command(study: str | None, storage: str | None, port: int) -> None:
     from nas.store import DEFAULT_URL, Store
     from nas.which import study_name
 
+    # Dozens of lines at each look: with few trials an option was taken once.
+    warnings.filterwarnings("ignore", module=r"optuna\.importance")
     with Store.open(storage or DEFAULT_URL) as store:
         if study is not None or len(store.studies()) == 1:
             study = study_name(store, study)

@@ -2,132 +2,170 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from nas.cost import FLOAT_BYTES
-from nas.errors import NasError
+from nas.dashboard.markdown import block, folded, plain, table
 from nas.report.analysis.evidence import Evidence, kind_of_reason
-from nas.report.text import short
+from nas.report.measured import Summary, accuracy_text, summaries
+from nas.report.text import counted, short
+from nas.resources import every
 from nas.store import DEFAULT_URL
 from nas.study import PublishedConfig
 
 if TYPE_CHECKING:
-    from nas.store import Store, StudyRow
+    import pandas as pd
+
+    from nas.store import StudyRow
 
 FRONT: Final = 25
 """So many networks of a longer front are listed, evenly along it."""
 REASONS: Final = 8
 
 
-def trial_note(study: StudyRow, row: Mapping[str, Any], url: str, curve: bool) -> str:
-    """What is known about one trial: costs, result, drawing, learning curve, what to do with it."""
-    number, word = row["trial"], f"{row['trial']} --study {study.name}"
+@dataclass(frozen=True)
+class Tested:
+    """What the test set said about networks of a study."""
+
+    study: StudyRow
+    measurements: pd.DataFrame
+    """As `Store.measurements`."""
+
+    @cached_property
+    def retrained(self) -> Mapping[str, Summary]:
+        """Members of this study that were trained again, by hash."""
+        ours = (self.measurements["kind"] == "retrain") & (self.measurements["study"] == self.study.name)
+        return {summary.hash: summary for summary in summaries(self.measurements[ours])}
+
+    @cached_property
+    def replayed(self) -> Mapping[str, Sequence[Summary]]:
+        """Replays of published networks, by name."""
+        found: dict[str, list[Summary]] = {}
+        for summary in summaries(self.measurements[self.measurements["kind"] == "replay"]):
+            found.setdefault(str(summary.published), []).append(summary)
+        return found
+
+    def of(self, row: Mapping[str, Any]) -> list[str]:
+        """A line for each way in which the network of a trial was measured on a test set."""
+        lines = []
+        if (again := self.retrained.get(row["hash"])) is not None:
+            lines.append(f"Trained again, on the test set: **{_accuracy(again)}**.")
+        name = row["published"]
+        replays = self.replayed.get(name, ()) if isinstance(name, str) else ()
+        return lines + [
+            f"Replayed as published, on the test set: **{_accuracy(replay)}**, {_way(replay)}." for replay in replays
+        ]
+
+
+def trial_note(study: StudyRow, row: Mapping[str, Any], url: str, curve: bool, tested: Sequence[str] = ()) -> str:
+    """What is known about one trial: costs, result, drawing, learning curve, what to do with it.
+
+    `row` is one of `Store.trials`; `tested` are lines of `Tested.of`.
+    """
+    number = row["trial"]
     lines = []
     if isinstance(row["published"], str):
-        lines += [f"**{row['published']}**, a published network. {_claims(row['published'])}", ""]
+        lines += [
+            f"**{plain(row['published'])}**, a published network. Its paper claims: {_claims(row['published'])}",
+            "",
+        ]
     if row["state"] != "complete":
-        reason = f": {_plain(row['reason'])}" if isinstance(row["reason"], str) else ""
-        lines += [f"**{row['state'].replace('_', ' ')}**{reason}", ""]
-    accuracy = f"{row['accuracy']:.2%}" if row["accuracy"] == row["accuracy"] else "–"
-    seconds = f"{row['seconds']:,.1f} s" if row["seconds"] == row["seconds"] else "–"
+        reason = f": {plain(row['reason'])}" if isinstance(row["reason"], str) else ""
+        lines += [f"**{plain(row['state'].replace('_', ' '))}**{reason}", ""]
+    for line in tested:
+        lines += [line, ""]
+    drawing = f"/nas/network/{study.id}/{row['hash']}.svg"
+    cells = _cells(row)
     lines += [
-        *_table(
-            ("accuracy", "parameters", "float32", "MACs", "peak activations", "epochs", "training"),
-            [
-                (
-                    accuracy,
-                    f"{row['parameters']:,}",
-                    f"{row['parameters'] * FLOAT_BYTES / 2**20:,.2f} MiB",
-                    f"{row['macs']:,}",
-                    f"{row['activation_bytes'] / 2**20:,.2f} MiB",
-                    str(row["epochs"]),
-                    seconds,
-                )
-            ],
-        ),
+        *table(list(cells), [list(cells.values())], range(len(cells))),
         "",
-        f"![network of trial {number}](/nas/network/{study.id}/{row['hash']}.svg)",
+        f"[![network of trial {number}]({drawing})]({drawing})",
         "",
     ]
     if curve:
         lines += [f"![learning curve of trial {number}](/nas/curve/{study.id}/{number}.svg)", ""]
-    where = _where(url)
-    lines += [
-        "```sh",
-        f"nas export {word}{where} -o network.py   # the network as plain PyTorch",
-        f"nas retrain --study {study.name} --trial {number}{where}   # train it again, measure it on the test set",
-        f"nas diff {number} OTHER --study {study.name}{where}   # compare it with another trial",
-        "```",
+    where = f" --study {shlex.quote(study.name)}{_where(url)}"
+    commands = [
+        (f"nas export {number}{where} -o network.py", "the network as plain PyTorch"),
+        (f"nas retrain --trial {number}{where}", "train it again, measure it on the test set"),
+        (f"nas diff {number} OTHER{where}", "compare it with another trial"),
     ]
+    if isinstance(row["published"], str):
+        commands.append((f"nas replay {shlex.quote(row['published'])}", "train it as its paper does"))
+    width = max(len(command) for command, _ in commands)
+    lines += block("sh", "\n".join(f"{command:{width}}   # {what}" for command, what in commands))
     return "\n".join(lines)
 
 
-def study_note(evidence: Evidence, store: Store, optuna_id: int) -> str:
+def study_note(evidence: Evidence, tested: Tested, url: str, optuna_id: int) -> str:
     """What a study searches and has found: front, published networks, how trials ended, the space."""
-    study, trials, front = evidence.study, evidence.trials, evidence.front
-    epochs = study.recipe.get("epochs")
+    study, trials = evidence.study, evidence.trials
     states = ", ".join(f"{n:,} {state.replace('_', ' ')}" for state, n in Counter(trials["state"]).most_common())
-    running = f" Running now: {evidence.driver}." if evidence.driver else ""
+    running = f" Running now: {plain(evidence.driver)}." if evidence.driver else ""
+    data, epochs = plain(str(study.task.get("dataset"))), study.recipe.get("epochs")
     lines = [
-        f"Space **{study.space_name}**, data **{study.task.get('dataset')}**, {epochs} epochs. "
-        f"Trials: {states or 'none yet'}.{running}",
+        f"Space **{plain(study.space_name)}**, data **{data}**, {counted(epochs, 'epoch')}. "
+        f"Trials: {plain(states) or 'none yet'}.{running}",
+        "",
+        *_front(evidence, tested, optuna_id),
+        *_published(evidence, tested),
+        *_ends(evidence),
+        "### What next",
         "",
     ]
-    if len(front):
-        rows = front.to_dict("records")
-        step = max(1, -(-len(rows) // FRONT))
-        shown = [*rows[::step], *([rows[-1]] if (len(rows) - 1) % step else [])]
-        lines += [
-            "### Pareto front",
-            "",
-            f"![front of {study.name}](/nas/front/{study.id}-{len(trials)}.png)",
-            "",
-            *_table(
-                ("trial", "accuracy", "parameters", "MACs", "published"),
-                [
-                    (
-                        f"[{row['trial']}](/dashboard/studies/{optuna_id}/trials?numbers={row['trial']})",
-                        f"{row['accuracy']:.2%}",
-                        f"{row['parameters']:,}",
-                        short(row["macs"]),
-                        row["published"] if isinstance(row["published"], str) else "",
-                    )
-                    for row in shown
-                ],
-            ),
-            "",
-        ]
-        if len(shown) < len(rows):
-            lines += [f"{len(shown)} of {len(rows)} networks.", ""]
-    lines += _published(evidence, store) + _ends(evidence)
-    where = _where(store.shown_url)
-    lines += [
-        "### Space",
-        "",
-        "```yaml",
-        *study.space_text.strip().splitlines(),
-        "```",
-        "",
-        f"A page to keep: `nas report --study {study.name}{where}`. What makes trials fail: `nas why --study {study.name}{where}`.",
+    where = f" --study {shlex.quote(study.name)}{_where(url)}"
+    commands = [
+        (f"nas report{where}", "a page to keep"),
+        (f"nas why{where}", "what makes trials fail"),
+        (f"nas retrain{where}", "the front on the test set"),
     ]
-    return "\n".join(lines)
+    width = max(len(command) for command, _ in commands)
+    lines += block("sh", "\n".join(f"{command:{width}}   # {what}" for command, what in commands))
+    return "\n".join([*lines, "", "### Space", "", *block("yaml", folded(study.space_text))])
 
 
-def _published(evidence: Evidence, store: Store) -> list[str]:
+def _front(evidence: Evidence, tested: Tested, optuna_id: int) -> list[str]:
+    study, rows = evidence.study, evidence.front.to_dict("records")
+    if not rows:
+        return []
+    step = max(1, -(-len(rows) // FRONT))
+    shown = [*rows[::step], *([rows[-1]] if (len(rows) - 1) % step else [])]
+    picture = f"/nas/front/{study.id}-{len(evidence.trials)}-{len(tested.measurements)}.svg"
+    head = ["trial", *_cells(rows[0])]
+    cells = [
+        [f"[{row['trial']}](/dashboard/studies/{optuna_id}/trials?numbers={row['trial']})", *_cells(row).values()]
+        for row in shown
+    ]
+    if tested.retrained:
+        head.append("test, trained again")
+        for row, line in zip(shown, cells, strict=True):
+            line.append(_accuracy(tested.retrained[row["hash"]]) if row["hash"] in tested.retrained else "")
+    numbers = range(len(head))
+    if any(isinstance(row["published"], str) for row in shown):
+        head.append("published")
+        for row, line in zip(shown, cells, strict=True):
+            line.append(plain(row["published"]) if isinstance(row["published"], str) else "")
+    lines = ["### Pareto front", "", f"![front of the study]({picture})", "", *table(head, cells, numbers), ""]
+    return lines if len(shown) == len(rows) else [*lines, f"{len(shown)} of {len(rows)} networks.", ""]
+
+
+def _published(evidence: Evidence, tested: Tested) -> list[str]:
     known = evidence.trials[evidence.trials["published"].notna()].drop_duplicates("published")
     if known.empty:
         return []
-    measured = store.measurements()
     rows = []
     for row in known.to_dict("records"):
-        here = f"{row['accuracy']:.2%}" if row["state"] == "complete" else row["state"].replace("_", " ")
-        replays = measured[(measured["kind"] == "replay") & (measured["published"] == row["published"])]
-        test = ", ".join(f"{value:.2%}" for value in replays["accuracy"].dropna()) or "–"
-        rows.append((row["published"], _claims(row["published"]), test, here, f"{row['parameters']:,}"))
-    head = ("network", "the paper claims", "replayed (test)", "in this study (validation)", "parameters")
-    return ["### Published networks", "", *_table(head, rows), ""]
+        name = row["published"]
+        here = f"{row['accuracy']:.2%}" if row["state"] == "complete" else plain(row["state"].replace("_", " "))
+        replays = "; ".join(f"{_accuracy(replay)}, {_way(replay)}" for replay in tested.replayed.get(name, ()))
+        rows.append((plain(name), _claims(name), replays or "–", here, f"{row['parameters']:,}"))
+    head = ("network", "its paper claims", "replayed (test)", "in this study (validation)", "parameters")
+    return ["### Published networks", "", *table(head, rows, (3, 4)), ""]
 
 
 def _ends(evidence: Evidence) -> list[str]:
@@ -138,28 +176,41 @@ def _ends(evidence: Evidence) -> list[str]:
         (state.replace("_", " "), kind_of_reason(reason) if isinstance(reason, str) else "")
         for state, reason in zip(others["state"], others["reason"], strict=True)
     )
-    rows = [(f"{n:,}", state, _plain(reason)) for (state, reason), n in counts.most_common(REASONS)]
-    return ["### Trials without a result", "", *_table(("trials", "state", "reason"), rows), ""]
+    rows = [(f"{n:,}", plain(state), plain(reason)) for (state, reason), n in counts.most_common(REASONS)]
+    return ["### Trials without a result", "", *table(("trials", "state", "reason"), rows, (0,)), ""]
 
 
+def _cells(row: Mapping[str, Any]) -> dict[str, str]:
+    """Result and costs of a trial, by their headings."""
+    cells = {
+        "accuracy": f"{row['accuracy']:.2%}" if row["accuracy"] == row["accuracy"] else "–",
+        "parameters": f"{row['parameters']:,}",
+        "float32": f"{row['parameters'] * FLOAT_BYTES / 2**20:,.2f} MiB",
+        "MACs": short(row["macs"]),
+        "peak activations": f"{row['activation_bytes'] / 2**20:,.2f} MiB",
+    }
+    if row.get("latency", float("nan")) == row.get("latency"):
+        cells["latency"] = f"{row['latency']:.3g} ms"
+    seconds = f"{row['seconds']:,.1f} s" if row["seconds"] == row["seconds"] else "–"
+    return cells | {"epochs": str(row["epochs"]), "training": seconds}
+
+
+@lru_cache(maxsize=256)
 def _claims(name: str) -> str:
-    try:
-        config = PublishedConfig.load(name)
-    except NasError:
-        return "not shipped any more"
-    return "; ".join(f"{claim.metric} {claim.printed} {claim.unit} ({claim.table})" for claim in config.claims)
+    if name not in {path.stem for path in every("studies")}:  # a name of a database is no file to read
+        return "the config is not shipped any more"
+    config = PublishedConfig.load(name)
+    return plain("; ".join(f"{claim.metric} {claim.printed} {claim.unit} ({claim.table})" for claim in config.claims))
+
+
+def _accuracy(summary: Summary) -> str:
+    return plain(accuracy_text(summary.record()))
+
+
+def _way(summary: Summary) -> str:
+    share = "" if summary.fraction == 1 else f", {summary.fraction:.0%} of the images"
+    return f"{plain(summary.data)}, {counted(summary.epochs, 'epoch')}{share}"
 
 
 def _where(url: str) -> str:
-    return "" if url == DEFAULT_URL else f" --storage '{url}'"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = [" | ".join(head), " | ".join("---" for _ in head)]
-    lines += [" | ".join(cell.replace("|", "\\|") for cell in row) for row in rows]
-    return [f"| {line} |" for line in lines]
-
-
-def _plain(text: str) -> str:
-    """Text that Markdown shows as it is, in one line."""
-    return "".join(f"\\{letter}" if letter in "\\`*_{}[]<>#|!" else letter for letter in " ".join(text.split()))
+    return "" if url == DEFAULT_URL else f" --storage {shlex.quote(url)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import tempfile
 from collections.abc import Sequence
 from functools import lru_cache
@@ -9,9 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.architecture import Architecture
+from nas.errors import StorageError
+from nas.front import pareto
 from nas.report.drawing import markup
+from nas.report.page.plot import linear
+from nas.report.plot_png import PIXELS_PER_INCH
 from nas.report.plots import plot_front, subtitle_of
 from nas.report.svg import standalone
+from nas.report.tested import front_tests
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,9 +26,11 @@ if TYPE_CHECKING:
 
 
 def network_svg(study: StudyRow, architecture: Architecture) -> bytes:
-    """The drawing of a network for the images of a study. Raises KeyError where the study does not say, Infeasible."""
-    extents: Any = study.task["input"]
-    classes: Any = study.task["classes"]
+    """The drawing of a network for the images of a study. Raises StorageError where the study does not say, Infeasible."""
+    extents: Any = study.task.get("input")
+    classes: Any = study.task.get("classes")
+    if extents is None or classes is None:
+        raise StorageError(f"study '{study.name}' does not say for which images its networks are")
     return _network(architecture.to_json(), tuple(extents), int(classes))
 
 
@@ -31,36 +39,43 @@ def _network(text: str, input: tuple[int, ...], classes: int) -> bytes:
     return standalone(markup(Architecture.from_json(text), input, classes, "network")).encode()
 
 
-def front_png(study: StudyRow, trials: pd.DataFrame) -> bytes:
-    """The front of a study."""
+def front_svg(study: StudyRow, trials: pd.DataFrame, measurements: pd.DataFrame) -> bytes:
+    """The front of a study, with test accuracies of published networks and retrained members.
+
+    It is a PNG in an SVG that says how large it is to be shown, so that it is sharp on every screen.
+    """
+    tests = front_tests(study, trials, pareto(trials, study.objectives), measurements, published=True)
     with tempfile.TemporaryDirectory(prefix="nas-") as folder:
         path = Path(folder) / "front.png"
-        plot_front(trials, study.objectives, path, title=study.name, subtitle=subtitle_of(study))
-        return path.read_bytes()
+        plot_front(trials, study.objectives, path, title=study.name, subtitle=subtitle_of(study), tests=tests)
+        picture = path.read_bytes()
+    width, height = (round(96 / PIXELS_PER_INCH * int.from_bytes(picture[at : at + 4])) for at in (16, 20))  # of IHDR
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"><image width="{width}" '
+        f'height="{height}" href="data:image/png;base64,{base64.b64encode(picture).decode()}"/></svg>'
+    ).encode()
 
 
 def curve_svg(points: Sequence[tuple[int, float]]) -> bytes:
     """A learning curve: accuracy (in [0, 1]) after each epoch."""
     width, height, left, top, right, bottom = 460.0, 190.0, 46.0, 24.0, 14.0, 34.0
-    last = max(points[-1][0], points[0][0] + 1)
-    low, high = min(value for _, value in points), max(value for _, value in points)
-    room = max(0.08 * (high - low), 0.01)
-    low, high = max(0.0, low - room), min(1.0, high + room)
+    first, last = points[0][0], max(points[-1][0], points[0][0] + 1)
+    axis = linear([100 * value for _, value in points], "", unit=" %", margin=0.08, floor=0.0)
 
-    def place(epoch: float, value: float) -> tuple[float, float]:
-        x = left + (epoch - points[0][0]) / (last - points[0][0]) * (width - left - right)
-        return x, height - bottom - (value - low) / (high - low) * (height - top - bottom)
+    def place(epoch: float, percent: float) -> tuple[float, float]:
+        x = left + (epoch - first) / (last - first) * (width - left - right)
+        return x, height - bottom - axis.at(percent) * (height - top - bottom)
 
-    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in points))
-    dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5"/>' for x, y in (place(*point) for point in points[-60:]))
+    places = [place(epoch, 100 * value) for epoch, value in points]
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+    dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5"/>' for x, y in places) if len(places) <= 60 else ""
     grid = ""
-    for part in (0.0, 0.5, 1.0):
-        value = low + part * (high - low)
-        _, y = place(points[0][0], value)
+    for percent, name in axis.ticks:
+        _, y = place(first, percent)
         grid += f'<path d="M{left} {y:.1f}H{width - right}" stroke="#e6e9ec"/>'
-        grid += f'<text x="{left - 6}" y="{y + 3.5:.1f}" text-anchor="end">{value:.1%}</text>'
+        grid += f'<text x="{left - 6}" y="{y + 3.5:.1f}" text-anchor="end">{name}</text>'
     ends = "".join(
-        f'<text x="{place(epoch, low)[0]:.1f}" y="{height - bottom + 15}" text-anchor="middle">{epoch}</text>'
+        f'<text x="{place(epoch, axis.low)[0]:.1f}" y="{height - bottom + 15}" text-anchor="middle">{epoch}</text>'
         for epoch in sorted({points[0][0], points[-1][0]})
     )
     return (

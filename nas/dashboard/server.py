@@ -1,31 +1,65 @@
-"""The web server: Optuna Dashboard's own application, with our answers where they say more or come sooner."""
+"""The web server: Optuna Dashboard's own application, with our answers where they say more or come sooner.
+
+It listens on this machine alone, but so does every page that a browser here has open: one that has its name point at this
+machine (DNS rebinding) is refused by the name it asks for, and one that sends a form here by the page it comes from.
+Nothing but a note can be written.
+"""
 
 from __future__ import annotations
 
 import errno
+import json
 import logging
+import re
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from socketserver import ThreadingMixIn
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
+from urllib.parse import parse_qs, urlsplit
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from bottle import Bottle, HTTPResponse, request
-from optuna_dashboard._app import create_app
-
 from nas.dashboard.detail import StudyDetail
-from nas.dashboard.pictures import curve_svg, front_png, network_svg
+from nas.dashboard.pictures import curve_svg, front_svg, network_svg
+from nas.dashboard.theirs import wsgi
 from nas.errors import NasError, StorageError
 
 if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
     from nas.store import Store
 
 HOST: Final = "127.0.0.1"
-FOREVER: Final = "private, max-age=31536000, immutable"
-"""Of pictures whose address changes with what they show."""
+OWN_NAMES: Final = frozenset({HOST, "localhost"})
+"""As which a browser may know this machine; with any port, because an SSH tunnel may have another one."""
+PICTURE: Final = {
+    "Cache-Control": "private, max-age=31536000, immutable",  # the address changes with what is shown
+    "Content-Security-Policy": "default-src 'none'; img-src data:; style-src 'unsafe-inline'",
+}
+READING: Final = frozenset({"GET", "HEAD"})
+NOTE: Final = re.compile(r"/api/studies/\d+(/\d+)?/note")
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What goes back to the browser."""
+
+    body: bytes
+    kind: str = "application/json"
+    status: HTTPStatus = HTTPStatus.OK
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def refusal(cls, reason: str, status: HTTPStatus) -> Answer:
+        """In the form in which the dashboard's page reads it."""
+        return cls(json.dumps({"reason": reason}).encode(), status=status)
+
+
+Query: TypeAlias = Mapping[str, str]
 
 
 class Dashboard:
@@ -37,8 +71,15 @@ class Dashboard:
         self._details: dict[str, StudyDetail] = {}
         self._lock = threading.Lock()
         self._first = study
+        self._theirs = wsgi(store.optuna_storage())
+        self._routes: tuple[tuple[re.Pattern[str], Callable[..., Answer | None]], ...] = (
+            (re.compile(r"/api/studies/(\d+)"), self._study),
+            (re.compile(r"/nas/network/(\d+)/([0-9a-f]+)\.svg"), self._network),
+            (re.compile(r"/nas/curve/(\d+)/(\d+)\.svg"), self._curve),
+            (re.compile(r"/nas/front/(\d+)-(\d+)-\d+\.svg"), self._front),
+        )
         try:
-            self._server = make_server(HOST, port, self._application(), server_class=_Server, handler_class=_Quiet)
+            self._server = make_server(HOST, port, self._application, server_class=_Server, handler_class=_Quiet)
         except OSError as problem:
             if problem.errno == errno.EADDRINUSE:
                 raise NasError(f"port {port} on {HOST} is in use; name another with --port") from None
@@ -61,42 +102,58 @@ class Dashboard:
         """Ends `serve`; may be called from another thread."""
         self._server.shutdown()
 
-    def _application(self) -> Bottle:
+    def _application(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Ours is asked first; what it does not know, Optuna Dashboard answers."""
-        theirs = create_app(self._store.optuna_storage())
-        app = Bottle()
-        app.get("/api/studies/<optuna_id:int>", callback=_guarded(self._study))
-        app.get("/nas/network/<study_id:int>/<digest:re:[0-9a-f]+>.svg", callback=_guarded(self._network))
-        app.get("/nas/curve/<study_id:int>/<number:int>.svg", callback=_guarded(self._curve))
-        app.get("/nas/front/<study_id:int>-<count:int>.png", callback=_guarded(self._front))
-        app.merge(theirs)  # its routes come after ours
-        for hook in theirs._hooks["before_request"]:
-            app.add_hook("before_request", hook)
-        return app
+        answer = _refused(environ) or self._ours(environ)
+        if answer is None:
+            theirs: Iterable[bytes] = self._theirs(environ, start_response)
+            return theirs
+        headers = {
+            "Content-Type": answer.kind,
+            "Content-Length": str(len(answer.body)),
+            "X-Content-Type-Options": "nosniff",
+        }
+        start_response(f"{answer.status.value} {answer.status.phrase}", list((headers | answer.headers).items()))
+        return [answer.body]
 
-    def _study(self, optuna_id: int) -> HTTPResponse:
-        name = self._store.optuna_storage().get_study_name_from_id(optuna_id)
-        after = request.query.get("after", "0")
-        if not after.isdigit():
-            return _json(b'{"reason": "`after` should be larger or equal 0."}', HTTPStatus.BAD_REQUEST)
-        return _json(self._detail(name).answer(int(after)))
+    def _ours(self, environ: WSGIEnvironment) -> Answer | None:
+        if environ["REQUEST_METHOD"] != "GET":
+            return None
+        for pattern, answer in self._routes:
+            match = pattern.fullmatch(environ["PATH_INFO"])
+            if match:
+                query = {name: values[-1] for name, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
+                return _guarded(partial(answer, query, *match.groups()))
+        return None
 
-    def _network(self, study_id: int, digest: str) -> HTTPResponse:
-        study = self._by_id(study_id).study
-        return _picture(network_svg(study, self._store.architecture(digest)), "image/svg+xml")
+    def _study(self, query: Query, optuna_id: str) -> Answer | None:
+        try:
+            name = self._store.optuna_storage().get_study_name_from_id(int(optuna_id))
+        except KeyError:
+            return Answer.refusal(f"no study number {optuna_id}", HTTPStatus.NOT_FOUND)
+        if not self._store.has_study(name):  # of someone who uses Optuna in the same database
+            return None
+        after = query.get("after", "0")
+        if not after.isdecimal():
+            return Answer.refusal("after: must be a number from 0", HTTPStatus.BAD_REQUEST)
+        return Answer(self._detail(name).answer(int(after)))
 
-    def _curve(self, study_id: int, number: int) -> HTTPResponse:
-        name = self._by_id(study_id).study.name
-        epochs = self._store.epochs(name, since=number)
-        rows = epochs[(epochs["trial"] == number) & epochs["accuracy"].notna()]
-        points = [(int(epoch), float(value)) for epoch, value in zip(rows["epoch"], rows["accuracy"], strict=True)]
+    def _network(self, query: Query, study_id: str, digest: str) -> Answer:
+        study = self._by_id(int(study_id)).study
+        return Answer(network_svg(study, self._store.architecture(digest)), "image/svg+xml", headers=PICTURE)
+
+    def _curve(self, query: Query, study_id: str, number: str) -> Answer:
+        detail = self._by_id(int(study_id))
+        points = detail.curve(int(number))
         if not points:
-            raise NasError(f"study '{name}': trial {number} has no learning curve")
-        return _picture(curve_svg(points), "image/svg+xml")
+            raise StorageError(f"study '{detail.study.name}': trial {number} has no learning curve")
+        return Answer(curve_svg(points), "image/svg+xml", headers=PICTURE)
 
-    def _front(self, study_id: int, count: int) -> HTTPResponse:
-        detail = self._by_id(study_id)
-        return _picture(front_png(detail.study, detail.trials.head(count)), "image/png")
+    def _front(self, query: Query, study_id: str, count: str) -> Answer:
+        detail = self._by_id(int(study_id))
+        detail.refresh()
+        picture = front_svg(detail.study, detail.trials.head(int(count)), self._store.measurements())
+        return Answer(picture, "image/svg+xml", headers=PICTURE)
 
     def _detail(self, name: str) -> StudyDetail:
         with self._lock:
@@ -109,7 +166,7 @@ class Dashboard:
             detail = self._detail(str(name))
             if detail.study.id == study_id:
                 return detail
-        raise NasError(f"no study number {study_id}")
+        raise StorageError(f"no study number {study_id}")
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -120,7 +177,7 @@ class _Server(ThreadingMixIn, WSGIServer):
         # Reuse lets two servers share a port on some systems; who asks for a port in use must be told.
         with socket.socket() as probe:
             probe.settimeout(0.5)
-            if self.server_address[1] and probe.connect_ex((HOST, self.server_address[1])) == 0:
+            if self.server_address[1] and probe.connect_ex((HOST, int(self.server_address[1]))) == 0:
                 raise OSError(errno.EADDRINUSE, "in use")
         super().server_bind()
 
@@ -130,29 +187,27 @@ class _Quiet(WSGIRequestHandler):
         _log.debug(format, *arguments)
 
 
-def _guarded(answer: Callable[..., HTTPResponse]) -> Callable[..., HTTPResponse]:
+def _refused(environ: WSGIEnvironment) -> Answer | None:
+    """Why a request is none of this dashboard's own page, or wants what the dashboard does not do."""
+    host, method, path = environ.get("HTTP_HOST", ""), environ["REQUEST_METHOD"], environ["PATH_INFO"]
+    if urlsplit(f"//{host}").hostname not in OWN_NAMES:
+        return Answer.refusal(f"this is {HOST}, open it by this name or as localhost", HTTPStatus.FORBIDDEN)
+    if method in READING:
+        return None
+    origin = environ.get("HTTP_ORIGIN")
+    if origin is not None and urlsplit(origin).netloc != host:
+        return Answer.refusal("only the dashboard's own page may write", HTTPStatus.FORBIDDEN)
+    if method != "PUT" or not NOTE.fullmatch(path):
+        reason = "nas dashboard changes nothing but notes; what a study holds is written by nas alone"
+        return Answer.refusal(reason, HTTPStatus.FORBIDDEN)
+    return None
+
+
+def _guarded(answer: Callable[[], Answer | None]) -> Answer | None:
     """A mistake becomes a line in the answer instead of a page of traceback."""
-
-    def call(*arguments: Any, **named: Any) -> HTTPResponse:
-        try:
-            return answer(*arguments, **named)
-        except (StorageError, KeyError) as problem:
-            return _json(_reason(problem), HTTPStatus.NOT_FOUND)
-        except NasError as problem:
-            return _json(_reason(problem), HTTPStatus.BAD_REQUEST)
-
-    return call
-
-
-def _reason(problem: Exception) -> bytes:
-    import json
-
-    return json.dumps({"reason": str(problem)}).encode()
-
-
-def _json(body: bytes, status: HTTPStatus = HTTPStatus.OK) -> HTTPResponse:
-    return HTTPResponse(body, status.value, {"Content-Type": "application/json"})
-
-
-def _picture(body: bytes, kind: str) -> HTTPResponse:
-    return HTTPResponse(body, HTTPStatus.OK.value, {"Content-Type": kind, "Cache-Control": FOREVER})
+    try:
+        return answer()
+    except StorageError as problem:
+        return Answer.refusal(str(problem), HTTPStatus.NOT_FOUND)
+    except NasError as problem:
+        return Answer.refusal(str(problem), HTTPStatus.BAD_REQUEST)

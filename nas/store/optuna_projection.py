@@ -75,7 +75,7 @@ _OTHERS: Final = tuple(
     for name in ("trial_system_attributes", "trial_intermediate_values", "trial_heartbeats")
 )
 _OPTUNA_STATE: Final = {COMPLETE: "COMPLETE", STOPPED_EARLY: "PRUNED"}  # every other state: FAIL
-_ATTRIBUTE_NAMES: Final = (
+ATTRIBUTE_NAMES: Final = (
     "hash",
     "parameters",
     "macs",
@@ -88,6 +88,7 @@ _ATTRIBUTE_NAMES: Final = (
     "published",
     "key",
 )
+"""What Optuna has of a trial as user attributes."""
 
 
 @dataclass(frozen=True)
@@ -139,10 +140,15 @@ class Finished:
             state,
             json.loads(str(row["assignment"])),
             values,
-            {name: row[name] for name in _ATTRIBUTE_NAMES if row[name] is not None},
+            {name: row[name] for name in ATTRIBUTE_NAMES if row[name] is not None},
             started_at,
             finished_at,
         )
+
+
+def optuna_state(state: str) -> str:
+    """What Optuna calls a state of ours. All but complete ones are without values, so never among the best."""
+    return _OPTUNA_STATE.get(state, "FAIL")
 
 
 def create_study(storage: RDBStorage, name: str, objectives: Sequence[str]) -> None:
@@ -201,7 +207,7 @@ def add(session: Session, study: int, trials: Sequence[Finished], choices: Mappi
             .values(
                 number=trial.number,
                 study_id=study,
-                state=_OPTUNA_STATE.get(trial.state, "FAIL"),
+                state=optuna_state(trial.state),
                 datetime_start=trial.started_at,
                 datetime_complete=trial.finished_at,
             )

@@ -1,0 +1,55 @@
+"""Markdown in which what comes from a database stays data: it is shown as it is and starts nothing."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Sequence
+from typing import Final
+
+GAP: Final = 3 * "\N{NO-BREAK SPACE}"
+_MARKS: Final = frozenset("\\`*_{}[]<>#|!$~&")
+_BACKTICKS: Final = re.compile(r"`+")
+
+
+def plain(text: str) -> str:
+    """Text that is shown as it is, in one line."""
+    return "".join(f"\\{letter}" if letter in _MARKS else letter for letter in " ".join(text.split()))
+
+
+def block(language: str, text: str) -> list[str]:
+    """Lines of a block of code. Its fence is longer than any in the text."""
+    fence = "`" * max(3, 1 + max((len(run) for run in _BACKTICKS.findall(text)), default=0))
+    return [f"{fence}{language}", *text.strip("\n").splitlines(), fence]
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> list[str]:
+    """Lines of a table. Cells are Markdown; the columns in `numbers` are set to the right."""
+    rules = "|".join("---:" if column in numbers else "---" for column in range(len(head)))
+    # The dashboard's page leaves no room between columns.
+    lines = [f"| {f' | {GAP}'.join(cells)} |" for cells in (head, *rows)]
+    return [lines[0], f"|{rules}|", *lines[1:]]
+
+
+def folded(yaml: str, width: int = 110) -> str:
+    """YAML with long lines broken after commas: the dashboard's page is as wide as the longest line."""
+    return "\n".join(part for line in yaml.splitlines() for part in _folded(line, width))
+
+
+def _folded(line: str, width: int) -> list[str]:
+    if len(line) <= width:
+        return [line]
+    indent = " " * (len(line) - len(line.lstrip()))
+    if line.lstrip().startswith("#"):
+        return _comment(line.strip("# "), indent, width)
+    code, mark, comment = line.partition("  # ")
+    parts = _comment(comment, indent, width) if mark else []
+    code = code.rstrip()
+    while len(code) > width and (cut := code.rfind(", ", len(indent) + 1, width)) > 0:
+        parts.append(code[: cut + 1])
+        code = f"{indent}    {code[cut + 2 :]}"
+    return [*parts, code]
+
+
+def _comment(text: str, indent: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")

@@ -3,6 +3,7 @@
 from nas.store.connection import DEFAULT_URL
 from nas.store.latencies import Timed
 from nas.store.measurements import Measured
+from nas.store.memories import Memory
 from nas.store.records import PastResult, Reconciled, StudyRow, TrialRow
 from nas.store.schema import DIRECTIONS, FINISHED
 from nas.store.store import Store
@@ -12,6 +13,7 @@ __all__ = [
     "DIRECTIONS",
     "FINISHED",
     "Measured",
+    "Memory",
     "PastResult",
     "Reconciled",
     "Store",

@@ -11,10 +11,11 @@ from sqlalchemy import URL, Engine, func, inspect, select
 
 from nas.architecture import Architecture
 from nas.errors import StorageError, nearest
-from nas.store import connection, frames, latencies, measurements, optuna_projection
+from nas.store import connection, frames, latencies, measurements, memories, optuna_projection
 from nas.store.claim import now, owner_alive
 from nas.store.connection import DEFAULT_URL, reading, writing
 from nas.store.latencies import Timed
+from nas.store.memories import Memory
 from nas.store.records import PastResult, StudyRow, TrialRow
 from nas.store.schema import (
     COMPLETE,
@@ -204,6 +205,12 @@ class Reader:
         row = self.study(study)
         with reading(self._engine) as session:
             return latencies.devices(session, row.id)
+
+    def memories(self, study: str) -> list[Memory]:
+        """What the study's trials took of a GPU's memory, in the order in which they began."""
+        row = self.study(study)
+        with reading(self._engine) as session:
+            return memories.of_study(session, row.id)
 
     def running(self, study: str) -> int:
         """How many trials are marked as running (by a driver that may be dead: see `driver`)."""

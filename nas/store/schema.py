@@ -11,6 +11,7 @@
     nas_environments    what trials were measured on
     nas_measurements    test accuracies of networks that were replayed or retrained
     nas_latencies       how long networks take, by device
+    nas_memories        how much device memory trials took
 
 Mappings and lists are stored as canonical JSON text, moments as naive UTC (Optuna does the same), a number that is not
 finite as NULL.
@@ -227,6 +228,17 @@ class LatencyRow(Base):
     runs: Mapped[int]
     torch: Mapped[str]
     measured_at: Mapped[datetime.datetime]
+
+
+class MemoryRow(Base):
+    """How much device memory a trial took. A database that was made before this table gets it with its first row."""
+
+    __tablename__ = "nas_memories"
+    trial_id: Mapped[int] = mapped_column(ForeignKey("nas_trials.id"), primary_key=True)
+    predicted_bytes: Mapped[int] = mapped_column(BigInteger)
+    peak_bytes: Mapped[int] = mapped_column(BigInteger)
+    gpus: Mapped[float]
+    """The share of a device that it had."""
 
 
 EPOCH_VALUES: Final = tuple(

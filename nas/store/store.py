@@ -13,12 +13,13 @@ from blocks.base import Scalar
 from nas.architecture import Architecture
 from nas.cost import Cost
 from nas.errors import StorageError, nearest
-from nas.store import connection, latencies, measurements, optuna_projection
+from nas.store import connection, latencies, measurements, memories, optuna_projection
 from nas.store import writing as steps
 from nas.store.claim import Heart
 from nas.store.connection import writing
 from nas.store.latencies import Timed
 from nas.store.measurements import Measured
+from nas.store.memories import Memory
 from nas.store.optuna_projection import Choice
 from nas.store.patience import Patience
 from nas.store.reader import Reader
@@ -108,31 +109,32 @@ class Store(Reader):
         """
         row = self.study(study)
         heart = Heart(self._engine, row.id, row.name)
-        heart.take()
+        self.patience(lambda again: heart.take())
         self._claims[row.id] = _Claim(row, heart, {})
         try:
             yield self.reconcile(study)
         finally:
             heart.stop()
             del self._claims[row.id]
-            with writing(self._engine) as session:
-                if heart.leave(session) and steps.interrupt_running(session, row, "the driver ended"):
-                    self._project(session, row)
+            self.patience(lambda again: self._leave(row, heart))
 
     def reconcile(self, study: str) -> Reconciled:
         """Repairs what a killed driver left: ends its running trials as interrupted, gives Optuna what it lacks.
 
         `claim` has done it already. Raises StorageError when this process has not claimed the study.
         """
-        claim = self._claimed(self.study(study).id, study)
-        storage = self.optuna_storage()
-        with connection.explained(self.url):
-            optuna_projection.create_study(storage, study, claim.study.objectives)
-        with writing(self._engine) as session:
-            claim.heart.beat(session)
-            claim.choices = steps.choices(session, claim.study)
-            interrupted = steps.interrupt_running(session, claim.study, "the driver was killed")
-            return Reconciled(interrupted, self._project(session, claim.study))
+        claim = self._claimed_by_name(study)
+
+        def repair(again: bool) -> Reconciled:
+            with connection.explained(self.url):
+                optuna_projection.create_study(self.optuna_storage(), study, claim.study.objectives)
+            with writing(self._engine) as session:
+                claim.heart.beat(session)
+                claim.choices = steps.choices(session, claim.study)
+                interrupted = steps.interrupt_running(session, claim.study, "the driver was killed")
+                return Reconciled(interrupted, self._project(session, claim.study))
+
+        return self.patience(repair)
 
     def start_trial(
         self,
@@ -222,6 +224,14 @@ class Store(Reader):
         """As `Reader.find_result`, waiting for the database."""
         return self.patience(lambda again: super(Store, self).find_result(study, digest, states))
 
+    def curve(self, trial_id: int) -> list[tuple[int, float | None]]:
+        """As `Reader.curve`, waiting for the database."""
+        return self.patience(lambda again: super(Store, self).curve(trial_id))
+
+    def latencies(self, digest: str) -> list[Timed]:
+        """As `Reader.latencies`, waiting for the database."""
+        return self.patience(lambda again: super(Store, self).latencies(digest))
+
     def _finish(self, trial_id: int, end: Callable[[Session, _Claim], tuple[int, bool]]) -> int:
         def write(again: bool) -> tuple[_Claim, int, bool]:
             with writing(self._engine) as session:
@@ -232,10 +242,7 @@ class Store(Reader):
 
         claim, number, projected = self.patience(write)
         if not projected:  # someone deleted the study in Optuna Dashboard
-            with connection.explained(self.url):
-                optuna_projection.create_study(self.optuna_storage(), claim.study.name, claim.study.objectives)
-            with writing(self._engine) as session:
-                self._project(session, claim.study)
+            self.reconcile_optuna(claim.study)
         return number
 
     def add_measurement(self, measured: Measured) -> None:
@@ -247,6 +254,15 @@ class Store(Reader):
         """Records how long a network takes; it needs no claim."""
         with writing(self._engine) as session:
             latencies.record(session, timed)
+
+    def add_memory(self, memory: Memory) -> None:
+        """Records what a trial took of a GPU's memory; it needs no claim."""
+
+        def write(again: bool) -> None:
+            with writing(self._engine) as session:
+                memories.record(session, memory)
+
+        self.patience(write)
 
     def _row(self, study: str) -> StudyRow:
         for claim in self._claims.values():

@@ -149,5 +149,5 @@ def _show(result: SearchResult, plot: Path, storage: str | None) -> None:
     where = f" --storage {storage}" if storage else ""
     console.print(f"picture      {plot}", soft_wrap=True)
     console.print(f"look closer  nas study show {result.study}{where}", soft_wrap=True)
-    console.print(f"dashboard    optuna-dashboard {result.storage}", soft_wrap=True)
+    console.print(f"dashboard    nas dashboard --study {result.study}{where}", soft_wrap=True)
     console.print("continue     the same command with a larger --trials", soft_wrap=True)

@@ -75,6 +75,8 @@ def order(losses: npt.NDArray[np.float64]) -> list[int]:
     """Rows of `losses` (trials, objectives), less is better, from the best: by front, then by hypervolume contribution."""
     import moocore
 
+    if losses.shape[1] == 1:  # each value is a front of its own, and one dimension has no hypervolume to share
+        return [int(row) for row in np.argsort(losses[:, 0], kind="stable")]
     fronts = moocore.pareto_rank(losses)
     contributions = np.zeros(len(losses))
     for front in np.unique(fronts):

@@ -29,6 +29,8 @@ DRIVERS: Final = {
 BUSY_SECONDS: Final = 30.0
 """How long a write waits for another process (SQLite)."""
 CONNECT_SECONDS: Final = 10
+SILENT_SECONDS: Final = 60
+"""How long a server may be cut off before a query fails (PostgreSQL)."""
 RACES: Final = 5
 
 
@@ -149,7 +151,15 @@ def retry_race(make_tables: Callable[[], None]) -> None:
 def _connect_args(url: URL) -> dict[str, Any]:
     if is_sqlite(url):
         return {"timeout": BUSY_SECONDS}
-    return {"connect_timeout": CONNECT_SECONDS, "client_encoding": "utf8"}  # without it SQL_ASCII servers send bytes
+    return {
+        "connect_timeout": CONNECT_SECONDS,
+        "client_encoding": "utf8",  # without it SQL_ASCII servers send bytes
+        # A server that vanishes from the network says nothing; by default a query waits 15 min to 2 h for its answer.
+        "keepalives_idle": SILENT_SECONDS // 2,
+        "keepalives_interval": SILENT_SECONDS // 6,
+        "keepalives_count": 3,
+        "tcp_user_timeout": SILENT_SECONDS * 1000,
+    }
 
 
 def _tune_reader(connection: Any, _record: object) -> None:

@@ -64,7 +64,9 @@ class Patience:
                 return action(attempt > 0)
             except StorageError as problem:
                 waited = time.monotonic() - began
-                if not away(problem) or waited >= self.seconds:
+                if not away(problem):
+                    raise
+                if waited >= self.seconds:
                     self.seconds = 0.0  # whoever writes next, to end in good order, need not wait as long again
                     raise
                 if attempt == 0:

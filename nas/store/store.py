@@ -125,16 +125,14 @@ class Store(Reader):
         """
         claim = self._claimed_by_name(study)
 
-        def repair(again: bool) -> Reconciled:
-            with connection.explained(self.url):
-                optuna_projection.create_study(self.optuna_storage(), study, claim.study.objectives)
+        def end(again: bool) -> int:
             with writing(self._engine) as session:
                 claim.heart.beat(session)
                 claim.choices = steps.choices(session, claim.study)
-                interrupted = steps.interrupt_running(session, claim.study, "the driver was killed")
-                return Reconciled(interrupted, self._project(session, claim.study))
+                return steps.interrupt_running(session, claim.study, "the driver was killed")
 
-        return self.patience(repair)
+        interrupted = self.patience(end)
+        return Reconciled(interrupted, self.patience(lambda again: self._project_all(claim)))
 
     def start_trial(
         self,
@@ -242,18 +240,26 @@ class Store(Reader):
 
         claim, number, projected = self.patience(write)
         if not projected:  # someone deleted the study in Optuna Dashboard
-            self.reconcile_optuna(claim.study)
+            self.patience(lambda again: self._project_all(claim))
         return number
 
     def add_measurement(self, measured: Measured) -> None:
-        """Records a replay or a retraining; it needs no claim."""
-        with writing(self._engine) as session:
-            measurements.record(session, measured)
+        """Records a replay or a retraining; it needs no claim. Of two rows with the same key and seed the last counts."""
+
+        def write(again: bool) -> None:
+            with writing(self._engine) as session:
+                measurements.record(session, measured)
+
+        self.patience(write)
 
     def add_latency(self, timed: Timed) -> None:
-        """Records how long a network takes; it needs no claim."""
-        with writing(self._engine) as session:
-            latencies.record(session, timed)
+        """Records how long a network takes; it needs no claim. Of two rows of a trial the last counts."""
+
+        def write(again: bool) -> None:
+            with writing(self._engine) as session:
+                latencies.record(session, timed)
+
+        self.patience(write)
 
     def add_memory(self, memory: Memory) -> None:
         """Records what a trial took of a GPU's memory; it needs no claim."""
@@ -283,6 +289,19 @@ class Store(Reader):
         if study_id is None:
             raise ValueError(f"there is no trial {trial_id}")
         return self._claimed(study_id, f"number {study_id}")
+
+    def _leave(self, study: StudyRow, heart: Heart) -> None:
+        with writing(self._engine) as session:
+            if heart.leave(session) and steps.interrupt_running(session, study, "the driver ended"):
+                self._project(session, study)
+
+    def _project_all(self, claim: _Claim) -> int:
+        """Makes Optuna's study where it is gone, and gives it what it lacks. Returns how many trials."""
+        with connection.explained(self.url):
+            optuna_projection.create_study(self.optuna_storage(), claim.study.name, claim.study.objectives)
+        with writing(self._engine) as session:
+            claim.heart.beat(session)
+            return self._project(session, claim.study)
 
     def _project(self, session: Session, study: StudyRow) -> int:
         optuna_study = optuna_projection.study_id(session, study.name)

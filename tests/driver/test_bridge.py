@@ -109,13 +109,17 @@ def test_a_database_that_is_locked_now_and_then_loses_nothing(store: Store, stor
             time.sleep(0.1)
         other.close()
 
-    thread = threading.Thread(target=lock)
-    thread.start()
+    thread = threading.Thread(target=lock, daemon=True)
+    notes: list[str] = []
     with Store.open(storage, create=True) as waiting:  # connections with the short timeout
-        waiting.patience.notify = lambda text: None
-        _run(waiting, space_file, trials=8)
-    over.set()
-    thread.join()
+        waiting.patience.notify = notes.append
+        thread.start()
+        try:
+            _run(waiting, space_file, trials=8)
+        finally:
+            over.set()
+            thread.join(10)
+    assert notes
     trials = store.trials("tiny")
     assert trials["state"].tolist() == ["complete"] * 8
     assert trials["hash"].nunique() == 8

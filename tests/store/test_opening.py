@@ -132,6 +132,7 @@ def test_tables_of_another_optuna(store: Store, url: str, tmp_path: Path) -> Non
 def test_a_locked_database(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_study(store)
     monkeypatch.setattr(connection, "BUSY_SECONDS", 0.2)
+    store.patience.seconds = 0
     store.close()  # so that new connections have the shorter patience
     locker = sqlite3.connect(tmp_path / "nas.db")
     locker.execute("BEGIN IMMEDIATE")

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     "--latency-device", type=click.Choice(["cpu", "cuda"]), help="Where latency is measured.  [default: cuda, if any]"
 )
 @limits
-@click.option("--sampler", default="tpe", show_default=True, help="tpe, nsga2, nsga3, gp or random.")
+@click.option("--sampler", default="pareto", show_default=True, help="Also tpe, nsga2, nsga3, gp, random.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
 @click.option(
     "--study", metavar="NAME", shell_complete=completing.studies, help="Name of the study.  [default: SPACE-DATA]"

@@ -35,7 +35,7 @@ class SearchOptions:
     objectives: Sequence[str] = ("accuracy", "parameters")
     max_parameters: float | None = None
     max_macs: float | None = None
-    sampler: str = "tpe"
+    sampler: str = "pareto"
     seed: int = 0
     study: str | None = None
     storage: str | None = None

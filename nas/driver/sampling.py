@@ -13,7 +13,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
-from optuna.trial import TrialState, create_trial
+from optuna.trial import Trial, TrialState, create_trial
 
 from blocks.base import Scalar, Shape
 from nas.architecture import Architecture
@@ -23,7 +23,7 @@ from nas.driver.timing import with_latency
 from nas.errors import AssignmentError, Infeasible, SearchError, nearest
 from nas.front import MAXIMIZED
 from nas.grammar import Options
-from nas.space import COSTS, Assignment, Space
+from nas.space import Assignment, Space
 from nas.store import Timed
 from nas.study import SeedPoint
 
@@ -47,15 +47,8 @@ class Problem:
 def _pareto(seed: int, problem: Problem) -> BaseSampler:
     from nas.sampler import ParetoSampler  # SciPy takes half a second
 
-    measured = [name for name in problem.objectives if name not in (*MAXIMIZED, *COSTS)]
-    if measured:
-        raise SearchError(
-            f"--sampler pareto weighs costs that are known of every architecture; {measured[0]} has to be measured: "
-            "name another, such as tpe"
-        )
-
     return ParetoSampler(
-        space=problem.space,
+        problem.space,
         input=problem.input,
         classes=problem.classes,
         objectives=problem.objectives,
@@ -128,9 +121,13 @@ class Proposer:
         past: Iterable[Mapping[str, Any]] = (),
         seeds: Iterable[SeedPoint] = (),
         clock: Callable[[Architecture], Timed] | None = None,
+        epochs: int | None = None,
     ) -> None:
+        """`epochs` of a full training say what a past trial that was stopped early is worth; without it, nothing."""
         check_sampler(sampler)
         self._clock = clock
+        self._epochs = epochs
+        self._trials: dict[int, Trial] = {}
         self.space, self.input, self.classes = space, input, classes
         self.objectives = tuple(objectives)
         self.seen: set[str] = set()
@@ -198,12 +195,17 @@ class Proposer:
         """Tells the sampler what came out; None when nothing did.
 
         `fidelity` below 1: the trial was stopped after that share of its epochs, and `accuracy` is what it had by then.
-        Optuna's samplers would take such a value for a final one, so they are told that the trial failed.
+        Optuna's samplers would take such a value for a final one, so they are told that the trial failed, with an
+        attribute for those that can do more with it.
         """
-        if accuracy is None or fidelity < 1.0:
-            self._study.tell(proposal.number, state=TrialState.FAIL)
+        trial = self._trials.pop(proposal.number)
+        if accuracy is not None and fidelity == 1.0:
+            self._study.tell(trial, self._values(accuracy, proposal.cost))
             return
-        self._study.tell(proposal.number, self._values(accuracy, proposal.cost))
+        if accuracy is not None and fidelity > 0:
+            for name, value in _partial(accuracy, fidelity).items():
+                trial.set_user_attr(name, value)
+        self._study.tell(trial, state=TrialState.FAIL)
 
     def _values(self, accuracy: float, cost: Cost) -> list[float]:
         return [accuracy if name in MAXIMIZED else float(getattr(cost, name)) for name in self.objectives]
@@ -253,6 +255,7 @@ class Proposer:
             self.rejected += 1
             return None
         self.seen.add(architecture.hash)
+        self._trials[trial.number] = trial
         timed = None if self._clock is None else self._clock(architecture)
         if timed is not None:
             price = with_latency(price, timed.milliseconds)
@@ -283,8 +286,21 @@ class Proposer:
                 values=self._values(float(trial["accuracy"]), price) if complete else None,
                 params={name: assignment[name] for name in met},
                 distributions=met,
+                user_attrs=self._past_partial(trial),
             )
         )
+
+    def _past_partial(self, trial: Mapping[str, Any]) -> dict[str, Any]:
+        if trial["state"] != "stopped_early" or self._epochs is None or not trial["epochs"]:
+            return {}
+        return _partial(float(trial["accuracy"]), trial["epochs"] / self._epochs)
+
+
+def _partial(accuracy: float, fidelity: float) -> dict[str, Any]:
+    """What a trial that was stopped early says, as a user attribute."""
+    from nas.sampler.history import PARTIAL  # SciPy takes half a second
+
+    return {PARTIAL: {"value": accuracy, "share": fidelity}}
 
 
 def check_feasible(space: Space, input: Shape, classes: int, seed: int = 0) -> None:

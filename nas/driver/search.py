@@ -167,6 +167,7 @@ def _run(
         past=past.to_dict("records"),
         seeds=seeds,
         clock=clock,
+        epochs=recipe.epochs,
     )
     timeout = parse_duration(options.trial_timeout, "trial_timeout")
     plan = Plan(study.name, recipe, options.trials, trial_timeout=timeout, cache=options.cache)

@@ -30,7 +30,7 @@ LEVELS: Final = 48
 BUDGETS: Final = 1024
 LOG_SHARE: Final = 0.5
 FLOOR: Final = 1e-4
-"""Errors below are as good as this one: a hundredth of a percent."""
+"""Errors below are as good as this one, a hundredth of a percent, unless there are smaller ones."""
 
 
 @dataclass(frozen=True)
@@ -65,22 +65,24 @@ class Warp:
     spread: float
     mean: float
     scale: float
-    logarithmic: bool
+    floor: float
+    """Where the logarithm ends; 0: none is taken, because there are errors below 0."""
 
     @classmethod
     def fitted(cls, errors: Array) -> Warp:
         """To errors that were seen, one or more."""
-        logarithmic = bool(errors.min() >= 0)
-        values = np.log(np.maximum(errors, FLOOR)) if logarithmic else errors
+        floor = 0.0
+        if errors.min() >= 0:
+            floor = min(FLOOR, float(errors[errors > 0].min(initial=FLOOR)))
+        values = np.log(np.maximum(errors, floor)) if floor else errors
         median = float(np.median(values))
         spread = 1.5 * float(np.median(np.abs(values - median))) + 1e-9
-        warp = cls(median, spread, 0.0, 1.0, logarithmic)
-        flat = warp(errors)
-        return cls(median, spread, float(flat.mean()), float(flat.std()) or 1.0, logarithmic)
+        flat = cls(median, spread, 0.0, 1.0, floor)(errors)
+        return cls(median, spread, float(flat.mean()), float(flat.std()) or 1.0, floor)
 
     def __call__(self, errors: Array) -> Array:
         """Standardized values of `errors`."""
-        values = np.log(np.maximum(errors, FLOOR)) if self.logarithmic else errors
+        values = np.log(np.maximum(errors, self.floor)) if self.floor else errors
         above = np.maximum(values - self.median, 0.0)
         flat = np.minimum(values, self.median) + self.spread * np.log1p(above / self.spread)
         warped: Array = (flat - self.mean) / self.scale
@@ -91,7 +93,7 @@ class Warp:
         flat = warped * self.scale + self.mean
         above = np.minimum(np.maximum(flat - self.median, 0.0) / self.spread, 30.0)
         values = np.minimum(flat, self.median) + self.spread * np.expm1(above)
-        errors: Array = np.exp(np.minimum(values, 50.0)) if self.logarithmic else values
+        errors: Array = np.exp(np.minimum(values, 50.0)) if self.floor else values
         return errors
 
 

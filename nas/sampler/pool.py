@@ -14,11 +14,12 @@ from nas.sampler.domain import Description, Domain
 from nas.sampler.features import GROUPS
 from nas.space import Assignment
 
-FIRST_EFFORT: Final = 30_000
-"""Nodes of the networks that are described before the first proposal: about a second."""
-EFFORT: Final = 6_000
+FIRST_EFFORT: Final = 60_000
+"""What describing candidates may take before the first proposal, in nodes (`Domain.spent`): about a second."""
+EFFORT: Final = 8_000
 """The same before each further one."""
-CANDIDATES_AT_MOST: Final = 20_000
+DRAWING: Final = 3
+"""What it takes to draw an assignment, whether it is new or not, in nodes."""
 COLUMNS: Final = {"count": 48, "stage": 24, "path2": 64, "path3": 64}
 """Most features of a group, those that vary most."""
 OWN_WEIGHT: Final = 24
@@ -26,7 +27,7 @@ OWN_WEIGHT: Final = 24
 
 
 class Pool:
-    """Candidates by number. A number never changes its meaning; `matrix` changes as the pool doubles."""
+    """Candidates by number. A number keeps its meaning until `keep`; `matrix` changes as the pool doubles."""
 
     def __init__(self, domain: Domain, seed: int) -> None:
         self._domain = domain
@@ -34,6 +35,7 @@ class Pool:
         self.assignments: list[Assignment] = []
         self.descriptions: list[Description] = []
         self._numbers: dict[tuple[tuple[str, object], ...], int | None] = {}
+        """None for assignments that cannot be."""
         self._names: dict[str, int] = {}
         self._entries: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]] = []
         self._rest: Iterator[Assignment] | None = None
@@ -45,49 +47,64 @@ class Pool:
     def __len__(self) -> int:
         return len(self.assignments)
 
-    def add(self, assignment: Assignment) -> tuple[int | None, int]:
-        """The number of a candidate, None when it cannot be; and what it took to describe it."""
-        key = tuple(sorted(assignment.items()))
+    def add(self, assignment: Assignment) -> int | None:
+        """The number of a candidate, None when it cannot be."""
+        key = _key(assignment)
         if key in self._numbers:
-            return self._numbers[key], 1
+            return self._numbers[key]
         description = self._domain.describe(assignment)
         if description is None:
             self._numbers[key] = None
-            return None, 20
+            return None
         number = len(self.assignments)
         self._numbers[key] = number
         self.assignments.append(dict(assignment))
         self.descriptions.append(description)
         ids = [self._names.setdefault(name, len(self._names)) for name, _ in description.features]
         self._entries.append((np.array(ids), np.array([value for _, value in description.features])))
-        return number, description.effort
+        return number
 
-    def grow(self, parents: Sequence[Assignment]) -> None:
+    def number(self, assignment: Assignment) -> int | None:
+        """The number of a candidate that was added before."""
+        return self._numbers.get(_key(assignment))
+
+    def keep(self, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Drops all other candidates. Returns the new number of each old one, -1 for those that are gone."""
+        renumbered = np.full(len(self), -1, dtype=np.int64)
+        renumbered[numbers] = np.arange(len(numbers))
+        self.assignments = [self.assignments[number] for number in numbers]
+        self.descriptions = [self.descriptions[number] for number in numbers]
+        self._entries = [self._entries[number] for number in numbers]
+        self._numbers = {_key(assignment): number for number, assignment in enumerate(self.assignments)}
+        self._rest, self.complete, self._frozen = None, False, 0
+        return renumbered
+
+    def grow(self, parents: Sequence[Assignment], at_most: int) -> None:
         """Adds candidates: two of three are children of `parents`, the best networks so far, the others random."""
-        effort = EFFORT if self.assignments else FIRST_EFFORT
-        while effort > 0 and not self.complete and len(self) < CANDIDATES_AT_MOST:
-            size = self._domain.size
+        domain = self._domain
+        end = domain.spent + (EFFORT if self.assignments else FIRST_EFFORT)
+        while domain.spent < end and not self.complete and len(self) < at_most:
+            domain.spent += DRAWING
+            size = domain.size
             if size is not None and len(self._numbers) > size // 2:
-                self._rest = self._rest or self._domain.enumerate()
+                self._rest = self._rest or domain.enumerate()
                 assignment = next(self._rest, None)
-                if assignment is None:
-                    self.complete = True
-                    return
+                self.complete = assignment is None
             elif parents and self._rng.random() < 2 / 3:
-                # half of the children differ in one choice only; crossover and larger steps share the rest
-                parent, other = self._rng.choice(parents), self._rng.choice(parents)
-                mutate = self._rng.random() < 2 / 3
-                changes = 1 + min(int(self._rng.expovariate(1.0)), 4)
-                half = len(parent) // 2 + 1
-                assignment = self._domain.vary(
-                    self._rng,
-                    parent,
-                    parent if mutate else other,
-                    changes if mutate else self._rng.randrange(1, half + 1),
-                )
+                assignment = self._child(parents)
             else:
-                assignment = self._domain.sample(self._rng)
-            effort -= self.add(assignment)[1] + 2
+                assignment = domain.sample(self._rng)
+            if assignment is None:
+                return
+            self.add(assignment)
+
+    def _child(self, parents: Sequence[Assignment]) -> Assignment:
+        """Half of all children differ in one choice only; crossover and larger steps share the rest."""
+        parent, other = self._rng.choice(parents), self._rng.choice(parents)
+        if self._rng.random() < 2 / 3:
+            changes = 1 + min(int(self._rng.expovariate(1.0)), 4)
+            return self._domain.vary(self._rng, parent, parent, changes)
+        return self._domain.vary(self._rng, parent, other, self._rng.randrange(1, len(parent) // 2 + 2))
 
     def matrix(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], int]:
         """Scaled features (candidates, columns), the group of each column, and a number that counts rescalings."""
@@ -158,3 +175,7 @@ class Pool:
         # a feature that is rare among candidates may be tens of deviations away: 4 are enough
         encoded: npt.NDArray[np.float64] = np.clip((rows - self._mean) / self._unit, -4, 4) * self._share
         return encoded
+
+
+def _key(assignment: Assignment) -> tuple[tuple[str, object], ...]:
+    return tuple(sorted(assignment.items()))

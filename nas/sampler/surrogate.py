@@ -59,7 +59,7 @@ def learn(
     def loss(theta: Array) -> tuple[float, Array]:
         noise, signal = np.exp(theta[0]), np.exp(theta[1])
         scaled = x * np.exp(0.5 * theta[2:])[group]
-        kernel, slope = _matern(_distances(scaled, scaled))
+        kernel, slope = _matern(squared_distances(scaled, scaled))
         matrix = signal * kernel + outer
         matrix[np.diag_indices_from(matrix)] += noise * (1 + extra) + JITTER
         try:
@@ -151,7 +151,7 @@ class Posterior:
         return cross, solve_triangular(self._lower, cross, lower=True, check_finite=False)
 
     def _kernel(self, a: Array, b: Array) -> Array:
-        kernel: Array = self._signal * _matern(_distances(a, b), slope=False)[0]
+        kernel: Array = self._signal * _matern(squared_distances(a, b), slope=False)[0]
         return kernel
 
 
@@ -164,8 +164,8 @@ def inducing(x: Array, y: Array, count: int) -> npt.NDArray[np.int64]:
     return np.sort(np.concatenate([best, spread]))
 
 
-def _distances(a: Array, b: Array) -> Array:
-    """Squared, (len(a), len(b))."""
+def squared_distances(a: Array, b: Array) -> Array:
+    """Between rows of `a` (n, columns) and `b` (m, columns): (n, m)."""
     squared: Array = (a * a).sum(axis=1)[:, None] + (b * b).sum(axis=1)[None] - 2 * (a @ b.T)
     return np.maximum(squared, 0, out=squared)
 

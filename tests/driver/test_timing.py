@@ -94,11 +94,6 @@ def test_a_timed_cost_is_a_cost() -> None:
     assert (cost.parameters, cost.latency) == (1, 4.5)
 
 
-def test_a_sampler_that_must_know_costs_refuses(space_file: Path, storage: str) -> None:
-    with pytest.raises(SearchError, match="latency has to be measured: name another, such as tpe"):
-        nas.search(space_file, storage=storage, objectives=OBJECTIVES, trials=3, epochs=1, sampler="pareto")
-
-
 def test_a_study_goes_on_where_it_was_timed(space_file: Path, storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with Store.open(storage, create=True) as store:
         clock = Clock(store, (1, 16, 16), 10, "cpu")

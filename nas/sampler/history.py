@@ -1,0 +1,115 @@
+"""What the trials of an Optuna study have taught so far, and which of them still run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from nas.sampler.domain import Domain
+from nas.sampler.pool import Pool
+
+PARTIAL: Final = "partial"
+"""User attribute of a trial that was stopped early: what its learned objective was by then, and its share of a full training."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What one trial taught."""
+
+    candidate: int
+    error: float | None
+    """None: it failed."""
+    costs: tuple[float, ...] = ()
+    """As they were reported; empty when the trial did not complete."""
+    shift: float = 0.0
+    """log(share of a full training): 0 for a complete trial, below for one that was stopped early."""
+
+
+class History:
+    """Follows a study. `learned` is the place of the objective that has to be learned; all others are costs."""
+
+    def __init__(self, domain: Domain, pool: Pool, learned: int) -> None:
+        self._domain, self._pool, self._learned = domain, pool, learned
+        self._read = 0
+        self._open: dict[int, None] = {}
+        self.observed: list[Observation] = []
+        self.seen: set[str] = set()
+        """Identities of what was evaluated, or planned for a trial that has ended."""
+        self.pending: list[int] = []
+        """Candidates whose trials run."""
+
+    @property
+    def done(self) -> list[Observation]:
+        """Of complete trials."""
+        return [item for item in self.observed if item.error is not None and item.shift == 0]
+
+    def follow(self, study: Study, current: int, plans: dict[int, dict[str, Any]]) -> None:
+        """Reads what happened since the last call. `plans` of trials that have ended are dropped from it."""
+        trials = study.get_trials(deepcopy=False)
+        self._open.update(dict.fromkeys(range(self._read, len(trials))))
+        self._read = len(trials)
+        self.pending = []
+        ended: list[FrozenTrial] = []
+        for number in list(self._open):
+            trial = trials[number]
+            if trial.state.is_finished():
+                ended.append(trial)
+            elif number != current:
+                plan = plans.get(number) or trial.params or trial.system_attrs.get("fixed_params")
+                candidate = self._pool.add(plan) if plan else None
+                if candidate is not None:
+                    self.pending.append(candidate)
+        running = {self._pool.descriptions[candidate].identity for candidate in self.pending}
+        for trial in ended:
+            del self._open[trial.number]
+            self._learn_from(study, trial, running)
+            planned = self._pool.number(plans.pop(trial.number, {}))
+            if planned is not None:  # a trial may have asked for less than was planned for it
+                self.seen.add(self._pool.descriptions[planned].identity)
+
+    def _learn_from(self, study: Study, trial: FrozenTrial, running: set[str]) -> None:
+        complete = trial.state == TrialState.COMPLETE
+        self._domain.meet(trial.params, trial.distributions, whole=complete)
+        candidate = self._pool.add(trial.params) if trial.params else None
+        if candidate is None:
+            return
+        identity = self._pool.descriptions[candidate].identity
+        if complete:
+            signs = [-1.0 if way == StudyDirection.MAXIMIZE else 1.0 for way in study.directions]
+            values = [sign * value for sign, value in zip(signs, trial.values, strict=True)]
+            error = self._error(study, trial.values[self._learned])
+            costs = tuple(value for place, value in enumerate(values) if place != self._learned)
+            self.observed.append(Observation(candidate, error, costs))
+        elif PARTIAL in trial.user_attrs:
+            partial: Mapping[str, float] = trial.user_attrs[PARTIAL]
+            error, share = self._error(study, partial["value"]), min(max(partial["share"], 1e-3), 1 - 1e-9)
+            self.observed.append(Observation(candidate, error, shift=math.log(share)))
+        elif identity not in self.seen | running:  # else it was turned down because its network is known
+            self.observed.append(Observation(candidate, None))
+        self.seen.add(identity)
+
+    def _error(self, study: Study, value: float) -> float | None:
+        """Less is better; None for what is no number."""
+        if study.directions[self._learned] == StudyDirection.MAXIMIZE:
+            value = 1 - value
+        return value if math.isfinite(value) else None
+
+    def costs(self, known: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """(observed, costs) from those of the candidates `known`; what is not known before is taken as reported."""
+        rows = known[[item.candidate for item in self.observed]]
+        for place, item in enumerate(self.observed):
+            if item.costs:
+                rows[place] = np.where(np.isnan(rows[place]), item.costs, rows[place])
+        return rows
+
+    def renumber(self, numbers: npt.NDArray[np.int64]) -> None:
+        """Candidates were numbered anew; none of those that were observed or run was dropped."""
+        self.observed = [replace(item, candidate=int(numbers[item.candidate])) for item in self.observed]
+        self.pending = [int(numbers[candidate]) for candidate in self.pending]

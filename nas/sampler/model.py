@@ -1,0 +1,157 @@
+"""Which candidates are worth a trial: the surrogate of the error, costs that are known or predicted, and the acquisition."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from nas.sampler.acquisition import Budgets, Improvement, Warp
+from nas.sampler.history import Observation
+from nas.sampler.surrogate import FIT_AT_MOST, Posterior, Weights, inducing, learn
+
+Array = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.int64]
+
+FAILED_NOISE: Final = 8.0
+"""A trial that failed says little: as much as this many times the noise."""
+FIRST_STEPS: Final = 30
+STEPS: Final = 12
+"""Of the optimizer that learns weights, the first time and when it goes on from what was learned before."""
+SHORTLIST: Final = 32
+"""Candidates that are compared again for each further member of a batch."""
+
+
+@dataclass
+class Learner:
+    """Weights of one surrogate, learned anew when there is a twentieth more to learn from."""
+
+    weights: Weights | None = None
+    _count: int = 0
+    _age: int = 0
+
+    def learn(self, x: Array, group: Numbers, y: Array, extra: Array, shift: Array, age: int) -> Weights:
+        """See `nas.sampler.surrogate.learn`; `age` changes when `x` is scaled anew."""
+        if self.weights is None or self._age != age or len(y) >= self._count + max(1, self._count // 20):
+            keep = inducing(x, y, FIT_AT_MOST) if len(y) > FIT_AT_MOST else np.arange(len(y))
+            start = self.weights if self._age == age else None
+            steps = FIRST_STEPS if start is None else STEPS
+            self.weights = learn(x[keep], group, y[keep], extra[keep], shift[keep], start=start, steps=steps)
+            self._count, self._age = len(y), age
+        return self.weights
+
+
+class Model:
+    """What is expected of networks, given as rows of a matrix of features."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._error = Learner()
+        self._costs: dict[int, Learner] = {}
+
+    def predict_costs(
+        self, matrix: Array, group: Numbers, age: int, costs: Array, rows: Numbers, reported: Array, wanted: Numbers
+    ) -> Array:
+        """`costs` (candidates, costs) with what is not a number filled in for the candidates `wanted`.
+
+        `reported` (observations, costs) are those of the candidates `rows`. A measured cost varies smoothly with the
+        features, so that its mean is taken for the truth.
+        """
+        unknown = np.flatnonzero(np.isnan(costs[wanted]).any(axis=0))
+        if not len(unknown):
+            return costs
+        filled = costs.copy()
+        for column in unknown:
+            known = np.isfinite(reported[:, column])
+            seen = reported[known, column]
+            logarithmic = bool((seen > 0).all())
+            values = np.log(seen) if logarithmic else seen
+            mean, deviation = values.mean(), values.std() or 1.0
+            x, none = matrix[rows[known]], np.zeros(len(seen))
+            learner = self._costs.setdefault(int(column), Learner())
+            weights = learner.learn(x, group, (values - mean) / deviation, none, none, age)
+            posterior = Posterior(weights, x, group, (values - mean) / deviation, none, none)
+            missing = wanted[np.isnan(costs[wanted, column])]
+            told = posterior(matrix[missing])[0] * deviation + mean
+            filled[missing, column] = np.exp(told) if logarithmic else told
+            filled[rows[known], column] = seen
+        return filled
+
+    def best(
+        self,
+        matrix: Array,
+        group: Numbers,
+        age: int,
+        costs: Array,
+        observed: Sequence[Observation],
+        pending: Sequence[int],
+        scored: Numbers,
+        count: int,
+    ) -> tuple[list[int], Array]:
+        """`count` of the candidates `scored`, each chosen with those before taken as trained; and the hope in each.
+
+        `matrix` (candidates, features) and `costs` (candidates, costs) are of all candidates.
+        """
+        rows = np.array([item.candidate for item in observed])
+        known = np.array([item.error is not None for item in observed])
+        errors = np.array([np.nan if item.error is None else item.error for item in observed])
+        shift = np.array([item.shift for item in observed])
+        full = known & (shift == 0)
+        budgets = Budgets.spanning(costs[np.concatenate([rows, np.array(pending, dtype=np.int64), scored])])
+        warp = Warp.fitted(errors[full])
+        y = warp(np.where(known, errors, errors[full].max()))
+        y[~known] = max(y[known].max(), 0.0)
+        extra = np.where(known, np.abs(shift), FAILED_NOISE)
+        weights = self._error.learn(matrix[rows], group, y, extra, shift, age)
+        posterior = Posterior(weights, matrix[rows], group, y, extra, shift)
+        front = _Front(errors[full], budgets(costs[rows[full]]))
+        if len(pending):  # kriging believer (Ginsbourger et al. 2010): runs will give what the model expects of them
+            believed = posterior(matrix[pending])[0]
+            none = np.zeros(len(pending))
+            posterior = Posterior(
+                weights,
+                matrix[np.concatenate([rows, pending])],
+                group,
+                np.concatenate([y, believed]),
+                np.concatenate([extra, none]),
+                np.concatenate([shift, none]),
+            )
+            front.add(warp.inverse(believed), budgets(costs[pending]))
+        reference = float(errors[full].max())
+        mean, variance = posterior(matrix[scored])
+        improvement = Improvement(front.errors, front.costs, warp, reference, seed=self._seed)
+        hopes = improvement(mean, variance, budgets(costs[scored]))
+        if hopes.max() <= 0:  # nothing can be better, as far as the model knows: learn where it knows least
+            hopes = variance * 1e-12
+        order = np.argsort(-hopes, kind="stable")
+        if count == 1:
+            return [int(scored[order[0]])], hopes
+        short = order[: SHORTLIST * count]
+        scaled, mean = budgets(costs[scored[short]]), mean[short]
+        joint = posterior.covariance(matrix[scored[short]], matrix[scored[short]])
+        chosen: list[int] = []
+        for _ in range(min(count, len(short))):
+            improvement = Improvement(front.errors, front.costs, warp, reference, seed=self._seed)
+            left = improvement(mean, np.maximum(np.diag(joint), 1e-10), scaled)
+            left[chosen] = -1
+            best = int(np.argmax(left))
+            chosen.append(best)
+            front.add(warp.inverse(mean[best : best + 1]), scaled[best : best + 1])
+            column = joint[:, best]
+            joint = joint - np.outer(column, column) / (joint[best, best] + posterior.noise)
+        return [int(scored[short[place]]) for place in chosen], hopes
+
+
+@dataclass
+class _Front:
+    """Errors (n) and scaled costs (n, costs) of what is trained, or believed to be."""
+
+    errors: Array
+    costs: Array
+
+    def add(self, errors: Array, costs: Array) -> None:
+        self.errors = np.concatenate([self.errors, errors])
+        self.costs = np.vstack([self.costs, costs])

@@ -10,7 +10,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from nas.cost import FLOAT_BYTES
-from nas.dashboard.markdown import block, folded, plain, table
+from nas.dashboard.markdown import block, code, folded, plain, table
 from nas.report.analysis.evidence import Evidence, kind_of_reason
 from nas.report.measured import Summary, accuracy_text, summaries
 from nas.report.text import counted, short
@@ -71,11 +71,11 @@ def trial_note(study: StudyRow, row: Mapping[str, Any], url: str, curve: bool, t
     lines = []
     if isinstance(row["published"], str):
         lines += [
-            f"**{plain(row['published'])}**, a published network. Its paper claims: {_claims(row['published'])}",
+            f"{code(row['published'])}, a published network. Its paper claims: {_claims(row['published'])}",
             "",
         ]
     if row["state"] != "complete":
-        reason = f": {plain(row['reason'])}" if isinstance(row["reason"], str) else ""
+        reason = f": {code(row['reason'])}" if isinstance(row["reason"], str) else ""
         lines += [f"**{plain(row['state'].replace('_', ' '))}**{reason}", ""]
     for line in tested:
         lines += [line, ""]
@@ -106,10 +106,10 @@ def study_note(evidence: Evidence, tested: Tested, url: str, optuna_id: int) -> 
     """What a study searches and has found: front, published networks, how trials ended, the space."""
     study, trials = evidence.study, evidence.trials
     states = ", ".join(f"{n:,} {state.replace('_', ' ')}" for state, n in Counter(trials["state"]).most_common())
-    running = f" Running now: {plain(evidence.driver)}." if evidence.driver else ""
-    data, epochs = plain(str(study.task.get("dataset"))), study.recipe.get("epochs")
+    running = f" Running now: {code(evidence.driver)}." if evidence.driver else ""
+    data, epochs = code(str(study.task.get("dataset"))), study.recipe.get("epochs")
     lines = [
-        f"Space **{plain(study.space_name)}**, data **{data}**, {counted(epochs, 'epoch')}. "
+        f"Space {code(study.space_name)}, data {data}, {counted(epochs, 'epoch')}. "
         f"Trials: {plain(states) or 'none yet'}.{running}",
         "",
         *_front(evidence, tested, optuna_id),
@@ -149,7 +149,7 @@ def _front(evidence: Evidence, tested: Tested, optuna_id: int) -> list[str]:
     if any(isinstance(row["published"], str) for row in shown):
         head.append("published")
         for row, line in zip(shown, cells, strict=True):
-            line.append(plain(row["published"]) if isinstance(row["published"], str) else "")
+            line.append(code(row["published"]) if isinstance(row["published"], str) else "")
     lines = ["### Pareto front", "", f"![front of the study]({picture})", "", *table(head, cells, numbers), ""]
     return lines if len(shown) == len(rows) else [*lines, f"{len(shown)} of {len(rows)} networks.", ""]
 
@@ -163,7 +163,7 @@ def _published(evidence: Evidence, tested: Tested) -> list[str]:
         name = row["published"]
         here = f"{row['accuracy']:.2%}" if row["state"] == "complete" else plain(row["state"].replace("_", " "))
         replays = "; ".join(f"{_accuracy(replay)}, {_way(replay)}" for replay in tested.replayed.get(name, ()))
-        rows.append((plain(name), _claims(name), replays or "–", here, f"{row['parameters']:,}"))
+        rows.append((code(name), _claims(name), replays or "–", here, f"{row['parameters']:,}"))
     head = ("network", "its paper claims", "replayed (test)", "in this study (validation)", "parameters")
     return ["### Published networks", "", *table(head, rows, (3, 4)), ""]
 
@@ -176,7 +176,7 @@ def _ends(evidence: Evidence) -> list[str]:
         (state.replace("_", " "), kind_of_reason(reason) if isinstance(reason, str) else "")
         for state, reason in zip(others["state"], others["reason"], strict=True)
     )
-    rows = [(f"{n:,}", plain(state), plain(reason)) for (state, reason), n in counts.most_common(REASONS)]
+    rows = [(f"{n:,}", plain(state), code(reason)) for (state, reason), n in counts.most_common(REASONS)]
     return ["### Trials without a result", "", *table(("trials", "state", "reason"), rows, (0,)), ""]
 
 
@@ -209,7 +209,7 @@ def _accuracy(summary: Summary) -> str:
 
 def _way(summary: Summary) -> str:
     share = "" if summary.fraction == 1 else f", {summary.fraction:.0%} of the images"
-    return f"{plain(summary.data)}, {counted(summary.epochs, 'epoch')}{share}"
+    return f"{code(summary.data)}, {counted(summary.epochs, 'epoch')}{share}"
 
 
 def _where(url: str) -> str:

@@ -94,7 +94,7 @@ class Dashboard:
     def serve(self) -> None:
         """Answers requests until `stop`."""
         try:
-            self._server.serve_forever()
+            self._server.serve_forever(poll_interval=0.1)
         finally:
             self._server.server_close()
 

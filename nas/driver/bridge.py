@@ -11,21 +11,18 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from ray.tune.search import Searcher
 
+from nas.driver.link import Link
 from nas.driver.progress import Progress
 from nas.driver.sampling import Proposal, Proposer
 from nas.driver.trainable import REPORT
-from nas.errors import NasError
 from nas.recipe import Recipe
 from nas.rungs import Rungs
 from nas.store import PastResult, Store
 from nas.train import State
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -58,19 +55,18 @@ class _Running:
     """Why the scheduler stopped it."""
 
 
-class Bridge(Searcher):  # type: ignore[misc]
-    """Tune's searcher. Errors of the database are kept in `problem`, and end the search."""
+class Bridge(Link):
+    """Proposes the trials of a search to Tune, and records them."""
 
     def __init__(
         self, proposer: Proposer, store: Store, plan: Plan, rungs: Rungs | None, *, finished: int, progress: Progress
     ) -> None:
-        super().__init__(metric=None, mode=None)
+        super().__init__()
+        self.trial_timeout = plan.trial_timeout
         self.proposer, self.store, self.plan, self.rungs, self.progress = proposer, store, plan, rungs, progress
         self.started = finished
         """Trials that count against `plan.trials`: finished before, or begun now."""
-        self.stop_reason: str | None = None
         self.exhausted = False
-        self.problem: NasError | None = None
         self._running: dict[str, _Running] = {}
 
     # Ray Tune asks for these ------------------------------------------------------------------------------------------
@@ -89,24 +85,13 @@ class Bridge(Searcher):  # type: ignore[misc]
             report = json.loads(result[REPORT]) if result and REPORT in result else {}
             self._guarded(lambda: self._finish(trial_id, report))
 
-    def save(self, checkpoint_path: str) -> None:
-        """Nothing: the rows of the database are the only state. Tune wants to see a file."""
-        Path(checkpoint_path).touch()
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Nothing."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        # The Tuner pickles its configuration to be able to restore it; we restore from the database instead.
-        return {}
-
     # The scheduler asks for these -------------------------------------------------------------------------------------
 
     def ended(self) -> bool:
         """Whether everything ends now: time is up, the user says so, or the database fails."""
         if self.plan.deadline is not None and time.monotonic() > self.plan.deadline and not self.stop_reason:
             self.stop_reason = "time is up"
-        return bool(self.stop_reason or self.problem)
+        return super().ended()
 
     def goes_on(self, trial_id: str, report: Mapping[str, Any]) -> bool:
         """Whether a trial that reports is worth its next epoch. Seed points always are."""
@@ -241,11 +226,3 @@ class Bridge(Searcher):  # type: ignore[misc]
             },
             len(self._running),
         )
-
-    def _guarded(self, action: Callable[[], T]) -> T | None:
-        # Tune would wrap an error in its own and print pages; the driver raises it as it is.
-        try:
-            return action()
-        except NasError as problem:
-            self.problem = self.problem or problem
-            return None

@@ -21,6 +21,25 @@ DEFAULT_TRIALS = 32
 
 
 @dataclass(frozen=True)
+class RayOptions:
+    """Where trainings run side by side, and what each of them takes."""
+
+    ray_address: str | None = None
+    cpus_per_trial: float = 1
+    gpus_per_trial: float | None = None
+    max_concurrent: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raises SearchError for a value that cannot be."""
+        if self.max_concurrent is not None and self.max_concurrent < 1:
+            raise SearchError(f"max_concurrent: must be at least 1, not {self.max_concurrent}")
+        if not self.cpus_per_trial > 0:
+            raise SearchError(f"cpus_per_trial: must be above 0, not {self.cpus_per_trial}")
+        if self.gpus_per_trial is not None and self.gpus_per_trial < 0:
+            raise SearchError(f"gpus_per_trial: must be at least 0, not {self.gpus_per_trial}")
+
+
+@dataclass(frozen=True)
 class SearchOptions:
     """Everything that `nas search` takes. See `nas.search` for what each means."""
 
@@ -55,16 +74,14 @@ class SearchOptions:
 
     def __post_init__(self) -> None:
         """Raises SearchError for a value that cannot be."""
-        for name in ("trials", "epochs", "max_concurrent", "min_epochs"):
+        for name in ("trials", "epochs", "min_epochs"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise SearchError(f"{name}: must be at least 1, not {value}")
-        for name in ("max_parameters", "max_macs", "cpus_per_trial"):
+        for name in ("max_parameters", "max_macs"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise SearchError(f"{name}: must be above 0, not {value}")
-        if self.gpus_per_trial is not None and self.gpus_per_trial < 0:
-            raise SearchError(f"gpus_per_trial: must be at least 0, not {self.gpus_per_trial}")
         if not 0 < self.validation < 1:
             raise SearchError(f"validation share: must be between 0 and 1, not {self.validation}")
         if self.scheduler not in SCHEDULERS:
@@ -85,6 +102,12 @@ class SearchOptions:
             raise SearchError("objectives: accuracy must be one of them; costs alone need no training")
         parse_duration(self.time)
         parse_duration(self.trial_timeout, "trial_timeout")
+        _ = self.ray
+
+    @property
+    def ray(self) -> RayOptions:
+        """Those of Ray. Raises SearchError for a value that cannot be."""
+        return RayOptions(self.ray_address, self.cpus_per_trial, self.gpus_per_trial, self.max_concurrent)
 
 
 def parse_duration(value: str | float | None, name: str = "time") -> float | None:

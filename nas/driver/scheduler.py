@@ -12,32 +12,32 @@ from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 from ray.tune import Stopper
 from ray.tune.schedulers import FIFOScheduler
 
-from nas.driver.bridge import Bridge
 from nas.driver.limit import GRACE_SECONDS
+from nas.driver.link import Link
 from nas.driver.trainable import REPORT, Retire
 from nas.train import State, outcome
 
 
 class Scheduler(FIFOScheduler):  # type: ignore[misc]
-    """Asks the bridge whether a trial goes on, and tells it what became of a worker: Tune's searchers are not told."""
+    """Asks the link whether a trial goes on, and tells it what became of a worker: Tune's searchers are not told."""
 
-    def __init__(self, bridge: Bridge) -> None:
+    def __init__(self, link: Link) -> None:
         super().__init__()
-        self.bridge = bridge
+        self.link = link
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """An epoch is done; what the bridge makes of it."""
-        goes_on = self.bridge.goes_on(trial.trial_id, json.loads(result[REPORT]))
+        """An epoch is done; what the link makes of it."""
+        goes_on = self.link.goes_on(trial.trial_id, json.loads(result[REPORT]))
         return str(FIFOScheduler.CONTINUE if goes_on else FIFOScheduler.STOP)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """Called before the searcher hears that the trial ended."""
         problem = _problem(trial)
-        timeout = self.bridge.plan.trial_timeout
-        self.bridge.lost(trial.trial_id, lambda seconds: last_words(problem, seconds, timeout))
+        timeout = self.link.trial_timeout
+        self.link.lost(trial.trial_id, lambda seconds: last_words(problem, seconds, timeout))
 
 
 def _problem(trial: Any) -> Exception | None:
@@ -73,10 +73,10 @@ def _report(state: State, reason: str, seconds: float) -> Mapping[str, Any]:
 
 
 class EndOfSearch(Stopper):  # type: ignore[misc]
-    """Ends the experiment when the bridge says so."""
+    """Ends the experiment when the link says so."""
 
-    def __init__(self, bridge: Bridge) -> None:
-        self.bridge = bridge
+    def __init__(self, link: Link) -> None:
+        self.link = link
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
@@ -87,4 +87,4 @@ class EndOfSearch(Stopper):  # type: ignore[misc]
 
     def stop_all(self) -> bool:
         """Whether everything ends now."""
-        return self.bridge.ended()
+        return self.link.ended()

@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-import math
-import os
-import signal
-import tempfile
-import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +13,7 @@ from nas.driver.options import SearchOptions, parse_duration
 from nas.driver.progress import Progress
 from nas.driver.seeds import choose_seeds
 from nas.driver.timing import Clock, with_latency
+from nas.driver.tuning import Resources, ray_session, run_trials, stoppable
 from nas.errors import SearchError
 from nas.front import hypervolume, pareto
 from nas.recipe import Recipe
@@ -32,8 +25,6 @@ from nas.train import State
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from nas.driver.bridge import Bridge
 
 
 @dataclass(frozen=True)
@@ -173,12 +164,12 @@ def _run(
     plan = Plan(study.name, recipe, options.trials, trial_timeout=timeout, cache=options.cache)
     bridge = Bridge(proposer, store, plan, _rungs(options, study, store, recipe), finished=finished, progress=progress)
     budget = parse_duration(options.time)
-    with _ray(options) as resources, _stoppable(bridge):
+    with ray_session(options.ray) as resources, stoppable(bridge):
         deadline = None if budget is None else time.monotonic() + budget
         bridge.plan = replace(plan, deadline=deadline)
         progress.begin(study.name, past, study.objectives, options.trials, deadline)
         try:
-            _tune(bridge, dataset, resources, options)
+            run_trials(bridge, _trainable(dataset, resources), resources)
         finally:
             bridge.close()
             progress.end()
@@ -212,126 +203,10 @@ def _rungs(options: SearchOptions, study: StudyRow, store: Store, recipe: Recipe
     return rungs
 
 
-@dataclass(frozen=True)
-class _Resources:
-    cpus: float
-    gpus: float
-    concurrent: int
-
-
-def _tune(bridge: Bridge, dataset: Dataset, resources: _Resources, options: SearchOptions) -> None:
-    import ray
+def _trainable(dataset: Dataset, resources: Resources) -> Any:
     from ray import tune
 
-    from nas.driver.scheduler import EndOfSearch, Scheduler
     from nas.driver.trainable import TrialWorker
 
-    threads = max(1, int(options.cpus_per_trial))
-    trainable = tune.with_resources(
-        tune.with_parameters(TrialWorker, dataset=dataset, threads=threads, device="cuda" if resources.gpus else "cpu"),
-        {"cpu": resources.cpus, "gpu": resources.gpus},
-    )
-    with tempfile.TemporaryDirectory(prefix="nas-") as scratch:  # Tune insists on a folder; ours is the database
-        tuner = tune.Tuner(
-            trainable,
-            tune_config=tune.TuneConfig(
-                search_alg=bridge,
-                scheduler=Scheduler(bridge),
-                num_samples=-1,
-                max_concurrent_trials=resources.concurrent,
-                reuse_actors=True,
-                trial_name_creator=lambda trial: trial.trial_id,
-                trial_dirname_creator=lambda trial: trial.trial_id,
-            ),
-            run_config=tune.RunConfig(
-                name="search",
-                storage_path=scratch,
-                verbose=0,
-                stop=EndOfSearch(bridge),
-                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-            ),
-        )
-        try:
-            tuner.fit()
-        except ray.exceptions.RayError as problem:
-            reason = str(problem).strip().splitlines()[0]
-            raise SearchError(f"Ray stopped the search: {reason}; run the same command again to continue") from problem
-
-
-@contextmanager
-def _ray(options: SearchOptions) -> Iterator[_Resources]:
-    """A local Ray, or the cluster at `--ray-address`; and what a trial may take of it."""
-    # What Tune writes beside the database costs more than a small trial does: see benchmarks/turnover.py.
-    os.environ.update(
-        TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",
-        TUNE_GLOBAL_CHECKPOINT_S="100000000",
-        TUNE_PRINT_ALL_TRIAL_ERRORS="0",
-        TUNE_DISABLE_SIGINT_HANDLER="1",
-        TUNE_DISABLE_STRICT_METRIC_CHECKING="1",
-        TUNE_FORCE_TRIAL_CLEANUP_S="1",
-        TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S="0",
-        RAY_AIR_NEW_OUTPUT="0",
-        RAY_DEDUP_LOGS="1",
-    )
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    import ray
-
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    ours = not ray.is_initialized()
-    if ours:
-        try:
-            ray.init(
-                # "local": without it Ray joins whatever cluster runs on this machine, and dies with it.
-                address=options.ray_address or "local",
-                include_dashboard=None if options.ray_address else False,
-                configure_logging=True,
-                logging_level=logging.ERROR,
-                log_to_driver=False,
-            )
-        except (ConnectionError, ValueError, RuntimeError) as problem:
-            reason = str(problem).strip().splitlines()[0]
-            raise SearchError(f"Ray at {options.ray_address or 'this machine'} cannot be reached: {reason}") from None
-    try:
-        yield _resources(options, ray.cluster_resources())
-    finally:
-        if ours:
-            ray.shutdown()
-
-
-def _resources(options: SearchOptions, available: dict[str, float]) -> _Resources:
-    """What one trial takes and how many run at once. Raises SearchError for what would wait for ever."""
-    cpus, gpus = available.get("CPU", 0.0), available.get("GPU", 0.0)
-    gpu = options.gpus_per_trial
-    if gpu is None:
-        gpu = 1.0 if gpus >= 1 else 0.0
-    for name, wanted, there in (("cpus", options.cpus_per_trial, cpus), ("gpus", gpu, gpus)):
-        if wanted > there:
-            raise SearchError(f"{name}_per_trial: {wanted:g} wanted, but Ray has {there:g}")
-    if gpu > 1 and gpu != int(gpu):
-        raise SearchError(f"gpus_per_trial: above 1 it must be whole, not {gpu:g}")
-    fits = int(cpus // options.cpus_per_trial)
-    if gpu:
-        # 1e-9: three trials of 0.333 share a device, whatever the last digit says
-        fits = min(fits, math.floor(gpus / gpu + 1e-9))
-    return _Resources(options.cpus_per_trial, gpu, min(options.max_concurrent or fits, max(1, fits)))
-
-
-@contextmanager
-def _stoppable(bridge: Bridge) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the search in good order; a second Ctrl-C ends it at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, frame: object) -> None:
-        if bridge.stop_reason == "interrupted":
-            raise KeyboardInterrupt
-        bridge.stop_reason = "interrupted"
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    threads = max(1, int(resources.cpus))
+    return tune.with_parameters(TrialWorker, dataset=dataset, threads=threads, device=resources.device)

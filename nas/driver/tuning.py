@@ -1,0 +1,151 @@
+"""Ray and Ray Tune for whoever trains many networks side by side: started, told how much each takes, and ended."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nas.driver.options import RayOptions
+from nas.errors import SearchError
+
+if TYPE_CHECKING:
+    from nas.driver.link import Link
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a trial takes, and how many run at once."""
+
+    cpus: float
+    gpus: float
+    concurrent: int
+
+    @property
+    def device(self) -> str:
+        """``cuda`` or ``cpu``."""
+        return "cuda" if self.gpus else "cpu"
+
+
+def run_trials(link: Link, trainable: Any, resources: Resources) -> None:
+    """Runs the trials that `link` proposes, until it has no more or says that everything ends.
+
+    `trainable` is a Trainable, or what `ray.tune.with_parameters` made of one; its processes train one trial after the
+    other.
+    """
+    import ray
+    from ray import tune
+
+    from nas.driver.scheduler import EndOfSearch, Scheduler
+
+    with tempfile.TemporaryDirectory(prefix="nas-") as scratch:  # Tune insists on a folder; ours is the database
+        tuner = tune.Tuner(
+            tune.with_resources(trainable, {"cpu": resources.cpus, "gpu": resources.gpus}),
+            tune_config=tune.TuneConfig(
+                search_alg=link,
+                scheduler=Scheduler(link),
+                num_samples=-1,
+                max_concurrent_trials=resources.concurrent,
+                reuse_actors=True,
+                trial_name_creator=lambda trial: trial.trial_id,
+                trial_dirname_creator=lambda trial: trial.trial_id,
+            ),
+            run_config=tune.RunConfig(
+                name="search",
+                storage_path=scratch,
+                verbose=0,
+                stop=EndOfSearch(link),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
+        )
+        try:
+            tuner.fit()
+        except ray.exceptions.RayError as problem:
+            reason = str(problem).strip().splitlines()[0]
+            raise SearchError(f"Ray stopped the run: {reason}; run the same command again to continue") from problem
+
+
+@contextmanager
+def ray_session(options: RayOptions) -> Iterator[Resources]:
+    """A local Ray, or the cluster at `--ray-address`; and what a trial may take of it."""
+    # What Tune writes beside the database costs more than a small trial does: see benchmarks/turnover.py.
+    os.environ.update(
+        TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",
+        TUNE_GLOBAL_CHECKPOINT_S="100000000",
+        TUNE_PRINT_ALL_TRIAL_ERRORS="0",
+        TUNE_DISABLE_SIGINT_HANDLER="1",
+        TUNE_DISABLE_STRICT_METRIC_CHECKING="1",
+        TUNE_FORCE_TRIAL_CLEANUP_S="1",
+        TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S="0",
+        RAY_AIR_NEW_OUTPUT="0",
+        RAY_DEDUP_LOGS="1",
+    )
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    import ray
+
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    ours = not ray.is_initialized()
+    if ours:
+        try:
+            ray.init(
+                # "local": without it Ray joins whatever cluster runs on this machine, and dies with it.
+                address=options.ray_address or "local",
+                include_dashboard=None if options.ray_address else False,
+                configure_logging=True,
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+            )
+        except (ConnectionError, ValueError, RuntimeError) as problem:
+            reason = str(problem).strip().splitlines()[0]
+            raise SearchError(f"Ray at {options.ray_address or 'this machine'} cannot be reached: {reason}") from None
+    try:
+        yield _resources(options, ray.cluster_resources())
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def _resources(options: RayOptions, available: dict[str, float]) -> Resources:
+    """What one trial takes and how many run at once. Raises SearchError for what would wait for ever."""
+    cpus, gpus = available.get("CPU", 0.0), available.get("GPU", 0.0)
+    gpu = options.gpus_per_trial
+    if gpu is None:
+        gpu = 1.0 if gpus >= 1 else 0.0
+    for name, wanted, there in (("cpus", options.cpus_per_trial, cpus), ("gpus", gpu, gpus)):
+        if wanted > there:
+            raise SearchError(f"{name}_per_trial: {wanted:g} wanted, but Ray has {there:g}")
+    if gpu > 1 and gpu != int(gpu):
+        raise SearchError(f"gpus_per_trial: above 1 it must be whole, not {gpu:g}")
+    fits = int(cpus // options.cpus_per_trial)
+    if gpu:
+        # 1e-9: three trials of 0.333 share a device, whatever the last digit says
+        fits = min(fits, math.floor(gpus / gpu + 1e-9))
+    return Resources(options.cpus_per_trial, gpu, min(options.max_concurrent or fits, max(1, fits)))
+
+
+@contextmanager
+def stoppable(link: Link) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the run in good order; a second Ctrl-C ends it at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: object) -> None:
+        if link.stop_reason == "interrupted":
+            raise KeyboardInterrupt
+        link.stop_reason = "interrupted"
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -10,6 +10,7 @@
     ├── StudyError              a published config under `studies/`
     ├── DataError               a data set that is absent, unknown or corrupt
     ├── StorageError            a study database that cannot be opened, or holds something else
+    │   └── StudyExists         a new study whose name is taken
     ├── WeightsError            a file of weights that is absent, damaged or another network's
     ├── ExportError             a network that cannot be written in the format asked for
     ├── SearchError             options of a search that cannot be met
@@ -33,6 +34,7 @@ __all__ = [
     "SpaceError",
     "StorageError",
     "StudyError",
+    "StudyExists",
     "WeightsError",
     "nearest",
 ]
@@ -80,6 +82,10 @@ class DataError(NasError):
 
 class StorageError(NasError):
     """A study database cannot be opened, or does not hold what was asked for."""
+
+
+class StudyExists(StorageError):
+    """A new study cannot have this name: there is one already."""
 
 
 class WeightsError(NasError):

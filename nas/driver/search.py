@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nas.cost import Cost
 from nas.data import Dataset, Task, load, source
 from nas.driver.options import SearchOptions, parse_duration
+from nas.driver.packing import Packing
 from nas.driver.progress import Progress
 from nas.driver.seeds import choose_seeds
 from nas.driver.timing import Clock, with_latency
 from nas.driver.tuning import Resources, ray_session, run_trials, stoppable
-from nas.errors import SearchError
+from nas.errors import SearchError, StudyExists
 from nas.front import hypervolume, pareto
 from nas.recipe import Recipe
 from nas.rungs import Rungs
@@ -100,18 +102,20 @@ def _open_study(
     task = {**dataset.task.to_dict(), "fingerprint": dataset.fingerprint, "input": list(dataset.input)}
     task["classes"] = dataset.classes
     constraints = {key: asdict(bounds) for key, bounds in space.constraints.items()}
-    if not store.has_study(name):
-        return store.create_study(
-            name,
-            space_name=space.name,
-            space_text=space.text,
-            space_fingerprint=space.fingerprint,
-            task=task,
-            recipe=recipe.to_dict(),
-            objectives=list(options.objectives),
-            seed=options.seed,
-            constraints=constraints,
-        )
+    # Another driver may make it between the look and the write; then the claim on it decides who runs.
+    with suppress(StudyExists):
+        if not store.has_study(name):
+            return store.create_study(
+                name,
+                space_name=space.name,
+                space_text=space.text,
+                space_fingerprint=space.fingerprint,
+                task=task,
+                recipe=recipe.to_dict(),
+                objectives=list(options.objectives),
+                seed=options.seed,
+                constraints=constraints,
+            )
     study = store.study(name)
     differences = []
     if study.space_fingerprint != space.fingerprint:
@@ -167,6 +171,13 @@ def _run(
     with ray_session(options.ray) as resources, stoppable(bridge):
         deadline = None if budget is None else time.monotonic() + budget
         bridge.plan = replace(plan, deadline=deadline)
+        bridge.packing = Packing(
+            dataset,
+            recipe,
+            gpus=resources.gpus if resources.gpu is None else None,
+            gpu=resources.gpu,
+            observed=[(memory.predicted_bytes, memory.peak_bytes) for memory in store.memories(study.name)],
+        )
         progress.begin(study.name, past, study.objectives, options.trials, deadline)
         try:
             run_trials(bridge, _trainable(dataset, resources), resources)

@@ -193,6 +193,8 @@ def _explain(url: URL, problem: Exception) -> str:
     text = _first_line(original)
     if url.password:
         text = text.replace(str(url.password), "***")
+    if getattr(original, "sqlstate", None) == "53100":
+        return f"the disk of the server is full ({text}); make room and run the same command again: nothing finished is lost"
     for sign, meaning in _SQLITE_MEANINGS.items():
         if is_sqlite(url) and sign in text:
             return meaning.format(path=url.database)
@@ -206,6 +208,8 @@ _SQLITE_MEANINGS: Final = {
     "readonly": "{path} cannot be written: no permission for the file or its folder",
     "unable to open": "{path} cannot be opened: no permission for the file or its folder",
     "disk is full": "the disk that holds {path} is full; make room and run the same command again: nothing finished is lost",
+    "disk I/O error": "{path} could not be written: the disk failed, or a quota or limit of file size is reached; mend that "
+    "and run the same command again: nothing finished is lost",
 }
 
 

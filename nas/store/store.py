@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import URL, Engine, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from blocks.base import Scalar
 from nas.architecture import Architecture
 from nas.cost import Cost
-from nas.errors import StorageError, nearest
+from nas.errors import StorageError, StudyExists, nearest
 from nas.store import connection, latencies, measurements, memories, optuna_projection
 from nas.store import writing as steps
 from nas.store.claim import Heart
@@ -61,8 +62,8 @@ class Store(Reader):
     ) -> StudyRow:
         """Makes a study, here and for Optuna. All mappings are plain data.
 
-        Raises StorageError when the name is taken, also by a study of Optuna's that is not ours, and for an objective
-        that does not exist.
+        Raises StudyExists when there is one of that name, StorageError when the name is that of a study of Optuna's that
+        is not ours, and for an objective that does not exist.
         """
         if not name:
             raise StorageError("study: the name must not be empty")
@@ -75,9 +76,10 @@ class Store(Reader):
         if not objectives or len(set(objectives)) < len(objectives):
             raise StorageError(f"study '{name}': objectives must be one or more different ones, not {list(objectives)}")
         storage = self.optuna_storage()
-        with writing(self._engine) as session:
+        exists = f"storage '{self.shown_url}': there is a study '{name}' already"
+        with self._one_of_two(exists), writing(self._engine) as session:
             if session.scalar(select(Study.id).where(Study.name == name)) is not None:
-                raise StorageError(f"storage '{self.shown_url}': there is a study '{name}' already")
+                raise StudyExists(exists)
             if optuna_projection.study_id(session, name) is not None:
                 raise StorageError(
                     f"storage '{self.shown_url}': Optuna has a study '{name}' here that nas did not make; name another"
@@ -289,6 +291,16 @@ class Store(Reader):
         if study_id is None:
             raise ValueError(f"there is no trial {trial_id}")
         return self._claimed(study_id, f"number {study_id}")
+
+    @contextmanager
+    def _one_of_two(self, exists: str) -> Iterator[None]:
+        """Raises StudyExists when another process made the same study between our look and our write (PostgreSQL)."""
+        try:
+            yield
+        except StorageError as problem:
+            if isinstance(problem.__cause__, IntegrityError):
+                raise StudyExists(exists) from problem
+            raise
 
     def _leave(self, study: StudyRow, heart: Heart) -> None:
         with writing(self._engine) as session:

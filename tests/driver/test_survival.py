@@ -1,0 +1,118 @@
+"""Drivers that are killed at any instant, run twice at once, or find no room: nothing finished is lost, nothing done twice."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from nas.store import Store
+from tests.postgres import PostgresServer
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, storage: str) -> str:
+    """A new study database of each kind."""
+    if request.param == "sqlite":
+        return storage
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.database()
+
+
+@pytest.fixture(scope="module")
+def drivers(repository: Path) -> Iterator[Callable[..., Any]]:
+    """Asks the program `killed`."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.driver.killed"],
+        cwd=repository,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as program:
+        assert program.stdin is not None
+        assert program.stdout is not None
+
+        def ask(storage: str, folder: Path, trials: int, how: str, number: int) -> Any:
+            print(json.dumps([storage, str(folder), trials, how, number]), file=program.stdin, flush=True)
+            return json.loads(program.stdout.readline())
+
+        yield ask
+        program.stdin.close()
+
+
+@pytest.mark.parametrize(("kills", "budget"), [(6, 25), pytest.param(20, 70, marks=pytest.mark.slow)])
+def test_kills_of_the_driver_lose_nothing_and_repeat_nothing(
+    drivers: Callable[..., Any], database: str, tmp_path: Path, kills: int, budget: int
+) -> None:
+    seen = drivers(database, tmp_path, budget, "kill", kills)
+    with Store.open(database) as store:
+        trials = store.trials("tiny")
+        assert store.running("tiny") == 0
+        assert store.driver("tiny") is None
+        epochs = store.epochs("tiny")
+        study = optuna.load_study(study_name="tiny", storage=store.optuna_storage())
+    shown = trials[["trial", "id", "hash", "state", "accuracy"]]
+    rows = {row["id"]: row for row in json.loads(shown.to_json(orient="records", double_precision=15))}
+    assert len(seen) == kills
+    for after in seen:  # what had finished before a kill is still there, as it was
+        for row in after:
+            assert {name: rows[row["id"]][name] for name in row} == row
+    counts = Counter(trials["state"])
+    assert set(counts) == {"complete", "interrupted"}
+    assert counts["complete"] == budget  # the budget counts once
+    assert counts["interrupted"] >= kills - 3  # it was killed with trials under way
+    complete = trials[trials["state"] == "complete"]
+    assert complete["hash"].is_unique
+    # an interrupted one is evaluated again, once
+    assert set(trials["hash"]) == set(complete["hash"])
+    evaluated = Counter((tmp_path / "evaluated").read_text().split())
+    assert set(evaluated) == set(complete["hash"])
+    # more than once only where the kill came before the row: at most one of each of three workers a kill
+    assert sum(evaluated.values()) - len(evaluated) <= 3 * kills
+    assert not epochs[epochs["trial"].notna()].duplicated(["trial", "epoch"]).any()
+    assert (epochs[epochs["trial"].isin(complete["trial"])].groupby("trial").size() == 3).all()
+    assert trials["trial"].tolist() == list(range(len(trials)))
+    assert [trial.number for trial in study.trials] == trials["trial"].tolist()
+    assert [trial.user_attrs["hash"] for trial in study.trials] == trials["hash"].tolist()
+
+
+def test_two_drivers_at_once_end_well_or_are_refused(
+    drivers: Callable[..., Any], database: str, tmp_path: Path
+) -> None:
+    """Both begin at the same instant, on a study and (in the first round) on a database that do not exist yet."""
+    ends = drivers(database, tmp_path, 6, "race", 4)
+    assert len(ends) == 4
+    for number, pair in enumerate(ends):
+        study = f"round{number}"
+        refused = [text for text in pair if text != "done"]
+        assert len(refused) < 2, pair
+        for text in refused:
+            assert f"study '{study}': process" in text
+            assert "is running it" in text
+        with Store.open(database) as store:
+            trials = store.trials(study)
+            assert trials["state"].tolist() == ["complete"] * 6
+            assert trials["hash"].is_unique
+            assert store.running(study) == 0
+
+
+def test_a_full_disk_ends_the_search_with_one_line_and_the_same_command_goes_on(
+    drivers: Callable[..., Any], storage: str, tmp_path: Path
+) -> None:
+    first, second = drivers(storage, tmp_path, 40, "full", 400_000)
+    assert "nothing finished is lost" in first
+    assert "\n" not in first
+    assert second == "done"
+    with Store.open(storage) as store:
+        trials = store.trials("tiny")
+        assert (trials["state"] == "complete").sum() == 40
+        assert trials[trials["state"] == "complete"]["hash"].is_unique
+        assert set(trials["reason"].dropna()) <= {"the driver was killed", "the driver ended", "the search ended"}
+        assert store.running("tiny") == 0

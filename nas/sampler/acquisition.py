@@ -18,6 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+import moocore
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr
@@ -101,7 +102,8 @@ class Improvement:
     """Expected hypervolume improvement over trained networks of `errors` (n) and scaled `costs` (n, costs)."""
 
     def __init__(self, errors: Array, costs: Array, warp: Warp, reference: float, *, seed: int) -> None:
-        self._errors, self._costs = errors, costs
+        front = moocore.is_nondominated(np.column_stack([errors, costs]), keep_weakly=False)
+        self._errors, self._costs = errors[front], costs[front]
         self._warp, self._reference = warp, reference
         self._budgets = None
         if costs.shape[1] > 1:

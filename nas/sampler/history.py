@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+import moocore
 import numpy as np
 import numpy.typing as npt
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.sampler.domain import Domain
-from nas.sampler.pool import Pool
+from nas.sampler.pool import Key, Pool, assignment_key
 
 PARTIAL: Final = "partial"
 """User attribute of a trial that was stopped early: what its learned objective was by then, and its share of a full training."""
+AT_ONCE: Final = 100
+"""Trials that may end between two proposals and are learned from at once; more belong to a study that is continued."""
+FIRST_EFFORT: Final = 150_000
+"""What reading these may take before the first proposal (`Domain.spent`): three seconds, the most telling trials first."""
+EFFORT: Final = 5_000
+"""The same before each further one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,7 @@ class History:
         self._domain, self._pool, self._learned = domain, pool, learned
         self._read = 0
         self._open: dict[int, None] = {}
+        self._unread: dict[Key, FrozenTrial] = {}
         self.observed: list[Observation] = []
         self.seen: set[str] = set()
         """Identities of what was evaluated, or planned for a trial that has ended."""
@@ -60,6 +68,7 @@ class History:
         for number in list(self._open):
             trial = trials[number]
             if trial.state.is_finished():
+                del self._open[number]
                 ended.append(trial)
             elif number != current:
                 plan = plans.get(number) or trial.params or trial.system_attrs.get("fixed_params")
@@ -67,12 +76,23 @@ class History:
                 if candidate is not None:
                     self.pending.append(candidate)
         running = {self._pool.descriptions[candidate].identity for candidate in self.pending}
+        if len(ended) > AT_ONCE:
+            self._unread |= {assignment_key(trial.params): trial for trial in _most_telling_first(study, ended)}
+            ended = []
         for trial in ended:
-            del self._open[trial.number]
             self._learn_from(study, trial, running)
-            planned = self._pool.number(plans.pop(trial.number, {}))
+            planned = self._pool.number(assignment_key(plans.pop(trial.number, {})))
             if planned is not None:  # a trial may have asked for less than was planned for it
                 self.seen.add(self._pool.descriptions[planned].identity)
+        end = self._domain.spent + (EFFORT if self.observed else FIRST_EFFORT)
+        while self._unread and self._domain.spent < end:
+            self._learn_from(study, self._unread.pop(next(iter(self._unread))), running)
+
+    @property
+    def unread(self) -> list[int]:
+        """Candidates whose trials ended, but have taught nothing yet."""
+        numbers = [self._pool.number(key) for key in self._unread]
+        return [number for number in numbers if number is not None]
 
     def _learn_from(self, study: Study, trial: FrozenTrial, running: set[str]) -> None:
         complete = trial.state == TrialState.COMPLETE
@@ -113,3 +133,19 @@ class History:
         """Candidates were numbered anew; none of those that were observed or run was dropped."""
         self.observed = [replace(item, candidate=int(numbers[item.candidate])) for item in self.observed]
         self.pending = [int(numbers[candidate]) for candidate in self.pending]
+
+
+def _most_telling_first(study: Study, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Front after front of the complete trials, then all others in a random order."""
+    signs = [-1.0 if way == StudyDirection.MAXIMIZE else 1.0 for way in study.directions]
+    left = np.array(
+        [number for number, trial in enumerate(trials) if trial.state == TrialState.COMPLETE], dtype=np.int64
+    )
+    losses = np.array([trials[number].values for number in left], dtype=np.float64).reshape(-1, len(signs)) * signs
+    first: list[int] = []
+    while len(left) and len(first) < AT_ONCE:
+        front = moocore.is_nondominated(losses, keep_weakly=True)
+        first += left[front].tolist()
+        left, losses = left[~front], losses[~front]
+    rest = np.random.default_rng(0).permutation(np.setdiff1d(np.arange(len(trials)), first))
+    return [trials[number] for number in (*first, *rest)]

@@ -21,6 +21,8 @@ FAILED_NOISE: Final = 8.0
 FIRST_STEPS: Final = 30
 STEPS: Final = 12
 """Of the optimizer that learns weights, the first time and when it goes on from what was learned before."""
+LEARNED_AT_MOST: Final = 4_000
+"""Observations on which the posterior rests."""
 SHORTLIST: Final = 32
 """Candidates that are compared again for each further member of a batch."""
 
@@ -36,7 +38,7 @@ class Learner:
     def learn(self, x: Array, group: Numbers, y: Array, extra: Array, shift: Array, age: int) -> Weights:
         """See `nas.sampler.surrogate.learn`; `age` changes when `x` is scaled anew."""
         if self.weights is None or self._age != age or len(y) >= self._count + max(1, self._count // 20):
-            keep = inducing(x, y, FIT_AT_MOST) if len(y) > FIT_AT_MOST else np.arange(len(y))
+            keep = inducing(y, FIT_AT_MOST) if len(y) > FIT_AT_MOST else np.arange(len(y))
             start = self.weights if self._age == age else None
             steps = FIRST_STEPS if start is None else STEPS
             self.weights = learn(x[keep], group, y[keep], extra[keep], shift[keep], start=start, steps=steps)
@@ -95,19 +97,25 @@ class Model:
 
         `matrix` (candidates, features) and `costs` (candidates, costs) are of all candidates.
         """
+        front_errors, front_rows = _complete(observed)
+        if len(observed) > LEARNED_AT_MOST:
+            order = inducing(
+                np.array([np.inf if item.error is None else item.error for item in observed]), LEARNED_AT_MOST
+            )
+            observed = [observed[place] for place in order]
         rows = np.array([item.candidate for item in observed])
         known = np.array([item.error is not None for item in observed])
         errors = np.array([np.nan if item.error is None else item.error for item in observed])
         shift = np.array([item.shift for item in observed])
         full = known & (shift == 0)
-        budgets = Budgets.spanning(costs[np.concatenate([rows, np.array(pending, dtype=np.int64), scored])])
+        budgets = Budgets.spanning(costs[np.concatenate([front_rows, np.array(pending, dtype=np.int64), scored])])
         warp = Warp.fitted(errors[full])
         y = warp(np.where(known, errors, errors[full].max()))
         y[~known] = max(y[known].max(), 0.0)
         extra = np.where(known, np.abs(shift), FAILED_NOISE)
         weights = self._error.learn(matrix[rows], group, y, extra, shift, age)
         posterior = Posterior(weights, matrix[rows], group, y, extra, shift)
-        front = _Front(errors[full], budgets(costs[rows[full]]))
+        front = _Front(front_errors, budgets(costs[front_rows]))
         if len(pending):  # kriging believer (Ginsbourger et al. 2010): runs will give what the model expects of them
             believed = posterior(matrix[pending])[0]
             none = np.zeros(len(pending))
@@ -120,7 +128,7 @@ class Model:
                 np.concatenate([shift, none]),
             )
             front.add(warp.inverse(believed), budgets(costs[pending]))
-        reference = float(errors[full].max())
+        reference = float(front_errors.max())
         mean, variance = posterior(matrix[scored])
         improvement = Improvement(front.errors, front.costs, warp, reference, seed=self._seed)
         hopes = improvement(mean, variance, budgets(costs[scored]))
@@ -155,3 +163,9 @@ class _Front:
     def add(self, errors: Array, costs: Array) -> None:
         self.errors = np.concatenate([self.errors, errors])
         self.costs = np.vstack([self.costs, costs])
+
+
+def _complete(observed: Sequence[Observation]) -> tuple[Array, Numbers]:
+    """Errors of complete trials, and their candidates."""
+    full = [(item.error, item.candidate) for item in observed if item.error is not None and item.shift == 0]
+    return np.array([error for error, _ in full]), np.array([candidate for _, candidate in full], dtype=np.int64)

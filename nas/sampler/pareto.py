@@ -45,7 +45,8 @@ class ParetoSampler(BaseSampler):
 
     Without a space it works on any objective function of Optuna, conditional ones too. The first value of a trial is
     the one that must be learned, all others are costs; ``costs(params)`` gives them for a candidate before it is tried,
-    or None when it is not allowed. Without `costs` they are predicted from the trials.
+    or None when it is not allowed; it may raise KeyError for one that lacks a parameter, because no trial has been asked
+    for it yet. Without `costs` they are predicted from the trials.
     """
 
     def __init__(
@@ -240,7 +241,7 @@ class _Search:
         new = len(self._pool) - len(self._hopes)
         self._hopes = np.concatenate([self._hopes, np.full(new, np.inf)])
         gone = [number for number, item in enumerate(self._pool.descriptions) if item.identity in taken]
-        self._hopes[gone] = -1.0
+        self._hopes[gone + self.history.unread] = -1.0
         return np.flatnonzero(self._hopes >= 0)
 
     def _scored(self, free: Numbers) -> Numbers:

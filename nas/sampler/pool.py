@@ -26,6 +26,9 @@ OWN_WEIGHT: Final = 24
 """Graph features with a weight of their own, those that vary most; the others share one a group."""
 
 
+Key = tuple[tuple[str, object], ...]
+
+
 class Pool:
     """Candidates by number. A number keeps its meaning until `keep`; `matrix` changes as the pool doubles."""
 
@@ -34,7 +37,7 @@ class Pool:
         self._rng = random.Random(f"pool-{seed}")
         self.assignments: list[Assignment] = []
         self.descriptions: list[Description] = []
-        self._numbers: dict[tuple[tuple[str, object], ...], int | None] = {}
+        self._numbers: dict[Key, int | None] = {}
         """None for assignments that cannot be."""
         self._names: dict[str, int] = {}
         self._entries: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]] = []
@@ -49,7 +52,7 @@ class Pool:
 
     def add(self, assignment: Assignment) -> int | None:
         """The number of a candidate, None when it cannot be."""
-        key = _key(assignment)
+        key = assignment_key(assignment)
         if key in self._numbers:
             return self._numbers[key]
         description = self._domain.describe(assignment)
@@ -64,9 +67,9 @@ class Pool:
         self._entries.append((np.array(ids), np.array([value for _, value in description.features])))
         return number
 
-    def number(self, assignment: Assignment) -> int | None:
+    def number(self, key: Key) -> int | None:
         """The number of a candidate that was added before."""
-        return self._numbers.get(_key(assignment))
+        return self._numbers.get(key)
 
     def keep(self, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Drops all other candidates. Returns the new number of each old one, -1 for those that are gone."""
@@ -75,7 +78,7 @@ class Pool:
         self.assignments = [self.assignments[number] for number in numbers]
         self.descriptions = [self.descriptions[number] for number in numbers]
         self._entries = [self._entries[number] for number in numbers]
-        self._numbers = {_key(assignment): number for number, assignment in enumerate(self.assignments)}
+        self._numbers = {assignment_key(assignment): number for number, assignment in enumerate(self.assignments)}
         self._rest, self.complete, self._frozen = None, False, 0
         return renumbered
 
@@ -177,5 +180,6 @@ class Pool:
         return encoded
 
 
-def _key(assignment: Assignment) -> tuple[tuple[str, object], ...]:
+def assignment_key(assignment: Assignment) -> Key:
+    """Equal for equal assignments, whatever their order."""
     return tuple(sorted(assignment.items()))

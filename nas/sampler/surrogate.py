@@ -107,7 +107,7 @@ class Posterior:
             self._inner: Array | None = None
             return
         # Deterministic training conditional (Quiñonero-Candela and Rasmussen 2005, section 5)
-        keep = inducing(scaled, y, EXACT_AT_MOST)
+        keep = inducing(y, EXACT_AT_MOST)
         self._base, self._shift = scaled[keep], shift[keep]
         inner = self._kernel(self._base, self._base) + np.outer(self._shift, self._shift)
         inner[np.diag_indices_from(inner)] += 1e-4 * self._signal
@@ -155,8 +155,8 @@ class Posterior:
         return kernel
 
 
-def inducing(x: Array, y: Array, count: int) -> npt.NDArray[np.int64]:
-    """Observations on which a sparse posterior rests: the better half by error, the others evenly over time."""
+def inducing(y: Array, count: int) -> npt.NDArray[np.int64]:
+    """Places of the observations `y` on which a sparse posterior rests: the better half by error, the others evenly over time."""
     order = np.argsort(y, kind="stable")
     best = order[: count // 2]
     rest = np.sort(order[count // 2 :])

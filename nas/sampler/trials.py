@@ -21,7 +21,9 @@ from nas.sampler.domain import Description, choice_features, role
 from nas.space import Assignment
 
 ABSENT: Final = object()
-EFFORT: Final = 30
+PRESENT: Final = object()
+"""Any value of a parameter whose values hardly occur twice: it can only tell by being asked for or not."""
+EFFORT: Final = 5
 """What describing an assignment takes, in the nodes of `Domain.spent`."""
 STEP: Final = 0.2
 """Deviation by which a number changes, as a share of its range."""
@@ -72,14 +74,20 @@ class TrialDomain:
                 self._with[name] = {}
                 self._without[name] = {other: set(values) for other, values in self._values.items() if self._whole}
                 self._values[name] = {ABSENT} if self._whole else set()
+        met = {name: self._telling_value(name, params) for name in self._with}
         earlier: list[str] = []
         for name in self._with:
             values = (self._with if name in params else self._without)[name]
             for other in earlier:
-                values.setdefault(other, set()).add(params.get(other, ABSENT))
-            self._values[name].add(params.get(name, ABSENT))
+                values.setdefault(other, set()).add(met[other])
+            self._values[name].add(met[name])
             earlier.append(name)
         self._whole += 1
+
+    def _telling_value(self, name: str, params: Assignment) -> Any:
+        if name not in params:
+            return ABSENT
+        return PRESENT if isinstance(self._distributions[name], FloatDistribution) else params[name]
 
     def _telling(self, name: str) -> str | None:
         """The parameter on which `name` hangs; None when it is always asked for, or nothing tells."""
@@ -91,14 +99,9 @@ class TrialDomain:
     def describe(self, assignment: Assignment) -> Description | None:
         """See `Domain`."""
         self.spent += EFFORT
-        costs = self._unknown
-        if self._costs is not None:
-            given = self._costs(assignment)
-            if given is None:
-                return None
-            costs = tuple(float(value) for value in given)
-            if len(costs) != len(self._unknown):
-                raise ValueError(f"costs: must return {len(self._unknown)} numbers, one a cost, not {len(costs)}")
+        costs = self._known_costs(assignment)
+        if costs is None:
+            return None
         words: Assignment = {}
         features: list[tuple[str, float]] = []
         for name, value in assignment.items():
@@ -109,6 +112,19 @@ class TrialDomain:
                 features += [(f"choice {role(name)}:{name}", place), (f"choice {role(name)}:{name} asked", 1.0)]
         identity = repr(sorted(assignment.items()))
         return Description((*choice_features(words), *features), costs, identity)
+
+    def _known_costs(self, assignment: Assignment) -> tuple[float, ...] | None:
+        if self._costs is None:
+            return self._unknown
+        try:
+            given = self._costs(assignment)
+        except KeyError:  # it needs a parameter that no trial has been asked for yet: to be predicted like the others
+            return self._unknown
+        if given is None:
+            return None
+        if len(given) != len(self._unknown):
+            raise ValueError(f"costs: must return {len(self._unknown)} numbers, one a cost, not {len(given)}")
+        return tuple(float(value) for value in given)
 
     def sample(self, rng: random.Random) -> Assignment | None:
         """See `Domain`."""
@@ -140,7 +156,7 @@ class TrialDomain:
     def _walk(self, choose: Callable[[str, BaseDistribution], Any]) -> Assignment:
         taken: Assignment = {}
         for name, other in self._hangs_on.items():
-            if other is None or taken.get(other, ABSENT) not in self._without[name][other]:
+            if other is None or self._telling_value(other, taken) not in self._without[name][other]:
                 taken[name] = choose(name, self._distributions[name])
         return taken
 

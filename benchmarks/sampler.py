@@ -1,0 +1,125 @@
+"""Seconds a suggestion of the sampler `pareto` with so many trials behind it, on one core.
+
+    python benchmarks/sampler.py [--space attn_cnn] [--trials 1000,10000] [--suggestions 50] [--json]
+
+The first number of trials are searched one by one, as a search does; what is missing to the others are random networks that are
+told all at once, as when a study is continued. Then come so many suggestions, each told before the next. The
+accuracy is made up: a random linear function of the features that the model sees, with noise, which costs nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import statistics
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from _common import environment_line
+
+from nas.architecture import Architecture
+from nas.cost import cost, facts
+from nas.driver.sampling import Proposer
+from nas.errors import Infeasible
+from nas.sampler.features import describe
+from nas.space import Space
+
+CLASSES = 10
+
+
+def made_up_accuracy(space: Space, architecture: Architecture) -> float:
+    """Between 0 and 1, and the same for the same network."""
+    known = facts(architecture, space.input, CLASSES)
+    total = 0.0
+    for name, value in describe(architecture, known, cost(architecture, space.input, CLASSES)).items():
+        total += random.Random(name).gauss(0, 1) * value
+    return float(1 / (1 + np.exp(-total / 50))) * 0.98 + 0.01 * random.Random(architecture.hash).random()
+
+
+def step(proposer: Proposer) -> float:
+    """Proposes a network and tells its accuracy. Returns the seconds of the proposal."""
+    start = time.perf_counter()
+    proposal = proposer.propose()
+    seconds = time.perf_counter() - start
+    if proposal is None:
+        raise SystemExit("the space has no more networks")
+    proposer.finish(proposal, made_up_accuracy(proposer.space, proposal.architecture))
+    return seconds
+
+
+def random_trials(space: Space, count: int, seen: set[str]) -> list[dict[str, object]]:
+    """Finished trials of random networks, as a study has them."""
+    rng = random.Random(1)
+    rows: list[dict[str, object]] = []
+    while len(rows) < count:
+        assignment = space.sample(rng)
+        try:
+            architecture = space.from_assignment(assignment)
+        except Infeasible:
+            continue
+        if architecture.hash in seen:
+            continue
+        seen.add(architecture.hash)
+        price = cost(architecture, space.input, CLASSES)
+        rows.append(
+            {
+                "trial": len(rows),
+                "assignment": assignment,
+                "hash": architecture.hash,
+                "state": "complete",
+                "accuracy": made_up_accuracy(space, architecture),
+                "parameters": price.parameters,
+                "macs": price.macs,
+                "activation_bytes": price.activation_bytes,
+            }
+        )
+    return rows
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--space", default="attn_cnn")
+    parser.add_argument("--trials", default="1000,10000")
+    parser.add_argument("--suggestions", type=int, default=50)
+    parser.add_argument("--sampler", default="pareto")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    space = Space.load(arguments.space)
+    searched, *continued = sorted(int(word) for word in arguments.trials.split(","))
+
+    proposer = Proposer(
+        space, space.input, CLASSES, objectives=("accuracy", "parameters"), sampler=arguments.sampler, seed=0
+    )
+    first = step(proposer)
+    early = [step(proposer) for _ in range(searched - 1)][:100]
+    rows = {
+        "the first": [first],
+        "1 to 100": early,
+        f"{searched:,}": [step(proposer) for _ in range(arguments.suggestions)],
+    }
+    for count in continued:
+        for trial in random_trials(space, count - len(proposer.seen), proposer.seen):
+            proposer._remember(trial)  # what a Proposer does with the trials of a study that is continued
+        rows[f"first after {count:,} are told"] = [step(proposer)]
+        rows[f"{count:,}"] = [step(proposer) for _ in range(arguments.suggestions)]
+    if arguments.json:
+        print(json.dumps({"space": space.name, "sampler": arguments.sampler, "seconds": rows}))
+        return
+    print(f"{arguments.sampler}: seconds a suggestion on {space.name}, one thread")
+    for name, seconds in rows.items():
+        median, mean, most = statistics.median(seconds), statistics.mean(seconds), max(seconds)
+        print(f"  {name:>28} trials  median {median:.3f}  mean {mean:.3f}  most {most:.3f}  n = {len(seconds)}")
+    print(f"  {environment_line()}")
+
+
+if __name__ == "__main__":
+    main()

@@ -49,6 +49,21 @@ class CountType(click.ParamType[float]):
             self.fail(f"must be a number such as 500000, 1e6 or 1.5M, not '{value}'", param, ctx)
 
 
+class GpusType(click.ParamType[float | str]):
+    """A number, or ``auto``."""
+
+    name = "NUMBER|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        """Not below 0: that is looked at later."""
+        if value == "auto":
+            return "auto"
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"must be a number such as 1 or 0.25, or auto, not '{value}'", param, ctx)
+
+
 input_option = click.option("--input", "input_shape", type=ShapeType(), help="Image shape; default: the space's.")
 classes_option = click.option("--classes", type=click.IntRange(2, 1_000_000), default=10, show_default=True)
 json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output on stdout.")

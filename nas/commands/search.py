@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nas.commands import completing
-from nas.commands.options import json_option, limits, storage_option
+from nas.commands.options import GpusType, json_option, limits, storage_option
 
 if TYPE_CHECKING:
     from nas.driver import SearchResult
@@ -57,7 +57,11 @@ if TYPE_CHECKING:
 )
 @storage_option
 @click.option("--cpus-per-trial", type=float, default=1.0, show_default=True)
-@click.option("--gpus-per-trial", type=float, help="May be a fraction.  [default: 1 where there are GPUs]")
+@click.option(
+    "--gpus-per-trial",
+    type=GpusType(),
+    help="May be a fraction; auto: as many trials share a GPU as have room there.  [default: 1 where there are GPUs]",
+)
 @click.option("--max-concurrent", type=int, help="Most trials at once.  [default: as many as fit]")
 @click.option("--ray-address", metavar="ADDRESS", help="Join a Ray cluster, such as auto or ray://host:10001.")
 @click.option("--recipe", metavar="FILE", help="Training recipe (YAML).")

@@ -9,19 +9,21 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from ray.tune.search import Searcher
 
+from nas.driver.attempts import Attempt, Attempts
 from nas.driver.link import Link
+from nas.driver.packing import Packing, Slot
 from nas.driver.progress import Progress
 from nas.driver.sampling import Proposal, Proposer
 from nas.driver.trainable import REPORT
 from nas.recipe import Recipe
 from nas.rungs import Rungs
-from nas.store import PastResult, Store
+from nas.store import Memory, PastResult, Store
 from nas.train import State
 
 
@@ -41,20 +43,6 @@ class Plan:
     """Whether results of the same network are taken over."""
 
 
-@dataclass
-class _Running:
-    proposal: Proposal
-    row: int
-    """Id in the database."""
-    begun: float = field(default_factory=time.monotonic)
-    last: dict[str, Any] = field(default_factory=dict)
-    """The last report."""
-    lost: Mapping[str, Any] | None = None
-    """The report of a process that is gone, or what is said in its place."""
-    stopped: str | None = None
-    """Why the scheduler stopped it."""
-
-
 class Bridge(Link):
     """Proposes the trials of a search to Tune, and records them."""
 
@@ -67,13 +55,22 @@ class Bridge(Link):
         self.started = finished
         """Trials that count against `plan.trials`: finished before, or begun now."""
         self.exhausted = False
-        self._running: dict[str, _Running] = {}
+        self.packing: Packing | None = None
+        """What each trial has of a device; None: a CPU."""
+        self._running = Attempts()
 
     # Ray Tune asks for these ------------------------------------------------------------------------------------------
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The next trial, or that there is none."""
-        return self._guarded(lambda: self._start(trial_id)) or str(Searcher.FINISHED)
+        """The next trial, None when there may be one later, or that there is none."""
+        config = self._guarded(lambda: self._start(trial_id))
+        if config is None and (self.ended() or not self._running.more_to_come):
+            return str(Searcher.FINISHED)
+        return config
+
+    def on_worker(self, trial_id: str) -> None:
+        """A trial has got a worker."""
+        self._running.on_worker(trial_id)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """An epoch is done."""
@@ -116,10 +113,28 @@ class Bridge(Link):
 
     def close(self) -> None:
         """Ends what still runs as interrupted: Tune does not tell of trials that it stops with the experiment."""
-        for trial_id in list(self._running):
-            self._guarded(partial(self._finish, trial_id, {}))
+        for attempt in [*self._running.values(), *self._running.queue]:
+            self._guarded(partial(self._record, attempt, {**attempt.last, **(attempt.lost or {})}))
 
     def _start(self, trial_id: str) -> dict[str, Any] | None:
+        queue = self._running.queue
+        if not queue and (attempt := self._next()) is not None:
+            queue.append(attempt)
+        if self.ended() or not queue or not self._running.may_start(queue[0]):
+            return None
+        attempt = queue.pop(0)
+        self._running.begin(trial_id, attempt)
+        self.progress.started(len(self._running))
+        return {
+            "architecture": attempt.proposal.architecture.to_json(),
+            "recipe": self.plan.recipe.to_dict(),
+            "timeout": self.plan.trial_timeout,
+            "gpus": attempt.slot.gpus,
+            "memory": attempt.slot.memory,
+        }
+
+    def _next(self) -> Attempt | None:
+        """The next trial that needs a training; None when there is none."""
         while not self.ended() and not self.exhausted and self.started < self.plan.trials:
             proposal = self.proposer.propose()
             if proposal is None:
@@ -140,13 +155,8 @@ class Bridge(Link):
             if past is not None:
                 self._take_over(proposal, row, past)
                 continue
-            self._running[trial_id] = _Running(proposal, row)
-            self.progress.started(len(self._running))
-            return {
-                "architecture": proposal.architecture.to_json(),
-                "recipe": self.plan.recipe.to_dict(),
-                "timeout": self.plan.trial_timeout,
-            }
+            slot = Slot(0.0) if self.packing is None else self.packing.slot(proposal.architecture)
+            return Attempt(proposal, row, slot)
         return None
 
     def _take_over(self, proposal: Proposal, row: int, past: PastResult) -> None:
@@ -166,6 +176,24 @@ class Bridge(Link):
     def _finish(self, trial_id: str, report: Mapping[str, Any]) -> None:
         running = self._running[trial_id]
         report = {**running.last, **(running.lost or report)}
+        state, reason = self._outcome(running, report)
+        self._observe(running, report)
+        if state == State.OUT_OF_MEMORY and running.may_come_back and not self.ended():
+            self._running.end(running)
+            self._running.queue.insert(0, running.again(reason or str(state)))
+        else:
+            self._record(running, report)
+
+    def _observe(self, running: Attempt, report: Mapping[str, Any]) -> None:
+        """Takes note of what the trial took of a GPU's memory."""
+        peak, predicted = report.get("peak_memory"), running.slot.predicted
+        if peak is None or predicted is None:
+            return
+        if self.packing is not None:
+            self.packing.observe(predicted, peak)
+        self.store.add_memory(Memory(running.row, predicted, peak, running.slot.gpus))
+
+    def _record(self, running: Attempt, report: Mapping[str, Any]) -> None:
         epoch = report.get("epoch") or running.last.get("epoch") or {}
         state, reason = self._outcome(running, report)
         accuracy = epoch.get("accuracy")
@@ -182,7 +210,7 @@ class Bridge(Link):
             environment=report.get("environment", {}),
             epochs=[epoch] if epoch else [],
         )
-        del self._running[trial_id]
+        self._running.end(running)
         fidelity = epoch.get("epoch", 0) / self.plan.recipe.epochs
         if state == State.COMPLETE:
             self.proposer.finish(running.proposal, accuracy)
@@ -192,9 +220,13 @@ class Bridge(Link):
             self.proposer.finish(running.proposal, None)
         self._tell(running.proposal, number, state, reason, accuracy, seconds, None)
 
-    def _outcome(self, running: _Running, report: Mapping[str, Any]) -> tuple[State, str | None]:
+    def _outcome(self, running: Attempt, report: Mapping[str, Any]) -> tuple[State, str | None]:
         if report.get("state") is not None:
-            return State(report["state"]), report.get("reason") or None
+            state, reason = State(report["state"]), report.get("reason") or None
+            if running.first is not None:
+                alone = "alone on its device" + ("" if reason == running.first else f"; at first {running.first}")
+                reason = f"{reason} ({alone})" if reason else alone
+            return state, reason
         if running.stopped is not None:
             return State.STOPPED_EARLY, running.stopped
         return State.INTERRUPTED, self.stop_reason or "the search ended"

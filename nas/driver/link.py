@@ -45,6 +45,9 @@ class Link(Searcher):  # type: ignore[misc]
         """Whether a trial that reports is worth its next epoch."""
         return True
 
+    def on_worker(self, trial_id: str) -> None:
+        """A trial has got a worker: Tune may take its time to start a process, or wait for a GPU."""
+
     def lost(self, trial_id: str, report: Callable[[float], Mapping[str, Any]]) -> None:
         """The process of a trial is gone; `report` makes its last words from the seconds since the trial began."""
         raise NotImplementedError

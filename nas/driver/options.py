@@ -17,6 +17,9 @@ OBJECTIVES = ("accuracy", *COSTS, "latency")
 SCHEDULERS = ("none", "pareto_asha")
 """What ends a trial before its last epoch."""
 
+AUTO = "auto"
+"""As many trials on a GPU as have room there."""
+
 DEFAULT_TRIALS = 32
 
 
@@ -26,7 +29,8 @@ class RayOptions:
 
     ray_address: str | None = None
     cpus_per_trial: float = 1
-    gpus_per_trial: float | None = None
+    gpus_per_trial: float | str | None = None
+    """``auto``: as many trials share a GPU as have room on it. None: one trial has one GPU."""
     max_concurrent: int | None = None
 
     def __post_init__(self) -> None:
@@ -35,8 +39,12 @@ class RayOptions:
             raise SearchError(f"max_concurrent: must be at least 1, not {self.max_concurrent}")
         if not self.cpus_per_trial > 0:
             raise SearchError(f"cpus_per_trial: must be above 0, not {self.cpus_per_trial}")
-        if self.gpus_per_trial is not None and self.gpus_per_trial < 0:
-            raise SearchError(f"gpus_per_trial: must be at least 0, not {self.gpus_per_trial}")
+        gpus = self.gpus_per_trial
+        if isinstance(gpus, str):
+            if gpus != AUTO:
+                raise SearchError(f"gpus_per_trial: must be a number or '{AUTO}', not '{gpus}'{nearest(gpus, [AUTO])}")
+        elif gpus is not None and gpus < 0:
+            raise SearchError(f"gpus_per_trial: must be at least 0, not {gpus}")
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,7 @@ class SearchOptions:
     study: str | None = None
     storage: str | None = None
     cpus_per_trial: float = 1
-    gpus_per_trial: float | None = None
+    gpus_per_trial: float | str | None = None
     max_concurrent: int | None = None
     ray_address: str | None = None
     recipe: str | Path | Recipe | None = None

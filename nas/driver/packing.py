@@ -60,7 +60,11 @@ class Slot:
     predicted: int | None = None
     """Bytes that it should need; None on a CPU."""
     alone: bool = False
-    """No other trial of the search runs beside it, on whatever device."""
+    """No other trial of the search runs on its device, be it a GPU or the CPU."""
+
+    def whole(self) -> Slot:
+        """The same with a whole device for itself."""
+        return Slot(max(1.0, self.gpus) if self.gpus else 0.0, None, self.predicted, alone=True)
 
     @property
     def shared(self) -> bool:
@@ -98,10 +102,6 @@ class Packing:
             return Slot(self._gpus, None, predicted)
         number = self._sharers(predicted * self.correction)
         return Slot(_fraction(number), None if number == 1 else self._budget(number), predicted)
-
-    def alone(self, slot: Slot) -> Slot:
-        """The same trial with a whole device for itself."""
-        return Slot(max(1.0, slot.gpus) if slot.gpus else 0.0, None, slot.predicted, alone=True)
 
     def observe(self, predicted: int, peak: int) -> None:
         """Takes note of what a trial needed, both in bytes; of one that ran out of memory it is the least it needed."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from ray import cloudpickle
 from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
-from ray.tune import Stopper
+from ray.tune import Callback, Stopper
 from ray.tune.schedulers import FIFOScheduler
 
 from nas.driver.limit import GRACE_SECONDS
@@ -70,6 +70,20 @@ def last_words(problem: Exception | None, seconds: float, timeout: float | None)
 
 def _report(state: State, reason: str, seconds: float) -> Mapping[str, Any]:
     return {"state": state, "reason": reason, "seconds": seconds}
+
+
+class Starts(Callback):  # type: ignore[misc]
+    """Tells the link when a trial gets a worker."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Called before its first epoch."""
+        self.link.on_worker(trial.trial_id)
 
 
 class EndOfSearch(Stopper):  # type: ignore[misc]

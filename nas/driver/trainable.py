@@ -69,7 +69,6 @@ class TrialWorker(tune.Trainable):  # type: ignore[misc]
         epoch: dict[str, Any] | None = None
         if self.ended is None:
             epoch = self._guarded(self._epoch)
-        peak = torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else None
         state, reason = self.ended or (None, "")
         report = {
             "epoch": epoch,
@@ -78,7 +77,7 @@ class TrialWorker(tune.Trainable):  # type: ignore[misc]
             "seconds": time.perf_counter() - self.started,
             "device": name_of(self.device),
             "environment": self.environment,
-            "peak_memory": peak,
+            "peak_memory": self._peak_memory(),
         }
         text = json.dumps(report)
         if state is not None:
@@ -92,7 +91,19 @@ class TrialWorker(tune.Trainable):  # type: ignore[misc]
         self.trainer = None
         self.ended = None
         self.limit = TimeLimit(config["timeout"])
+        self._limit_memory(config["memory"])
         self._guarded(lambda: self._build(config))
+
+    def _limit_memory(self, size: int | None) -> None:
+        """So many bytes of the GPU are for this process, None for all: who needs more fails, and not who shares the GPU."""
+        if self.device.type == "cuda":
+            total = torch.cuda.get_device_properties(self.device).total_memory
+            share = 1.0 if size is None else min(1.0, size / total)
+            torch.cuda.set_per_process_memory_fraction(share, self.device)
+
+    def _peak_memory(self) -> int | None:
+        """Most bytes of the GPU that PyTorch has held for this trial; None on a CPU."""
+        return torch.cuda.max_memory_reserved(self.device) if self.device.type == "cuda" else None
 
     def _build(self, config: dict[str, Any]) -> None:
         recipe = Recipe.from_dict(config["recipe"])

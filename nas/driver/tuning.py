@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nas.driver.options import RayOptions
+from nas.driver.options import AUTO, RayOptions
+from nas.driver.packing import SHARED_BY, Gpu
 from nas.errors import SearchError
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ class Resources:
     cpus: float
     gpus: float
     concurrent: int
+    gpu: Gpu | None = None
+    """What trials share, where each says for itself how much it takes of one; None where all take `gpus`."""
 
     @property
     def device(self) -> str:
@@ -37,17 +40,23 @@ class Resources:
 def run_trials(link: Link, trainable: Any, resources: Resources) -> None:
     """Runs the trials that `link` proposes, until it has no more or says that everything ends.
 
+    A trial takes `resources`; the key ``gpus`` of its configuration says otherwise.
+
     `trainable` is a Trainable, or what `ray.tune.with_parameters` made of one; its processes train one trial after the
     other.
     """
     import ray
     from ray import tune
 
-    from nas.driver.scheduler import EndOfSearch, Scheduler
+    from nas.driver.scheduler import EndOfSearch, Scheduler, Starts
+
+    def request(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+        bundle = {"CPU": resources.cpus, "GPU": config.get("gpus", resources.gpus)}
+        return tune.PlacementGroupFactory([{name: amount for name, amount in bundle.items() if amount}])
 
     with tempfile.TemporaryDirectory(prefix="nas-") as scratch:  # Tune insists on a folder; ours is the database
         tuner = tune.Tuner(
-            tune.with_resources(trainable, {"cpu": resources.cpus, "gpu": resources.gpus}),
+            tune.with_resources(trainable, request),
             tune_config=tune.TuneConfig(
                 search_alg=link,
                 scheduler=Scheduler(link),
@@ -62,6 +71,7 @@ def run_trials(link: Link, trainable: Any, resources: Resources) -> None:
                 storage_path=scratch,
                 verbose=0,
                 stop=EndOfSearch(link),
+                callbacks=[Starts(link)],
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         )
@@ -116,19 +126,54 @@ def ray_session(options: RayOptions) -> Iterator[Resources]:
 def _resources(options: RayOptions, available: dict[str, float]) -> Resources:
     """What one trial takes and how many run at once. Raises SearchError for what would wait for ever."""
     cpus, gpus = available.get("CPU", 0.0), available.get("GPU", 0.0)
-    gpu = options.gpus_per_trial
-    if gpu is None:
-        gpu = 1.0 if gpus >= 1 else 0.0
+    given = options.gpus_per_trial
+    gpu = (1.0 if gpus >= 1 else 0.0) if given is None or isinstance(given, str) else given
     for name, wanted, there in (("cpus", options.cpus_per_trial, cpus), ("gpus", gpu, gpus)):
         if wanted > there:
             raise SearchError(f"{name}_per_trial: {wanted:g} wanted, but Ray has {there:g}")
     if gpu > 1 and gpu != int(gpu):
         raise SearchError(f"gpus_per_trial: above 1 it must be whole, not {gpu:g}")
     fits = int(cpus // options.cpus_per_trial)
-    if gpu:
+    device = find_gpu() if given == AUTO and gpu else None
+    if device is not None:
+        fits = min(fits, int(gpus) * max(SHARED_BY))
+    elif gpu:
         # 1e-9: three trials of 0.333 share a device, whatever the last digit says
         fits = min(fits, math.floor(gpus / gpu + 1e-9))
-    return Resources(options.cpus_per_trial, gpu, min(options.max_concurrent or fits, max(1, fits)))
+    return Resources(options.cpus_per_trial, gpu, min(options.max_concurrent or fits, max(1, fits)), device)
+
+
+def find_gpu() -> Gpu:
+    """The GPU with the least free memory, one of each machine of the cluster. Raises SearchError where PyTorch sees none."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU")]
+    asked = [
+        # A hair of a GPU: Ray shows the process one device, however busy that is.
+        ray.remote(num_cpus=0, num_gpus=0.001)(look_at_gpu)
+        .options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False))
+        .remote()
+        for node in nodes
+    ]
+    found: list[Gpu | None] = ray.get(asked)
+    known = [gpu for gpu in found if gpu is not None]
+    if len(known) < len(found) or not known:
+        raise SearchError(
+            "gpus_per_trial: 'auto' has to know the memory of each GPU, but PyTorch finds none where Ray has one; give a "
+            "number"
+        )
+    return Gpu(min(gpu.free_bytes for gpu in known), all(gpu.bf16 for gpu in known))
+
+
+def look_at_gpu() -> Gpu | None:
+    """The GPU that this process sees, or None."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    free, _ = torch.cuda.mem_get_info()
+    return Gpu(free, torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 @contextmanager

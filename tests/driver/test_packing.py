@@ -168,5 +168,5 @@ def test_a_share_that_the_user_names_is_taken(dataset: Dataset) -> None:
     none = Packing(dataset, Recipe(), gpus=0).slot(architecture)
     assert (none.gpus, none.predicted) == (0, None)
     assert none.shared  # the memory of the machine
-    alone = [Packing(dataset, Recipe(), gpus=0.25).alone(slot) for slot in (quarter, two, none)]
+    alone = [slot.whole() for slot in (quarter, two, none)]
     assert [(slot.gpus, slot.shared) for slot in alone] == [(1, False), (2, False), (0, False)]

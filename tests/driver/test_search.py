@@ -81,7 +81,7 @@ def test_what_goes_wrong_costs_one_trial(tmp_path: Path, storage: str) -> None:
     ended = {row["assignment"]["trap.how"]: (row["state"], row["reason"]) for row in result.trials.to_dict("records")}
     assert ended["not"][0] == "complete"
     assert ended["raise"] == ("failed", "RuntimeError: this block is broken")
-    assert ended["memory"] == ("out_of_memory", "MemoryError")
+    assert ended["memory"] == ("out_of_memory", "MemoryError (alone on its device)")
     assert ended["nan"] == ("diverged", "training loss is nan at iteration 1 of epoch 1")
     assert ended["die"][0] == "failed"
     assert "worker process died" in ended["die"][1]

@@ -4,6 +4,7 @@
 
     23                     trial 23 of --study, which may be left out where the database holds only one
     attn_cnn-digits:23     trial 23 of that study
+    best                   the most accurate trial of the study; attn_cnn-digits:best likewise
     09518401               the trial whose hash begins so (8 digits or more, as tables show them)
     kong_aim_cam           the published config of that name, or a config file
     network.json           an architecture, as `nas export --format state-dict` and the database hold it
@@ -15,12 +16,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from blocks.base import Scalar, Shape
 from nas.architecture import Architecture
 from nas.cost import Cost, cost
 from nas.errors import Infeasible, NasError, StorageError, StudyError, nearest
+from nas.front import pareto
 from nas.resources import every
 from nas.space import Space
 from nas.store import DEFAULT_URL, Store, StudyRow
@@ -29,6 +31,7 @@ from nas.study import PublishedConfig
 
 _HASH = re.compile(r"[0-9a-f]{8,32}")
 _DEFAULT_CLASSES = 10
+BEST: Final = "best"
 
 
 @dataclass(frozen=True)
@@ -78,10 +81,10 @@ def find_network(
     Raises a NasError with the nearest name when there is none, or its shapes do not fit `input`.
     """
     owner, colon, number = word.rpartition(":")
-    if colon and number.isdigit():
-        return _of_store(int(number), owner, storage, input, classes)
-    if word.isdigit() and len(word) < 8:
-        return _of_store(int(word), study, storage, input, classes)
+    if colon and (number.isdigit() or number == BEST):
+        return _of_store(number, owner, storage, input, classes)
+    if word == BEST or (word.isdigit() and len(word) < 8):
+        return _of_store(word, study, storage, input, classes)
     path = Path(word).expanduser()
     if path.suffix == ".json" and path.is_file():
         return _of_json(path, input, classes)
@@ -91,8 +94,8 @@ def find_network(
     if _HASH.fullmatch(word):
         return _of_hash(word, study, storage, input, classes)
     raise StudyError(
-        f"'{word}' is neither the number or hash of a trial, nor a published config ({', '.join(shipped)}), nor a file "
-        f"of one{nearest(word, shipped)}"
+        f"'{word}' is neither the number or hash of a trial, nor '{BEST}', nor a published config (`nas replay --list`), "
+        f"nor a file of one{nearest(word, shipped)}"
     )
 
 
@@ -117,9 +120,10 @@ def study_name(store: Store, name: str | None) -> str:
     return str(names[0])
 
 
-def _of_store(number: int, study: str | None, storage: str | None, input: Shape | None, classes: int | None) -> Network:
+def _of_store(word: str, study: str | None, storage: str | None, input: Shape | None, classes: int | None) -> Network:
     with Store.open(storage or DEFAULT_URL) as store:
         row = store.study(study_name(store, study))
+        number = _best(store, row) if word == BEST else int(word)
         trial = store.trial(row.name, number)
         architecture = store.architecture(trial.hash)
     return _network(
@@ -137,6 +141,13 @@ def _of_store(number: int, study: str | None, storage: str | None, input: Shape 
     )
 
 
+def _best(store: Store, row: StudyRow) -> int:
+    front = pareto(store.trials(row.name), row.objectives)
+    if front.empty:
+        raise StorageError(f"study '{row.name}' has no complete trial yet")
+    return int(front.loc[front["accuracy"].idxmax(), "trial"])
+
+
 def _of_hash(word: str, study: str | None, storage: str | None, input: Shape | None, classes: int | None) -> Network:
     with Store.open(storage or DEFAULT_URL) as store:
         found = [(name, number) for name, number in store.trials_of(word) if study in (None, name)]
@@ -148,7 +159,7 @@ def _of_hash(word: str, study: str | None, storage: str | None, input: Shape | N
                 f"storage '{store.shown_url}': '{word}' begins the hashes of {len(hashes)} networks; give more digits"
             )
     name, number = found[0]
-    return _of_store(number, name, storage, input, classes)
+    return _of_store(str(number), name, storage, input, classes)
 
 
 def _of_config(config: PublishedConfig, input: Shape | None, classes: int | None) -> Network:

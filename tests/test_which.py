@@ -39,6 +39,18 @@ def test_a_trial_by_number_study_and_hash(storage: str) -> None:
     assert find_network(row.hash[:12], storage=storage) == by_number
 
 
+def test_the_most_accurate_trial(storage: str, tmp_path: Path) -> None:
+    with Store.open(storage) as store:
+        trials = store.trials("second")
+        make_study(store, "empty", task=TASK)
+    complete = trials[trials["state"] == "complete"]
+    best = find_network("best", study="second", storage=storage)
+    assert best.accuracy == complete["accuracy"].max()
+    assert find_network("second:best", storage=storage) == best
+    with pytest.raises(NasError, match="study 'empty' has no complete trial yet"):
+        find_network("empty:best", storage=storage)
+
+
 def test_a_published_config_for_its_own_and_for_other_images() -> None:
     found = find_network("kong_aim_cam")
     assert (found.published, found.cost.parameters, found.stem) == ("kong_aim_cam", 11_374_986, "kong_aim_cam")
@@ -66,6 +78,7 @@ def test_an_architecture_in_a_file(tmp_path: Path) -> None:
         ("7", {"study": "first"}, "no trial 7; they are numbered from 0 to 2"),
         ("1", {"study": "frist"}, "did you mean 'first'?"),
         ("third:1", {}, "no study 'third'"),
+        ("first:one", {}, "'first:one' is neither the number or hash of a trial, nor 'best'"),
         ("kong_aim_cm", {}, "did you mean 'kong_aim_cam'?"),
         ("0123456789abcdef", {}, "no trial whose hash begins with '0123456789abcdef'"),
         ("kong_aim_cam", {"input": (3, 2, 2)}, "kong_aim_cam: cannot take images of 3×2×2"),

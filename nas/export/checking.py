@@ -64,7 +64,11 @@ def check_python_files(files: Mapping[Path, tuple[nn.Module, Shape]]) -> None:
         plan = json.dumps({"files": rows, "threads": torch.get_num_threads()})
         try:
             ended = subprocess.run(
-                [sys.executable, "-I", "-c", _RUN, plan], capture_output=True, text=True, timeout=SECONDS, cwd=folder
+                [sys.executable, "-I", "-B", "-c", _RUN, plan],
+                capture_output=True,
+                text=True,
+                timeout=SECONDS,
+                cwd=folder,
             )
         except subprocess.TimeoutExpired:
             raise ExportError(f"the exported file gave no answer in {SECONDS} s") from None

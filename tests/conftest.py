@@ -36,3 +36,32 @@ def postgres() -> Iterator[PostgresServer]:
     server = PostgresServer()
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def local_ray() -> Iterator[None]:
+    """A Ray with four slots, whatever the machine has; workers find the test blocks."""
+    import ray
+
+    ray.init(
+        address="local",
+        num_cpus=4,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+        runtime_env={
+            "env_vars": {"PYTHONPATH": str(REPOSITORY)},
+            "worker_process_setup_hook": "tests.conftest.register_test_blocks",
+        },
+    )
+    yield
+    ray.shutdown()
+
+
+def register_test_blocks() -> None:
+    """Called by Ray in every new worker."""
+    import blocks
+    import tests.driver.failing
+
+    assert tests.driver.failing.__name__
+    assert blocks.BLOCKS

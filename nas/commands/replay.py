@@ -44,7 +44,8 @@ def command(
 
     Training follows the paper's recipe on as many training images as the paper takes; whatever is changed by an option
     is printed and stored as a deviation. A replay that was killed goes on from its last epoch by the same command; one
-    that is done is not trained again. With --check the exit code is 1 when a config no longer builds what it states.
+    that is done is not trained again. One network is trained in this process; several, or one with an option of Ray, are
+    trained side by side on Ray. With --check the exit code is 1 when a config no longer builds what it states.
 
     \b
     nas replay --list
@@ -62,11 +63,11 @@ def command(
         raise NasError("name a published config, or --all; `nas replay --list` shows them")
     if checking:
         return _check(names, as_json)
-    from nas.replays.options import TrainingOptions
-    from nas.replays.running import replay
+    from nas.replays.running import replay_plans
 
-    options = TrainingOptions(storage=storage, **values)
-    return run_and_show(lambda progress: replay(_configs(names), options, progress), as_json)
+    return run_and_show(
+        lambda options: replay_plans(_configs(names), options), storage=storage, as_json=as_json, **values
+    )
 
 
 def _configs(names: tuple[str, ...]) -> list[PublishedConfig]:

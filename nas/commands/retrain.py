@@ -31,16 +31,20 @@ def command(
     """Retrain members of a study's front on train + validation, and read the test set once for each seed.
 
     Afterwards `nas study pareto` shows test accuracy with its standard deviation, and marks members of the front that
-    are statistically tied with a cheaper one (Welch's t-test, p at least 0.05).
+    are statistically tied with a cheaper one (Welch's t-test, p at least 0.05). One network is trained in this process;
+    several, or one with an option of Ray, are trained side by side on Ray.
 
     \b
     nas retrain --study attn_cnn-cifar10 --top 5 --epochs 100
     nas retrain --study attn_cnn-digits --trial 23 --trial 30 --seeds 5
     """
-    from nas.replays.options import TrainingOptions
-    from nas.replays.running import retrain
+    from nas.replays.running import retrain_plans
 
     if top is not None and trials:
         raise NasError("--top and --trial: one or the other")
-    options = TrainingOptions(storage=storage, **values)
-    return run_and_show(lambda progress: retrain(study, options, progress, trials=trials, top=top), as_json)
+    return run_and_show(
+        lambda options: retrain_plans(study, options, trials=trials, top=top),
+        storage=storage,
+        as_json=as_json,
+        **values,
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -12,6 +12,8 @@ from nas.commands.options import print_json
 
 if TYPE_CHECKING:
     from nas.replays.engine import Ran
+    from nas.replays.options import TrainingOptions
+    from nas.replays.plan import Plan
     from nas.replays.progress import Progress
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -31,9 +33,15 @@ def training_options(seeds: int, share: str) -> Callable[[F], F]:
         click.option("--batch-size", type=int, help="Another batch size."),
         click.option("--data-root", metavar="DIR", help="Folder of downloaded data sets.  [default: ~/.cache/nas]"),
         click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu or cuda."),
-        click.option("--threads", type=int, help="CPU threads.  [default: PyTorch's]"),
+        click.option("--threads", type=int, help="CPU threads.  [default: PyTorch's; on Ray, --cpus-per-trial]"),
         click.option("--again", is_flag=True, help="Train anew what has a result already."),
         click.option("--output", default="nas-replays", show_default=True, metavar="DIR", help="Weights and pictures."),
+        click.option("--ray-address", metavar="ADDRESS", help="Join a Ray cluster, such as auto or ray://host:10001."),
+        click.option("--cpus-per-trial", type=float, help="On Ray.  [default: 1]"),
+        click.option(
+            "--gpus-per-trial", type=float, help="On Ray; may be a fraction.  [default: 1 where there are GPUs]"
+        ),
+        click.option("--max-concurrent", type=int, help="On Ray: most trainings at once.  [default: as many as fit]"),
     ]
 
     def add(command: F) -> F:
@@ -44,20 +52,34 @@ def training_options(seeds: int, share: str) -> Callable[[F], F]:
     return add
 
 
-def run_and_show(run: Callable[[Progress], Iterator[Ran]], as_json: bool) -> int:
-    """Runs, shows each result as it comes, and returns the exit code: 0 when every training has a result."""
+RAY = ("ray_address", "cpus_per_trial", "gpus_per_trial", "max_concurrent")
+
+
+def run_and_show(
+    make_plans: Callable[[TrainingOptions], list[Plan]], *, storage: str | None, as_json: bool, **values: Any
+) -> int:
+    """Trains what `make_plans` plans under the options `values`, shows what comes of it, and returns the exit code.
+
+    One network is trained in this process. Several, or one with an option of Ray, are trained side by side on Ray. The
+    exit code is 0 when every training has a result.
+    """
     from rich.console import Console
 
+    from nas.replays.options import TrainingOptions
     from nas.replays.progress import Lines, LiveView
     from nas.report.replay_pictures import draw
     from nas.report.replays import print_ran, ran_record
 
+    ray = {name: values.pop(name) for name in RAY}
+    options = TrainingOptions(storage=storage, **values)
+    run = _runner({name: value for name, value in ray.items() if value is not None})
+    plans = make_plans(options)
     console = Console(highlight=False)
     progress = LiveView(console) if sys.stdout.isatty() and not as_json else Lines()
     records: list[dict[str, Any]] = []
     states: set[str] = set()
     try:
-        for ran in run(progress):
+        for ran in run(plans, options, progress):
             pictures = draw(ran)
             states |= set(ran.measured["state"])
             if as_json:
@@ -70,3 +92,20 @@ def run_and_show(run: Callable[[Progress], Iterator[Ran]], as_json: bool) -> int
     if "out_of_memory" in states:
         return 2  # a smaller batch size mends it
     return 0 if states <= {"complete", "diverged"} else 1
+
+
+def _runner(chosen: Mapping[str, Any]) -> Callable[[list[Plan], TrainingOptions, Progress], Iterator[Ran]]:
+    """What runs plans, given the options of Ray that the user has chosen. Raises SearchError for one that cannot be."""
+    from nas.driver import RayOptions
+    from nas.replays.running import run
+
+    ray_options = RayOptions(**chosen)
+
+    def run_plans(plans: list[Plan], options: TrainingOptions, progress: Progress) -> Iterator[Ran]:
+        if len(plans) == 1 and not chosen:
+            return run(plans, options, progress)
+        from nas.driver.replaying import run_on_ray
+
+        return run_on_ray(plans, options, ray_options, progress)
+
+    return run_plans

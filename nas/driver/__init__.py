@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nas.driver.options import OBJECTIVES, SearchOptions, parse_duration
+from nas.driver.options import OBJECTIVES, RayOptions, SearchOptions, parse_duration
 from nas.driver.search import SearchResult, search
 
-__all__ = ["OBJECTIVES", "SearchOptions", "SearchResult", "parse_duration", "search"]
+__all__ = ["OBJECTIVES", "RayOptions", "SearchOptions", "SearchResult", "parse_duration", "search"]

@@ -6,18 +6,19 @@ import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
-from nas.data import Split, load_test
+from nas.data import Split, Task, load_test
 from nas.errors import NasError, SearchError
 from nas.replays.options import TrainingOptions
 from nas.replays.plan import Plan
 from nas.replays.progress import Progress
 from nas.replays.recording import RESULTS, of_plan
-from nas.replays.training import Files, train_seed
+from nas.replays.training import Files, Report, train_seed
 from nas.store import Store
 from nas.train import State
 
@@ -36,12 +37,52 @@ class Ran:
     """Seeds that were trained by this call."""
     folder: Path
     """Of weights, tables and pictures."""
-    test: Split | None
-    """The test images, when this call has read them."""
+
+
+class Shop:
+    """Where one plan is worked on: its folder, which no other process uses meanwhile, and what is still to be trained."""
+
+    def __init__(self, plan: Plan, options: TrainingOptions, store: Store, progress: Progress) -> None:
+        self.plan, self.store, self.progress = plan, store, progress
+        self.folder = folder_of(plan, options)
+        self.seeds = [plan.recipe.seed + place for place in range(options.seeds)]
+        self.trained: list[int] = []
+
+    def waiting(self, *, again: bool) -> list[int]:
+        """The seeds that have no result yet, or all of them with `again`; the others are told of."""
+        past = of_plan(self.store, self.plan)
+        results = past[past["state"].isin(RESULTS)].set_index("seed")
+        if again:
+            return list(self.seeds)
+        for seed in self.seeds:
+            if seed in results.index:
+                self._files(seed).checkpoint.unlink(missing_ok=True)  # of a process killed after its last step
+                when = results.loc[[seed]].iloc[-1]["finished_at"]
+                self.progress.note(f"{self.plan.title} seed {seed}: measured before ({when:%Y-%m-%d})")
+        return [seed for seed in self.seeds if seed not in results.index]
+
+    def record(self, seed: int, report: Report) -> bool:
+        """Writes what came of a seed. Returns whether other seeds are worth a try: what fails would fail with them too."""
+        self.store.add_measurement(report.measured(self.plan, seed))
+        self.trained.append(seed)
+        if report.state in RESULTS:
+            self._files(seed).checkpoint.unlink(missing_ok=True)
+            return True
+        remedy = "; try a smaller --batch-size" if report.state == State.OUT_OF_MEMORY else ""
+        self.progress.note(f"{self.plan.title} seed {seed}: {report.state}: {report.reason}{remedy}")
+        return False
+
+    def ran(self) -> Ran:
+        """What came of the plan."""
+        rows = of_plan(self.store, self.plan).sort_values("seed", kind="stable")
+        return Ran(self.plan, rows[rows["seed"].isin(self.seeds)], tuple(sorted(self.trained)), self.folder)
+
+    def _files(self, seed: int) -> Files:
+        return Files.of(self.folder, seed)
 
 
 def run_plan(plan: Plan, options: TrainingOptions, store: Store, progress: Progress) -> Ran:
-    """Trains every seed of the plan that has no result yet, or all of them with `options.again`.
+    """Trains, in this process, every seed of the plan that has no result yet, or all of them with `options.again`.
 
     A training that was killed goes on from its last epoch. A seed that fails or exhausts memory ends the plan: the
     others would as well.
@@ -49,36 +90,24 @@ def run_plan(plan: Plan, options: TrainingOptions, store: Store, progress: Progr
     device = choose_device(options.device)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    folder = Path(options.output).expanduser() / f"{plan.title}-{plan.key[:8]}"
-    seeds = [plan.recipe.seed + place for place in range(options.seeds)]
-    read: list[Split] = []
-
-    def test() -> Split:
-        if not read:
-            read.append(load_test(plan.dataset.task))
-        return read[0]
-
-    trained = []
-    with _alone(folder):
-        for seed in seeds:
-            past = of_plan(store, plan)
-            known = past[(past["seed"] == seed) & past["state"].isin(RESULTS)]
-            files = Files.of(folder, seed)
-            if len(known) and not options.again:
-                files.checkpoint.unlink(missing_ok=True)  # of a process that was killed after its last step
-                progress.note(f"{plan.title} seed {seed}: measured before ({known.iloc[-1]['finished_at']:%Y-%m-%d})")
-                continue
-            measured = train_seed(plan, seed, device, folder, test, progress)
-            store.add_measurement(measured)
-            trained.append(seed)
-            if measured.state in RESULTS:
-                files.checkpoint.unlink(missing_ok=True)
-            else:
-                remedy = "; try a smaller --batch-size" if measured.state == State.OUT_OF_MEMORY else ""
-                progress.note(f"{plan.title} seed {seed}: {measured.state}: {measured.reason}{remedy}")
+    shop = Shop(plan, options, store, progress)
+    with alone(shop.folder):
+        for seed in shop.waiting(again=options.again):
+            report = train_seed(plan, seed, device, shop.folder, lambda: test_images(plan.dataset.task), progress)
+            if not shop.record(seed, report):
                 break
-    rows = of_plan(store, plan)
-    return Ran(plan, rows[rows["seed"].isin(seeds)], tuple(trained), folder, read[0] if read else None)
+    return shop.ran()
+
+
+def folder_of(plan: Plan, options: TrainingOptions) -> Path:
+    """Of weights, checkpoints, tables and pictures."""
+    return Path(options.output).expanduser().absolute() / f"{plan.title}-{plan.key[:8]}"
+
+
+@lru_cache(maxsize=1)
+def test_images(task: Task) -> Split:
+    """The test images of a task, kept for the next plan of the same task and for pictures."""
+    return load_test(task)
 
 
 def choose_device(name: str) -> torch.device:
@@ -89,7 +118,7 @@ def choose_device(name: str) -> torch.device:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
     """Makes the folder and keeps other processes from training in it; the lock goes with the process, however it ends."""
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -11,61 +11,85 @@ from nas.train import Epoch
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as Bar
+    from rich.progress import TaskID
 
 
 class Progress:
-    """Told what happens; shows nothing. The views below derive from it."""
+    """Told what happens to trainings, several of which may run at once; shows nothing. The views below derive from it."""
 
     def note(self, text: str) -> None:
         """Something the user should know."""
 
-    def begin(self, title: str, seed: int, epochs: int, done: int) -> None:
+    def begin(self, name: str, epochs: int, done: int) -> None:
         """A training of so many epochs starts, of which some were done before."""
+        if done:
+            self.note(f"{name}: goes on after epoch {done} of {epochs}")
 
-    def epoch(self, epoch: Epoch) -> None:
-        """An epoch is over."""
+    def epoch(self, name: str, epoch: Epoch) -> None:
+        """An epoch of it is over."""
 
-    def end(self) -> None:
-        """The training is over, or given up."""
+    def end(self, name: str) -> None:
+        """It is over, or given up."""
 
 
 class Lines(Progress):
     """One line per epoch on stderr, for logs and pipes."""
 
+    def __init__(self) -> None:
+        self.epochs: dict[str, int] = {}
+
     def note(self, text: str) -> None:
         """Prints it."""
         print(text, file=sys.stderr, flush=True)
 
-    def begin(self, title: str, seed: int, epochs: int, done: int) -> None:
+    def begin(self, name: str, epochs: int, done: int) -> None:
         """Says where a training goes on that was begun before."""
-        self.title, self.epochs = f"{title} seed {seed}", epochs
-        if done:
-            self.note(f"{self.title}: goes on after epoch {done} of {epochs}")
+        super().begin(name, epochs, done)
+        self.epochs[name] = epochs
 
-    def epoch(self, epoch: Epoch) -> None:
+    def epoch(self, name: str, epoch: Epoch) -> None:
         """Prints its line."""
-        self.note(f"{self.title}: epoch {epoch.epoch}/{self.epochs}, {describe(epoch)}")
+        self.note(f"{name}: epoch {epoch.epoch}/{self.epochs[name]}, {describe(epoch)}")
 
 
 class LiveView(Progress):
-    """A bar with the time that is left."""
+    """A bar for each training, with the time that is left."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.bar: Bar | None = None
+        self.bars: Bar | None = None
+        self.tasks: dict[str, TaskID] = {}
 
     def note(self, text: str) -> None:
-        """Prints it above the bar."""
+        """Prints it above the bars."""
         self.console.print(text, highlight=False, markup=False)
 
-    def begin(self, title: str, seed: int, epochs: int, done: int) -> None:
-        """Shows the bar."""
+    def begin(self, name: str, epochs: int, done: int) -> None:
+        """Shows its bar."""
+        super().begin(name, epochs, done)
+        if self.bars is None:
+            self.bars = self._start()
+        self.tasks[name] = self.bars.add_task(name, total=epochs, completed=done, latest="first epoch")
+
+    def epoch(self, name: str, epoch: Epoch) -> None:
+        """Moves its bar."""
+        if self.bars is not None:
+            self.bars.update(self.tasks[name], completed=epoch.epoch, latest=describe(epoch))
+
+    def end(self, name: str) -> None:
+        """Takes its bar away."""
+        if self.bars is None or name not in self.tasks:
+            return
+        self.bars.remove_task(self.tasks.pop(name))
+        if not self.tasks:
+            self.bars.stop()
+            self.bars = None
+
+    def _start(self) -> Bar:
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
         from rich.progress import Progress as Bar
 
-        if done:
-            self.note(f"{title} seed {seed}: goes on after epoch {done} of {epochs}")
-        self.bar = Bar(
+        bars = Bar(
             TextColumn("{task.description}", markup=False),
             BarColumn(30),
             MofNCompleteColumn(),
@@ -76,19 +100,8 @@ class LiveView(Progress):
             console=self.console,
             transient=True,
         )
-        self.task = self.bar.add_task(f"{title} seed {seed}", total=epochs, completed=done, latest="first epoch")
-        self.bar.start()
-
-    def epoch(self, epoch: Epoch) -> None:
-        """Moves the bar."""
-        if self.bar is not None:
-            self.bar.update(self.task, completed=epoch.epoch, latest=describe(epoch))
-
-    def end(self) -> None:
-        """Takes the bar away."""
-        if self.bar is not None:
-            self.bar.stop()
-            self.bar = None
+        bars.start()
+        return bars
 
 
 def describe(epoch: Epoch) -> str:

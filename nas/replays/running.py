@@ -14,26 +14,18 @@ from nas.store import DEFAULT_URL, Store
 from nas.study import PublishedConfig
 
 
-def replay(configs: Sequence[PublishedConfig], options: TrainingOptions, progress: Progress) -> Iterator[Ran]:
-    """Trains published networks one after the other, and gives what came of each as soon as it is there.
-
-    Raises a NasError before anything is trained when one of them cannot be.
-    """
+def replay_plans(configs: Sequence[PublishedConfig], options: TrainingOptions) -> list[Plan]:
+    """How published networks are to be trained. Raises a NasError when one of them cannot be."""
     if not configs:
         raise SearchError("name a published config; `nas replay --list` shows them")
     shelf = Shelf()
-    yield from _run([plan_replay(config, options, shelf) for config in configs], options, progress)
+    return [plan_replay(config, options, shelf) for config in configs]
 
 
-def retrain(
-    study: str,
-    options: TrainingOptions,
-    progress: Progress,
-    *,
-    trials: Sequence[int] = (),
-    top: int | None = None,
-) -> Iterator[Ran]:
-    """Trains front members of a study on all its training images, and gives what came of each as soon as it is there.
+def retrain_plans(
+    study: str, options: TrainingOptions, *, trials: Sequence[int] = (), top: int | None = None
+) -> list[Plan]:
+    """How front members of a study are to be trained on all its training images. Raises a NasError when they cannot be.
 
     `trials` names finished trials, of the front or not; `top` takes the most accurate of the front; neither: the front.
     """
@@ -47,23 +39,16 @@ def retrain(
         members = [store.trial(study, number) for number in numbers]
         networks = [store.architecture(member.hash) for member in members]
     data = study_data(row, options)
-    plans = [
+    return [
         plan_retraining(row, member, network, data, options) for member, network in zip(members, networks, strict=True)
     ]
-    yield from _run(plans, options, progress)
 
 
-def _members(store: Store, study: str, top: int | None) -> list[int]:
-    front = pareto(store.trials(study, assignments=False), store.study(study).objectives)
-    if front.empty:
-        raise StorageError(f"study '{study}': no complete trial, so no front to retrain")
-    if top is not None:
-        front = front.sort_values(["accuracy", "trial"], ascending=[False, True]).head(top)
-    return [int(number) for number in front["trial"]]
+def run(plans: Sequence[Plan], options: TrainingOptions, progress: Progress) -> Iterator[Ran]:
+    """Trains one plan after the other in this process, and gives what came of each as soon as it is there.
 
-
-def _run(plans: Sequence[Plan], options: TrainingOptions, progress: Progress) -> Iterator[Ran]:
-    """Runs plans; one that cannot be run does not keep the others from it, and its NasError is raised at the end."""
+    A plan that cannot be run does not keep the others from it; its NasError is raised at the end.
+    """
     choose_device(options.device)
     broken: list[NasError] = []
     with Store.open(options.storage or DEFAULT_URL, create=True) as store:
@@ -80,3 +65,12 @@ def _run(plans: Sequence[Plan], options: TrainingOptions, progress: Progress) ->
                 yield ran
     if broken:
         raise broken[0]
+
+
+def _members(store: Store, study: str, top: int | None) -> list[int]:
+    front = pareto(store.trials(study, assignments=False), store.study(study).objectives)
+    if front.empty:
+        raise StorageError(f"study '{study}': no complete trial, so no front to retrain")
+    if top is not None:
+        front = front.sort_values(["accuracy", "trial"], ascending=[False, True]).head(top)
+    return [int(number) for number in front["trial"]]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,17 @@ from nas.replays.plan import Plan
 from nas.replays.progress import Progress
 from nas.store import Measured
 from nas.store.schema import utc_now
-from nas.train import Diverged, State, Trainer, device_name, environment, outcome, release_memory, seed_everything
+from nas.train import (
+    Diverged,
+    Epoch,
+    State,
+    Trainer,
+    device_name,
+    environment,
+    outcome,
+    release_memory,
+    seed_everything,
+)
 from nas.weights import Card, save_weights
 
 Counts = npt.NDArray[np.int64]
@@ -58,6 +68,56 @@ class Files:
         return cls(folder / f"{stem}.checkpoint", folder / f"{stem}.safetensors", folder / f"{stem}-confusion.csv")
 
 
+@dataclass(frozen=True)
+class Report:
+    """How a training ended, as plain values that cross processes."""
+
+    state: str
+    """A finished state of a trial."""
+    reason: str
+    curve: Sequence[Mapping[str, Any]]
+    """Epochs as `nas.train.Epoch` has them, those before a kill too."""
+    precision: str
+    device: str
+    environment: Mapping[str, Any]
+    started_at: str
+    """Naive UTC, ISO 8601."""
+    accuracy: float | None = None
+    """On the test set, like those that follow; None when it was not read."""
+    top5: float | None = None
+    loss: float | None = None
+    weights: str | None = None
+
+    def measured(self, plan: Plan, seed: int) -> Measured:
+        """The row of the study database."""
+        return Measured(
+            kind=plan.kind,
+            architecture=plan.architecture,
+            key=plan.key,
+            seed=seed,
+            state=self.state,
+            reason=self.reason,
+            accuracy=self.accuracy,
+            top5=self.top5,
+            loss=self.loss,
+            parameters=plan.cost.parameters,
+            macs=plan.cost.macs,
+            task=plan.task,
+            recipe=plan.recipe.replace(seed=seed).to_dict() | {"precision": self.precision},
+            fraction=plan.fraction,
+            curve=self.curve,
+            deviations=plan.deviations,
+            seconds=sum(float(epoch["seconds"]) for epoch in self.curve),
+            device=self.device,
+            environment=self.environment,
+            started_at=datetime.datetime.fromisoformat(self.started_at),
+            published=plan.published,
+            study=plan.study,
+            trial=plan.trial,
+            weights=self.weights,
+        )
+
+
 def train_seed(
     plan: Plan,
     seed: int,
@@ -65,36 +125,43 @@ def train_seed(
     folder: Path,
     test: Callable[[], Split],
     progress: Progress,
-) -> Measured:
+) -> Report:
     """Trains the plan's network under one seed, from its last checkpoint where there is one, and measures it.
 
     `test` reads the test images; it is called once, when the training is over. What the model does wrong is the state
     of what is returned; KeyboardInterrupt and a NasError are the caller's, and the same call goes on from there.
     """
-    run = _Run(plan, seed, device, Files.of(folder, seed))
+    training = Training(plan, seed, device, folder)
+    name = f"{plan.title} seed {seed}"
     try:
-        run.train(progress)
-        return run.measure(test())
+        done = training.begin()
+        progress.begin(name, plan.recipe.epochs, done)
+        try:
+            while not training.finished:
+                progress.epoch(name, training.step())
+        finally:
+            progress.end(name)
+        return training.measure(test())
     except NasError:
         raise
     except Exception as problem:  # whatever a model can do
-        return run.failed(*outcome(problem))
+        return training.failed(*outcome(problem))
     finally:
-        run.trainer = None
-        release_memory()
+        training.close()
 
 
-class _Run:
-    def __init__(self, plan: Plan, seed: int, device: torch.device, files: Files) -> None:
-        self.plan, self.seed, self.device, self.files = plan, seed, device, files
-        self.started_at = utc_now()
+class Training:
+    """One training, an epoch at a time. What the model raises is the caller's, who then asks for `failed`."""
+
+    def __init__(self, plan: Plan, seed: int, device: torch.device, folder: Path) -> None:
+        self.plan, self.seed, self.device, self.files = plan, seed, device, Files.of(folder, seed)
+        self.started_at = utc_now().isoformat()
         self.trainer: Trainer | None = None
-        self.environment = environment()
         self.curve: list[dict[str, Any]] = []
         self.precision: str = plan.recipe.precision  # what `auto` comes to is known when the model is built
 
-    def train(self, progress: Progress) -> None:
-        """Trains to the end of the recipe, with a checkpoint after every epoch."""
+    def begin(self) -> int:
+        """Builds the network, from its last checkpoint where there is one. Returns how many epochs were done before."""
         plan = self.plan
         state = self._checkpoint()
         seed_everything(self.seed)
@@ -108,19 +175,25 @@ class _Run:
         self.precision = {None: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[trainer.amp_dtype]
         if state is not None:
             trainer.load_state_dict(state["trainer"])
-            self.started_at = datetime.datetime.fromisoformat(state["started_at"])
+            self.started_at = state["started_at"]
             self.curve = [asdict(epoch) for epoch in trainer.epochs]
-        progress.begin(plan.title, self.seed, plan.recipe.epochs, len(trainer.epochs))
-        try:
-            while not trainer.finished:
-                epoch = trainer.step()
-                self.curve.append(asdict(epoch))
-                checkpoint.save(self.files.checkpoint, self._state(trainer))
-                progress.epoch(epoch)
-        finally:
-            progress.end()
+        return len(trainer.epochs)
 
-    def measure(self, split: Split) -> Measured:
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs of the recipe are done."""
+        assert self.trainer is not None
+        return self.trainer.finished
+
+    def step(self) -> Epoch:
+        """An epoch, and a checkpoint after it."""
+        assert self.trainer is not None
+        epoch = self.trainer.step()
+        self.curve.append(asdict(epoch))
+        checkpoint.save(self.files.checkpoint, self._state(self.trainer))
+        return epoch
+
+    def measure(self, split: Split) -> Report:
         """Reads the test set, and writes weights and confusion matrix."""
         assert self.trainer is not None
         tested = examine(self.trainer.predict(split), torch.from_numpy(split.y), self.plan.dataset.classes)
@@ -128,18 +201,31 @@ class _Run:
             raise Diverged(f"test loss is {tested.loss}")
         write_confusion(self.files.confusion, tested.confusion, self.plan.dataset.class_names)
         save_weights(self.files.weights, self.trainer.model, self._card(tested))
-        return self._measured(State.COMPLETE, "", tested)
+        weights = str(self.files.weights.absolute())
+        return replace(
+            self.failed(State.COMPLETE, ""),
+            accuracy=tested.accuracy,
+            top5=tested.top5,
+            loss=tested.loss,
+            weights=weights,
+        )
 
-    def failed(self, state: State, reason: str) -> Measured:
-        """What is recorded of a training that did not complete."""
-        return self._measured(state, reason, None)
+    def failed(self, state: State, reason: str) -> Report:
+        """What is recorded of a training whose test set was not read."""
+        device = device_name(self.device)
+        return Report(str(state), reason, self.curve, self.precision, device, environment(), self.started_at)
+
+    def close(self) -> None:
+        """Gives the memory back."""
+        self.trainer = None
+        release_memory()
 
     def _state(self, trainer: Trainer) -> dict[str, Any]:
         return {
             "key": self.plan.key,
             "seed": self.seed,
             "device": self.device.type,
-            "started_at": self.started_at.isoformat(),
+            "started_at": self.started_at,
             "trainer": trainer.state_dict(),
         }
 
@@ -171,35 +257,6 @@ class _Run:
             "deviations": list(plan.deviations),
         }
         return Card(plan.architecture, data.input, data.classes, data.class_names, data.mean, data.std, facts)
-
-    def _measured(self, state: State, reason: str, tested: Tested | None) -> Measured:
-        plan = self.plan
-        return Measured(
-            kind=plan.kind,
-            architecture=plan.architecture,
-            key=plan.key,
-            seed=self.seed,
-            state=str(state),
-            reason=reason,
-            accuracy=tested.accuracy if tested else None,
-            top5=tested.top5 if tested else None,
-            loss=tested.loss if tested else None,
-            parameters=plan.cost.parameters,
-            macs=plan.cost.macs,
-            task=plan.task,
-            recipe=plan.recipe.replace(seed=self.seed).to_dict() | {"precision": self.precision},
-            fraction=plan.fraction,
-            curve=self.curve,
-            deviations=plan.deviations,
-            seconds=sum(float(epoch["seconds"]) for epoch in self.curve),
-            device=device_name(self.device),
-            environment=self.environment,
-            started_at=self.started_at,
-            published=plan.published,
-            study=plan.study,
-            trial=plan.trial,
-            weights=str(self.files.weights.absolute()) if tested else None,
-        )
 
 
 def examine(logits: Tensor, y: Tensor, classes: int) -> Tested:

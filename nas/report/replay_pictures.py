@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from nas.errors import NasError
+from nas.replays.engine import test_images
 from nas.replays.training import Files, read_confusion
 from nas.report.canvas import save
 from nas.report.measured import accuracy_text, summaries
@@ -33,15 +34,15 @@ EXAMPLES: Final = 8
 def draw(ran: Ran) -> list[Path]:
     """Draws what a replay or a retraining has to show into its folder. Returns the pictures that are there.
 
-    Nothing is drawn anew when nothing was trained. Raises NasError when a file cannot be written.
+    Where nothing was trained, only those are drawn that are missing. Raises NasError when a file cannot be written.
     """
-    paths = [ran.folder / name for name in ("curves.png", "confusion.png", "gradcam.png")]
-    if ran.trained:
-        for path in paths:
+    drawings = {"curves.png": draw_curves, "confusion.png": draw_confusion, "gradcam.png": draw_gradcam}
+    paths = {ran.folder / name: drawing for name, drawing in drawings.items()}
+    for path, drawing in paths.items():
+        if ran.trained:
             path.unlink(missing_ok=True)  # of fewer seeds
-        draw_curves(ran, paths[0])
-        draw_confusion(ran, paths[1])
-        draw_gradcam(ran, paths[2])
+        if not path.exists():
+            drawing(ran, path)
     return [path for path in paths if path.exists()]
 
 
@@ -129,19 +130,20 @@ def draw_gradcam(ran: Ran, path: Path) -> None:
     from nas.weights import fill, read_weights
 
     complete = ran.measured[(ran.measured["state"] == "complete") & ran.measured["weights"].notna()]
+    there = [weights for weights in map(Path, complete["weights"]) if weights.exists()]
     data, architecture = ran.plan.dataset, ran.plan.architecture
-    if complete.empty or ran.test is None:
+    if not there:
         return
     try:
         layer = last_feature_map(architecture, data.input, data.classes)
     except NasError:
         return  # its feature maps have one position: nothing can be seen
-    weights = Path(complete.iloc[0]["weights"])
+    weights, test = there[0], test_images(data.task)
     model = compile_model(architecture, data.input, data.classes)
     fill(model, read_weights(weights)[0], weights)
     model.eval()
-    chosen = examples(ran.test.y)
-    pixels = ran.test.x[chosen]
+    chosen = examples(test.y)
+    pixels = test.x[chosen]
     mean = torch.tensor(data.mean).view(1, -1, 1, 1)
     std = torch.tensor(data.std).view(1, -1, 1, 1)
     x = (torch.from_numpy(pixels) / 255 - mean) / std
@@ -154,7 +156,7 @@ def draw_gradcam(ran: Ran, path: Path) -> None:
     for column, place in enumerate(chosen):
         image = np.repeat(pixels[column], 3, 0) if pixels.shape[1] == 1 else pixels[column]
         image = np.ascontiguousarray(image[:3].transpose(1, 2, 0))
-        true, guess = int(ran.test.y[place]), int(predicted[column])
+        true, guess = int(test.y[place]), int(predicted[column])
         rows[0, column].imshow(image, interpolation="nearest")
         rows[1, column].imshow(overlay(image, maps[column]), interpolation="nearest")
         right = true == guess

@@ -66,6 +66,7 @@ def study(tmp_path: Path) -> str:
     return "small-digits"
 
 
+@pytest.mark.usefixtures("local_ray")
 def test_the_front_is_retrained_and_told_with_its_spread(run: Run, study: str, tmp_path: Path) -> None:
     code, out, _ = run("retrain", "--study", study, "--epochs", "2", "--seeds", "3", *QUICK, "--json")
     assert code == 0
@@ -91,6 +92,7 @@ def test_the_front_is_retrained_and_told_with_its_spread(run: Run, study: str, t
     assert f"{records[0]['accuracy'] * 100:.2f} ± {records[0]['std'] * 100:.2f} % (3)" in out
 
 
+@pytest.mark.usefixtures("local_ray")
 def test_the_most_accurate_and_named_trials(run: Run, study: str) -> None:
     quick = (*QUICK, "--seeds", "1", "--json")
     _, out, _ = run("retrain", "--study", study, "--top", "1", *quick)

@@ -73,6 +73,7 @@ def test_what_is_measured_is_not_trained_again(run: Run, config: Path) -> None:
     assert replay(run, str(config), "--epochs", "2")["trained"] == [0]
 
 
+@pytest.mark.usefixtures("local_ray")
 def test_several_configs_and_the_list_of_what_was_measured(run: Run, config: Path) -> None:
     other = config.with_name("tiny_two.yaml")
     other.write_text(config.read_text().replace("tiny_net", "tiny_two").replace("channels: 16", "channels: 8"))

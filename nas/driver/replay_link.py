@@ -1,0 +1,116 @@
+"""Between Ray Tune and the measurements: hands trainings to Tune, and writes what comes of them to the database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from nas.driver.link import Link
+from nas.driver.trainable import REPORT
+from nas.errors import NasError
+from nas.replays.engine import Shop
+from nas.replays.progress import Progress
+from nas.replays.training import Report
+from nas.store.schema import utc_now
+from nas.train import Epoch, environment
+
+
+@dataclass
+class _Running:
+    place: int
+    seed: int
+    started_at: str = field(default_factory=lambda: utc_now().isoformat())
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    begun: bool = False
+    lost: Mapping[str, Any] | None = None
+
+
+class ReplayLink(Link):
+    """Proposes trainings, places in `shops` and seeds, in their order."""
+
+    def __init__(self, shops: list[Shop], jobs: list[tuple[int, int]], progress: Progress) -> None:
+        super().__init__()
+        self.shops, self.progress = shops, progress
+        self.broken: list[NasError] = []
+        """What has to be mended before something can be trained."""
+        self._waiting = list(jobs)
+        self._running: dict[str, _Running] = {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The next training, or that there is none."""
+        if self.ended() or not self._waiting:
+            return str(Searcher.FINISHED)
+        place, seed = self._waiting.pop(0)
+        self._running[trial_id] = _Running(place, seed)
+        return {"place": place, "seed": seed}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """An epoch is done."""
+        self._guarded(lambda: self._heard(trial_id, json.loads(result[REPORT])))
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """A training ended: by itself, by an error of its process, or because everything ends."""
+        if trial_id in self._running:
+            report = json.loads(result[REPORT]) if result and REPORT in result else {}
+            self._guarded(lambda: self._finish(trial_id, report))
+
+    def lost(self, trial_id: str, report: Callable[[float], Mapping[str, Any]]) -> None:
+        """The process of a training is gone."""
+        running = self._running.get(trial_id)
+        if running is not None:
+            running.lost = report(0.0)
+
+    def close(self) -> None:
+        """Ends what still runs; its checkpoints are what the next run goes on from."""
+        for running in self._running.values():
+            self.progress.end(self._name(running))
+        self._running.clear()
+
+    def _heard(self, trial_id: str, report: Mapping[str, Any]) -> None:
+        running = self._running[trial_id]
+        name = self._name(running)
+        if report["begun"] is not None:
+            running.begun = True
+            self.progress.begin(name, self.shops[running.place].plan.recipe.epochs, report["begun"])
+        if report["epoch"] is not None:
+            running.curve.append(report["epoch"])
+            self.progress.epoch(name, Epoch(**report["epoch"]))
+
+    def _finish(self, trial_id: str, report: Mapping[str, Any]) -> None:
+        running = self._running[trial_id]
+        name = self._name(running)
+        if running.lost is not None:
+            report = running.lost
+            if report.get("epoch") is not None or report.get("begun") is not None:
+                self._heard(trial_id, report)
+        elif report:
+            self._heard(trial_id, report)
+        del self._running[trial_id]
+        self.progress.end(name)
+        if report.get("broken"):
+            self.progress.note(f"{name}: {report['broken']}")
+            self.broken.append(NasError(report["broken"]))
+        elif report.get("ended"):
+            self._record(running, Report(**report["ended"]))
+        elif running.lost is not None:
+            self._record(running, self._last_words(running, running.lost))
+
+    def _record(self, running: _Running, report: Report) -> None:
+        shop = self.shops[running.place]
+        if report.accuracy is not None:
+            self.progress.note(f"{self._name(running)}: test accuracy {report.accuracy:.2%}")
+        if not shop.record(running.seed, report):
+            self._waiting = [job for job in self._waiting if job[0] != running.place]
+
+    def _last_words(self, running: _Running, lost: Mapping[str, Any]) -> Report:
+        precision = self.shops[running.place].plan.recipe.precision
+        return Report(
+            str(lost["state"]), lost["reason"], running.curve, precision, "", environment(), running.started_at
+        )
+
+    def _name(self, running: _Running) -> str:
+        return f"{self.shops[running.place].plan.title} seed {running.seed}"

@@ -1,0 +1,225 @@
+"""Replays side by side: what the link makes of what Tune tells it, and the whole on a real Ray."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from nas.data import load_test
+from nas.driver.replay_link import ReplayLink
+from nas.driver.trainable import REPORT
+from nas.replays.engine import Shop
+from nas.replays.options import TrainingOptions
+from nas.replays.plan import Shelf, plan_replay
+from nas.replays.progress import Progress
+from nas.replays.training import Training
+from nas.store import Store
+from nas.study import PublishedConfig
+from tests.replays.conftest import QUICK, Run, config, run
+
+__all__ = ["config", "run"]  # fixtures
+
+
+class Notes(Progress):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.running: set[str] = set()
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def begin(self, name: str, epochs: int, done: int) -> None:
+        super().begin(name, epochs, done)
+        self.running.add(name)
+
+    def end(self, name: str) -> None:
+        self.running.discard(name)
+
+
+@pytest.fixture
+def shop(config: Path, storage: str, tmp_path: Path) -> Iterator[Shop]:
+    """Two epochs of a tiny network under three seeds."""
+    options = TrainingOptions(epochs=2, fraction=0.1, seeds=3, output=tmp_path / "out")
+    with Store.open(storage, create=True) as store:
+        made = Shop(plan_replay(PublishedConfig.load(config), options, Shelf()), options, store, Notes())
+        made.folder.mkdir(parents=True)
+        yield made
+
+
+def link_of(shop: Shop) -> tuple[ReplayLink, Notes]:
+    assert isinstance(shop.progress, Notes)
+    return ReplayLink([shop], [(0, seed) for seed in shop.waiting(again=False)], shop.progress), shop.progress
+
+
+def said(**values: Any) -> dict[str, Any]:
+    report = {"begun": None, "epoch": None, "ended": None, "broken": None, "state": None}
+    return {REPORT: json.dumps({**report, **values})}
+
+
+def trained(shop: Shop, seed: int) -> list[dict[str, Any]]:
+    """What a worker reports of one training."""
+    training = Training(shop.plan, seed, torch.device("cpu"), shop.folder)
+    begun: int | None = training.begin()
+    reports = []
+    while not training.finished:
+        reports.append({"begun": begun, "epoch": asdict(training.step())})
+        begun = None
+    reports[-1]["ended"] = asdict(training.measure(load_test(shop.plan.dataset.task)))
+    return reports
+
+
+def test_what_a_worker_reports_is_recorded_once(shop: Shop) -> None:
+    link, notes = link_of(shop)
+    assert link.suggest("a") == {"place": 0, "seed": 0}
+    first, last = trained(shop, 0)
+    assert shop.plan.title in next(shop.folder.parent.iterdir()).name
+    link.on_trial_result("a", said(**first))
+    assert notes.running == {"tiny_net seed 0"}
+    link.on_trial_complete("a", said(**last))
+    link.on_trial_complete("a", said(**last))
+    rows = shop.store.measurements()
+    assert list(rows["state"]) == ["complete"]
+    assert len(rows.iloc[0]["curve"]) == 2
+    assert notes.notes == [f"tiny_net seed 0: test accuracy {rows.iloc[0]['accuracy']:.2%}"]
+    assert notes.running == set()
+    assert not list(shop.folder.glob("*.checkpoint"))
+    assert shop.waiting(again=False) == [1, 2]
+
+
+def test_a_lost_worker_is_a_failure_that_ends_its_plan_and_is_tried_again(shop: Shop) -> None:
+    link, notes = link_of(shop)
+    link.suggest("a")
+    link.on_trial_result("a", said(**trained(shop, 0)[0]))
+    link.lost("a", lambda seconds: {"state": "failed", "reason": "its worker process died", "seconds": seconds})
+    link.on_trial_complete("a", error=True)
+    assert link.suggest("b") == "FINISHED"  # the other seeds would fail as well
+    row = shop.store.measurements().iloc[0]
+    assert (row["state"], row["reason"], len(row["curve"])) == ("failed", "its worker process died", 1)
+    assert notes.notes == ["tiny_net seed 0: failed: its worker process died"]
+    assert shop.waiting(again=False) == [0, 1, 2]
+    assert list(shop.folder.glob("seed-0.checkpoint"))  # from which it goes on
+
+
+def test_a_process_that_retires_has_reported(shop: Shop) -> None:
+    link, notes = link_of(shop)
+    link.suggest("a")
+    training = Training(shop.plan, 0, torch.device("cpu"), shop.folder)
+    ended = asdict(training.failed("out_of_memory", "CUDA out of memory"))  # type: ignore[arg-type]
+    link.lost("a", lambda seconds: json.loads(said(begun=0, ended=ended)[REPORT]))
+    link.on_trial_complete("a", error=True)
+    assert list(shop.store.measurements()["state"]) == ["out_of_memory"]
+    assert notes.notes == ["tiny_net seed 0: out_of_memory: CUDA out of memory; try a smaller --batch-size"]
+
+
+def test_what_the_user_must_mend_keeps_no_other_seed_from_training(shop: Shop) -> None:
+    link, _ = link_of(shop)
+    link.suggest("a")
+    link.on_trial_complete("a", said(broken="seed-0.checkpoint: no checkpoint that can be read"))
+    assert [str(problem) for problem in link.broken] == ["seed-0.checkpoint: no checkpoint that can be read"]
+    assert shop.store.measurements().empty
+    assert link.suggest("b") == {"place": 0, "seed": 1}
+
+
+def test_what_is_stopped_is_not_recorded(shop: Shop) -> None:
+    link, notes = link_of(shop)
+    link.suggest("a")
+    link.on_trial_result("a", said(**trained(shop, 0)[0]))
+    link.stop_reason = "interrupted"
+    assert link.ended()
+    link.close()
+    assert shop.store.measurements().empty
+    assert notes.running == set()
+
+
+def two(config: Path) -> tuple[str, str]:
+    other = config.with_name("tiny_two.yaml")
+    other.write_text(config.read_text().replace("tiny_net", "tiny_two").replace("channels: 16", "channels: 8"))
+    return str(config), str(other)
+
+
+QUICKLY = (*QUICK, "--epochs", "1", "--fraction", "0.3", "--max-concurrent", "2")
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_several_networks_and_seeds_train_side_by_side(run: Run, config: Path, tmp_path: Path) -> None:
+    code, out, err = run("replay", *two(config), *QUICKLY, "--seeds", "2", "--json")
+    assert code == 0
+    records = json.loads(out)
+    assert [record["name"] for record in records] == ["tiny_net", "tiny_two"]
+    assert [record["trained"] for record in records] == [[0, 1]] * 2
+    assert sorted(line for line in err.splitlines() if "epoch 1/1" not in line) == sorted(
+        f"{record['name']} seed {seed}: test accuracy {record['accuracies'][seed]:.2%}"
+        for record in records
+        for seed in (0, 1)
+    )
+    # the same as in this process
+    code, out, _ = run("replay", str(config), *QUICK, "--epochs", "1", "--fraction", "0.3", "--json")
+    assert json.loads(out)[0]["accuracies"] == records[0]["accuracies"][:1]
+    assert json.loads(out)[0]["trained"] == []
+    alone = ("--storage", f"sqlite:///{tmp_path}/alone.db", "--output", "alone")
+    code, out, _ = run("replay", str(config), *QUICK, "--epochs", "1", "--fraction", "0.3", *alone, "--json")
+    assert json.loads(out)[0]["accuracies"] == records[0]["accuracies"][:1]
+    # a damaged checkpoint is one line, and keeps nothing else from training
+    folder = next(tmp_path.glob("nas-replays/tiny_net-*"))
+    (folder / "seed-0.checkpoint").write_bytes(b"half of a file")
+    code, out, err = run("replay", *two(config), *QUICKLY, "--again", "--json")
+    assert code == 2
+    assert [record["name"] for record in json.loads(out)] == ["tiny_two"]
+    assert err.splitlines()[-1].startswith("nas: error: ")
+    assert "remove it to train from the start" in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--max-concurrent", "0"), "max_concurrent: must be at least 1, not 0"),
+        (("--cpus-per-trial", "10000"), "cpus_per_trial: 10000 wanted, but Ray has"),
+        (("--gpus-per-trial", "9"), "gpus_per_trial: 9 wanted, but Ray has 0"),
+        (("--gpus-per-trial", "0", "--device", "cuda"), "device cuda: Ray has no GPU for a trial; use --device cpu"),
+    ],
+)
+@pytest.mark.usefixtures("local_ray")
+def test_mistakes_are_one_line(run: Run, config: Path, arguments: tuple[str, ...], says: str) -> None:
+    code, out, err = run("replay", str(config), *arguments)
+    assert (code, out) == (2, "")
+    assert says in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_driver_that_ends_is_continued(run: Run, config: Path, tmp_path: Path, number: signal.Signals) -> None:
+    arguments = ["replay", *two(config), *QUICK, "--epochs", "60", "--max-concurrent", "2"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "nas", *arguments],
+        cwd=tmp_path,
+        env=environment,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "epoch 3/60" in line:
+            break
+    process.send_signal(number)
+    process.stderr.read()
+    assert process.wait() == (-signal.SIGKILL if number == signal.SIGKILL else 130)
+    process.stderr.close()
+    with Store.open(f"sqlite:///{tmp_path}/nas.db") as store:
+        assert store.measurements().empty
+    code, out, err = run(*arguments, "--json")
+    assert code == 0
+    assert "goes on after epoch" in err
+    assert [record["trained"] for record in json.loads(out)] == [[0], [0]]

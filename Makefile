@@ -1,13 +1,14 @@
 # make search   set up and run a search on embedded defaults
 # make test     set up and pass the tests
 # make check    format, lint, types, layers
+# make tour     type the commands of docs/tour.md
 # make bench    the benchmarks of the README
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 SEARCH ?= --space search_spaces/attn_cnn.yaml
 
-.PHONY: search test check bench slow clean
+.PHONY: search test check tour bench slow clean
 .DEFAULT_GOAL := search
 
 # One stamp for each way to install: a second call re-installs nothing.
@@ -32,12 +33,15 @@ search: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q
 
+tour: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -q -m slow tests/test_tour.py
+
 slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -m slow
 
 check: $(VENV)/.installed-dev
-	$(BIN)/ruff format --check nas blocks tests benchmarks
-	$(BIN)/ruff check nas blocks tests benchmarks
+	$(BIN)/ruff format --check nas blocks tests benchmarks examples
+	$(BIN)/ruff check nas blocks tests benchmarks examples
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_layers.py
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from nas.errors import AssignmentError, NasError
+from nas.errors import AssignmentError, NasError, nearest
 
 if TYPE_CHECKING:
     from nas.space import Assignment, Space
@@ -61,7 +61,7 @@ class GpusType(click.ParamType[float | str]):
         try:
             return float(value)
         except ValueError:
-            self.fail(f"must be a number such as 1 or 0.25, or auto, not '{value}'", param, ctx)
+            self.fail(f"must be a number such as 0.25, or auto, not '{value}'{nearest(value, ['auto'])}", param, ctx)
 
 
 input_option = click.option("--input", "input_shape", type=ShapeType(), help="Image shape; default: the space's.")

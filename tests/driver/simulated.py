@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from ray.tune.schedulers import FIFOScheduler
+from ray.tune.search import Searcher
 
 from nas.architecture import Architecture
 from nas.driver.bridge import Bridge, Plan
@@ -106,22 +107,35 @@ class SimulatedTune:
         self.configs: list[dict[str, Any]] = []
         """Of every trial that was started on a worker."""
 
-    def run(self, workers: int = 2) -> Bridge:
+    def run(self, workers: int = 2, gpus: float = 0.0) -> Bridge:
+        """At most so many trials at once, on so many GPUs."""
+        waiting: dict[str, dict[str, Any]] = {}
         running: dict[str, Iterator[Mapping[str, Any]]] = {}
+        taken: dict[str, float] = {}
+        finished = False
         number = 0
         while not self.bridge.ended():
-            while len(running) < workers:
+            while len(waiting) + len(running) < workers and not finished:
                 config = self.bridge.suggest(f"t{number}")
+                finished = config == Searcher.FINISHED
                 if not isinstance(config, dict):
                     break
                 self.configs.append(config)
-                running[f"t{number}"] = self.worker(config)
+                waiting[f"t{number}"] = config
                 number += 1
+            # As with Ray, what has room starts, whoever came first: the small before the large.
+            for trial_id, config in sorted(waiting.items(), key=lambda item: item[1]["gpus"]):
+                if sum(taken.values()) + config["gpus"] <= gpus:
+                    taken[trial_id] = config["gpus"]
+                    running[trial_id] = self.worker(waiting.pop(trial_id))
+                    self.bridge.on_worker(trial_id)
             if not running:
+                assert not waiting, "what waits never has room"
                 break
             for trial_id in list(running):
                 if self._step(trial_id, running[trial_id]):
-                    del running[trial_id]
+                    running.pop(trial_id).close()  # type: ignore[attr-defined]
+                    del taken[trial_id]
         self.bridge.close()
         return self.bridge
 

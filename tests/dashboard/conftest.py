@@ -1,4 +1,4 @@
-"""A study on disk, its dashboard on a free port, and a browser to look at it."""
+"""A study on disk, and its dashboard on a free port."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shutil
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,20 +17,12 @@ import pytest
 
 from nas.dashboard import Dashboard
 from nas.store import Store
+from tests.browser import browser, open_page
 from tests.store.filling import INPUT, curve, fill, finish, make_study, start
 
+__all__ = ["browser", "open_page"]
+
 TASK = {"dataset": "digits", "input": list(INPUT), "classes": 10, "validation": 0.2, "seed": 0}
-CHROMIUM = Path("/usr/bin/chromium")
-# No sandbox, because tests may run as root; nothing asks the network.
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-)
 
 
 def fill_study(store: Store, name: str = "first", trials: int = 12) -> None:
@@ -97,40 +89,3 @@ def detail(address: str, after: int = 0, study: int = 1) -> dict[str, Any]:
     assert status == 200, body
     found: dict[str, Any] = json.loads(body)
     return found
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """A headless Chromium; a test that needs it is skipped where it is absent."""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        pytest.skip("needs Playwright: pip install playwright")
-    if not CHROMIUM.exists():
-        pytest.skip(f"needs {CHROMIUM}: apt-get install chromium")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(FLAGS))
-        yield chromium
-        chromium.close()
-
-
-OpenPage = Callable[[str], Any]
-
-
-@pytest.fixture
-def open_page(browser: Any) -> Iterator[OpenPage]:
-    """Opens an address in a new page; what the page's script logs as an error fails the test at its end."""
-    context = browser.new_context(viewport={"width": 1400, "height": 1000})
-    errors: list[str] = []
-
-    def call(address: str) -> Any:
-        page = context.new_page()
-        page.set_default_timeout(20_000)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-        page.goto(address)
-        return page
-
-    yield call
-    context.close()
-    assert errors == []

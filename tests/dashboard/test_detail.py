@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import random
-from typing import Any, Literal
+from typing import Any
 from wsgiref.util import setup_testing_defaults
 
 import optuna
 import pytest
 from optuna_dashboard import save_note, wsgi
 
-from nas.store import Measured, Store
+from nas.store import Store
 from tests.dashboard.conftest import ask, detail, fill_study
-from tests.store.filling import ENVIRONMENT, finish, make_study, start
+from tests.store.filling import finish, make_study, measure, start
 
 
 def original(store: Store, study: int = 1) -> dict[str, Any]:
@@ -100,40 +99,13 @@ def test_a_note_that_a_user_has_written_stands(store: Store, address: str) -> No
     assert "nas export 4" in found["trials"][4]["note"]["body"]
 
 
-def measured(store: Store, kind: Literal["replay", "retrain"], number: int, **changes: Any) -> Measured:
-    row = store.trial("first", number)
-    values: dict[str, Any] = {
-        "kind": kind,
-        "architecture": store.architecture(row.hash),
-        "key": f"{kind} {number}",
-        "seed": 0,
-        "state": "complete",
-        "reason": "",
-        "accuracy": 0.8765,
-        "top5": 0.99,
-        "loss": 0.5,
-        "parameters": row.parameters,
-        "macs": row.macs,
-        "task": {"dataset": "digits"},
-        "recipe": {"epochs": 30},
-        "fraction": 1.0,
-        "curve": [],
-        "deviations": [],
-        "seconds": 3.0,
-        "device": "cpu",
-        "environment": ENVIRONMENT,
-        "started_at": datetime.datetime(2026, 1, 1),
-    }
-    return Measured(**(values | changes))
-
-
 def test_test_accuracies_appear_when_they_are_measured(store: Store, address: str) -> None:
     found = detail(address)
     best = found["best_trials"][0]["number"]
     replayed = next(trial["number"] for trial in found["trials"] if "kong" in trial["note"]["body"])
     assert "87.65" not in json.dumps(found)
-    store.add_measurement(measured(store, "retrain", best, study="first", trial=best))
-    store.add_measurement(measured(store, "replay", replayed, published="kong_aim", fraction=0.5, accuracy=0.4321))
+    measure(store, "first", best, "retrain")
+    measure(store, "first", replayed, "replay", published="kong_aim", fraction=0.5, accuracy=0.4321)
     found = detail(address)
     assert "Trained again, on the test set: **87.65 % (1 seed)**" in found["trials"][best]["note"]["body"]
     note = found["trials"][replayed]["note"]["body"]

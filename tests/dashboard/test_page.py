@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 from nas.store import Store
-from tests.dashboard.conftest import OpenPage
+from tests.browser import OpenPage
 from tests.store.filling import finish, start
 
 

@@ -12,9 +12,10 @@ import pytest
 
 from nas.report.analysis.evidence import Evidence
 from nas.report.page.markup import Html, tag
-from nas.report.page.page import page
+from nas.report.page.page import page, write_page
 from nas.store import Store
-from tests.store.filling import fill, finish, make_study, start
+from tests.browser import OpenPage
+from tests.store.filling import fill, finish, make_study, measure, start
 
 TASK = {"dataset": "digits", "input": [3, 32, 32], "classes": 10}
 VOID = {"meta", "br", "hr"}
@@ -144,3 +145,52 @@ def test_three_objectives_give_two_plots(tmp_path: Path, measurements: object) -
 
 def test_nothing_of_the_page_is_shown_as_its_source(text: str) -> None:
     assert not re.search(r"&lt;(h3|p|div|table|span|svg)\b", text)
+
+
+@pytest.fixture(scope="module")
+def tested(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a study whose front was retrained, with a published network replayed."""
+    folder = tmp_path_factory.mktemp("tested")
+    with Store.open(f"sqlite:///{folder / 'nas.db'}", create=True) as store:
+        make_study(store, "macro", task=TASK)
+        fill(store, "macro", 24)
+        front = list(Evidence.read(store, "macro").front["trial"])
+        for number in (front[0], front[-1]):
+            for seed, accuracy in enumerate((0.85, 0.87)):
+                measure(store, "macro", number, "retrain", seed=seed, accuracy=accuracy + number / 1000)
+        measure(store, "macro", 0, "replay", published="kong_aim", accuracy=0.7)
+        write_page(Evidence.read(store, "macro"), store.measurements(), folder / "report.html")
+    return folder / "report.html"
+
+
+def test_measured_positions_are_filled_and_claims_hollow(tested: Path) -> None:
+    text = tested.read_text()
+    assert text.count('class="diamond blue"') + text.count('class="diamond pale"') == 2 + 2  # two in the legend
+    assert text.count('class="diamond orange"') == 2
+    assert text.count('class="diamond open"') == 2
+    assert "84.46 %" in text
+    assert "kong_aim · claimed by its paper" in text
+    assert "replayed, on the test set" in text
+    assert "± 1.41 % (2" in text
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1200])
+def test_a_browser_shows_it_without_a_network(tested: Path, open_page: OpenPage, width: int, scheme: str) -> None:
+    page = open_page(tested.as_uri(), width=width, scheme=scheme)
+    # Nothing but tables and drawings may be wider than the screen, and those scroll by themselves.
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for look, filled in (("blue", True), ("orange", True), ("open", False)):
+        mark = page.locator(f".area .diamond.{look}").first
+        assert mark.is_visible()
+        color = mark.evaluate("mark => getComputedStyle(mark).backgroundColor")
+        assert (color != "rgba(0, 0, 0, 0)") == filled
+    page.locator("summary.row").first.click()
+    assert page.locator("details[open] svg.drawing").first.is_visible()
+    area = page.locator(".area[data-points]").first
+    mark = page.locator(".area .diamond.orange").first
+    box = mark.bounding_box()
+    area.scroll_into_view_if_needed()
+    box = mark.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    assert page.locator("#card").inner_text().startswith("70.00 % (1 seed)")

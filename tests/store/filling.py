@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import datetime
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from blocks.base import Scalar, Shape
 from nas.architecture import Architecture
 from nas.cost import cost
 from nas.errors import Infeasible
 from nas.space import Space
-from nas.store import Store
+from nas.store import Measured, Store
 
 ENVIRONMENT = {"device": "test device", "torch": "2.0", "nas": "0.1.0", "commit": None}
 INPUT: Shape = (3, 32, 32)
@@ -101,3 +102,33 @@ def fill(store: Store, study: str, trials: int, seed: int = 0, space: str = "nas
                 finish(store, trial_id, None, "diverged", reason="the loss was nan in epoch 2")
             else:
                 finish(store, trial_id, round(rng.uniform(0.3, 0.95), 4))
+
+
+def measure(store: Store, study: str, number: int, kind: Literal["replay", "retrain"], **changes: Any) -> None:
+    """Adds a test accuracy of the network of a trial: of that trial retrained, or of a published network replayed."""
+    row = store.trial(study, number)
+    values: dict[str, Any] = {
+        "kind": kind,
+        "architecture": store.architecture(row.hash),
+        "key": f"{kind} {number}",
+        "seed": 0,
+        "state": "complete",
+        "reason": "",
+        "accuracy": 0.8765,
+        "top5": 0.99,
+        "loss": 0.5,
+        "parameters": row.parameters,
+        "macs": row.macs,
+        "task": {"dataset": "digits"},
+        "recipe": {"epochs": 30},
+        "fraction": 1.0,
+        "curve": [],
+        "deviations": [],
+        "seconds": 3.0,
+        "device": "cpu",
+        "environment": ENVIRONMENT,
+        "started_at": datetime.datetime(2026, 1, 1),
+    }
+    if kind == "retrain":
+        values |= {"study": study, "trial": number}
+    store.add_measurement(Measured(**(values | changes)))

@@ -9,7 +9,7 @@ import numpy as np
 from nas.report.analysis.evidence import Evidence
 from nas.report.analysis.rungs import Rungs, rungs
 from nas.report.page.markup import Html, section, tag
-from nas.report.page.plot import Axis, line, linear, plot
+from nas.report.page.plot import line, linear, plot
 
 CURVES: Final = 250
 
@@ -27,7 +27,7 @@ def curves_section(evidence: Evidence) -> Html:
     others = [number for number in curves if number not in front]
     shown = [others[place] for place in np.linspace(0, len(others) - 1, min(len(others), CURVES)).round().astype(int)]
     values = [point[1] for number in (*shown, *front) for point in curves.get(number, ())]
-    x = _epoch_axis(last)
+    x = linear([1.0, float(last)], "epoch", margin=0.02, whole=True)
     y = linear(values, "validation accuracy", unit=" %", floor=0.0)
     layers = [
         line("grey thin", x, y, *(curves[number] for number in shown)),
@@ -53,11 +53,6 @@ def curves_section(evidence: Evidence) -> Html:
     if found is None:
         return section("Learning curves", picture, id="curves", lead=lead)
     return section("Learning curves", tag("div", picture, _matrix(found), class_="pair"), id="curves", lead=lead)
-
-
-def _epoch_axis(last: int) -> Axis:
-    axis = linear([1.0, float(last)], "epoch", margin=0.02)
-    return Axis(axis.low, axis.high, axis.label, False, [tick for tick in axis.ticks if tick[0] == round(tick[0])])
 
 
 def _matrix(found: Rungs) -> Html:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -13,8 +13,11 @@ from nas.report.analysis.evidence import Evidence
 from nas.report.drawing import markup
 from nas.report.geometry import Rect
 from nas.report.labels import place
+from nas.report.measured import accuracy_text
+from nas.report.page.marks import Mark, cost_text, marks_of
 from nas.report.page.markup import Html, section, tag
-from nas.report.page.plot import Axis, dots, linear, logarithmic, plot, steps
+from nas.report.page.plot import Axis, diamonds, dots, linear, logarithmic, plot, steps, upright
+from nas.report.tested import FrontTests
 from nas.report.text import short
 
 if TYPE_CHECKING:
@@ -39,27 +42,30 @@ _LOWEST: Final = 0.1
 """Below the front's lowest point, this part of the trials may fall off the plot, so that the front fills it."""
 
 
-def front_section(evidence: Evidence) -> Html:
+def front_section(evidence: Evidence, tests: FrontTests) -> Html:
     """The plot for each cost, and the networks of the front."""
     complete = evidence.complete
     lead = "Complete trials, each network once. Point at one to see it; networks on the front show their drawing."
     if complete.empty:
         return section("Pareto front", tag("p", "No complete trial yet.", class_="none"), id="front")
-    plots = [_plot(evidence, cost, nth) for nth, cost in enumerate(evidence.costs)]
-    return section("Pareto front", _legend(evidence), plots, _networks(evidence), id="front", lead=lead)
+    marks = {cost: marks_of(evidence, tests, cost) for cost in evidence.costs}
+    plots = [_plot(evidence, cost, nth, marks[cost]) for nth, cost in enumerate(evidence.costs)]
+    kinds = {mark.look: mark.kind for found in marks.values() for mark in found}
+    return section("Pareto front", _legend(evidence, kinds), plots, _networks(evidence, tests), id="front", lead=lead)
 
 
-def _legend(evidence: Evidence) -> Html:
+def _legend(evidence: Evidence, tests: Mapping[str, str]) -> Html:
     names = [("trials", "grey")]
     if (evidence.trials["state"] == "stopped_early").any():
         names.append(("stopped early", "hollow"))
     names.append(("front", "blue"))
     if evidence.complete["published"].notna().any():
         names.append(("published networks", "orange"))
+    names += [(kind, f"diamond {look}") for look, kind in tests.items()]
     return tag("p", [tag("span", tag("i", class_=look), name) for name, look in names], class_="legend")
 
 
-def _plot(evidence: Evidence, cost: str, nth: int) -> Html:
+def _plot(evidence: Evidence, cost: str, nth: int, marks: Sequence[Mark]) -> Html:
     front, complete = evidence.front, _sample(evidence)
     trials = evidence.trials
     stopped = trials[(trials["state"] == "stopped_early") & trials["accuracy"].notna()].drop_duplicates("hash")
@@ -67,24 +73,30 @@ def _plot(evidence: Evidence, cost: str, nth: int) -> Html:
     shown = complete if stopped.empty else _joined(complete, stopped)
     accuracy = evidence.complete["accuracy"].to_numpy(float) * 100
     low = min(float(np.quantile(accuracy, _LOWEST)), float(front["accuracy"].min()) * 100)
-    x = logarithmic([float(max(value, 1)) for value in shown[cost]], LABELS[cost])
-    y = linear([low, float(accuracy.max())], "validation accuracy", unit=" %", margin=0.08)
+    x = logarithmic([_positive(cost, at) for at in (*shown[cost], *(mark.cost for mark in marks))], LABELS[cost])
+    bars = [(mark.cost, mark.accuracy - mark.deviation, mark.accuracy + mark.deviation) for mark in marks]
+    ends = [low, float(accuracy.max()), *(end for bar in bars for end in bar[1:])]
+    y = linear(ends, "accuracy: ● validation  ◆ test" if marks else "validation accuracy", unit=" %", margin=0.08)
     inside = shown[shown["accuracy"] * 100 >= y.low]
     known = inside[(inside["state"] == "complete") & inside["published"].notna()]
     layers = [
         dots("grey", x, y, _points(inside[inside["state"] == "complete"], cost)),
         dots("hollow", x, y, _points(inside[inside["state"] != "complete"], cost)),
-        dots("orange ring", x, y, _points(known, cost)),
-        dots("hole", x, y, _points(known, cost)),
-        dots("grey", x, y, _points(known, cost)),
         steps("blue", x, y, _staircase(front, cost)),
         dots("blue big", x, y, _points(front, cost)),
+        dots("orange big", x, y, _points(known, cost)),
+        upright("bar", x, y, bars),
     ]
     below = int((accuracy < y.low).sum())
     notes = [f"{below} below {y.low:.0f} %"] if below else []
     if len(complete) < len(evidence.complete):
         notes.append(f"{len(complete):,} of {len(evidence.complete):,} networks shown")
-    data = _hover(evidence, inside, cost, x, y)
+    data = _hover(evidence, inside, cost, x, y, marks)
+    extra = [
+        *(diamonds(mark.look, x, y, [(mark.cost, mark.accuracy)]) for mark in marks),
+        _names(known, inside, marks, cost, x, y),
+        tag("span", " · ".join(notes), class_="note") if notes else None,
+    ]
     name = f"points-{nth}"
     return tag(
         "div",
@@ -94,7 +106,7 @@ def _plot(evidence: Evidence, cost: str, nth: int) -> Html:
             layers,
             label=f"Accuracy against {LABELS[cost]}; {len(front)} networks on the front",
             data=name,
-            extra=[_names(known, inside, cost, x, y), tag("span", " · ".join(notes), class_="note") if notes else None],
+            extra=extra,
         ),
         tag("script", data, type="application/json", id=name),
         class_="tall",
@@ -119,8 +131,13 @@ def _joined(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
 
 def _points(frame: pd.DataFrame, cost: str) -> list[tuple[float, float]]:
     return [
-        (max(float(x), 1.0), float(accuracy) * 100) for x, accuracy in zip(frame[cost], frame["accuracy"], strict=True)
+        (_positive(cost, x), float(accuracy) * 100) for x, accuracy in zip(frame[cost], frame["accuracy"], strict=True)
     ]
+
+
+def _positive(cost: str, value: float) -> float:
+    """A cost that has a place on a logarithmic axis; only a latency (ms) may be below 1."""
+    return max(float(value), 1e-6 if cost == "latency" else 1.0)
 
 
 def _staircase(front: pd.DataFrame, cost: str) -> list[tuple[float, float]]:
@@ -132,17 +149,22 @@ def _staircase(front: pd.DataFrame, cost: str) -> list[tuple[float, float]]:
     return corners
 
 
-def _names(known: pd.DataFrame, shown: pd.DataFrame, cost: str, x: Axis, y: Axis) -> list[Html]:
-    """Names of published networks, where they hide least on a page of usual width."""
-    if known.empty or len(known) > NAMES:
+def _names(known: pd.DataFrame, shown: pd.DataFrame, marks: Sequence[Mark], cost: str, x: Axis, y: Axis) -> list[Html]:
+    """Names of published networks, where they hide least on a page of usual width: once each."""
+    named = dict(zip(map(str, known["published"]), _points(known, cost), strict=True))
+    for mark in marks:
+        if mark.published is not None:
+            named.setdefault(mark.published, (mark.cost, mark.accuracy))
+    if not named or len(named) > NAMES:
         return []
 
-    def pixels(frame: pd.DataFrame) -> list[tuple[float, float]]:
-        return [(WIDTH * x.at(a), HEIGHT * (1 - y.at(b))) for a, b in _points(frame, cost)]
+    def pixels(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+        return [(WIDTH * x.at(a), HEIGHT * (1 - y.at(b))) for a, b in points]
 
-    names = [str(name) for name in known["published"]]
+    names = list(named)
     sizes = [(7.2 * len(name), 17.0) for name in names]
-    boxes = place(pixels(known), sizes, pixels(shown), [], Rect(0, 0, WIDTH, HEIGHT))
+    others = [*_points(shown, cost), *((mark.cost, mark.accuracy) for mark in marks)]
+    boxes = place(pixels(named.values()), sizes, pixels(others), [], Rect(0, 0, WIDTH, HEIGHT))
     return [
         tag(
             "span",
@@ -154,7 +176,7 @@ def _names(known: pd.DataFrame, shown: pd.DataFrame, cost: str, x: Axis, y: Axis
     ]
 
 
-def _hover(evidence: Evidence, frame: pd.DataFrame, cost: str, x: Axis, y: Axis) -> Html:
+def _hover(evidence: Evidence, frame: pd.DataFrame, cost: str, x: Axis, y: Axis, marks: Sequence[Mark]) -> Html:
     """Per point: place in the plot (parts of a thousand), and what its card says."""
     front = set(evidence.front["hash"])
     rows = []
@@ -162,22 +184,31 @@ def _hover(evidence: Evidence, frame: pd.DataFrame, cost: str, x: Axis, y: Axis)
         blocks = {name: number for name, number in evidence.parts.get(row["hash"], {}).items() if " " not in name}
         rows.append(
             [
-                round(1000 * x.at(max(row[cost], 1))),
+                round(1000 * x.at(_positive(cost, row[cost]))),
                 round(1000 * (1 - y.at(row["accuracy"] * 100))),
                 f"{row['accuracy']:.2%}",
-                _costs(row),
+                cost_text(row),
                 f"trial {row['trial']}" + ("" if row["state"] == "complete" else f" · {row['state']}"),
                 row["published"] if isinstance(row["published"], str) else "",
                 _blocks(blocks),
                 row["hash"][:8] if row["hash"] in front else "",
             ]
         )
+    rows += [
+        [
+            round(1000 * x.at(mark.cost)),
+            round(1000 * (1 - y.at(mark.accuracy))),
+            mark.says,
+            mark.costs,
+            mark.name,
+            "",
+            "",
+            "",
+        ]
+        for mark in marks
+    ]
     # `<` could end the script element; in JSON it may be written so.
     return Html(json.dumps(rows, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c"))
-
-
-def _costs(row: Mapping[str, Any]) -> str:
-    return f"{short(row['parameters'])} parameters · {short(row['macs'])} MACs"
 
 
 def _blocks(counts: Mapping[str, int]) -> str:
@@ -187,7 +218,7 @@ def _blocks(counts: Mapping[str, int]) -> str:
     )
 
 
-def _networks(evidence: Evidence) -> Html:
+def _networks(evidence: Evidence, tests: FrontTests) -> Html:
     """The table of the front; each row opens to the drawing."""
     front = evidence.front
     drawn = set(np.linspace(0, len(front) - 1, min(len(front), DRAWINGS)).round().astype(int))
@@ -198,6 +229,7 @@ def _networks(evidence: Evidence) -> Html:
             for name, kind in (
                 ("trial", "n"),
                 ("accuracy", "n"),
+                *([("test, trained again", "n wide")] if tests.retrained else []),
                 ("parameters", "n"),
                 ("MACs", "n"),
                 ("seconds", "n wide"),
@@ -206,17 +238,18 @@ def _networks(evidence: Evidence) -> Html:
         ],
         class_="row head",
     )
-    rows = [_network(evidence, row, place in drawn) for place, row in enumerate(front.to_dict("records"))]
-    return tag("div", head, rows, class_="front-table")
+    rows = [_network(evidence, tests, row, place in drawn) for place, row in enumerate(front.to_dict("records"))]
+    return tag("div", head, rows, class_="front-table tested" if tests.retrained else "front-table")
 
 
-def _network(evidence: Evidence, row: Mapping[str, Any], drawn: bool) -> Html:
+def _network(evidence: Evidence, tests: FrontTests, row: Mapping[str, Any], drawn: bool) -> Html:
     digest = row["hash"]
     name = row["published"] if isinstance(row["published"], str) else digest[:8]
     cells = tag(
         "summary",
         tag("span", row["trial"], class_="n"),
         tag("span", f"{row['accuracy']:.2%}", class_="n strong"),
+        tag("span", _test(tests, row), class_="n wide") if tests.retrained else None,
         tag("span", f"{row['parameters']:,}", class_="n"),
         tag("span", short(row["macs"]), class_="n"),
         tag("span", f"{row['seconds']:.1f}" if row["seconds"] == row["seconds"] else "", class_="n wide"),
@@ -230,6 +263,13 @@ def _network(evidence: Evidence, row: Mapping[str, Any], drawn: bool) -> Html:
     else:
         body.append(tag("p", f"Not drawn here, to keep the page light: nas space draw … or nas diff {row['trial']} …"))
     return tag("details", cells, body, id=f"net-{digest[:8]}")
+
+
+def _test(tests: FrontTests, row: Mapping[str, Any]) -> str:
+    summary, verdict = tests.retrained.get(row["hash"]), tests.verdicts.get(int(row["trial"]))
+    if summary is None:
+        return ""
+    return accuracy_text(summary.record(), short=True) + (f" {verdict}" if verdict else "")
 
 
 def _drawing(evidence: Evidence, digest: str, label: str) -> Html:

@@ -16,6 +16,7 @@ from nas.report.page.markup import Html, tag
 from nas.report.page.progress import progress_section, time_unit
 from nas.report.page.setting import failures_section, published_section, setting_section
 from nas.report.plots import subtitle_of
+from nas.report.tested import front_tests
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,8 +38,9 @@ def write_page(evidence: Evidence, measurements: pd.DataFrame, path: Path) -> No
 def page(evidence: Evidence, measurements: pd.DataFrame) -> str:
     """The HTML of `write_page`."""
     name = evidence.study.name
+    tests = front_tests(evidence.study, evidence.trials, evidence.front, measurements, published=True)
     sections = [
-        front_section(evidence),
+        front_section(evidence, tests),
         published_section(evidence, measurements),
         progress_section(evidence),
         choices_section(evidence),

@@ -36,18 +36,26 @@ class Axis:
 
 
 def linear(
-    values: Sequence[float], label: str, *, unit: str = "", margin: float = 0.05, floor: float | None = None
+    values: Sequence[float],
+    label: str,
+    *,
+    unit: str = "",
+    margin: float = 0.05,
+    floor: float | None = None,
+    whole: bool = False,
 ) -> Axis:
-    """An axis for these values with round ticks. `unit` is written behind each tick."""
+    """An axis for these values with round ticks, `whole` ones for what is counted. `unit` is written behind each tick."""
     low, high = min(values), max(values)
     room = max((high - low) * margin, abs(high) * 1e-3, 1e-9)
     low, high = low - room, high + room
     if floor is not None:
         low = max(low, floor)
-    step = _step((high - low) / 5)
+    step = _step((high - low) / 5, (1, 2, 5, 10) if whole else (1, 2, 2.5, 5, 10))
+    if whole:
+        step = max(step, 1.0)
     first = math.ceil(low / step - 1e-9)
     marks = [n * step for n in range(first, math.floor(high / step + 1e-9) + 1)]
-    digits = max(0, -math.floor(math.log10(step) + 1e-9))
+    digits = next(n for n in range(12) if math.isclose(round(step, n), step, rel_tol=1e-6))
     return Axis(low, high, label, False, [(mark, f"{mark:,.{digits}f}{unit}") for mark in marks])
 
 
@@ -101,6 +109,23 @@ def steps(look: str, x: Axis, y: Axis, points: Sequence[tuple[float, float]]) ->
     return line(look, x, y, corners)
 
 
+def upright(look: str, x: Axis, y: Axis, bars: Sequence[tuple[float, float, float]]) -> Layer:
+    """A bar from the second to the third value at the first."""
+    return line(look, x, y, *([(at, low), (at, high)] for at, low, high in bars))
+
+
+def diamonds(look: str, x: Axis, y: Axis, points: Sequence[tuple[float, float]]) -> list[Html]:
+    """A diamond each, to be put into `extra` of a plot: strokes have no such end."""
+    return [
+        tag(
+            "i",
+            class_=f"diamond {look}",
+            style=f"left:{100 * x.at(point[0]):.2f}%;top:{100 - 100 * y.at(point[1]):.2f}%",
+        )
+        for point in points
+    ]
+
+
 def plot(
     x: Axis, y: Axis, layers: Sequence[Layer], *, label: str, data: str | None = None, extra: Child = None
 ) -> Html:
@@ -145,6 +170,6 @@ def _y(y: Axis, value: float) -> str:
     return f"{UNIT * (1 - y.at(value)):.1f}"
 
 
-def _step(rough: float) -> float:
+def _step(rough: float, factors: Sequence[float]) -> float:
     power = 10.0 ** math.floor(math.log10(rough))
-    return next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999)
+    return next(factor * power for factor in factors if factor * power >= rough * 0.999)

@@ -26,7 +26,7 @@ def progress_section(evidence: Evidence) -> Html:
         "Progress",
         tag(
             "div",
-            _plot([float(n) for n in way.trials], way.hypervolume, "finished trials"),
+            _plot([float(n) for n in way.trials], way.hypervolume, "finished trials", whole=True),
             _plot(times, way.hypervolume, f"{device}training time of all trials, in {unit}"),
             class_="pair",
         ),
@@ -40,8 +40,8 @@ def time_unit(hours: float) -> tuple[str, float]:
     return ("hours", 1.0) if hours >= 1.5 else ("minutes", 60.0) if hours >= 1.5 / 60 else ("seconds", 3600.0)
 
 
-def _plot(xs: Sequence[float], volumes: Sequence[float], label: str) -> Html:
-    x = linear([0.0, max(max(xs), 1e-6)], label, margin=0.02, floor=0.0)
+def _plot(xs: Sequence[float], volumes: Sequence[float], label: str, *, whole: bool = False) -> Html:
+    x = linear([0.0, max(max(xs), 1e-6)], label, margin=0.02, floor=0.0, whole=whole)
     later = volumes[max(1, len(volumes) // 20) :] or volumes  # the first jump from nothing would flatten the rest
     y = linear([min(later), max(max(volumes), min(later) + 1e-6)], "hypervolume", margin=0.08, floor=0.0)
     points = [(a, max(b, y.low)) for a, b in zip(xs, volumes, strict=True)]

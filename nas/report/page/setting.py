@@ -10,8 +10,9 @@ from nas.cost import FLOAT_BYTES
 from nas.errors import NasError
 from nas.report.analysis.causes import Cause, causes, significant
 from nas.report.analysis.evidence import Evidence, kind_of_reason
+from nas.report.measured import accuracy_text, summaries
 from nas.report.page.markup import Child, Html, section, table, tag, text
-from nas.report.text import short
+from nas.report.text import counted, short
 from nas.study import PublishedConfig
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def _published(row: Mapping[str, Any], measurements: pd.DataFrame) -> Sequence[C
     return (
         tag("span", name, class_="published"),
         accuracy,
-        _replayed(name, measurements),
+        _replayed(name, measurements) or "–",
         here,
         "; ".join(others),
         counted,
@@ -60,16 +61,12 @@ def _published(row: Mapping[str, Any], measurements: pd.DataFrame) -> Sequence[C
 
 
 def _replayed(name: str, measurements: pd.DataFrame) -> str:
-    found = measurements[
-        (measurements["kind"] == "replay") & (measurements["published"] == name) & measurements["accuracy"].notna()
-    ]
-    if found.empty:
-        return "–"
-    values = [f"{value:.2%}" for value in found["accuracy"]]
-    data = sorted({str(task.get("dataset")) for task in found["task"]})
-    part = min(float(value) for value in found["fraction"])
-    share = f", {part:.0%} of the images" if part < 1 else ""
-    return f"{', '.join(values)} ({', '.join(data)}{share})"
+    found = summaries(measurements[(measurements["kind"] == "replay") & (measurements["published"] == name)])
+    return "; ".join(
+        f"{accuracy_text(summary.record())}, {summary.data}, {counted(summary.epochs, 'epoch')}"
+        + (f", {summary.fraction:.0%} of the images" if summary.fraction < 1 else "")
+        for summary in found
+    )
 
 
 def failures_section(evidence: Evidence) -> Html:

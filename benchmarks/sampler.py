@@ -1,10 +1,10 @@
-"""Seconds a suggestion of the sampler `pareto` with so many trials behind it, on one core.
+"""Processor seconds a suggestion of the sampler `pareto` with so many trials behind it, on one core.
 
     python benchmarks/sampler.py [--space attn_cnn] [--trials 1000,10000] [--suggestions 50] [--json]
 
-The first number of trials are searched one by one, as a search does; what is missing to the others are random networks that are
-told all at once, as when a study is continued. Then come so many suggestions, each told before the next. The
-accuracy is made up: a random linear function of the features that the model sees, with noise, which costs nothing.
+A hundred trials are searched one by one. Then studies of so many random networks are continued; the sampler reads them by and
+by, so that `--read` suggestions are not counted before so many that are, each told before the next. The accuracy
+is made up: a random linear function of the features that the model sees, with noise, which costs nothing.
 """
 
 from __future__ import annotations
@@ -46,19 +46,20 @@ def made_up_accuracy(space: Space, architecture: Architecture) -> float:
 
 def step(proposer: Proposer) -> float:
     """Proposes a network and tells its accuracy. Returns the seconds of the proposal."""
-    start = time.perf_counter()
+    start = time.process_time()
     proposal = proposer.propose()
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     if proposal is None:
         raise SystemExit("the space has no more networks")
     proposer.finish(proposal, made_up_accuracy(proposer.space, proposal.architecture))
     return seconds
 
 
-def random_trials(space: Space, count: int, seen: set[str]) -> list[dict[str, object]]:
+def random_trials(space: Space, count: int) -> list[dict[str, object]]:
     """Finished trials of random networks, as a study has them."""
     rng = random.Random(1)
     rows: list[dict[str, object]] = []
+    seen: set[str] = set()
     while len(rows) < count:
         assignment = space.sample(rng)
         try:
@@ -90,34 +91,33 @@ def main() -> None:
     parser.add_argument("--space", default="attn_cnn")
     parser.add_argument("--trials", default="1000,10000")
     parser.add_argument("--suggestions", type=int, default=50)
+    parser.add_argument("--read", type=int, default=100)
     parser.add_argument("--sampler", default="pareto")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     space = Space.load(arguments.space)
-    searched, *continued = sorted(int(word) for word in arguments.trials.split(","))
+    counts = [int(word) for word in arguments.trials.split(",")]
 
-    proposer = Proposer(
-        space, space.input, CLASSES, objectives=("accuracy", "parameters"), sampler=arguments.sampler, seed=0
-    )
-    first = step(proposer)
-    early = [step(proposer) for _ in range(searched - 1)][:100]
-    rows = {
-        "the first": [first],
-        "1 to 100": early,
-        f"{searched:,}": [step(proposer) for _ in range(arguments.suggestions)],
-    }
-    for count in continued:
-        for trial in random_trials(space, count - len(proposer.seen), proposer.seen):
-            proposer._remember(trial)  # what a Proposer does with the trials of a study that is continued
-        rows[f"first after {count:,} are told"] = [step(proposer)]
-        rows[f"{count:,}"] = [step(proposer) for _ in range(arguments.suggestions)]
+    def proposer(past: list[dict[str, object]]) -> Proposer:
+        goals = ("accuracy", "parameters")
+        return Proposer(space, space.input, CLASSES, objectives=goals, sampler=arguments.sampler, seed=0, past=past)
+
+    search = proposer([])
+    rows = {"the first": [step(search)]}
+    rows["from 2 to 100"] = [step(search) for _ in range(99)]
+    for count in counts:
+        search = proposer(random_trials(space, count))
+        rows[f"the first after {count:,} in the past"] = [step(search)]
+        for _ in range(arguments.read):
+            step(search)
+        rows[f"after {count + arguments.read:,}"] = [step(search) for _ in range(arguments.suggestions)]
     if arguments.json:
         print(json.dumps({"space": space.name, "sampler": arguments.sampler, "seconds": rows}))
         return
-    print(f"{arguments.sampler}: seconds a suggestion on {space.name}, one thread")
+    print(f"{arguments.sampler}: processor seconds a suggestion on {space.name}, one thread")
     for name, seconds in rows.items():
         median, mean, most = statistics.median(seconds), statistics.mean(seconds), max(seconds)
-        print(f"  {name:>28} trials  median {median:.3f}  mean {mean:.3f}  most {most:.3f}  n = {len(seconds)}")
+        print(f"  {name:<34}  median {median:.3f}  mean {mean:.3f}  most {most:.3f}  n = {len(seconds)}")
     print(f"  {environment_line()}")
 
 

@@ -154,6 +154,10 @@ class _Search:
         if self._version != self._domain.version:
             self._drop(np.empty(0, dtype=np.int64))
             self._version = self._domain.version
+        at_most = max(CANDIDATES_AT_MOST, 2 * len(history.observed) + len(history.pending))
+        if len(pool) >= at_most and not pool.complete:
+            self._drop(self._hopeful(at_most // 4))
+        pool.grow(self._parents(), at_most)
         taken = history.seen | {pool.descriptions[number].identity for number in history.pending}
         self._queue = [number for number in self._queue if pool.descriptions[number].identity not in taken]
         if not self._queue:
@@ -167,10 +171,6 @@ class _Search:
 
     def _proposals(self, taken: set[str]) -> list[int]:
         history, pool = self.history, self._pool
-        at_most = max(CANDIDATES_AT_MOST, 2 * len(history.observed) + len(history.pending))
-        if len(pool) >= at_most and not pool.complete:
-            self._drop(self._hopeful(at_most // 4))
-        pool.grow(self._parents(), at_most)
         free = self._free(taken)
         if not len(free):
             return []

@@ -14,11 +14,11 @@ from nas.sampler.domain import Description, Domain
 from nas.sampler.features import GROUPS
 from nas.space import Assignment
 
-FIRST_EFFORT: Final = 60_000
+FIRST_EFFORT: Final = 40_000
 """What describing candidates may take before the first proposal, in nodes (`Domain.spent`): about a second."""
-EFFORT: Final = 8_000
+EFFORT: Final = 4_000
 """The same before each further one."""
-DRAWING: Final = 3
+DRAWING: Final = 10
 """What it takes to draw an assignment, whether it is new or not, in nodes."""
 COLUMNS: Final = {"count": 48, "stage": 24, "path2": 64, "path3": 64}
 """Most features of a group, those that vary most."""

@@ -103,7 +103,7 @@ def seen(address: str, trial: int) -> tuple[float, float, float]:
 
         def front() -> None:
             page.goto(f"{address}/dashboard/studies/1")
-            page.locator(".js-plotly-plot .main-svg").first.wait_for()
+            page.locator(".js-plotly-plot .point").first.wait_for()
             page.evaluate("() => new Promise(done => requestAnimationFrame(() => setTimeout(done)))")
 
         def one() -> None:

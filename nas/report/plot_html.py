@@ -33,13 +33,14 @@ def write_html(shown: Shown, path: Path) -> None:
         figure.update_yaxes(title=shown.accuracy_label, row=1, col=column)
     title = f"<b>{html.escape(shown.title)}</b><br><span style='font-size:13px;color:{FAINT}'>{shown.subtitle}</span>"
     figure.update_layout(
-        title={"text": title, "x": 0.01, "xanchor": "left", "y": 0.98, "yanchor": "top"},
+        # In pixels from the edge, however high the window is; the legend grows upwards from the plot.
+        title={"text": title, "x": 0, "xanchor": "left", "y": 1, "yanchor": "top", "pad": {"t": 16, "l": 16}},
         template="plotly_white",
         font={"color": INK},
         hovermode="closest",
         hoverlabel={"align": "left", "font": {"size": 12}},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        margin={"t": 110},
+        legend={"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0},
+        margin={"t": 132},
     )
     # The library goes into the file: the page must open without a network. A fixed id keeps equal pages equal.
     page = figure.to_html(include_plotlyjs=True, full_html=True, div_id="front", config={"displaylogo": False})

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from nas.store import Store
 from tests.browser import OpenPage
+from tests.dashboard.conftest import fill_study, serving
 from tests.store.filling import finish, start
 
 
@@ -64,3 +68,20 @@ def test_a_trial_of_a_running_search_appears(store: Store, address: str, open_pa
         finish(store, start(store, "first", random.Random(7)), 0.5)
     page.reload()
     page.get_by_text("16 Trials").wait_for()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_study_of_2000_trials_stays_usable(tmp_path: Path, open_page: OpenPage) -> None:
+    with Store.open(f"sqlite:///{tmp_path / 'nas.db'}", create=True) as store:
+        fill_study(store, trials=2000)
+        with serving(store) as address:
+            page = open_page(f"{address}/dashboard/studies/1")
+            page.set_default_timeout(60_000)
+            page.locator(".js-plotly-plot .point").first.wait_for()
+            page.goto(f"{address}/dashboard/studies/1/trials?numbers=1500")
+            assert min(_painted(page, "network of trial 1500")) > 150
+            page.get_by_text("Trial 3", exact=True).first.click()
+            assert min(_painted(page, "network of trial 3")) > 150
+            page.goto(f"{address}/dashboard/studies/1/note")
+            assert min(_painted(page, "front of the study")) > 300

@@ -24,7 +24,7 @@ def choices_section(evidence: Evidence) -> Html:
     if found.predicted <= 0 or not found.roles:
         weak = (
             f"Cost alone explains {found.cost_explains:.0%} of the variance of accuracy; beyond it the choices do not "
-            f"predict the accuracy of unseen networks yet (R² {found.predicted:.2f} from {found.networks:,} networks)."
+            f"predict the accuracy of unseen networks yet (R² {f'{found.predicted:.2f}'.replace('-', '−')} from {found.networks:,} networks)."
         )
         return section(title, tag("p", weak, class_="none"), id="choices")
     lead = (

@@ -22,9 +22,10 @@ def choices_section(evidence: Evidence) -> Html:
         few = f"At least {FEWEST} complete networks are needed to tell; there are {len(evidence.complete)}."
         return section(title, tag("p", few, class_="none"), id="choices")
     if found.predicted <= 0 or not found.roles:
+        predicted = f"{found.predicted:.2f}".replace("-", "−")
         weak = (
             f"Cost alone explains {found.cost_explains:.0%} of the variance of accuracy; beyond it the choices do not "
-            f"predict the accuracy of unseen networks yet (R² {f'{found.predicted:.2f}'.replace('-', '−')} from {found.networks:,} networks)."
+            f"predict the accuracy of unseen networks yet (R² {predicted} from {found.networks:,} networks)."
         )
         return section(title, tag("p", weak, class_="none"), id="choices")
     lead = (

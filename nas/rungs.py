@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from nas.front import scaled_loss
+from nas.front import losses, scaled_loss
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,6 +58,15 @@ class Rungs:
         )
         rank = 1 + order(np.array(list(members.values()))).index(list(members).index(network))
         return Place(rank, len(members), rank <= math.ceil(len(members) / self.factor))
+
+    def recall(self, reached: pd.DataFrame) -> None:
+        """Enters what an earlier run brought here: a row per network and epoch, with hash, epoch, accuracy and costs."""
+        known = reached[np.isfinite(reached["accuracy"].to_numpy(dtype=np.float64))]
+        for network, epoch, values in zip(
+            known["hash"], known["epoch"], losses(known, self.objectives).tolist(), strict=True
+        ):
+            if epoch in self._members:
+                self._members[epoch][network] = tuple(values)
 
 
 def rung_epochs(epochs: int, min_epochs: int = 1, reduction_factor: float = 3.0) -> tuple[int, ...]:

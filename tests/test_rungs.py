@@ -80,3 +80,22 @@ def test_rank_correlations_are_those_of_the_trials_that_reached_both() -> None:
     few = rank_correlations(pd.DataFrame(rows[:6]), [1, 3])
     assert few[0]["tau"] is None
     assert rank_correlations(pd.DataFrame({"trial": [], "epoch": [], "accuracy": []}), [1, 3]) == []
+
+
+def test_what_an_earlier_run_brought_to_a_rung_counts_as_if_it_had_come_now() -> None:
+    rng = random.Random(0)
+    now, recalled = (Rungs(("accuracy", "parameters"), 9, 1, 3) for _ in range(2))
+    rows = [
+        {"hash": str(number), "epoch": epoch, "accuracy": rng.random(), "parameters": rng.randrange(1000, 10**6)}
+        for number in range(30)
+        for epoch in (1, 2, 3)
+    ]
+    for row in rows:
+        now.enter(row["hash"], row["epoch"], row["accuracy"], _cost(row["parameters"]))
+    frame = pd.DataFrame([*rows, {**rows[0], "hash": "lost", "accuracy": None}])
+    recalled.recall(frame)
+    for epoch in (1, 3):
+        places = [rungs.enter("new", epoch, 0.7, _cost(5000)) for rungs in (now, recalled)]
+        assert places[0] == places[1]
+        assert places[0] is not None
+        assert places[0].of == 31

@@ -109,7 +109,6 @@ def pareto(name: str | None, storage: str | None, output: tuple[Path, ...], as_j
     nas study pareto attn_cnn-digits -o front.png -o front.html
     nas study pareto --json
     """
-    from nas.front import pareto as pareto_of
     from nas.report.plots import plot_front, subtitle_of
     from nas.report.tables import front_records, front_table
     from nas.report.tested import front_tests
@@ -118,9 +117,9 @@ def pareto(name: str | None, storage: str | None, output: tuple[Path, ...], as_j
         output_path(path, (".png", ".html"))
     with _open(storage) as store:
         study = store.study(_name(store, name))
-        trials = store.trials(study.name)
+        front = store.front(study.name)
+        trials = store.trials(study.name) if output else front
         measured = store.measurements()
-    front = pareto_of(trials, study.objectives)
     tests = front_tests(study, trials, front, measured, published=bool(output))
     if as_json:
         print_json(front_records(front, tests))

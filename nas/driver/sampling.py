@@ -10,21 +10,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler
+from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
-from optuna.trial import Trial, TrialState, create_trial
+from optuna.trial import Trial, TrialState
 
 from blocks.base import Scalar, Shape
 from nas.architecture import Architecture
 from nas.census import ENUMERABLE
 from nas.cost import Cost, cost
+from nas.driver.past import Past, partial
 from nas.driver.timing import with_latency
-from nas.errors import AssignmentError, Infeasible, SearchError, nearest
+from nas.errors import Infeasible, SearchError, nearest
 from nas.front import MAXIMIZED
 from nas.grammar import Options
 from nas.space import Assignment, Space
 from nas.store import Timed
+from nas.store.frames import uncollected
 from nas.study import SeedPoint
 
 # When the sampler repeats itself, neighbours of its proposals are tried before random architectures: see `propose`.
@@ -126,7 +128,6 @@ class Proposer:
         """`epochs` of a full training say what a past trial that was stopped early is worth; without it, nothing."""
         check_sampler(sampler)
         self._clock = clock
-        self._epochs = epochs
         self._trials: dict[int, Trial] = {}
         self.space, self.input, self.classes = space, input, classes
         self.objectives = tuple(objectives)
@@ -141,11 +142,16 @@ class Proposer:
         ]
         logging.getLogger("optuna").setLevel(logging.ERROR)
         problem = Problem(space, input, classes, self.objectives)
+        storage = InMemoryStorage()
         self._study = optuna.create_study(
-            directions=directions, sampler=SAMPLERS[sampler](seed + 7919 * len(past), problem)
+            storage=storage, directions=directions, sampler=SAMPLERS[sampler](seed + 7919 * len(past), problem)
         )
-        for trial in past:
-            self._remember(trial)
+        study_id = storage.get_study_id_from_name(self._study.study_name)
+        recall = Past(space, self.objectives, epochs)
+        with uncollected():
+            for trial in past:
+                storage.create_new_trial(study_id, recall.trial(trial))
+        self.seen |= {trial["hash"] for trial in past if trial["state"] != "interrupted"}
         # Seed points first, then what an earlier run of the study was in the middle of.
         self._queue: list[tuple[Assignment, str | None]] = [
             (point.assignment, point.config.name)
@@ -165,6 +171,10 @@ class Proposer:
         multivariate TPE by trial 200. Then their neighbours are tried. 1 - HV/HV_max after 200 trials there, mean of
         16 seeds: 0.0017; with random architectures in their place 0.0079.
         """
+        with uncollected():
+            return self._propose()
+
+    def _propose(self) -> Proposal | None:
         while self._queue:
             found = self._ask(*self._queue.pop(0))
             if found is not None:
@@ -203,7 +213,7 @@ class Proposer:
             self._study.tell(trial, self._values(accuracy, proposal.cost))
             return
         if accuracy is not None and fidelity > 0:
-            for name, value in _partial(accuracy, fidelity).items():
+            for name, value in partial(accuracy, fidelity).items():
                 trial.set_user_attr(name, value)
         self._study.tell(trial, state=TrialState.FAIL)
 
@@ -260,47 +270,6 @@ class Proposer:
         if timed is not None:
             price = with_latency(price, timed.milliseconds)
         return Proposal(plan.assignment, met, architecture, price, published, trial.number, timed)
-
-    def _remember(self, trial: Mapping[str, Any]) -> None:
-        """Adds a finished trial of the study: `assignment`, `hash`, `state`, `accuracy` and costs."""
-        met: dict[str, BaseDistribution] = {}
-        assignment = trial["assignment"]
-
-        def choose(name: str, options: Options) -> Scalar:
-            met[name] = CategoricalDistribution(tuple(options))
-            if name not in assignment:
-                raise AssignmentError(f"trial {trial['trial']} of the study lacks the choice '{name}'")
-            value: Scalar = assignment[name]
-            return value
-
-        self.space.walk(choose)
-        complete = trial["state"] == "complete"
-        price = Cost(*(int(trial[name]) for name in ("parameters", "macs", "activation_bytes")))
-        if "latency" in self.objectives:
-            price = with_latency(price, float(trial["latency"]))
-        if trial["state"] != "interrupted":
-            self.seen.add(trial["hash"])
-        self._study.add_trial(
-            create_trial(
-                state=TrialState.COMPLETE if complete else TrialState.FAIL,
-                values=self._values(float(trial["accuracy"]), price) if complete else None,
-                params={name: assignment[name] for name in met},
-                distributions=met,
-                user_attrs=self._past_partial(trial),
-            )
-        )
-
-    def _past_partial(self, trial: Mapping[str, Any]) -> dict[str, Any]:
-        if trial["state"] != "stopped_early" or self._epochs is None or not trial["epochs"]:
-            return {}
-        return _partial(float(trial["accuracy"]), trial["epochs"] / self._epochs)
-
-
-def _partial(accuracy: float, fidelity: float) -> dict[str, Any]:
-    """What a trial that was stopped early says, as a user attribute."""
-    from nas.sampler.history import PARTIAL  # SciPy takes half a second
-
-    return {PARTIAL: {"value": accuracy, "share": fidelity}}
 
 
 def check_feasible(space: Space, input: Shape, classes: int, seed: int = 0) -> None:

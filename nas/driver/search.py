@@ -8,13 +8,12 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from nas.cost import Cost
 from nas.data import Dataset, Task, load, source
 from nas.driver.options import SearchOptions, parse_duration
 from nas.driver.packing import Packing
 from nas.driver.progress import Progress
 from nas.driver.seeds import choose_seeds
-from nas.driver.timing import Clock, with_latency
+from nas.driver.timing import Clock
 from nas.driver.tuning import Resources, ray_session, run_trials, stoppable
 from nas.errors import SearchError, StudyExists
 from nas.front import hypervolume, pareto
@@ -149,6 +148,7 @@ def _run(
         progress.note(f"study '{study.name}' has {finished} finished trials already; --trials counts them all")
         return "done"
     from nas.driver.bridge import Bridge, Plan
+    from nas.driver.past import rows
     from nas.driver.sampling import Proposer
 
     clock = _clock(options, study, store, dataset)
@@ -159,7 +159,7 @@ def _run(
         objectives=study.objectives,
         sampler=options.sampler,
         seed=options.seed,
-        past=past.to_dict("records"),
+        past=rows(past),
         seeds=seeds,
         clock=clock,
         epochs=recipe.epochs,
@@ -205,12 +205,8 @@ def _rungs(options: SearchOptions, study: StudyRow, store: Store, recipe: Recipe
     if options.scheduler == "none":
         return None
     rungs = Rungs(study.objectives, recipe.epochs, options.min_epochs, options.reduction_factor)
-    for row in store.accuracies(study.name, rungs.epochs).to_dict("records"):
-        if row["state"] != State.INTERRUPTED:  # evaluated again, and entered then
-            price = Cost(row["parameters"], row["macs"], row["activation_bytes"])
-            if "latency" in study.objectives:
-                price = with_latency(price, row["latency"])
-            rungs.enter(row["hash"], row["epoch"], row["accuracy"], price)
+    reached = store.accuracies(study.name, rungs.epochs)
+    rungs.recall(reached[reached["state"] != State.INTERRUPTED])  # those are evaluated again, and entered then
     return rungs
 
 

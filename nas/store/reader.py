@@ -134,6 +134,12 @@ class Reader:
         with reading(self._engine) as session:
             return frames.trials(session.connection(), row, assignments=assignments, since=since)
 
+    def front(self, study: str) -> pd.DataFrame:
+        """The finished trials that no other one beats, cheapest first; columns as in `frames.trials`."""
+        row = self.study(study)
+        with reading(self._engine) as session:
+            return frames.front(session.connection(), row)
+
     def trial(self, study: str, number: int) -> TrialRow:
         """The finished trial with this number. Raises StorageError that says which numbers there are."""
         row = self.study(study)

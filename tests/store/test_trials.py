@@ -7,6 +7,7 @@ import random
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from nas.errors import StorageError
@@ -207,3 +208,15 @@ def test_reading_many_trials_is_fast(store: Store) -> None:
     assert time.perf_counter() - started < 2.0
     assert len(frame) == 5000
     assert frame["trial"].is_monotonic_increasing
+
+
+def test_the_front_is_that_of_all_trials(store: Store) -> None:
+    from nas.front import pareto
+
+    make_study(store)
+    fill(store, "first", 40)
+    everything = pareto(store.trials("first"), ("accuracy", "parameters"))
+    assert 1 < len(everything) < 40
+    pd.testing.assert_frame_equal(store.front("first").reset_index(drop=True), everything.reset_index(drop=True))
+    make_study(store, "empty")
+    assert store.front("empty").columns.tolist() == everything.columns.tolist()

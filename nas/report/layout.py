@@ -29,6 +29,8 @@ TALL_GROUP: Final = 1000.0
 """The same for a group in it."""
 ASPECT: Final = 1.2
 """Width over height that columns are chosen for."""
+EMPTY: Final = 2.0
+"""How much empty paper counts: with less a lone block gets a column to itself."""
 
 
 def block_picture(name: str, width: float, height: float) -> Picture:
@@ -71,7 +73,8 @@ def level(parts: Sequence[Part], exit: int | None, *, tall: float = TALL_GROUP) 
 def _badness(width: float, heights: Sequence[float]) -> float:
     """Of columns with these heights: how far from the wanted aspect, and how much paper stays empty."""
     tallest = max(heights)
-    return abs(math.log(width / tallest / ASPECT)) + 1 - sum(heights) / (len(heights) * tallest)
+    empty = 1 - sum(heights) / (len(heights) * tallest)
+    return abs(math.log(width / tallest / ASPECT)) + EMPTY * empty
 
 
 def _rows(parts: Sequence[Part]) -> list[int]:

@@ -19,6 +19,7 @@ from nas.report.drawing import draw, markup
 from nas.report.groups import Group, group
 from nas.report.text import short
 from nas.space import Space
+from nas.study import PublishedConfig
 from tests.store.filling import draw as draw_sample
 
 INPUT = (3, 32, 32)
@@ -224,3 +225,16 @@ def test_a_drawing_for_a_page_keeps_its_letters_and_escapes_them() -> None:
     assert "cells.0 … 2  × 3" in svg
     assert "a &quot;label&quot; &lt;b&gt;" in svg
     assert "#" not in svg  # colours are the page's
+
+
+@pytest.mark.parametrize("name", ["davis_densenet_bc", "balashov_aicnn", "kong_aim_cam"])
+def test_no_lone_block_has_a_column_to_itself(name: str) -> None:
+    config = PublishedConfig.load(name)
+    architecture = Space.load(config.space).from_assignment(config.assignment, config.input, config.classes)
+    drawing = ElementTree.fromstring(markup(architecture, config.input, config.classes, name))
+    height = float(drawing.attrib["height"])
+    boxes = [{key: float(box.attrib[key]) for key in ("x", "width", "y")} for box in drawing.iter("rect")]
+    for box in boxes:
+        middle = box["x"] + box["width"] / 2
+        column = [other for other in boxes if abs(other["x"] + other["width"] / 2 - middle) < 40]
+        assert len(column) > 1 or height < 200

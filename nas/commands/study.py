@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -145,16 +144,10 @@ def export(name: str | None, storage: str | None, output: Path) -> None:
     \b
     nas study export -o trials.csv
     """
-    import pandas as pd
+    from nas.store.wide import write
 
     output_path(output, (".csv", ".parquet"))
     with _open(storage) as store:
         trials = store.trials(_name(store, name))
-    choices = pd.DataFrame(list(trials.pop("assignment")), index=trials.index).add_prefix("choice.")
-    if output.suffix.lower() == ".csv":
-        pd.concat([trials, choices], axis=1).to_csv(output, index=False)
-    else:
-        # A choice may mix words and numbers; Parquet wants one type a column, so these become JSON.
-        mixed = choices.apply(lambda column: column.map(json.dumps, na_action="ignore").astype("string"))
-        pd.concat([trials, mixed], axis=1).to_parquet(output, index=False)
+    write(trials, output)
     click.echo(f"{len(trials)} trials in {output}")

@@ -24,9 +24,9 @@ def print_difference(console: Console, before: Network, after: Network, found: D
     """Costs side by side, then one line for each node that differs; equal ones in a row are one line."""
     console.print(f"[bold]{before.title} → {after.title}[/bold]")
     if (before.input, before.classes) != (after.input, after.classes):
-        console.print(
-            f"  for other images: {_images(before)}, and {_images(after)}; --input makes them alike", soft_wrap=True
-        )
+        options = [f"--{name}" for name in ("input", "classes") if getattr(before, name) != getattr(after, name)]
+        images = f"{_images(before)}, and {_images(after)}"
+        console.print(f"  for other images: {images}; made alike by {' and '.join(options)}", soft_wrap=True)
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for _ in range(3):
         table.add_column(justify="right", no_wrap=True)

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from nas.errors import NasError, nearest
 
+MOST_NAMES = 12
+"""Shipped files up to which a message lists them all."""
+
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -27,7 +30,7 @@ def every(kind: str) -> list[Path]:
 def find(kind: str, name: str | Path, error: type[NasError] = NasError) -> Path:
     """The file that `name` means: a path that exists, or the name of a shipped file with or without folder and ending.
 
-    Raises `error` that lists the shipped names when there is no such file.
+    Raises `error` that lists the shipped names, unless there are too many, when there is no such file.
     """
     path = Path(name).expanduser()
     if path.is_file():
@@ -40,6 +43,8 @@ def find(kind: str, name: str | Path, error: type[NasError] = NasError) -> Path:
     if path.is_dir():
         raise error(f"{name}: this is a folder, not a YAML file")
     hint = "" if looks_like_path else nearest(stem, shipped)
+    if len(shipped) > MOST_NAMES:
+        raise error(f"{name}: no such file, and none of the {len(shipped)} that are shipped{hint}")
     raise error(f"{name}: no such file, and no shipped one of {', '.join(shipped) or 'none'}{hint}")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nas.replays.engine import Ran
     from nas.study import Claim, PublishedConfig
 
+CLAIMS_WIDTH: Final = 23
 STYLES: Final = {REPRODUCED: "green", OFF: "red", NOT_CLAIMED: "dim", NOT_CHECKED: "dim"}
 
 
@@ -35,6 +36,17 @@ def claim_text(claim: Claim) -> str:
     """``88.97 %``, ``43.39 MiB``, ``top5 95.1 %``: the number and its unit stay on one line."""
     name = f"{claim.metric} " if claim.metric in ("top5", "loss") else ""  # the unit tells of the others
     return f"{name}{claim.printed}\N{NO-BREAK SPACE}{claim.unit}"
+
+
+def packed(words: Iterable[str], width: int) -> list[str]:
+    """Words with commas between them on lines of about `width`, none of them broken: rich would break at any blank."""
+    lines: list[str] = []
+    for word in words:
+        if lines and len(lines[-1]) + len(word) + 2 <= width:
+            lines[-1] += f", {word}"
+        else:
+            lines.append(word)
+    return [f"{line}," for line in lines[:-1]] + lines[-1:]
 
 
 def print_check(console: Console, check: Check) -> None:
@@ -101,9 +113,9 @@ def print_configs(console: Console, records: Sequence[Mapping[str, Any]], config
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name in ("name", "paper", "data"):
         table.add_column(name, no_wrap=True)
-    table.add_column("claims")
+    table.add_column("claims", no_wrap=True)
     for config in configs:
-        claims = ", ".join(map(claim_text, config.claims))
+        claims = "\n".join(packed(map(claim_text, config.claims), CLAIMS_WIDTH))
         table.add_row(config.name, first_author(config.paper), config.data, claims or "none")
     console.print(table)
     if not any(record["measured"] for record in records):

@@ -140,7 +140,10 @@ def _resources(options: RayOptions, available: dict[str, float]) -> Resources:
     elif gpu:
         # 1e-9: three trials of 0.333 share a device, whatever the last digit says
         fits = min(fits, math.floor(gpus / gpu + 1e-9))
-    return Resources(options.cpus_per_trial, gpu, min(options.max_concurrent or fits, max(1, fits)), device)
+    wanted_at_once = options.max_concurrent or fits
+    if options.ray_address is None:  # a cluster may grow when more trials wait than it has room for
+        wanted_at_once = min(wanted_at_once, max(1, fits))
+    return Resources(options.cpus_per_trial, gpu, max(1, wanted_at_once), device)
 
 
 def find_gpu() -> Gpu:
@@ -151,7 +154,7 @@ def find_gpu() -> Gpu:
     nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU")]
     asked = [
         # A hair of a GPU: Ray shows the process one device, however busy that is.
-        ray.remote(num_cpus=0, num_gpus=0.001)(look_at_gpu)
+        ray.remote(num_cpus=0, num_gpus=0.001, max_calls=1)(look_at_gpu)
         .options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False))
         .remote()
         for node in nodes

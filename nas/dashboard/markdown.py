@@ -35,10 +35,19 @@ def block(language: str, text: str) -> list[str]:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> list[str]:
     """Lines of a table. Cells are Markdown; the columns in `numbers` are set to the right."""
+    last = len(head) - 1
     rules = "|".join("---:" if column in numbers else "---" for column in range(len(head)))
-    # The dashboard's page leaves no room between columns.
-    lines = [f"| {f' | {GAP}'.join(cells)} |" for cells in (head, *rows)]
-    return [lines[0], f"|{rules}|", *lines[1:]]
+
+    def line(cells: Sequence[str]) -> str:
+        # The dashboard's page leaves no room between columns. In a text it stands behind, where a broken line hides it.
+        return f"| {' | '.join(_spaced(cell, column, last, numbers) for column, cell in enumerate(cells))} |"
+
+    return [line(head), f"|{rules}|", *map(line, rows)]
+
+
+def _spaced(cell: str, column: int, last: int, numbers: Sequence[int]) -> str:
+    number, before_text = column in numbers, column < last and column + 1 not in numbers
+    return (GAP if number and column else "") + cell + (GAP if before_text or (not number and column < last) else "")
 
 
 def folded(yaml: str, width: int = 110) -> str:

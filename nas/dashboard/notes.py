@@ -96,9 +96,8 @@ def trial_note(study: StudyRow, row: Mapping[str, Any], url: str, curve: bool, t
         (f"nas diff {number} OTHER{where}", "compare it with another trial"),
     ]
     if isinstance(row["published"], str):
-        commands.append((f"nas replay {shlex.quote(row['published'])}", "train it as its paper does"))
-    width = max(len(command) for command, _ in commands)
-    lines += block("sh", "\n".join(f"{command:{width}}   # {what}" for command, what in commands))
+        commands.append((f"nas replay {shlex.quote(row['published'])}{_where(url)}", "train it as its paper does"))
+    lines += block("sh", "\n".join(f"# {what}\n{command}" for command, what in commands))
     return "\n".join(lines)
 
 
@@ -124,8 +123,7 @@ def study_note(evidence: Evidence, tested: Tested, url: str, optuna_id: int) -> 
         (f"nas why{where}", "what makes trials fail"),
         (f"nas retrain{where}", "the front on the test set"),
     ]
-    width = max(len(command) for command, _ in commands)
-    lines += block("sh", "\n".join(f"{command:{width}}   # {what}" for command, what in commands))
+    lines += block("sh", "\n".join(f"# {what}\n{command}" for command, what in commands))
     return "\n".join([*lines, "", "### Space", "", *block("yaml", folded(study.space_text))])
 
 

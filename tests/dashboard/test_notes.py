@@ -36,7 +36,7 @@ def test_commands_name_the_database_and_quote_the_study(store: Store) -> None:
     row = store.trials("first").iloc[0].to_dict()
     text = trial_note(study, row, "sqlite:////tmp/a b.db", curve=False)
     (line,) = [line for line in text.splitlines() if line.startswith("nas export")]
-    words = shlex.split(line, comments=True)
+    words = shlex.split(line)
     assert words[3:7] == ["--study", "my study; rm -rf '~' `x`", "--storage", "sqlite:////tmp/a b.db"]
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from nas.report.analysis.evidence import Evidence
 from nas.report.measured import accuracy_text
 from nas.report.tested import FrontTests
 from nas.report.text import short
+
+LOOKS: Final = ("blue", "pale", "orange", "open")
+"""In the order of the legend."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ def marks_of(evidence: Evidence, tests: FrontTests, cost: str) -> list[Mark]:
         if summary is None or summary.mean is None:
             continue
         verdict = tests.verdicts.get(int(row["trial"]))
-        kind = "trained again, on the test set" if verdict is None else "the same, no better than a cheaper one"
+        kind = "trained again, on the test set" if verdict is None else "trained again, no better than a cheaper one"
         name = f"trial {row['trial']} · {kind}" if verdict is None else f"trial {row['trial']} · {verdict}"
         deviation = 100 * (summary.deviation or 0.0)
         text = accuracy_text(summary.record())
@@ -58,7 +61,7 @@ def marks_of(evidence: Evidence, tests: FrontTests, cost: str) -> list[Mark]:
             name = f"{point.name} · claimed by its paper"
             text = f"{point.claimed:g} %"
             found.append(Mark("open", "claimed by the paper", name, at, point.claimed, 0.0, text, costs, point.name))
-    return found
+    return sorted(found, key=lambda mark: LOOKS.index(mark.look))
 
 
 def cost_text(costs: Mapping[str, Any]) -> str:

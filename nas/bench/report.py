@@ -70,8 +70,8 @@ def regret_table(data: dict[str, Any], title: str) -> Table:
     table.add_column("workers", justify="right")
     for point in points:
         table.add_column(f"{int(point):,}", justify="right", no_wrap=True)
-    for name in ("repeats", "s/suggestion", "speed-up"):
-        table.add_column(name, justify="right")
+    for name in ("repeats", "s a proposal", "speed-up"):
+        table.add_column(name, justify="right", no_wrap=True)
     for sampler, record in data["samplers"].items():
         for workers, part in record["workers"].items():
             table.add_row(
@@ -95,11 +95,12 @@ def draw(runs: Sequence[Run], trials: int, path: Path, title: str, subtitle: str
     counts = list(dict.fromkeys(run.workers for run in runs))
     names = list(dict.fromkeys(run.sampler for run in runs))
     panels = 2 if len(counts) > 1 else 1
-    figure = Figure(figsize=(7.2 * panels, 4.8), dpi=150, layout="constrained")
+    figure = Figure(figsize=(6.2 * panels + 1.6, 4.6), dpi=150, layout="constrained")
     figure.suptitle(f"{title}\n", x=0.012, ha="left", fontsize=12.5, weight="bold")
     figure.text(0.012, 0.925, subtitle, fontsize=9, color="#5d6b78")
     axes = figure.subplots(1, panels, squeeze=False)[0]
     lowest = 1.0
+    highest = max(run.regret[0] for run in runs)
     for colour, name in zip(_cycle(COLOURS, len(names)), names, strict=True):
         for style, workers in zip(_cycle(STYLES, len(counts)), counts, strict=True):
             group = [run for run in runs if (run.sampler, run.workers) == (name, workers)]
@@ -112,7 +113,7 @@ def draw(runs: Sequence[Run], trials: int, path: Path, title: str, subtitle: str
                 _line(axes[1], times, values, colour, style, label)
     for place, axis in enumerate(axes):
         axis.set_yscale("log")
-        axis.set_ylim(max(lowest, 1e-5) / 1.5, 1.2)
+        axis.set_ylim(max(lowest, 1e-5) / 1.5, min(highest * 1.3, 1.2))
         axis.set_xlabel("finished trials" if place == 0 else "simulated time")
         if place:
             axis.set_xscale("log")
@@ -120,7 +121,8 @@ def draw(runs: Sequence[Run], trials: int, path: Path, title: str, subtitle: str
         axis.set_axisbelow(True)
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("hypervolume regret, 1 − HV/HV$_{max}$")
-    axes[-1].legend(frameon=False, fontsize=8.5, loc="upper right" if panels == 1 else "lower left")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, frameon=False, fontsize=8.5, loc="outside right upper")
     try:
         figure.savefig(path)
     except OSError as problem:

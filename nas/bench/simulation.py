@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import moocore
 import numpy as np
 import numpy.typing as npt
 
+from nas.architecture import Architecture
 from nas.bench.table import Table
 from nas.driver.sampling import Proposal, Proposer
 from nas.errors import BenchError
+from nas.store import Timed
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,16 @@ class Run:
 
 def simulate(table: Table, sampler: str, objectives: Sequence[str], *, trials: int, seed: int, workers: int = 1) -> Run:
     """Searches `table` with `workers` trainings at once; each takes the table's seconds, or as long as its MACs."""
-    proposer = Proposer(table.space, table.input, table.classes, objectives=objectives, sampler=sampler, seed=seed)
     curve = RegretCurve(table.losses(objectives))
+    proposer = Proposer(
+        table.space,
+        table.input,
+        table.classes,
+        objectives=objectives,
+        sampler=sampler,
+        seed=seed,
+        clock=_clock(table) if "latency" in objectives else None,
+    )
     durations = table.seconds if table.seconds is not None else table.costs["macs"] / table.costs["macs"].mean()
     running: list[tuple[float, int, Proposal, int]] = []
     finished_at: list[float] = []
@@ -60,6 +70,28 @@ def simulate(table: Table, sampler: str, objectives: Sequence[str], *, trials: i
     if not finished_at:
         raise BenchError(f"no architecture of {table.space.name} meets the constraints")
     return Run(sampler, workers, seed, tuple(curve.regret), tuple(finished_at), tuple(seconds), proposer.rejected)
+
+
+def _clock(table: Table) -> Callable[[Architecture], Timed]:
+    """Times networks by the table."""
+
+    def timed(architecture: Architecture) -> Timed:
+        milliseconds = float(table.costs["latency"][table.row(architecture.hash, {})])
+        return Timed(
+            architecture.hash,
+            table.input,
+            table.classes,
+            device="table",
+            threads=0,
+            batch=1,
+            milliseconds=milliseconds,
+            low=milliseconds,
+            high=milliseconds,
+            runs=1,
+            torch="",
+        )
+
+    return timed
 
 
 class RegretCurve:

@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 @click.option("--trials", type=click.IntRange(1), default=200, show_default=True, help="Of each search.")
 @click.option("--seeds", type=click.IntRange(1), default=20, show_default=True, help="Searches of each sampler.")
 @click.option("--workers", default="1", show_default=True, help="Trainings at once, such as 1,8,64.")
-@click.option("--objectives", default="accuracy,parameters", show_default=True, help="Also macs, activation_bytes.")
+@click.option(
+    "--objectives", default="accuracy,parameters", show_default=True, help="Also macs, activation_bytes, latency."
+)
 @click.option(
     "--mapping", type=click.Path(path_type=Path), metavar="FILE", help="How the table spells keys and metrics (YAML)."
 )
@@ -89,6 +91,7 @@ def command(
     counts = _counts(workers)
     where = _source(**source)
     table = where.load()
+    table.losses(goals)  # refuses what the table does not say
     console = Console(stderr=True, highlight=False)
     with console.status("") as status:
         runs = run_all(
@@ -113,7 +116,8 @@ def command(
         "seeds": seeds,
         **summary(runs, trials),
     }
-    subtitle = f"{where.table.name}: {table.rows:,} rows, {len(table.networks):,} networks; mean of {seeds} seeds"
+    searches = "one seed" if seeds == 1 else f"mean of {seeds} seeds"
+    subtitle = f"{where.table.name}: {table.rows:,} rows, {len(table.networks):,} networks; {searches}"
     if output is not None:
         draw(runs, trials, output, f"{' against '.join(goals)} on {table.space.name}", subtitle)
     if as_json:
@@ -153,8 +157,8 @@ def _source(
 ) -> Source:
     from dataclasses import replace
 
+    from nas.bench.rows import Mapping
     from nas.bench.runs import Source
-    from nas.bench.table import Mapping
 
     spelled = Mapping() if mapping is None else Mapping.load(mapping)
     given = dict(spelled.metrics)

@@ -157,7 +157,8 @@ class _Search:
         at_most = max(CANDIDATES_AT_MOST, 2 * len(history.observed) + len(history.pending))
         if len(pool) >= at_most and not pool.complete:
             self._drop(self._hopeful(at_most // 4))
-        pool.grow(self._parents(), at_most)
+        if self._queue or len(history.done) < FIRST or self._batch == 1:  # not beside a batch, which takes long enough
+            pool.grow(self._parents(), at_most)
         taken = history.seen | {pool.descriptions[number].identity for number in history.pending}
         self._queue = [number for number in self._queue if pool.descriptions[number].identity not in taken]
         if not self._queue:
@@ -168,6 +169,10 @@ class _Search:
         taken.add(pool.descriptions[chosen].identity)
         self.exhausted = pool.complete and all(item.identity in taken for item in pool.descriptions)
         return pool.assignments[chosen]
+
+    @property
+    def _batch(self) -> int:
+        return max(1, (len(self.history.observed) + len(self.history.pending)) // BATCHES)
 
     def _proposals(self, taken: set[str]) -> list[int]:
         history, pool = self.history, self._pool
@@ -184,9 +189,7 @@ class _Search:
         known = pool.costs()
         wanted = np.concatenate([rows, np.array(pending, dtype=np.int64), scored])
         costs = self._model.predict_costs(matrix, group, age, known, rows, history.costs(known), wanted)
-        best, hopes = self._model.best(
-            matrix, group, age, costs, history.observed, pending, scored, max(1, count // BATCHES)
-        )
+        best, hopes = self._model.best(matrix, group, age, costs, history.observed, pending, scored, self._batch)
         self._hopes[scored] = hopes
         # two assignments of a batch may be one network
         return list({pool.descriptions[number].identity: number for number in reversed(best)}.values())[::-1]

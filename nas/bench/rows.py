@@ -1,0 +1,232 @@
+"""A table of trained networks, which stands in for training.
+
+One row an architecture: CSV, Parquet or JSON (a list of records, or an object whose keys are architectures). A row says
+which architecture it is in one of two ways:
+
+- one column a choice of the space, named as the choice (empty where the choice is not active);
+- a key such as ``02012100`` or ``|conv_3x3~0|+|none~0|skip~1|``. `Mapping` says how a key is spelled. Without one, two
+  spellings are understood when every choice is always active: one digit a choice, the index of its option, or the
+  words of the options, both in the order of the space.
+
+Rows of the same network (two assignments, one architecture) are averaged: it would be trained once.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from nas.document import Document
+from nas.errors import BenchError, nearest
+from nas.grammar import Options
+from nas.space import Assignment, Space
+
+ALIASES: Final = {
+    "accuracy": ("accuracy", "mean_acc", "test_acc", "test_accuracy", "val_acc", "valid_acc", "acc"),
+    "error": ("error", "test_error", "val_error"),
+    "parameters": ("parameters", "params"),
+    "macs": ("macs", "flops"),
+    "activation_bytes": ("activation_bytes",),
+    "latency": ("latency", "latency_ms"),
+    "seconds": ("seconds", "train_seconds", "train_time", "time"),
+}
+"""Columns that are looked for when `Mapping.metrics` names none, in this order. Others call multiply-accumulates FLOPs."""
+KEY_COLUMNS: Final = ("key", "arch", "architecture", "arch_str")
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """How a table names architectures and metrics; the YAML file of ``--mapping`` has these keys."""
+
+    key: str | None = None
+    """Template of a key with choices in braces, such as ``"|{cell.edge01}~0|+|{cell.edge02}~0|{cell.edge12}~1|"``."""
+    key_column: str | None = None
+    """The column that holds the key; in a JSON object the key is the key."""
+    values: dict[str, str] = field(default_factory=dict)
+    """How options are spelled in keys and columns, where that is not their name."""
+    metrics: dict[str, str] = field(default_factory=dict)
+    """The column of accuracy (or error), parameters, macs, activation_bytes, latency (milliseconds), seconds."""
+
+    @classmethod
+    def load(cls, path: Path) -> Mapping:
+        """Reads a mapping file. Raises BenchError."""
+        data = Document.load(path, BenchError).data
+        if not isinstance(data, dict):
+            raise BenchError(f"{path}: a mapping has the keys {', '.join(cls.__dataclass_fields__)}")
+        for name, value in data.items():
+            if name not in cls.__dataclass_fields__:
+                raise BenchError(f"{path}: unknown key '{name}'{nearest(name, cls.__dataclass_fields__)}")
+            wants_table = name in ("values", "metrics")
+            if wants_table != isinstance(value, dict):
+                raise BenchError(f"{path}: {name} must be {'a table of words' if wants_table else 'a word'}")
+        tables: dict[str, Any] = {
+            name: {_text(key): _text(value) for key, value in data.pop(name, {}).items()}
+            for name in ("values", "metrics")
+        }
+        words: dict[str, Any] = {str(name): str(value) for name, value in data.items()}
+        return cls(**words, **tables)
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file. The key of a JSON object becomes the column ``key``."""
+    import pandas as pd
+
+    readers = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
+    try:
+        if path.suffix.lower() == ".json":
+            data = json.loads(path.read_text(encoding="utf-8"))
+            if isinstance(data, dict):
+                data = [{"key": key, **row} for key, row in data.items() if isinstance(row, dict)]
+            if not isinstance(data, list) or not data or not all(isinstance(row, dict) for row in data):
+                raise BenchError(f"{path}: must hold a list of objects, or an object of objects, one an architecture")
+            return data
+        if path.suffix.lower() not in readers:
+            raise BenchError(f"{path}: a table is .csv, .parquet or .json")
+        options = {"dtype": dict.fromkeys(KEY_COLUMNS, str)} if path.suffix.lower() == ".csv" else {}
+        records: list[dict[str, Any]] = readers[path.suffix.lower()](path, **options).to_dict("records")
+        return records
+    except FileNotFoundError:
+        raise BenchError(f"{path}: no such file") from None
+    except (OSError, ValueError) as problem:
+        raise BenchError(f"{path}: cannot be read: {str(problem).splitlines()[0]}") from None
+
+
+def metric_columns(path: Path, records: list[dict[str, Any]], mapping: Mapping) -> dict[str, str]:
+    """The column of each metric that the table has."""
+    there = list(records[0]) if records else []
+    found: dict[str, str] = {}
+    for metric, column in mapping.metrics.items():
+        if metric not in ALIASES:
+            raise BenchError(f"no metric '{metric}'; known: {', '.join(ALIASES)}{nearest(metric, ALIASES)}")
+        if column not in there:
+            raise BenchError(f"{path}: no column '{column}'; columns: {', '.join(there)}{nearest(column, there)}")
+        found[metric] = column
+    for metric, names in ALIASES.items():
+        known = next((name for name in names if name in there), None)
+        if metric not in found and known is not None:
+            found[metric] = known
+    if "accuracy" in found and "error" in found:
+        del found["accuracy" if "error" in mapping.metrics else "error"]
+    if "accuracy" not in found and "error" not in found:
+        raise BenchError(f"{path}: no column of accuracy; name one of {', '.join(there)} with --metric accuracy=COLUMN")
+    return found
+
+
+def read_assignments(path: Path, records: list[dict[str, Any]], space: Space, mapping: Mapping) -> Iterator[Assignment]:
+    """What each row builds."""
+    there = records[0] if records else {}
+    key_column = mapping.key_column or next((name for name in KEY_COLUMNS if name in there), None)
+    if key_column is not None and key_column not in there:
+        raise BenchError(f"{path}: no column '{key_column}'{nearest(key_column, there)}")
+    choices = _first_choices(space)
+    if not choices.keys() & there.keys() and key_column is not None:
+        read = _key_reader(space, choices, mapping)
+        for place, record in enumerate(records):
+            assignment = read(str(record[key_column]))
+            if assignment is None:
+                raise BenchError(
+                    f"{path}: row {place + 1}: the key '{record[key_column]}' does not fit the space {space.name}; "
+                    "a --mapping file says how keys are spelled"
+                )
+            yield assignment
+        return
+    missing = next((name for name in choices if name not in there), None)
+    if missing is not None:
+        raise BenchError(
+            f"{path}: no column for the choice '{missing}'{nearest(missing, there)}, and no column of keys"
+        )
+    for place, record in enumerate(records):
+        yield _row_assignment(path, place, record, space, mapping)
+
+
+def _row_assignment(path: Path, place: int, record: dict[str, Any], space: Space, mapping: Mapping) -> Assignment:
+    def answer(name: str, options: Options) -> Any:
+        value = record.get(name)
+        for option in options:
+            spelled = mapping.values.get(_text(option), _text(option))
+            if value is not None and (value == option or _text(value) == spelled):
+                return option
+        listed = ", ".join(map(_text, options))
+        raise BenchError(f"{path}: row {place + 1}: '{name}' must be one of {listed}, not '{value}'")
+
+    return space.walk(answer).assignment
+
+
+def _first_choices(space: Space) -> dict[str, Options]:
+    """The choices that are met when every one takes its first option."""
+    met: dict[str, Options] = {}
+
+    def choose(name: str, options: Options) -> Any:
+        met[name] = options
+        return options[0]
+
+    space.walk(choose)
+    return met
+
+
+def _key_reader(space: Space, choices: dict[str, Options], mapping: Mapping) -> Any:
+    """A function from a key to its assignment, or None for a key that does not fit."""
+    spelled = {
+        name: {mapping.values.get(_text(option), _text(option)): option for option in options}
+        for name, options in choices.items()
+    }
+    if mapping.key is not None:
+        parts = re.split(r"\{([^{}]+)\}", mapping.key)
+        for name in parts[1::2]:
+            if name not in choices:
+                raise BenchError(f"the template of the key: no choice '{name}'{nearest(name, choices)}")
+        pattern = re.compile(
+            "".join(
+                "(" + "|".join(map(re.escape, sorted(spelled[part], key=len, reverse=True))) + ")"
+                if place % 2
+                else re.escape(part)
+                for place, part in enumerate(parts)
+            )
+        )
+
+        def by_template(key: str) -> Assignment | None:
+            match = pattern.fullmatch(key)
+            if match is None:
+                return None
+            return {name: spelled[name][text] for name, text in zip(parts[1::2], match.groups(), strict=True)}
+
+        return by_template
+
+    words = {word for options in spelled.values() for word in options}
+
+    def by_order(key: str) -> Assignment | None:
+        if key.isdigit() and len(key) == len(choices):
+            digits = [int(digit) for digit in key]
+            if any(digit >= len(options) for digit, options in zip(digits, choices.values(), strict=True)):
+                return None
+            return {name: options[digit] for (name, options), digit in zip(choices.items(), digits, strict=True)}
+        found = [word for word in re.split(r"[^\w.]+", key) if word in words]
+        if len(found) != len(choices) or any(
+            word not in spelled[name] for name, word in zip(choices, found, strict=True)
+        ):
+            return None
+        return {name: spelled[name][word] for name, word in zip(choices, found, strict=True)}
+
+    return by_order
+
+
+def read_number(path: Path, place: int, column: str, value: Any) -> float:
+    """A metric of the row at `place`. Raises BenchError for what is no number."""
+    try:
+        number = float(np.mean(value))  # several seeds in one field: their mean
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise BenchError(f"{path}: row {place + 1}: '{column}' must be a number, not {value!r}")
+    return number
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

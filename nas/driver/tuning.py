@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import signal
+import socket
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -19,6 +20,9 @@ from nas.errors import SearchError
 
 if TYPE_CHECKING:
     from nas.driver.link import Link
+
+
+REACH_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,8 @@ def ray_session(options: RayOptions) -> Iterator[Resources]:
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     ours = not ray.is_initialized()
     if ours:
+        if options.ray_address is not None:
+            check_reachable(options.ray_address)
         try:
             ray.init(
                 # "local": without it Ray joins whatever cluster runs on this machine, and dies with it.
@@ -121,6 +127,27 @@ def ray_session(options: RayOptions) -> Iterator[Resources]:
     finally:
         if ours:
             ray.shutdown()
+
+
+def check_reachable(address: str) -> None:
+    """Raises SearchError when nothing answers at `address`: Ray itself would try for minutes, and print pages."""
+    import ray.util
+
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return  # auto, or a way of writing that only Ray knows
+    hosts = [host.strip("[]")]
+    if hosts[0] in ("localhost", "127.0.0.1", "::1"):
+        hosts.append(ray.util.get_node_ip_address())  # what Ray makes of them
+    problems = []
+    for name in hosts:
+        try:
+            socket.create_connection((name, int(port)), timeout=REACH_SECONDS).close()
+        except (OSError, OverflowError) as problem:
+            problems.append(getattr(problem, "strerror", None) or str(problem))
+        else:
+            return
+    raise SearchError(f"Ray at {address} cannot be reached: {problems[0]}")
 
 
 def _resources(options: RayOptions, available: dict[str, float]) -> Resources:

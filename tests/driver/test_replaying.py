@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ import torch
 from nas.data import load_test
 from nas.driver.replay_link import ReplayLink
 from nas.driver.trainable import REPORT
+from nas.driver.tuning import check_reachable
+from nas.errors import SearchError
 from nas.replays.engine import Shop
 from nas.replays.options import TrainingOptions
 from nas.replays.plan import Shelf, plan_replay
@@ -194,6 +197,16 @@ def test_mistakes_are_one_line(run: Run, config: Path, arguments: tuple[str, ...
     assert (code, out) == (2, "")
     assert says in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:{port}", "ray://localhost:{port}"])
+def test_a_cluster_that_does_not_answer_is_told_at_once(address: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = address.format(port=server.getsockname()[1])
+        check_reachable(address)
+    with pytest.raises(SearchError, match=f"Ray at {address} cannot be reached: Connection refused"):
+        check_reachable(address)
+    check_reachable("auto")
 
 
 @pytest.mark.slow

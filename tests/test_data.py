@@ -41,6 +41,21 @@ def test_digits_are_16_pixels_wide_and_split_class_by_class(digits: Dataset) -> 
     assert len(digits.train) + len(digits.validation) + len(load_test(digits.task)) == 1797
 
 
+def test_digits_are_those_of_scikit_learn() -> None:
+    from sklearn.datasets import load_digits
+
+    from nas.data.sources import DATASETS
+
+    x, y, names = DATASETS["digits"].read(Task("digits"), False, None)
+    data = load_digits()
+    training = np.ones(len(data.target), dtype=bool)
+    for label in range(10):
+        training[np.flatnonzero(data.target == label)[::5]] = False
+    assert (x[:, 0] == np.round(data.images[training] * (255 / 16))).all()
+    assert (y == data.target[training]).all()
+    assert names == tuple("0123456789")
+
+
 def test_the_same_seed_gives_the_same_split_and_another_seed_another() -> None:
     same, other = load(Task("digits")), load(Task("digits", seed=1))
     assert same.fingerprint == load(Task("digits")).fingerprint

@@ -60,7 +60,7 @@ def _folded(line: str, width: int) -> list[str]:
         return [line]
     indent = " " * (len(line) - len(line.lstrip()))
     if line.lstrip().startswith("#"):
-        return _comment(line.strip("# "), indent, width)
+        return _comment(line.strip()[1:], indent, width)
     code, mark, comment = line.partition("  # ")
     parts = _comment(comment, indent, width) if mark else []
     code = code.rstrip()
@@ -71,4 +71,6 @@ def _folded(line: str, width: int) -> list[str]:
 
 
 def _comment(text: str, indent: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
+    words = text.strip()
+    start = f"{indent}#{' ' * max(1, len(text) - len(text.lstrip()))}"
+    return textwrap.wrap(words, width, initial_indent=start, subsequent_indent=start)

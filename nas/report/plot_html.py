@@ -97,13 +97,13 @@ def _tests(shown: Shown, cost: str) -> list[Any]:
         (_trials(shown.retrained(cost, tied=False)), BLUE, "retrained"),
         (_trials(shown.retrained(cost, tied=True)), PALE, "retrained, no better than a cheaper one"),
         (shown.replayed(cost), ORANGE, "replayed"),
-        ([(name, x, y, 0.0) for name, x, y in shown.claimed(cost)], ORANGE, "claimed"),
+        ([(name, x, y, 0.0) for name, x, y in shown.claimed(cost)], ORANGE, shown.claim_label),
     ):
         if not points:
             continue
         names, xs, ys, deviations = (list(column) for column in zip(*points, strict=True))
-        hollow = label == "claimed"
-        kind = "claimed by the paper" if hollow else f"test accuracy, {label}"
+        hollow = label == shown.claim_label
+        kind = f"{label}, by the paper" if hollow else f"test accuracy, {label}"
         spread = [f" ± {deviation:.2f}" if deviation else "" for deviation in deviations]
         fresh = [html.escape(str(name)) if color == ORANGE and name not in labelled else "" for name in names]
         labelled |= {str(name) for name in names}

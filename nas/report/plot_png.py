@@ -116,7 +116,8 @@ def _tests(axes: Axes, shown: Shown, cost: str) -> None:
             axes.errorbar(xs, ys, yerr=deviations, color=color, label=label, zorder=5.5, **bars)
     if claimed:
         _, xs, ys = zip(*claimed, strict=True)
-        axes.scatter(xs, ys, s=40, facecolors="none", edgecolors=ORANGE, lw=1.4, marker="D", label="claimed", zorder=5)
+        label = shown.claim_label
+        axes.scatter(xs, ys, s=40, facecolors="none", edgecolors=ORANGE, lw=1.4, marker="D", label=label, zorder=5)
     spans: dict[str, list[tuple[float, float]]] = {}
     for name, x, y in (*claimed, *((name, x, y) for name, x, y, _ in replayed), *shown.named(cost)):
         spans.setdefault(name, []).append((x, y))

@@ -68,6 +68,12 @@ class Shown:
         points = [point for point in self.tests.published if cost in point.costs]
         return [(point.name, point.costs[cost], point.claimed) for point in points if point.claimed is not None]
 
+    @property
+    def claim_label(self) -> str:
+        """What the hollow marks are: a claim is for the data of its paper, which need not be those of the study."""
+        data = sorted({point.data for point in self.tests.published if point.claimed is not None and point.data})
+        return f"claimed for {', '.join(data)}" if data else "claimed"
+
     def replayed(self, cost: str) -> list[tuple[str, float, float, float]]:
         """Name, cost, mean test accuracy (%) and its standard deviation of published networks replayed here."""
         return [

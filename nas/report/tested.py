@@ -46,6 +46,8 @@ class PublishedPoint:
     claimed: float | None
     """Test accuracy (%) that the paper prints."""
     replayed: Summary | None
+    data: str = ""
+    """That the claim is for."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ def _published(study: StudyRow, trials: pd.DataFrame, measured: pd.DataFrame) ->
             costs = _costs(config, spaces, tuple(extents), classes)
             if costs is not None:
                 claim = next((claim.value for claim in config.claims if claim.metric == "accuracy"), None)
-                points.append(PublishedPoint(config.name, costs, claim, replayed.get(config.name)))
+                points.append(PublishedPoint(config.name, costs, claim, replayed.get(config.name), config.data))
     return tuple(points)
 
 

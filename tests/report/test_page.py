@@ -169,7 +169,7 @@ def test_measured_positions_are_filled_and_claims_hollow(tested: Path) -> None:
     assert text.count('class="diamond orange"') == 2
     assert text.count('class="diamond open"') == 2
     assert "84.46 %" in text
-    assert "kong_aim · claimed by its paper" in text
+    assert "kong_aim · claimed for cifar10 by its paper" in text
     assert "replayed, on the test set" in text
     assert "± 1.41 % (2" in text
 

@@ -50,7 +50,7 @@ def front_section(evidence: Evidence, tests: FrontTests) -> Html:
         return section("Pareto front", tag("p", "No complete trial yet.", class_="none"), id="front")
     marks = {cost: marks_of(evidence, tests, cost) for cost in evidence.costs}
     plots = [_plot(evidence, cost, nth, marks[cost]) for nth, cost in enumerate(evidence.costs)]
-    kinds = {mark.look: mark.kind for found in marks.values() for mark in found}
+    kinds = {mark.kind: mark.look for found in marks.values() for mark in found}
     return section("Pareto front", _legend(evidence, kinds), plots, _networks(evidence, tests), id="front", lead=lead)
 
 
@@ -61,7 +61,7 @@ def _legend(evidence: Evidence, tests: Mapping[str, str]) -> Html:
     names.append(("front", "blue"))
     if evidence.complete["published"].notna().any():
         names.append(("published networks", "orange"))
-    names += [(kind, f"diamond {look}") for look, kind in tests.items()]
+    names += [(kind, f"diamond {look}") for kind, look in tests.items()]
     return tag("p", [tag("span", tag("i", class_=look), name) for name, look in names], class_="legend")
 
 

@@ -58,9 +58,10 @@ def marks_of(evidence: Evidence, tests: FrontTests, cost: str) -> list[Mark]:
                 Mark("orange", "replayed, on the test set", name, at, mean, deviation, text, costs, point.name)
             )
         if point.claimed is not None:
-            name = f"{point.name} · claimed by its paper"
+            kind = f"claimed for {point.data}"
+            name = f"{point.name} · {kind} by its paper"
             text = f"{point.claimed:g} %"
-            found.append(Mark("open", "claimed by the paper", name, at, point.claimed, 0.0, text, costs, point.name))
+            found.append(Mark("open", kind, name, at, point.claimed, 0.0, text, costs, point.name))
     return sorted(found, key=lambda mark: LOOKS.index(mark.look))
 
 

@@ -77,7 +77,8 @@ class Warp:
             floor = min(FLOOR, float(errors[errors > 0].min(initial=FLOOR)))
         values = np.log(np.maximum(errors, floor)) if floor else errors
         median = float(np.median(values))
-        spread = 1.5 * float(np.median(np.abs(values - median))) + 1e-9
+        # where half of the errors are the same, their deviation has to do
+        spread = max(1.5 * float(np.median(np.abs(values - median))), 0.1 * float(values.std())) + 1e-9
         flat = cls(median, spread, 0.0, 1.0, floor)(errors)
         return cls(median, spread, float(flat.mean()), float(flat.std()) or 1.0, floor)
 

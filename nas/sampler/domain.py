@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from optuna.distributions import BaseDistribution
@@ -17,11 +17,11 @@ from nas.census import ENUMERABLE
 from nas.cost import cost, facts
 from nas.errors import AssignmentError, Infeasible
 from nas.grammar import Options
-from nas.sampler.features import describe
+from nas.sampler.features import Features, describe
 from nas.space import Assignment, Space
 
 REMEMBERED: Final = 50_000
-"""Described networks that a domain keeps."""
+"""Networks of which a process keeps what was found out: 100 MB."""
 MEASURING: Final = 90
 """What it takes to measure a block for the first time (2 ms), in nodes of networks whose blocks are known (0.02 ms)."""
 INFEASIBLE: Final = 400
@@ -32,7 +32,7 @@ INFEASIBLE: Final = 400
 class Description:
     """What is known of a network before it is trained."""
 
-    features: tuple[tuple[str, float], ...]
+    features: Features
     costs: tuple[float, ...]
     identity: str
     """Equal for assignments that build the same network."""
@@ -67,13 +67,37 @@ class Domain(Protocol):
         """Every assignment, for a domain of known size."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What was found out about an assignment, and what that took."""
+
+    description: Description | None
+    effort: int
+    blocks: tuple[int, ...]
+
+
+@dataclass
+class _Remembered:
+    """Networks of the space that was searched last: a comparison of samplers searches one again and again."""
+
+    context: object = None
+    networks: dict[tuple[tuple[str, Scalar], ...], _Known] = field(default_factory=dict)
+
+
+_remembered = _Remembered()
+_block_numbers: dict[tuple[str, Params, tuple[Shape, ...]], int] = {}
+
+
 class SpaceDomain:
     """The networks of a space, for images of one shape."""
 
     def __init__(self, space: Space, input: Shape, classes: int, costs: Sequence[str]) -> None:
         self._space, self._input, self._classes, self._costs = space, input, classes, tuple(costs)
-        self._known: dict[tuple[tuple[str, Scalar], ...], Description | None] = {}
-        self._measured: set[tuple[str, Params, tuple[Shape, ...]]] = set()
+        context = (space.fingerprint, tuple(space.constraints.items()), input, classes, self._costs)
+        if _remembered.context != context:
+            _remembered.context, _remembered.networks = context, {}
+        self._known = _remembered.networks
+        self._measured: set[int] = set()
         self.spent = 0
         self.version = 0
 
@@ -88,36 +112,41 @@ class SpaceDomain:
     def describe(self, assignment: Assignment) -> Description | None:
         """See `Domain`."""
         key = tuple(sorted(assignment.items()))
-        if key not in self._known:
+        known = self._known.get(key)
+        if known is None:
             if len(self._known) >= REMEMBERED:
                 self._known.clear()
-            self._known[key] = self._describe(assignment)
-        return self._known[key]
+            known = self._known[key] = self._describe(assignment)
+        # What was remembered counts as if it had not been: a search decides alike whatever ran before it.
+        before = len(self._measured)
+        self._measured.update(known.blocks)
+        self.spent += known.effort + MEASURING * (len(self._measured) - before)
+        return known.description
 
-    def _describe(self, assignment: Assignment) -> Description | None:
+    def _describe(self, assignment: Assignment) -> _Known:
         try:
             architecture = self._space.from_assignment(assignment, self._input, self._classes)
         except (AssignmentError, Infeasible):
-            self.spent += INFEASIBLE
-            return None
+            return _Known(None, INFEASIBLE, ())
         known = facts(architecture, self._input, self._classes)
-        self.spent += len(architecture.nodes) + len(assignment) + MEASURING * self._unmeasured(architecture, known)
+        effort, blocks = len(architecture.nodes) + len(assignment), self._blocks(architecture, known)
         price = cost(architecture, self._input, self._classes)
         if self._space.violation(price) is not None:
-            return None
-        return Description(
-            (*choice_features(assignment), *describe(architecture, known, price).items()),
+            return _Known(None, effort, blocks)
+        description = Description(
+            Features.of((*choice_features(assignment), *describe(architecture, known, price).items())),
             tuple(float(getattr(price, name, math.nan)) for name in self._costs),
             architecture.hash,
         )
+        return _Known(description, effort, blocks)
 
-    def _unmeasured(self, architecture: Architecture, known: Mapping[str, Facts]) -> int:
-        """How many blocks of a network this domain has not met before."""
-        before = len(self._measured)
+    def _blocks(self, architecture: Architecture, known: Mapping[str, Facts]) -> tuple[int, ...]:
+        """Numbers of what had to be measured for a network."""
+        found: set[int] = set()
         for node in architecture.nodes:
             shapes = tuple([self._input if name == INPUT else known[name].out_shape for name in node.inputs])
-            self._measured.add((node.block, node.params, shapes))
-        return len(self._measured) - before
+            found.add(_block_numbers.setdefault((node.block, node.params, shapes), len(_block_numbers)))
+        return tuple(found)
 
     def sample(self, rng: random.Random) -> Assignment:
         """See `Domain`."""

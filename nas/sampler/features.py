@@ -14,9 +14,13 @@ A feature is a name and a number, and its name begins with the group to which it
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
+
+import numpy as np
+import numpy.typing as npt
 
 from blocks import BLOCKS, Facts
 from blocks.base import Params
@@ -103,3 +107,26 @@ def _label(block: str, params: Params) -> str:
     widths = {name for name, parameter in BLOCKS[block].hyperparameters.items() if parameter.is_width}
     said = [f"{name}={value}" for name, value in params if name not in widths]
     return " ".join([block, *said])
+
+
+_numbers: dict[str, int] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Features of one candidate, those that are 0 left out."""
+
+    numbers: npt.NDArray[np.int32]
+    """Of the names; the same in the whole process."""
+    values: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(cls, named: Iterable[tuple[str, float]]) -> Features:
+        """Of names and values."""
+        pairs = [(_numbers.setdefault(name, len(_numbers)), value) for name, value in named]
+        return cls(np.array([number for number, _ in pairs], dtype=np.int32), np.array([value for _, value in pairs]))
+
+
+def feature_names() -> list[str]:
+    """By number."""
+    return list(_numbers)

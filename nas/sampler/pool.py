@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from nas.sampler.domain import Description, Domain
-from nas.sampler.features import GROUPS
+from nas.sampler.features import GROUPS, feature_names
 from nas.space import Assignment
 
 FIRST_EFFORT: Final = 40_000
@@ -39,8 +39,6 @@ class Pool:
         self.descriptions: list[Description] = []
         self._numbers: dict[Key, int | None] = {}
         """None for assignments that cannot be."""
-        self._names: dict[str, int] = {}
-        self._entries: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]] = []
         self._rest: Iterator[Assignment] | None = None
         self._frozen = 0
         self._ages = 0
@@ -63,8 +61,6 @@ class Pool:
         self._numbers[key] = number
         self.assignments.append(dict(assignment))
         self.descriptions.append(description)
-        ids = [self._names.setdefault(name, len(self._names)) for name, _ in description.features]
-        self._entries.append((np.array(ids), np.array([value for _, value in description.features])))
         return number
 
     def number(self, key: Key) -> int | None:
@@ -77,7 +73,6 @@ class Pool:
         renumbered[numbers] = np.arange(len(numbers))
         self.assignments = [self.assignments[number] for number in numbers]
         self.descriptions = [self.descriptions[number] for number in numbers]
-        self._entries = [self._entries[number] for number in numbers]
         self._numbers = {assignment_key(assignment): number for number, assignment in enumerate(self.assignments)}
         self._rest, self.complete, self._frozen = None, False, 0
         return renumbered
@@ -125,12 +120,11 @@ class Pool:
         return np.array([description.costs for description in self.descriptions], dtype=np.float64)
 
     def _sparse(self, start: int) -> sparse.csr_array:
-        entries = self._entries[start:]
-        lengths = np.array([len(ids) for ids, _ in entries])
-        ids = np.concatenate([ids for ids, _ in entries])
-        values = np.concatenate([values for _, values in entries])
-        pointers = np.concatenate([[0], np.cumsum(lengths)])
-        return sparse.csr_array((values, ids, pointers), shape=(len(entries), len(self._names)))
+        features = [description.features for description in self.descriptions[start:]]
+        pointers = np.cumsum([0, *[len(item.numbers) for item in features]])
+        numbers = np.concatenate([item.numbers for item in features])
+        values = np.concatenate([item.values for item in features])
+        return sparse.csr_array((values, numbers, pointers), shape=(len(features), len(feature_names())))
 
     def _choose_columns(self) -> None:
         """Which features are columns, how they are scaled, and which share a weight."""
@@ -138,19 +132,19 @@ class Pool:
         mean = np.asarray(whole.mean(axis=0))
         variance = np.maximum(np.asarray((whole * whole).mean(axis=0)) - mean**2, 0.0)
         by_group: dict[str, list[str]] = {}
-        for name in sorted(self._names):
-            if variance[self._names[name]] > 1e-9:
-                by_group.setdefault(name.partition(":")[0], []).append(name)
+        number_of = {name: number for number, name in enumerate(feature_names()) if variance[number] > 1e-9}
+        for name in sorted(number_of):
+            by_group.setdefault(name.partition(":")[0], []).append(name)
         chosen: list[list[str]] = []
         singles: list[str] = []
         for group, names in by_group.items():
-            names.sort(key=lambda name: (-variance[self._names[name]], name))
+            names.sort(key=lambda name: (-variance[number_of[name]], name))
             names = names[: COLUMNS.get(group, len(names))]
             if group in GROUPS and not group.startswith("path"):
                 singles += names
             else:
                 chosen.append(names)
-        singles.sort(key=lambda name: (-variance[self._names[name]], name))
+        singles.sort(key=lambda name: (-variance[number_of[name]], name))
         rest: dict[str, list[str]] = {}
         for place, name in enumerate(singles):
             if place < OWN_WEIGHT:
@@ -160,7 +154,7 @@ class Pool:
         chosen += rest.values()
         columns, groups, units, shares = [], [], [], []
         for number, names in enumerate(chosen):
-            ids = [self._names[name] for name in names]
+            ids = [number_of[name] for name in names]
             # graph features weigh alike whatever their unit; options by how often they differ
             standard = np.sqrt(variance[ids]) if names[0].partition(":")[0] in GROUPS else np.ones(len(ids))
             total = 2 * float((variance[ids] / standard**2).sum())

@@ -18,6 +18,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from nas.census import ENUMERABLE
 from nas.sampler.domain import Description, choice_features, role
+from nas.sampler.features import Features
 from nas.space import Assignment
 
 ABSENT: Final = object()
@@ -111,7 +112,7 @@ class TrialDomain:
             else:
                 features += [(f"choice {role(name)}:{name}", place), (f"choice {role(name)}:{name} asked", 1.0)]
         identity = repr(sorted(assignment.items()))
-        return Description((*choice_features(words), *features), costs, identity)
+        return Description(Features.of((*choice_features(words), *features)), costs, identity)
 
     def _known_costs(self, assignment: Assignment) -> tuple[float, ...] | None:
         if self._costs is None:

@@ -22,13 +22,18 @@ if TYPE_CHECKING:
 Pixels = npt.NDArray[np.uint8]
 
 
-def last_feature_map(architecture: Architecture, input: Shape, classes: int) -> str:
-    """Name of the last node that gives a feature map of more than one position. Raises NasError when none does."""
+def last_feature_map(architecture: Architecture, input: Shape, classes: int, positions: int = 2) -> str:
+    """Name of the last node that gives a feature map of at least so many positions, of more than one where none does.
+
+    Raises NasError when every map has one position.
+    """
     shape_of = shapes(architecture, input, classes)
     for node in reversed(architecture.nodes):
         shape = shape_of[node.name]
-        if len(shape) == 3 and shape[1] * shape[2] > 1:
+        if len(shape) == 3 and shape[1] * shape[2] >= positions:
             return node.name
+    if positions > 2:
+        return last_feature_map(architecture, input, classes)
     raise NasError("Grad-CAM: no node of this network gives a feature map of more than one position")
 
 

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from nas.compile import compile_model
+from nas.cost import shapes
 from nas.errors import NasError
 from nas.explain import grad_cam, last_feature_map, overlay
 from nas.study import PublishedConfig
@@ -18,7 +19,7 @@ def test_grad_cam_is_the_papers_formula() -> None:
     torch.manual_seed(0)
     model = compile_model(architecture, (3, 32, 32), 10)
     layer = last_feature_map(architecture, (3, 32, 32), 10)
-    assert layer == "rest.2.down"
+    assert layer == "body.3.down"
     x_BCHW = torch.rand(3, 3, 32, 32)
     maps = grad_cam(model, layer, x_BCHW, torch.tensor([1, 5, 5]))
     assert maps.shape == (3, 32, 32)
@@ -54,3 +55,12 @@ def test_an_overlay_is_red_where_the_evidence_is() -> None:
     assert mixed.shape == image.shape
     assert mixed[0, 0, 0] > mixed[0, 0, 2]
     assert mixed[-1, -1, 2] > mixed[-1, -1, 0]
+
+
+def test_a_map_of_enough_positions_is_preferred() -> None:
+    architecture = PublishedConfig.load("kong_aim_cam").architecture()
+    small = last_feature_map(architecture, (3, 32, 32), 10)
+    large = last_feature_map(architecture, (3, 32, 32), 10, 16)
+    shape_of = shapes(architecture, (3, 32, 32), 10)
+    assert (shape_of[small][1:], shape_of[large][1:]) == ((2, 2), (4, 4))
+    assert last_feature_map(architecture, (3, 32, 32), 10, 10_000) == small

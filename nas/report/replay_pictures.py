@@ -29,6 +29,8 @@ MOST_NUMBERS: Final = 20
 MOST_NAMES: Final = 40
 EXAMPLES: Final = 8
 """Test images with Grad-CAM."""
+FEWEST_POSITIONS: Final = 16
+"""Of the feature map that Grad-CAM looks at, if there is one: 2×2 after the last pooling shows next to nothing."""
 
 
 def draw(ran: Ran) -> list[Path]:
@@ -135,7 +137,7 @@ def draw_gradcam(ran: Ran, path: Path) -> None:
     if not there:
         return
     try:
-        layer = last_feature_map(architecture, data.input, data.classes)
+        layer = last_feature_map(architecture, data.input, data.classes, FEWEST_POSITIONS)
     except NasError:
         return  # its feature maps have one position: nothing can be seen
     weights, test = there[0], test_images(data.task)

@@ -21,6 +21,8 @@ class Attempt:
     slot: Slot
     first: str | None = None
     """Why the first attempt ran out of memory, when this is the second one."""
+    moved: bool = False
+    """Whether an attempt before this one lost its node."""
     begun: float = field(default_factory=time.monotonic)
     waiting: bool = True
     """Whether it has no worker yet."""
@@ -40,7 +42,11 @@ class Attempt:
 
     def again(self, reason: str) -> Attempt:
         """The second attempt, on a device of its own."""
-        return Attempt(self.proposal, self.row, self.slot.whole(), first=reason)
+        return Attempt(self.proposal, self.row, self.slot.whole(), first=reason, moved=self.moved)
+
+    def elsewhere(self) -> Attempt:
+        """The same on another node."""
+        return Attempt(self.proposal, self.row, self.slot, first=self.first, moved=True)
 
 
 class Attempts(dict[str, Attempt]):
@@ -85,4 +91,4 @@ class Attempts(dict[str, Attempt]):
     @property
     def more_to_come(self) -> bool:
         """Whether there may be attempts to start later, without any new proposal."""
-        return bool(self.queue) or any(attempt.may_come_back for attempt in self.values())
+        return bool(self.queue) or any(attempt.may_come_back or not attempt.moved for attempt in self.values())

@@ -181,6 +181,13 @@ class Bridge(Link):
         if state == State.OUT_OF_MEMORY and running.may_come_back and not self.ended():
             self._running.end(running)
             self._running.queue.insert(0, running.again(reason or str(state)))
+        elif running.lost and state == State.INTERRUPTED and not running.moved and not self.ended():
+            # Its node is gone, which says nothing about the network; a second time it may be what ends nodes.
+            self._running.end(running)
+            self._running.queue.insert(0, running.elsewhere())
+            self.progress.note(
+                f"a node was lost; its trial of network {running.proposal.architecture.hash[:8]} starts again"
+            )
         else:
             self._record(running, report)
 
@@ -211,6 +218,8 @@ class Bridge(Link):
             epochs=[epoch] if epoch else [],
         )
         self._running.end(running)
+        if state == State.INTERRUPTED:
+            self.started -= 1  # it counts when it is evaluated again
         fidelity = epoch.get("epoch", 0) / self.plan.recipe.epochs
         if state == State.COMPLETE:
             self.proposer.finish(running.proposal, accuracy)

@@ -13,7 +13,7 @@ from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from nas.errors import StorageError, nearest
+from nas.errors import NasError, StorageError, nearest
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -112,8 +112,15 @@ def explained(url: URL) -> Iterator[None]:
 
     try:
         yield
-    except (SQLAlchemyError, SqliteError) as problem:
-        raise StorageError(f"storage '{shown(url)}': {_explain(url, problem)}") from problem
+    except NasError:
+        raise
+    except Exception as problem:
+        trouble: BaseException = problem
+        if not isinstance(trouble, SQLAlchemyError | SqliteError) and trouble.__cause__ is not None:
+            trouble = trouble.__cause__  # Optuna wraps what SQLAlchemy raises
+        if not isinstance(trouble, SQLAlchemyError | SqliteError):
+            raise
+        raise StorageError(f"storage '{shown(url)}': {_explain(url, trouble)}") from trouble
 
 
 @contextmanager

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from ray.exceptions import RayError
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
@@ -15,7 +17,7 @@ from nas.architecture import Architecture
 from nas.driver.bridge import Bridge, Plan
 from nas.driver.progress import Progress
 from nas.driver.sampling import Proposer
-from nas.driver.scheduler import Scheduler
+from nas.driver.scheduler import Scheduler, last_words
 from nas.driver.trainable import REPORT
 from nas.recipe import Recipe
 from nas.rungs import Rungs
@@ -141,7 +143,12 @@ class SimulatedTune:
 
     def _step(self, trial_id: str, worker: Iterator[Mapping[str, Any]]) -> bool:
         """One epoch. Returns whether the trial has ended."""
-        said = next(worker)
+        try:
+            said = next(worker)
+        except RayError as problem:
+            self.bridge.lost(trial_id, partial(last_words, problem, timeout=None))
+            self.bridge.on_trial_complete(trial_id, error=True)
+            return True
         result = {REPORT: json.dumps(said)}
         trial = SimpleNamespace(trial_id=trial_id)
         if said["state"] is None and self.scheduler.on_trial_result(None, trial, result) == FIFOScheduler.CONTINUE:

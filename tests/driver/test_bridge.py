@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ray.exceptions import ActorUnavailableError
 
+from nas.architecture import Architecture
 from nas.driver.progress import Progress
 from nas.errors import StorageError
 from nas.rungs import Rungs
@@ -219,3 +221,43 @@ def test_the_end_of_a_search_interrupts_what_runs(store: Store, space_file: Path
     assert trials["state"].tolist() == ["interrupted"] * 2
     assert set(trials["reason"]) == {"interrupted"}
     assert trials["epochs"].min() >= 1
+
+
+def test_a_trial_whose_node_is_lost_starts_again_elsewhere(store: Store, space_file: Path) -> None:
+    begun: list[str] = []
+
+    def on_a_node_that_is_lost(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        begun.append(Architecture.from_json(config["architecture"]).hash)
+        for said in learns(config):
+            if len(begun) == 3:
+                raise ActorUnavailableError("Socket closed", None)
+            yield said
+
+    _run(store, space_file, trials=6, worker=on_a_node_that_is_lost)
+    trials = store.trials("tiny")
+    assert trials["state"].tolist() == ["complete"] * 6
+    assert trials["hash"].is_unique
+    assert len(begun) > 6
+    assert max(begun.count(digest) for digest in begun) == 2
+    assert set(trials["epochs"]) == {3}
+
+
+def test_a_network_that_loses_two_nodes_waits_for_the_next_search(store: Store, space_file: Path) -> None:
+    bad: list[str] = []
+
+    def loses_its_node(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        network = Architecture.from_json(config["architecture"]).hash
+        bad[:] = bad or [network]
+        yield report(epoch(1, 0.1))
+        if network == bad[0]:
+            raise ActorUnavailableError("Socket closed", None)
+        yield report(epoch(2, 0.2), "complete")
+
+    _run(store, space_file, trials=5, worker=loses_its_node)
+    trials = store.trials("tiny")
+    assert sorted(trials["state"]) == ["complete"] * 5 + ["interrupted"]  # another one takes its place in the budget
+    lost = trials[trials["state"] == "interrupted"]
+    assert lost["hash"].tolist() == bad
+    assert lost["reason"].tolist() == ["its node was lost"]
+    again = _run(store, space_file, trials=6)
+    assert [Architecture.from_json(config["architecture"]).hash for config in again.configs] == bad

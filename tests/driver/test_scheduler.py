@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 
 import pytest
-from ray.exceptions import ActorDiedError, OutOfMemoryError, RayTaskError
+from ray.exceptions import ActorDiedError, ActorUnavailableError, OutOfMemoryError, RayTaskError
 
 from nas.driver.limit import GRACE_SECONDS
 from nas.driver.scheduler import last_words
 from nas.driver.trainable import Retire
+
+NODE = ActorDiedError()
+NODE.error_msg = (
+    "The actor died unexpectedly before finishing this task.\nThe actor died because its node has died. Node Id: 1"
+)
 
 
 def _task_error(cause: Exception) -> Exception:
@@ -20,6 +25,8 @@ def _task_error(cause: Exception) -> Exception:
     ("problem", "seconds", "state", "reason"),
     [
         (OutOfMemoryError("killed"), 3.0, "out_of_memory", "the machine ran out of memory; Ray ended the worker"),
+        (NODE, 60.0, "interrupted", "its node was lost"),
+        (ActorUnavailableError("Socket closed", None), 3.0, "interrupted", "its node was lost"),
         (ActorDiedError(), 3.0, "failed", "its worker process died (crashed, killed, or out of memory)"),
         (None, 3.0, "failed", "its worker process died (crashed, killed, or out of memory)"),
         (ActorDiedError(), 60.0, "timed_out", "hung in native code for longer than 20 s; its worker process was ended"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -116,3 +117,29 @@ def test_a_full_disk_ends_the_search_with_one_line_and_the_same_command_goes_on(
         assert trials[trials["state"] == "complete"]["hash"].is_unique
         assert set(trials["reason"].dropna()) <= {"the driver was killed", "the driver ended", "the search ended"}
         assert store.running("tiny") == 0
+
+
+@pytest.mark.slow
+def test_a_node_of_a_cluster_that_is_lost_costs_the_epochs_of_its_running_trials(
+    repository: Path, space_file: Path, storage: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.driver.cluster", storage, str(space_file), "12", "20"],
+        cwd=repository,
+        env={**os.environ, "PYTHONPATH": str(repository)},
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=250,
+        check=True,
+    )
+    said = next(json.loads(line) for line in done.stdout.splitlines() if line.startswith("{"))
+    assert said["lost"]
+    assert said["ended"] == "done"
+    restarts = [note for note in said["notes"] if note.startswith("a node was lost; its trial of network")]
+    assert 1 <= len(restarts) <= 2  # the node had two CPUs
+    with Store.open(storage) as store:
+        trials = store.trials("tiny-digits")
+        assert trials["state"].tolist() == ["complete"] * 12
+        assert trials["hash"].is_unique
+        assert set(trials["epochs"]) == {20}
+        assert store.running("tiny-digits") == 0

@@ -13,19 +13,21 @@ from nas.driver.options import SearchOptions, parse_duration
 from nas.driver.packing import Packing
 from nas.driver.progress import Progress
 from nas.driver.seeds import choose_seeds
-from nas.driver.timing import Clock
-from nas.driver.tuning import Resources, ray_session, run_trials, stoppable
+from nas.driver.tuning import Resources, ray_session, run_trials, stoppable, warm_up
 from nas.errors import SearchError, StudyExists
 from nas.front import hypervolume, pareto
 from nas.recipe import Recipe
 from nas.rungs import Rungs
 from nas.space import Space
-from nas.store import DEFAULT_URL, Store, StudyRow
 from nas.study import SeedPoint
 from nas.train import State
 
 if TYPE_CHECKING:
+    # Every process that trains imports this package, and needs no database.
     import pandas as pd
+
+    from nas.driver.timing import Clock
+    from nas.store import Store, StudyRow
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,11 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
     Raises a NasError before anything starts when an option cannot be met.
     """
     from nas.driver.sampling import check_feasible, check_sampler
+    from nas.store import DEFAULT_URL, Store
 
     progress = progress or Progress()
     check_sampler(options.sampler)
+    warm_up(options.ray)
     space = options.space if isinstance(options.space, Space) else Space.load(options.space)
     space = space.limit(parameters=options.max_parameters, macs=options.max_macs)
     task = Task(options.data, options.data_root, options.validation, 0, options.image_size)
@@ -195,6 +199,8 @@ def _clock(options: SearchOptions, study: StudyRow, store: Store, dataset: Datas
     """What times networks, where latency is an objective. Raises SearchError when earlier ones were timed elsewhere."""
     if "latency" not in study.objectives:
         return None
+    from nas.driver.timing import Clock
+
     clock = Clock(store, dataset.input, dataset.classes, options.latency_device)
     clock.check_study(study.name)
     return clock

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from nas.architecture import Architecture
 from nas.errors import StorageError
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from nas.store import StudyRow
 
+ZOOM: Final = 1.25
+"""Of drawings: the page's own letters are large."""
+
 
 def network_svg(study: StudyRow, architecture: Architecture) -> bytes:
     """The drawing of a network for the images of a study. Raises StorageError where the study does not say, Infeasible."""
@@ -36,7 +39,7 @@ def network_svg(study: StudyRow, architecture: Architecture) -> bytes:
 
 @lru_cache(maxsize=256)
 def _network(text: str, input: tuple[int, ...], classes: int) -> bytes:
-    return standalone(markup(Architecture.from_json(text), input, classes, "network")).encode()
+    return standalone(markup(Architecture.from_json(text), input, classes, "network"), ZOOM).encode()
 
 
 def front_svg(study: StudyRow, trials: pd.DataFrame, measurements: pd.DataFrame) -> bytes:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Collection
+from typing import Final
 
 from nas.report.geometry import Point, Rect, Wire
 from nas.report.ink import COLOURS, stroke, text_width
+
+_EXTENT: Final = re.compile(r' (width|height)="([\d.]+)"')
 
 
 class PageSheet:
@@ -66,9 +70,10 @@ def _p(point: Point) -> str:
     return f"{_n(point[0])},{_n(point[1])}"
 
 
-def standalone(markup: str) -> str:
+def standalone(markup: str, zoom: float = 1.0) -> str:
     """An element of `PageSheet` as a file of its own, on white: the colours of its roles are written into it."""
     roles = "".join(f".f-{role}{{fill:{hue}}}.s-{role}{{stroke:{hue}}}" for role, hue in COLOURS.items())
     style = f"<style>text{{font-family:'DejaVu Sans',Verdana,sans-serif}}.b{{font-weight:700}}.f-none{{fill:none}}{roles}</style>"
     opened, inside = markup.split(">", 1)
+    opened = _EXTENT.sub(lambda found: f' {found[1]}="{_n(float(found[2]) * zoom)}"', opened)
     return f'{opened} xmlns="http://www.w3.org/2000/svg">{style}<rect width="100%" height="100%" fill="#fff"/>{inside}'

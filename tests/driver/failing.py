@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import signal
 import tempfile
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from blocks.base import BLOCKS, OneOf, block
+
+WAYS = ("not", "raise", "memory", "nan", "die", "killed", "crowded")
+WAYS += ("cuda memory", "say", "say again", "leak", "hang", "hang in C")
+LEAKED: list[bytes] = []
 
 
 def _once(problem: Exception) -> None:
@@ -34,7 +41,7 @@ if "misbehave" not in BLOCKS:
             self,
             in_channels: int,
             *,
-            how: Annotated[str, OneOf("not", "raise", "memory", "nan", "die", "crowded")] = "not",
+            how: Annotated[str, OneOf(*WAYS)] = "not",
         ) -> None:
             super().__init__()
             self.how = how
@@ -50,4 +57,17 @@ if "misbehave" not in BLOCKS:
                 _once(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"))
             if self.how == "die":
                 os._exit(1)
+            if self.how == "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if self.how == "cuda memory":  # what PyTorch raises where there is a GPU
+                raise torch.OutOfMemoryError(f"CUDA out of memory in process {os.getpid()}")
+            if self.how in ("say", "say again"):
+                raise RuntimeError(f"in process {os.getpid()}")
+            if self.how == "leak":
+                LEAKED.append(os.urandom(1 << 20) * 300)  # 300 MiB that are really there
+                raise RuntimeError(f"leaked in process {os.getpid()}")
+            if self.how == "hang":
+                time.sleep(3600)
+            if self.how == "hang in C":
+                sum(itertools.repeat(0))
             return x * float("nan") if self.how == "nan" else x

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import optuna
+import pandas as pd
 import pytest
 
+from nas.errors import StorageError
 from nas.store import Store
 from tests.postgres import PostgresServer
 
@@ -117,6 +121,50 @@ def test_a_full_disk_ends_the_search_with_one_line_and_the_same_command_goes_on(
         assert trials[trials["state"] == "complete"]["hash"].is_unique
         assert set(trials["reason"].dropna()) <= {"the driver was killed", "the driver ended", "the search ended"}
         assert store.running("tiny") == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_twenty_kills_of_the_command_itself(repository: Path, database: str, space_file: Path) -> None:
+    """With Ray, worker processes and training: `nas search`, as a user types it."""
+    kills, rng = (20, random.Random(0)) if database.startswith("sqlite") else (5, random.Random(1))
+    command = [sys.executable, "-m", "nas", "search", "--space", str(space_file), "--storage", database]
+    command += ["--trials", "30", "--epochs", "30", "--max-concurrent", "2"]
+    environment = {**os.environ, "PYTHONPATH": str(repository), "RAY_ADDRESS": "", "OMP_NUM_THREADS": "1"}
+    seen: list[pd.DataFrame] = []
+    for _ in range(kills):
+        process = subprocess.Popen(command, cwd=space_file.parent, env=environment, stderr=subprocess.DEVNULL)
+        before, deadline = len(_trials(database)), time.monotonic() + rng.uniform(2, 30)
+        while time.monotonic() < deadline and len(_trials(database)) < before + 3:
+            time.sleep(0.1)
+        time.sleep(rng.uniform(0, 0.5))
+        process.kill()
+        process.wait()
+        seen.append(_trials(database))
+    subprocess.run(command, cwd=space_file.parent, env=environment, timeout=600, check=True)
+    trials = _trials(database)
+    assert len(seen) == kills
+    for after in seen:
+        pd.testing.assert_frame_equal(trials[: len(after)], after)
+    complete = trials[trials["state"] == "complete"]
+    assert len(complete) == 30
+    assert complete["hash"].is_unique
+    assert set(trials["state"]) <= {"complete", "interrupted"}
+    assert set(trials["hash"]) == set(complete["hash"])
+    with Store.open(database) as store:
+        assert store.running("tiny-digits") == 0
+
+
+def _trials(database: str) -> pd.DataFrame:
+    """Those that have finished."""
+    columns = ["trial", "id", "hash", "state", "accuracy"]
+    try:
+        with Store.open(database) as store:
+            if store.has_study("tiny-digits"):
+                return store.trials("tiny-digits", assignments=False)[columns]
+    except StorageError:  # killed before the tables were there
+        pass
+    return pd.DataFrame(columns=columns)
 
 
 @pytest.mark.slow

@@ -1,0 +1,73 @@
+"""What models do to the processes that train them, and what becomes of those: real Ray, one worker."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import nas
+import nas.driver.trainable
+import tests.driver.failing  # noqa: F401 (registers the block that misbehaves)
+from nas.store import Store
+
+pytestmark = pytest.mark.usefixtures("local_ray")
+
+
+def _search(folder: Path, storage: str, ways: str, **options: object) -> pd.DataFrame:
+    path = folder / "bad.yaml"
+    path.write_text(
+        "name: bad\ninput: [1, 16, 16]\ngraph:\n"
+        "  stem: {block: conv, channels: 4, stride: 2}\n"
+        f"  trap: {{block: misbehave, how: {{choose: [{ways}]}}}}\n"
+        "  head: {block: classifier}\n"
+    )
+    options = {"epochs": 1, "max_concurrent": 1, "sampler": "random", **options}
+    trials = nas.search(path, storage=storage, trials=ways.count(",") + 1, **options).trials
+    with Store.open(storage) as store:
+        assert store.running("bad-digits") == 0
+    return trials.assign(how=[assignment["trap.how"] for assignment in trials["assignment"]]).set_index("how")
+
+
+def _processes(trials: pd.DataFrame) -> list[tuple[str, int]]:
+    """Which process trained what, as far as it says so, in the order of training."""
+    said = [(how, re.search(r"in process (\d+)", reason or "")) for how, reason in trials["reason"].items()]
+    return [(str(how), int(found.group(1))) for how, found in said if found]
+
+
+def test_memory_that_runs_out_costs_the_process_and_a_model_that_hangs_its_time(tmp_path: Path, storage: str) -> None:
+    trials = _search(tmp_path, storage, "cuda memory, say, say again, hang", trial_timeout=15)
+    assert trials["state"].to_dict() == {
+        "cuda memory": "out_of_memory",
+        "say": "failed",
+        "say again": "failed",
+        "hang": "timed_out",
+    }
+    assert trials.loc["cuda memory", "reason"].startswith("OutOfMemoryError: CUDA out of memory")
+    assert trials.loc["hang", "reason"] == "took longer than 15 s"
+    assert 15 <= trials.loc["hang", "seconds"] < 24
+    seen = _processes(trials)
+    assert len(seen) == 3
+    for (how, process), (_, following) in pairwise(seen):
+        assert (following != process) == (how == "cuda memory")
+
+
+@pytest.mark.slow
+def test_a_process_that_hangs_in_native_code_is_ended_and_one_that_leaks_is_replaced(
+    tmp_path: Path, storage: str
+) -> None:
+    ways = "not, leak, say, say again, killed, hang in C"
+    trials = _search(tmp_path, storage, ways, trial_timeout=15)
+    assert trials["state"].drop("hang in C").to_dict() == {
+        "not": "complete",
+        "leak": "failed",
+        "say": "failed",
+        "say again": "failed",
+        "killed": "failed",
+    }
+    assert trials.loc["killed", "reason"] == "its worker process died (crashed, killed, or out of memory)"
+    assert trials.loc["hang in C", "state"] == "timed_out"
+    assert trials.loc["hang in C", "reason"] == "hung in native code for longer than 15 s; its worker process was ended"

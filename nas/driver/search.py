@@ -13,7 +13,7 @@ from nas.driver.options import SearchOptions, parse_duration
 from nas.driver.packing import Packing
 from nas.driver.progress import Progress
 from nas.driver.seeds import choose_seeds
-from nas.driver.tuning import Resources, ray_session, run_trials, stoppable, warm_up
+from nas.driver.tuning import Resources, ray_session, run_trials, stoppable
 from nas.errors import SearchError, StudyExists
 from nas.front import hypervolume, pareto
 from nas.recipe import Recipe
@@ -56,7 +56,6 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
 
     progress = progress or Progress()
     check_sampler(options.sampler)
-    warm_up(options.ray)
     space = options.space if isinstance(options.space, Space) else Space.load(options.space)
     space = space.limit(parameters=options.max_parameters, macs=options.max_macs)
     task = Task(options.data, options.data_root, options.validation, 0, options.image_size)

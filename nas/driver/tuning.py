@@ -7,7 +7,6 @@ import math
 import os
 import signal
 import socket
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -85,23 +84,6 @@ def run_trials(link: Link, trainable: Any, resources: Resources) -> None:
         except ray.exceptions.RayError as problem:
             reason = str(problem).strip().splitlines()[0]
             raise SearchError(f"Ray stopped the run: {reason}; run the same command again to continue") from problem
-
-
-def warm_up(options: RayOptions) -> None:
-    """Where a Ray runs already, its idle processes import what a training needs while a search is still being prepared.
-
-    Its workers are then among those processes. Not where there are GPUs: trainings there are longer than any import.
-    """
-    ray = sys.modules.get("ray")
-    if ray is None or not ray.is_initialized() or ray.cluster_resources().get("GPU"):
-        return
-    room = int(ray.available_resources().get("CPU", 0.0) // options.cpus_per_trial)
-    for _ in range(min(room, options.max_concurrent or room)):
-        ray.remote(num_cpus=options.cpus_per_trial)(_import_worker).remote()
-
-
-def _import_worker() -> None:
-    import nas.driver.trainable  # noqa: F401
 
 
 @contextmanager

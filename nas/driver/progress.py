@@ -38,13 +38,14 @@ class Progress:
 
 
 class _Counting(Progress):
-    """Keeps the trials and what follows from them."""
+    """Keeps the counts and the front: what every trial changes must not grow with the trials."""
 
     def begin(
         self, study: str, past: pd.DataFrame, objectives: Sequence[str], trials: int, deadline: float | None
     ) -> None:
         self.study, self.objectives, self.trials, self.deadline = study, tuple(objectives), trials, deadline
-        self.frame = past
+        self.front = pareto(past, self.objectives) if len(past) else past.head(0)
+        self.counts = Counter(past["state"])
         self.running = 0
         self.cached = int(past["source"].notna().sum()) if "source" in past else 0
         self.began = time.monotonic()
@@ -57,18 +58,16 @@ class _Counting(Progress):
         import pandas as pd
 
         row = pd.DataFrame([trial]).astype({"accuracy": "float64"})
-        shared = [name for name in row.columns if name in self.frame.columns]
-        self.frame = row if self.frame.empty else pd.concat([self.frame[shared], row[shared]], ignore_index=True)
+        shared = [name for name in row.columns if name in self.front.columns]
+        known = row if self.front.empty else pd.concat([self.front[shared], row[shared]], ignore_index=True)
+        self.front = pareto(known, self.objectives)
+        self.counts[trial["state"]] += 1
         self.running = running
         self.cached += trial["source"] is not None
 
     @property
-    def counts(self) -> Counter[str]:
-        return Counter(self.frame["state"])
-
-    @property
     def done(self) -> int:
-        return len(self.frame) - self.counts["interrupted"]
+        return self.counts.total() - self.counts["interrupted"]
 
     def time_left(self) -> float | None:
         """Seconds, from the pace so far and the deadline."""
@@ -88,7 +87,7 @@ class _Counting(Progress):
         if self.cached:
             parts.append(f"{self.cached} cached")
         if counts["complete"]:
-            parts.append(f"hypervolume {hypervolume(self.frame, self.objectives):.4f}")
+            parts.append(f"hypervolume {hypervolume(self.front, self.objectives):.4f}")
         left = self.time_left()
         if left is not None:
             parts.append(f"about {duration(left)} left")
@@ -145,8 +144,7 @@ class LiveView(_Counting):
         table = Table(title=f"{self.study} · front so far", title_justify="left", box=None, padding=(0, 2, 0, 0))
         for column in ("trial", "accuracy", "parameters", "MACs", "published"):
             table.add_column(column, justify="left" if column == "published" else "right")
-        front = pareto(self.frame, self.objectives) if len(self.frame) else self.frame
-        for _, row in front.tail(12).iterrows():
+        for _, row in self.front.tail(12).iterrows():
             name = row["published"]
             table.add_row(
                 str(row["trial"]),

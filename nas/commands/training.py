@@ -37,7 +37,7 @@ def training_options(seeds: int, share: str) -> Callable[[F], F]:
         click.option("--again", is_flag=True, help="Train anew what has a result already."),
         click.option("--output", default="nas-replays", show_default=True, metavar="DIR", help="Weights and pictures."),
         click.option("--ray-address", metavar="ADDRESS", help="Join a Ray cluster, such as auto or ray://host:10001."),
-        click.option("--cpus-per-trial", type=float, help="On Ray.  [default: 1]"),
+        click.option("--cpus-per-trial", type=float, help="On Ray.  [default: --threads, or 1]"),
         click.option(
             "--gpus-per-trial", type=float, help="On Ray; may be a fraction.  [default: 1 where there are GPUs]"
         ),
@@ -72,7 +72,7 @@ def run_and_show(
 
     ray = {name: values.pop(name) for name in RAY}
     options = TrainingOptions(storage=storage, **values)
-    run = _runner({name: value for name, value in ray.items() if value is not None})
+    run = _runner({name: value for name, value in ray.items() if value is not None}, options.threads)
     plans = make_plans(options)
     console = Console(highlight=False)
     progress = LiveView(console) if sys.stdout.isatty() and not as_json else Lines()
@@ -94,12 +94,14 @@ def run_and_show(
     return 0 if states <= {"complete", "diverged"} else 1
 
 
-def _runner(chosen: Mapping[str, Any]) -> Callable[[list[Plan], TrainingOptions, Progress], Iterator[Ran]]:
+def _runner(
+    chosen: Mapping[str, Any], threads: int | None
+) -> Callable[[list[Plan], TrainingOptions, Progress], Iterator[Ran]]:
     """What runs plans, given the options of Ray that the user has chosen. Raises SearchError for one that cannot be."""
     from nas.driver import RayOptions
     from nas.replays.running import run
 
-    ray_options = RayOptions(**chosen)
+    ray_options = RayOptions(**{"cpus_per_trial": threads or 1, **chosen})
 
     def run_plans(plans: list[Plan], options: TrainingOptions, progress: Progress) -> Iterator[Ran]:
         if len(plans) == 1 and not chosen:

@@ -12,7 +12,7 @@ from ray.tune.search import Searcher
 from nas.driver.link import Link
 from nas.driver.trainable import REPORT
 from nas.errors import NasError
-from nas.replays.engine import Shop
+from nas.replays.engine import Job
 from nas.replays.progress import Progress
 from nas.replays.training import Report
 from nas.store.schema import utc_now
@@ -30,14 +30,14 @@ class _Running:
 
 
 class ReplayLink(Link):
-    """Proposes trainings, places in `shops` and seeds, in their order."""
+    """Proposes trainings, places in `jobs` and seeds, in their order."""
 
-    def __init__(self, shops: list[Shop], jobs: list[tuple[int, int]], progress: Progress) -> None:
+    def __init__(self, jobs: list[Job], trainings: list[tuple[int, int]], progress: Progress) -> None:
         super().__init__()
-        self.shops, self.progress = shops, progress
+        self.jobs, self.progress = jobs, progress
         self.broken: list[NasError] = []
         """What has to be mended before something can be trained."""
-        self._waiting = list(jobs)
+        self._waiting = list(trainings)
         self._running: dict[str, _Running] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
@@ -75,7 +75,7 @@ class ReplayLink(Link):
         name = self._name(running)
         if report["begun"] is not None:
             running.begun = True
-            self.progress.begin(name, self.shops[running.place].plan.recipe.epochs, report["begun"])
+            self.progress.begin(name, self.jobs[running.place].plan.recipe.epochs, report["begun"])
         if report["epoch"] is not None:
             running.curve.append(report["epoch"])
             self.progress.epoch(name, Epoch(**report["epoch"]))
@@ -100,17 +100,17 @@ class ReplayLink(Link):
             self._record(running, self._last_words(running, running.lost))
 
     def _record(self, running: _Running, report: Report) -> None:
-        shop = self.shops[running.place]
+        job = self.jobs[running.place]
         if report.accuracy is not None:
             self.progress.note(f"{self._name(running)}: test accuracy {report.accuracy:.2%}")
-        if not shop.record(running.seed, report):
-            self._waiting = [job for job in self._waiting if job[0] != running.place]
+        if not job.record(running.seed, report):
+            self._waiting = [training for training in self._waiting if training[0] != running.place]
 
     def _last_words(self, running: _Running, lost: Mapping[str, Any]) -> Report:
-        precision = self.shops[running.place].plan.recipe.precision
+        precision = self.jobs[running.place].plan.recipe.precision
         return Report(
             str(lost["state"]), lost["reason"], running.curve, precision, "", environment(), running.started_at
         )
 
     def _name(self, running: _Running) -> str:
-        return f"{self.shops[running.place].plan.title} seed {running.seed}"
+        return f"{self.jobs[running.place].plan.title} seed {running.seed}"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.driver.options import RayOptions
 from nas.driver.tuning import Resources, ray_session, run_trials, stoppable
 from nas.errors import NasError, SearchError
-from nas.replays.engine import Ran, Shop, alone, test_images
+from nas.replays.engine import Job, Ran, alone, test_images
 from nas.replays.options import TrainingOptions
 from nas.replays.plan import Plan
 from nas.replays.progress import Progress
@@ -25,28 +26,30 @@ def run_on_ray(
 ) -> Iterator[Ran]:
     """Trains what has no result yet, and gives what came of each plan when all are done.
 
-    What was trained when the run is interrupted or fails is kept and given too, before the error is raised; the same
-    command goes on from the last epochs.
+    What was trained when the user stops it is given too, before KeyboardInterrupt is raised. Results are kept in any case;
+    the same call goes on from the last epochs.
     """
+    if options.device == "cpu" and ray_options.gpus_per_trial is None:
+        ray_options = replace(ray_options, gpus_per_trial=0.0)
     with Store.open(options.storage or DEFAULT_URL, create=True) as store, ExitStack() as locks:
         store.patience.notify = progress.note
-        shops: list[Shop] = []
+        jobs: list[Job] = []
         broken: list[NasError] = []
         for plan in plans:
-            shop = Shop(plan, options, store, progress)
+            job = Job(plan, options, store, progress)
             try:
-                locks.enter_context(alone(shop.folder))
+                locks.enter_context(alone(job.folder))
             except NasError as problem:
                 progress.note(f"{plan.title}: {problem}")
                 broken.append(problem)
             else:
-                shops.append(shop)
-        jobs = [(place, seed) for place, shop in enumerate(shops) for seed in shop.waiting(again=options.again)]
-        stopped = _train(shops, jobs, options, ray_options, progress, broken) if jobs else None
-        waiting = {place for place, _ in jobs}
-        for place, shop in enumerate(shops):
-            if shop.trained or place not in waiting:
-                yield shop.ran()
+                jobs.append(job)
+        trainings = [(place, seed) for place, job in enumerate(jobs) for seed in job.waiting(again=options.again)]
+        stopped = _train(jobs, trainings, options, ray_options, progress, broken) if trainings else None
+        waiting = {place for place, _ in trainings}
+        for place, job in enumerate(jobs):
+            if job.trained or place not in waiting:
+                yield job.ran()
     if stopped is not None:
         raise KeyboardInterrupt
     if broken:
@@ -54,17 +57,17 @@ def run_on_ray(
 
 
 def _train(
-    shops: list[Shop],
-    jobs: list[tuple[int, int]],
+    jobs: list[Job],
+    trainings: list[tuple[int, int]],
     options: TrainingOptions,
     ray_options: RayOptions,
     progress: Progress,
     broken: list[NasError],
 ) -> str | None:
-    """Trains `jobs`, places in `shops` and seeds, and adds to `broken` what kept one from it. Returns why it ended early."""
+    """Trains `trainings`, places in `jobs` and seeds, and adds to `broken` what kept one from it. Returns why it ended early."""
     from nas.driver.replay_link import ReplayLink
 
-    link = ReplayLink(shops, jobs, progress)
+    link = ReplayLink(jobs, trainings, progress)
     with ray_session(ray_options) as resources, stoppable(link):
         _check_device(options, resources)
         try:
@@ -90,13 +93,13 @@ def _trainable(link: ReplayLink, options: TrainingOptions, resources: Resources)
 
     from nas.driver.replay_worker import ReplayWorker
 
-    plans = [shop.plan for shop in link.shops]
+    plans = [job.plan for job in link.jobs]
     tests = {task: ray.put(test_images(task)) for task in dict.fromkeys(plan.dataset.task for plan in plans)}
     return tune.with_parameters(
         ReplayWorker,
         plans=plans,
         tests=[tests[plan.dataset.task] for plan in plans],
-        folders=[Path(shop.folder) for shop in link.shops],
+        folders=[Path(job.folder) for job in link.jobs],
         threads=options.threads or max(1, int(resources.cpus)),
         device=resources.device,
     )

@@ -39,7 +39,7 @@ class Ran:
     """Of weights, tables and pictures."""
 
 
-class Shop:
+class Job:
     """Where one plan is worked on: its folder, which no other process uses meanwhile, and what is still to be trained."""
 
     def __init__(self, plan: Plan, options: TrainingOptions, store: Store, progress: Progress) -> None:
@@ -90,13 +90,13 @@ def run_plan(plan: Plan, options: TrainingOptions, store: Store, progress: Progr
     device = choose_device(options.device)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    shop = Shop(plan, options, store, progress)
-    with alone(shop.folder):
-        for seed in shop.waiting(again=options.again):
-            report = train_seed(plan, seed, device, shop.folder, lambda: test_images(plan.dataset.task), progress)
-            if not shop.record(seed, report):
+    job = Job(plan, options, store, progress)
+    with alone(job.folder):
+        for seed in job.waiting(again=options.again):
+            report = train_seed(plan, seed, device, job.folder, lambda: test_images(plan.dataset.task), progress)
+            if not job.record(seed, report):
                 break
-    return shop.ran()
+    return job.ran()
 
 
 def folder_of(plan: Plan, options: TrainingOptions) -> Path:

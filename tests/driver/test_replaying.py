@@ -21,7 +21,7 @@ from nas.driver.replay_link import ReplayLink
 from nas.driver.trainable import REPORT
 from nas.driver.tuning import check_reachable
 from nas.errors import SearchError
-from nas.replays.engine import Shop
+from nas.replays.engine import Job
 from nas.replays.options import TrainingOptions
 from nas.replays.plan import Shelf, plan_replay
 from nas.replays.progress import Progress
@@ -50,18 +50,18 @@ class Notes(Progress):
 
 
 @pytest.fixture
-def shop(config: Path, storage: str, tmp_path: Path) -> Iterator[Shop]:
+def job(config: Path, storage: str, tmp_path: Path) -> Iterator[Job]:
     """Two epochs of a tiny network under three seeds."""
     options = TrainingOptions(epochs=2, fraction=0.1, seeds=3, output=tmp_path / "out")
     with Store.open(storage, create=True) as store:
-        made = Shop(plan_replay(PublishedConfig.load(config), options, Shelf()), options, store, Notes())
+        made = Job(plan_replay(PublishedConfig.load(config), options, Shelf()), options, store, Notes())
         made.folder.mkdir(parents=True)
         yield made
 
 
-def link_of(shop: Shop) -> tuple[ReplayLink, Notes]:
-    assert isinstance(shop.progress, Notes)
-    return ReplayLink([shop], [(0, seed) for seed in shop.waiting(again=False)], shop.progress), shop.progress
+def link_of(job: Job) -> tuple[ReplayLink, Notes]:
+    assert isinstance(job.progress, Notes)
+    return ReplayLink([job], [(0, seed) for seed in job.waiting(again=False)], job.progress), job.progress
 
 
 def said(**values: Any) -> dict[str, Any]:
@@ -69,78 +69,78 @@ def said(**values: Any) -> dict[str, Any]:
     return {REPORT: json.dumps({**report, **values})}
 
 
-def trained(shop: Shop, seed: int) -> list[dict[str, Any]]:
+def trained(job: Job, seed: int) -> list[dict[str, Any]]:
     """What a worker reports of one training."""
-    training = Training(shop.plan, seed, torch.device("cpu"), shop.folder)
+    training = Training(job.plan, seed, torch.device("cpu"), job.folder)
     begun: int | None = training.begin()
     reports = []
     while not training.finished:
         reports.append({"begun": begun, "epoch": asdict(training.step())})
         begun = None
-    reports[-1]["ended"] = asdict(training.measure(load_test(shop.plan.dataset.task)))
+    reports[-1]["ended"] = asdict(training.measure(load_test(job.plan.dataset.task)))
     return reports
 
 
-def test_what_a_worker_reports_is_recorded_once(shop: Shop) -> None:
-    link, notes = link_of(shop)
+def test_what_a_worker_reports_is_recorded_once(job: Job) -> None:
+    link, notes = link_of(job)
     assert link.suggest("a") == {"place": 0, "seed": 0}
-    first, last = trained(shop, 0)
-    assert shop.plan.title in next(shop.folder.parent.iterdir()).name
+    first, last = trained(job, 0)
+    assert job.plan.title in next(job.folder.parent.iterdir()).name
     link.on_trial_result("a", said(**first))
     assert notes.running == {"tiny_net seed 0"}
     link.on_trial_complete("a", said(**last))
     link.on_trial_complete("a", said(**last))
-    rows = shop.store.measurements()
+    rows = job.store.measurements()
     assert list(rows["state"]) == ["complete"]
     assert len(rows.iloc[0]["curve"]) == 2
     assert notes.notes == [f"tiny_net seed 0: test accuracy {rows.iloc[0]['accuracy']:.2%}"]
     assert notes.running == set()
-    assert not list(shop.folder.glob("*.checkpoint"))
-    assert shop.waiting(again=False) == [1, 2]
+    assert not list(job.folder.glob("*.checkpoint"))
+    assert job.waiting(again=False) == [1, 2]
 
 
-def test_a_lost_worker_is_a_failure_that_ends_its_plan_and_is_tried_again(shop: Shop) -> None:
-    link, notes = link_of(shop)
+def test_a_lost_worker_is_a_failure_that_ends_its_plan_and_is_tried_again(job: Job) -> None:
+    link, notes = link_of(job)
     link.suggest("a")
-    link.on_trial_result("a", said(**trained(shop, 0)[0]))
+    link.on_trial_result("a", said(**trained(job, 0)[0]))
     link.lost("a", lambda seconds: {"state": "failed", "reason": "its worker process died", "seconds": seconds})
     link.on_trial_complete("a", error=True)
     assert link.suggest("b") == "FINISHED"  # the other seeds would fail as well
-    row = shop.store.measurements().iloc[0]
+    row = job.store.measurements().iloc[0]
     assert (row["state"], row["reason"], len(row["curve"])) == ("failed", "its worker process died", 1)
     assert notes.notes == ["tiny_net seed 0: failed: its worker process died"]
-    assert shop.waiting(again=False) == [0, 1, 2]
-    assert list(shop.folder.glob("seed-0.checkpoint"))  # from which it goes on
+    assert job.waiting(again=False) == [0, 1, 2]
+    assert list(job.folder.glob("seed-0.checkpoint"))  # from which it goes on
 
 
-def test_a_process_that_retires_has_reported(shop: Shop) -> None:
-    link, notes = link_of(shop)
+def test_a_process_that_retires_has_reported(job: Job) -> None:
+    link, notes = link_of(job)
     link.suggest("a")
-    training = Training(shop.plan, 0, torch.device("cpu"), shop.folder)
+    training = Training(job.plan, 0, torch.device("cpu"), job.folder)
     ended = asdict(training.failed("out_of_memory", "CUDA out of memory"))  # type: ignore[arg-type]
     link.lost("a", lambda seconds: json.loads(said(begun=0, ended=ended)[REPORT]))
     link.on_trial_complete("a", error=True)
-    assert list(shop.store.measurements()["state"]) == ["out_of_memory"]
+    assert list(job.store.measurements()["state"]) == ["out_of_memory"]
     assert notes.notes == ["tiny_net seed 0: out_of_memory: CUDA out of memory; try a smaller --batch-size"]
 
 
-def test_what_the_user_must_mend_keeps_no_other_seed_from_training(shop: Shop) -> None:
-    link, _ = link_of(shop)
+def test_what_the_user_must_mend_keeps_no_other_seed_from_training(job: Job) -> None:
+    link, _ = link_of(job)
     link.suggest("a")
     link.on_trial_complete("a", said(broken="seed-0.checkpoint: no checkpoint that can be read"))
     assert [str(problem) for problem in link.broken] == ["seed-0.checkpoint: no checkpoint that can be read"]
-    assert shop.store.measurements().empty
+    assert job.store.measurements().empty
     assert link.suggest("b") == {"place": 0, "seed": 1}
 
 
-def test_what_is_stopped_is_not_recorded(shop: Shop) -> None:
-    link, notes = link_of(shop)
+def test_what_is_stopped_is_not_recorded(job: Job) -> None:
+    link, notes = link_of(job)
     link.suggest("a")
-    link.on_trial_result("a", said(**trained(shop, 0)[0]))
+    link.on_trial_result("a", said(**trained(job, 0)[0]))
     link.stop_reason = "interrupted"
     assert link.ended()
     link.close()
-    assert shop.store.measurements().empty
+    assert job.store.measurements().empty
     assert notes.running == set()
 
 

@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final, Protocol
 
 from optuna.distributions import BaseDistribution
@@ -101,10 +102,11 @@ class SpaceDomain:
         self.spent = 0
         self.version = 0
 
-    @property
+    @cached_property
     def size(self) -> int | None:
         """Of a small space; a large one is never met as a whole."""
-        return self._space.size if self._space.size <= ENUMERABLE else None
+        size = self._space.size
+        return size if size <= ENUMERABLE else None
 
     def meet(self, params: Assignment, distributions: Mapping[str, BaseDistribution], *, whole: bool) -> None:
         """See `Domain`. A space has no more to learn."""

@@ -157,12 +157,16 @@ class _Search:
         at_most = max(CANDIDATES_AT_MOST, 2 * len(history.observed) + len(history.pending))
         if len(pool) >= at_most and not pool.complete:
             self._drop(self._hopeful(at_most // 4))
-        if self._queue or len(history.done) < FIRST or self._batch == 1:  # not beside a batch, which takes long enough
-            pool.grow(self._parents(), at_most)
         taken = history.seen | {pool.descriptions[number].identity for number in history.pending}
         self._queue = [number for number in self._queue if pool.descriptions[number].identity not in taken]
+        batch = max(1, (len(history.observed) + len(history.pending)) // BATCHES)
+        if self._queue or batch == 1:  # not beside a batch, which takes long enough
+            pool.grow(self._parents(), at_most)
         if not self._queue:
-            self._queue = self._proposals(taken)
+            self._queue = self._proposals(taken, batch)
+        if not self._queue and not pool.complete:
+            pool.grow(self._parents(), at_most)
+            self._queue = self._proposals(taken, batch)
         if not self._queue:
             return None
         chosen = self._queue.pop(0)
@@ -170,11 +174,7 @@ class _Search:
         self.exhausted = pool.complete and all(item.identity in taken for item in pool.descriptions)
         return pool.assignments[chosen]
 
-    @property
-    def _batch(self) -> int:
-        return max(1, (len(self.history.observed) + len(self.history.pending)) // BATCHES)
-
-    def _proposals(self, taken: set[str]) -> list[int]:
+    def _proposals(self, taken: set[str], batch: int) -> list[int]:
         history, pool = self.history, self._pool
         free = self._free(taken)
         if not len(free):
@@ -189,7 +189,7 @@ class _Search:
         known = pool.costs()
         wanted = np.concatenate([rows, np.array(pending, dtype=np.int64), scored])
         costs = self._model.predict_costs(matrix, group, age, known, rows, history.costs(known), wanted)
-        best, hopes = self._model.best(matrix, group, age, costs, history.observed, pending, scored, self._batch)
+        best, hopes = self._model.best(matrix, group, age, costs, history.observed, pending, scored, batch)
         self._hopes[scored] = hopes
         # two assignments of a batch may be one network
         return list({pool.descriptions[number].identity: number for number in reversed(best)}.values())[::-1]

@@ -40,6 +40,7 @@ class Pool:
         self._numbers: dict[Key, int | None] = {}
         """None for assignments that cannot be."""
         self._rest: Iterator[Assignment] | None = None
+        self._grown = False
         self._frozen = 0
         self._ages = 0
         self.complete = False
@@ -80,7 +81,8 @@ class Pool:
     def grow(self, parents: Sequence[Assignment], at_most: int) -> None:
         """Adds candidates: two of three are children of `parents`, the best networks so far, the others random."""
         domain = self._domain
-        end = domain.spent + (EFFORT if self.assignments else FIRST_EFFORT)
+        end = domain.spent + (EFFORT if self._grown else FIRST_EFFORT)
+        self._grown = True
         while domain.spent < end and not self.complete and len(self) < at_most:
             domain.spent += DRAWING
             size = domain.size

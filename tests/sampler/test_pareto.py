@@ -170,6 +170,17 @@ def test_many_past_trials_are_read_by_and_by_and_none_is_repeated(
     assert 10 < len(sampler._search.history.observed) < 290
 
 
+def test_a_long_study_goes_on_with_what_is_new(chain: Space) -> None:
+    """More than half of all networks are known, and several proposals are made at once."""
+    past = search(chain, ParetoSampler(chain, seed=0), 240, workers=40)
+    study = study_for(ParetoSampler(chain, seed=1))
+    study.add_trials([_past(chain, item.assignment, values=item.values) for item in past])
+    asked = [build(chain, study.ask()) for _ in range(25)]
+    fresh = {built[1].hash for built in asked if built is not None}
+    assert len(fresh) == 25
+    assert not fresh & set(_hashes(past))
+
+
 def test_threads_share_a_sampler(chain: Space) -> None:
     met: list[str] = []
 

@@ -58,6 +58,7 @@ class Bridge(Link):
         self.packing: Packing | None = None
         """What each trial has of a device; None: a CPU."""
         self._running = Attempts()
+        store.patience.hurried = lambda: self.stop_reason is not None
 
     # Ray Tune asks for these ------------------------------------------------------------------------------------------
 

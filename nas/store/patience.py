@@ -19,6 +19,8 @@ T = TypeVar("T")
 PATIENCE_SECONDS: Final = 600.0
 FIRST_PAUSE: Final = 0.25
 LONGEST_PAUSE: Final = 15.0
+HURRY_SECONDS: Final = 5.0
+"""More that is waited when the user has asked for the end meanwhile."""
 
 _SQLITE_AWAY: Final = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL")
 _POSTGRES_AWAY: Final = (
@@ -53,10 +55,13 @@ class Patience:
         self.seconds = seconds
         self.notify: Callable[[str], None] = lambda text: None
         """Told, once a trouble, that we wait."""
+        self.hurried: Callable[[], bool] = lambda: False
+        """Whether the user has asked for the end."""
 
     def __call__(self, action: Callable[[bool], T]) -> T:
         """The result of ``action(again)``; `again`: an earlier try failed, but may have been committed all the same."""
         began = time.monotonic()
+        hurried_at: float | None = None
         pause = FIRST_PAUSE
         attempt = 0
         while True:
@@ -66,11 +71,21 @@ class Patience:
                 waited = time.monotonic() - began
                 if not away(problem):
                     raise
-                if waited >= self.seconds:
+                if hurried_at is None and self.hurried():
+                    hurried_at = waited
+                limit = self.seconds if hurried_at is None else min(self.seconds, hurried_at + HURRY_SECONDS)
+                if waited >= limit:
                     self.seconds = 0.0  # whoever writes next, to end in good order, need not wait as long again
                     raise
                 if attempt == 0:
                     self.notify(f"{problem}; trying again for up to {self.seconds / 60:.0f} min")
             attempt += 1
-            time.sleep(pause)
+            self._sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _sleep(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, 0.5))
+            if self.hurried():
+                return

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 from ray.exceptions import ActorUnavailableError
 
@@ -20,6 +21,7 @@ from nas.space import Space
 from nas.store import Store, connection, patience
 from nas.study import SeedPoint
 from tests.driver.simulated import INPUT, SimulatedTune, epoch, learns, quality, report
+from tests.postgres import PostgresServer
 
 
 @pytest.fixture
@@ -156,6 +158,39 @@ def test_a_database_that_stays_away_ends_the_search_and_the_same_again_goes_on(s
         assert (after["state"] == "complete").sum() == 8
         assert set(done[done["state"] == "complete"]["hash"]) <= set(after["hash"])
         assert after[after["state"] == "complete"]["hash"].is_unique
+
+
+@pytest.mark.usefixtures("_quick")
+def test_a_server_that_is_restarted_in_a_search_costs_nothing(postgres: PostgresServer, space_file: Path) -> None:
+    if not postgres.ours:
+        pytest.skip("stops the server: only done to one of its own")
+    epochs: list[int] = []
+
+    def trains(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        for said in learns(config):
+            epochs.append(1)
+            if len(epochs) in (5, 15):
+                postgres.stop()
+                timer = threading.Timer(0.7, postgres.start)
+                timer.daemon = True
+                timer.start()
+            yield said
+
+    notes: list[str] = []
+    address = postgres.database()
+    with Store.open(address, create=True) as server:
+        server.patience.notify = notes.append
+        SimulatedTune(server, space_file)  # makes the study
+        tune = _run(server, space_file, trials=8, worker=trains)
+        trials = server.trials("tiny")
+        assert trials["state"].tolist() == ["complete"] * 8
+        assert trials["hash"].is_unique
+        assert len(tune.configs) == 8
+        assert len(server.epochs("tiny")) == 24
+    with Store.open(address) as server:
+        study = optuna.load_study(study_name="tiny", storage=server.optuna_storage())
+        assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 8
+    assert len(notes) == 2
 
 
 def test_bad_trials_stop_early_and_seed_points_never(store: Store, space_file: Path) -> None:

@@ -79,6 +79,22 @@ def test_patience_ends_with_one_line_and_the_next_writes_do_not_wait_again(url: 
         assert store.trials("first")["state"].tolist() == ["complete"]
 
 
+def test_who_asks_for_the_end_need_not_wait(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "HURRY_SECONDS", 0.2)
+    with Store.open(url, create=True) as store:
+        make_study(store)
+        with store.claim("first"):
+            trial_id = start(store, "first", random.Random(0))
+            store.patience.hurried = lambda: True  # Ctrl-C
+            thread = _lock(store, 3.0)
+            began = time.monotonic()
+            with pytest.raises(StorageError, match="was locked by another process"):
+                finish(store, trial_id)
+            assert time.monotonic() - began < 2.5
+            thread.join()
+        assert store.trials("first")["state"].tolist() == ["interrupted"]
+
+
 def test_a_full_disk_is_one_clear_line_and_the_study_goes_on_later(url: str) -> None:
     def full(engine: Engine) -> None:
         @event.listens_for(engine, "begin")

@@ -57,7 +57,9 @@ def front_table(front: pd.DataFrame, objectives: Sequence[str], title: str, test
     for name in ("trial", "accuracy", *costs, *(("test (seeds)", "vs cheaper") if tested else ("seconds",))):
         table.add_column(name, justify="left" if name == "vs cheaper" else "right", no_wrap=True)
     table.add_column("hash", no_wrap=True)
-    table.add_column("published", overflow="fold")  # the only one that may take a second line in a narrow terminal
+    published = bool(front["published"].notna().any())
+    if published:
+        table.add_column("published", overflow="fold")  # the only one that may take a second line in a narrow terminal
     for row in front.to_dict("records"):
         cells = [str(row["trial"]), f"{row['accuracy']:.2%}", f"{row['parameters']:,}"]
         if "MACs" in costs:
@@ -71,7 +73,7 @@ def front_table(front: pd.DataFrame, objectives: Sequence[str], title: str, test
             cells += [accuracy_text(summary.record(), short=True) if summary else "", str(verdict or "")]
         else:
             cells.append(f"{row['seconds']:.1f}")
-        table.add_row(*cells, str(row["hash"])[:8], _text(row["published"]) or "")
+        table.add_row(*cells, str(row["hash"])[:8], *([_text(row["published"]) or ""] if published else []))
     if tests is not None and tests.verdicts:
         table.caption = "tied, below: on the test set, by Welch's t-test over the seeds (5 %)"
         table.caption_justify = "left"

@@ -6,6 +6,8 @@ from typing import Any
 import optuna
 import pytest
 
+from nas.commands.search import command
+from nas.driver.options import SearchOptions
 from nas.driver.sampling import SAMPLERS, Proposer, check_feasible, check_sampler
 from nas.errors import SearchError
 from nas.space import Space
@@ -140,3 +142,8 @@ def test_a_space_of_which_nothing_fits_the_images_is_refused_with_the_commonest_
 def test_an_unknown_sampler_is_answered_with_the_nearest() -> None:
     with pytest.raises(SearchError, match="no sampler 'nsga'; known: .*did you mean 'nsga"):
         check_sampler("nsga")
+
+
+def test_pareto_is_the_default_of_the_command_and_of_python() -> None:
+    option = next(option for option in command.params if option.name == "sampler")
+    assert option.default == SearchOptions("attn_cnn").sampler == "pareto"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from nas.study import Claim, PublishedConfig
 
 CLAIMS_WIDTH: Final = 23
+MOST_DEVIATIONS: Final = 3
 STYLES: Final = {REPRODUCED: "green", OFF: "red", NOT_CLAIMED: "dim", NOT_CHECKED: "dim"}
 
 
@@ -131,10 +133,20 @@ def print_configs(console: Console, records: Sequence[Mapping[str, Any]], config
         claimed = ", ".join(claim.printed for claim in config.claims if claim.metric == "accuracy")
         for way in record["measured"]:
             share = "" if way["fraction"] == 1 else f" of {way['fraction']:.3g} of the images"
-            how = f"{way['data']}, {counted(way['epochs'], 'epoch')}{share}"
+            how = f"{way['data']}, {counted(way['epochs'], 'epoch')}{share}{_recipe(way['deviations'])}"
             table.add_row(config.name, claimed, accuracy_text(way), how)
     console.print()
     console.print(table)
+
+
+def _recipe(deviations: Sequence[str]) -> str:
+    """``; lr 0.1, nesterov yes, schedule one_cycle, 5 more``: what was done otherwise, but for data, epochs and images."""
+    said_elsewhere = ("data ", "images of ", "therefore ")
+    ours = [line.partition(" instead of ")[0] for line in deviations if " instead of " in line]
+    ours = [text for text in ours if not text.startswith(said_elsewhere) and not re.fullmatch(r"\d+ \w+", text)]
+    shown = ours[:MOST_DEVIATIONS]
+    more = [f"{len(ours) - len(shown)} more"] if len(ours) > len(shown) else []
+    return f"; {', '.join([*shown, *more])}" if ours else ""
 
 
 def _groups(measured: pd.DataFrame, name: str) -> list[dict[str, Any]]:

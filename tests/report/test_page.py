@@ -13,6 +13,7 @@ import pytest
 from nas.report.analysis.evidence import Evidence
 from nas.report.page.markup import Html, tag
 from nas.report.page.page import page, write_page
+from nas.report.text import short
 from nas.store import Store
 from tests.browser import OpenPage
 from tests.store.filling import fill, finish, make_study, measure, start
@@ -141,6 +142,18 @@ def test_three_objectives_give_two_plots(tmp_path: Path, measurements: object) -
         found = page(Evidence.read(store, "three"), measurements)  # type: ignore[arg-type]
     assert 'id="points-1"' in found
     assert "multiply-accumulates (MACs) for one image" in found
+
+
+def test_what_is_minimized_is_a_column_of_the_front(tmp_path: Path, measurements: object) -> None:
+    with Store.open(f"sqlite:///{tmp_path}/nas.db", create=True) as store:
+        make_study(store, "memory", task=TASK, objectives=["accuracy", "activation_bytes"])
+        fill(store, "memory", 8)
+        evidence = Evidence.read(store, "memory")
+    found = page(evidence, measurements)  # type: ignore[arg-type]
+    head = re.search(r'class="row head">(.*?)</div>', found)
+    assert head is not None
+    assert ">bytes<" in head[1]
+    assert all(short(value) in found for value in evidence.front["activation_bytes"])
 
 
 def test_nothing_of_the_page_is_shown_as_its_source(text: str) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -15,7 +16,7 @@ from nas.report.geometry import Rect
 from nas.report.labels import place
 from nas.report.measured import accuracy_text
 from nas.report.page.marks import Mark, cost_text, marks_of
-from nas.report.page.markup import Html, section, tag
+from nas.report.page.markup import Child, Html, section, tag
 from nas.report.page.plot import Axis, diamonds, dots, linear, logarithmic, plot, steps, upright
 from nas.report.tested import FrontTests
 from nas.report.text import short
@@ -221,41 +222,56 @@ def _blocks(counts: Mapping[str, int]) -> str:
 def _networks(evidence: Evidence, tests: FrontTests) -> Html:
     """The table of the front; each row opens to the drawing."""
     front = evidence.front
+    columns = _columns(evidence, tests)
     drawn = set(np.linspace(0, len(front) - 1, min(len(front), DRAWINGS)).round().astype(int))
-    head = tag(
-        "div",
-        [
-            tag("span", name, class_=kind)
-            for name, kind in (
-                ("trial", "n"),
-                ("accuracy", "n"),
-                *([("test, trained again", "n wide")] if tests.retrained else []),
-                ("parameters", "n"),
-                ("MACs", "n"),
-                ("seconds", "n wide"),
-                ("network", "wide"),
-            )
-        ],
-        class_="row head",
-    )
-    rows = [_network(evidence, tests, row, place in drawn) for place, row in enumerate(front.to_dict("records"))]
-    return tag("div", head, rows, class_="front-table tested" if tests.retrained else "front-table")
+    head = tag("div", [tag("span", column.name, class_=column.look) for column in columns], class_="row head")
+    rows = [_network(evidence, columns, row, place in drawn) for place, row in enumerate(front.to_dict("records"))]
+    widths = " ".join(column.width for column in columns)
+    return tag("div", head, rows, class_="front-table", style=f"--columns:{widths}")
 
 
-def _network(evidence: Evidence, tests: FrontTests, row: Mapping[str, Any], drawn: bool) -> Html:
+@dataclass(frozen=True)
+class _Column:
+    """Of the table of the front."""
+
+    name: str
+    width: str
+    look: str
+    """Classes of `page.css`; what is `wide` is left out on a phone."""
+    cell: Callable[[Mapping[str, Any]], Child]
+
+
+def _columns(evidence: Evidence, tests: FrontTests) -> list[_Column]:
+    columns = [
+        _Column("trial", "3.5rem", "n", lambda row: row["trial"]),
+        _Column("accuracy", "5.5rem", "n strong", lambda row: f"{row['accuracy']:.2%}"),
+    ]
+    if tests.retrained:
+        columns.append(_Column("test, trained again", "16rem", "n wide", lambda row: _test(tests, row)))
+    columns += [
+        _Column("parameters", "7.5rem", "n", lambda row: f"{row['parameters']:,}"),
+        _Column("MACs", "5.5rem", "n", lambda row: short(row["macs"])),
+    ]
+    if "latency" in evidence.costs:
+        columns.append(_Column("ms", "5rem", "n wide", lambda row: f"{row['latency']:.3g}"))
+    if "activation_bytes" in evidence.costs:
+        columns.append(_Column("bytes", "5.5rem", "n wide", lambda row: short(row["activation_bytes"])))
+    return [
+        *columns,
+        _Column("seconds", "5rem", "n wide", lambda row: f"{row['seconds']:.1f}" if row["seconds"] > 0 else ""),
+        _Column("network", "1fr", "wide", _name),
+    ]
+
+
+def _name(row: Mapping[str, Any]) -> Html:
+    if isinstance(row["published"], str):
+        return tag("span", row["published"], class_="published")
+    return tag("span", row["hash"][:8], class_="mono")
+
+
+def _network(evidence: Evidence, columns: Sequence[_Column], row: Mapping[str, Any], drawn: bool) -> Html:
     digest = row["hash"]
-    name = row["published"] if isinstance(row["published"], str) else digest[:8]
-    cells = tag(
-        "summary",
-        tag("span", row["trial"], class_="n"),
-        tag("span", f"{row['accuracy']:.2%}", class_="n strong"),
-        tag("span", _test(tests, row), class_="n wide") if tests.retrained else None,
-        tag("span", f"{row['parameters']:,}", class_="n"),
-        tag("span", short(row["macs"]), class_="n"),
-        tag("span", f"{row['seconds']:.1f}" if row["seconds"] == row["seconds"] else "", class_="n wide"),
-        tag("span", name, class_="wide published" if isinstance(row["published"], str) else "wide mono"),
-        class_="row",
-    )
+    cells = tag("summary", [tag("span", column.cell(row), class_=column.look) for column in columns], class_="row")
     blocks = {part: number for part, number in evidence.parts.get(digest, {}).items() if " " not in part}
     body = [tag("p", _blocks(blocks), class_="blocks")]
     if drawn:

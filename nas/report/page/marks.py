@@ -66,5 +66,6 @@ def marks_of(evidence: Evidence, tests: FrontTests, cost: str) -> list[Mark]:
 
 
 def cost_text(costs: Mapping[str, Any]) -> str:
-    """``4.61k parameters · 530k MACs``."""
-    return f"{short(costs['parameters'])} parameters · {short(costs['macs'])} MACs"
+    """``4.61k parameters · 530k MACs``, and ``1.84 ms`` where it was measured."""
+    text = f"{short(costs['parameters'])} parameters · {short(costs['macs'])} MACs"
+    return f"{text} · {costs['latency']:.3g} ms" if costs.get("latency", 0.0) > 0 else text

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 REACH_SECONDS = 10.0
+LOOK_SECONDS = 120.0  # for a process that imports PyTorch on every machine with a GPU
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,13 @@ def find_gpu() -> Gpu:
         .remote()
         for node in nodes
     ]
-    found: list[Gpu | None] = ray.get(asked)
+    try:
+        found: list[Gpu | None] = ray.get(asked, timeout=LOOK_SECONDS)
+    except ray.exceptions.RayError as problem:
+        for one in asked:
+            ray.cancel(one)
+        reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+        raise SearchError(f"gpus_per_trial: 'auto' could not look at a GPU ({reason}); give a number") from None
     known = [gpu for gpu in found if gpu is not None]
     if len(known) < len(found) or not known:
         raise SearchError(

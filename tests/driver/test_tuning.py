@@ -90,7 +90,11 @@ def test_auto_says_what_it_needs_where_pytorch_sees_no_gpu(monkeypatch: pytest.M
 
     from nas.driver.tuning import find_gpu
 
+    monkeypatch.setattr("nas.driver.tuning.LOOK_SECONDS", 2.0)
     node = ray.nodes()[0]
-    monkeypatch.setattr(ray, "nodes", lambda: [{**node, "Resources": {"CPU": 4.0}}])
+    monkeypatch.setattr(ray, "nodes", lambda: [node])
     with pytest.raises(SearchError, match="has to know the memory of each GPU, but PyTorch finds none"):
+        find_gpu()
+    monkeypatch.setattr(ray, "nodes", lambda: [{**node, "Resources": {"CPU": 4.0, "GPU": 1.0}}])
+    with pytest.raises(SearchError, match=r"'auto' could not look at a GPU \(.+\); give a number"):
         find_gpu()

@@ -83,9 +83,9 @@ class MultiScale(nn.Module):
 class GatedSelfAttention(nn.Module):
     """x (B, C, H, W) -> (B, C, H, W)
 
-    Every position reads at most `grid` × `grid` means of a non-linear transform of the map by multi-head attention, and a
-    sigmoid gate of the input weighs what it read, against the input itself with `blend`. Memory is linear in H · W;
-    positions are not encoded.
+    Multi-head attention of every position over at most `grid` × `grid` means of a non-linear transform of the map, with a
+    sigmoid gate. The gate weighs what was read, with `blend` against the input itself. Memory is linear in H · W; positions
+    are not encoded.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A real browser to look at pages with; a conftest imports the fixtures that its tests need."""
+"""A real browser to look at pages with; the fixtures are those of the whole suite, so that it is started once."""
 
 from __future__ import annotations
 

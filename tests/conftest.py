@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.browser import browser, open_page
 from tests.postgres import PostgresServer
+
+__all__ = ["browser", "open_page"]
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

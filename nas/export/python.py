@@ -12,9 +12,8 @@ from blocks import BLOCKS
 from blocks.base import Scalar, Shape
 from nas.architecture import INPUT, Architecture, Node
 from nas.cost import shapes
-from nas.export.source import Extract, Imported, extract
+from nas.export.source import WIDTH, Extract, Imported, extract
 
-WIDTH = 120
 _RESERVED = ("CLASSES", "INPUT", "MEAN", "STD", "Network", "main", "nn", "torch")
 _VARIABLES = ("x", "y", "z", "u", "v", "w")
 

@@ -15,9 +15,13 @@ from dataclasses import dataclass, field
 
 from nas.errors import ExportError
 
+WIDTH = 120
+"""Columns of an exported file."""
 _ALLOWED = frozenset({"torch", *sys.stdlib_module_names})
 _REGISTRATION = ("blocks.base", "block")
 _PRAGMA = re.compile(r" *# (type: ignore|noqa|pragma)\b[^\n#]*")
+_BROKEN = re.compile(r"^( *def \w+\()\n +([^\n]*[^,\n])\n *(\).*:)$", flags=re.MULTILINE)
+"""A signature that stands in a line of its own because it was longer in our source."""
 
 Definition = ast.FunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign
 Key = tuple[str, str]
@@ -201,7 +205,7 @@ class _Cutter:
         if old != new:
             head = rf"^((?:class |def )?){re.escape(old)}\b"
             words = re.sub(head, rf"\g<1>{new}", words, count=1, flags=re.MULTILINE)
-        return _PRAGMA.sub("", words).rstrip("\n")
+        return _BROKEN.sub(_in_one_line, _PRAGMA.sub("", words)).rstrip("\n")
 
     def _is_registration(self, file: SourceFile, decorator: ast.expr) -> bool:
         call = decorator.func if isinstance(decorator, ast.Call) else decorator
@@ -305,3 +309,8 @@ def _bound_in(function: ast.FunctionDef | ast.Lambda) -> set[str]:
             continue  # what it binds inside is its own
         waiting.extend(ast.iter_child_nodes(node))
     return names
+
+
+def _in_one_line(found: re.Match[str]) -> str:
+    joined = "".join(found.groups())
+    return joined if len(joined) <= WIDTH else found.group()

@@ -17,10 +17,7 @@ import pytest
 
 from nas.dashboard import Dashboard
 from nas.store import Store
-from tests.browser import browser, open_page
 from tests.store.filling import INPUT, curve, fill, finish, make_study, start
-
-__all__ = ["browser", "open_page"]
 
 TASK = {"dataset": "digits", "input": list(INPUT), "classes": 10, "validation": 0.2, "seed": 0}
 

@@ -137,7 +137,6 @@ class Improvement:
             return left
         pays = np.all(self._budgets[:, None] >= self._costs[None], axis=2)
         best = np.where(pays, self._errors[None], np.inf).min(axis=1, initial=np.inf)
-        open_ = (best[:, None] > levels[None]).astype(np.float64)
-        affords = np.all(self._budgets[None] >= costs[:, None], axis=2).astype(np.float64)
-        volume: Array = affords @ open_ / BUDGETS
-        return volume
+        open_ = (best[:, None] > levels[None]).astype(np.float32)
+        affords = np.all(self._budgets[None] >= costs[:, None], axis=2).astype(np.float32)
+        return np.asarray(affords @ open_, dtype=np.float64) / BUDGETS

@@ -33,8 +33,8 @@ def test_it_finds_the_front_in_fewer_trials_than_others(chain: Space) -> None:
 
 
 def test_three_objectives(chain: Space) -> None:
-    ours = _mean_regret(chain, lambda seed: ParetoSampler(chain, objectives=THREE, seed=seed), 30, 2, objectives=THREE)
-    others = _mean_regret(chain, lambda seed: TPESampler(seed=seed), 30, 2, objectives=THREE)
+    ours = _mean_regret(chain, lambda seed: ParetoSampler(chain, objectives=THREE, seed=seed), 25, 1, objectives=THREE)
+    others = _mean_regret(chain, lambda seed: TPESampler(seed=seed), 25, 1, objectives=THREE)
     assert ours < 0.5 * others
 
 

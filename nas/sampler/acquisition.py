@@ -135,8 +135,16 @@ class Improvement:
             cheapest = np.where(beats, self._costs, 1.0).min(axis=0, initial=1.0)
             left: Array = np.maximum(cheapest[None] - costs, 0.0)
             return left
-        pays = np.all(self._budgets[:, None] >= self._costs[None], axis=2)
+        pays = _affords(self._budgets, self._costs).T
         best = np.where(pays, self._errors[None], np.inf).min(axis=1, initial=np.inf)
         open_ = (best[:, None] > levels[None]).astype(np.float32)
-        affords = np.all(self._budgets[None] >= costs[:, None], axis=2).astype(np.float32)
+        affords = _affords(self._budgets, costs).astype(np.float32)
         return np.asarray(affords @ open_, dtype=np.float64) / BUDGETS
+
+
+def _affords(budgets: Array, costs: Array) -> npt.NDArray[np.bool_]:
+    """(networks, budgets): which budgets can pay which network."""
+    affords = np.ones((len(costs), len(budgets)), dtype=np.bool_)
+    for cost, budget in zip(costs.T, budgets.T, strict=True):
+        affords &= cost[:, None] <= budget[None]
+    return affords

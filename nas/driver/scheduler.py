@@ -14,7 +14,6 @@ from ray.tune import Callback, Stopper
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
-from nas.driver.limit import GRACE_SECONDS
 from nas.driver.link import Link
 from nas.driver.trainable import REPORT, Retire
 from nas.train import State, outcome
@@ -84,7 +83,8 @@ def last_words(problem: Exception | None, seconds: float, timeout: float | None)
     if _node_lost(problem):
         return _report(State.INTERRUPTED, "its node was lost", seconds)
     if problem is None or isinstance(problem, RayActorError):  # a dead process may leave no error behind
-        if timeout is not None and seconds >= timeout + GRACE_SECONDS:
+        # An alarm that is heard ends the trial, not its process. Our clock starts when the process is up, its own before.
+        if timeout is not None and seconds >= timeout:
             reason = f"hung in native code for longer than {timeout:g} s; its worker process was ended"
             return _report(State.TIMED_OUT, reason, seconds)
         return _report(State.FAILED, "its worker process died (crashed, killed, or out of memory)", seconds)

@@ -7,7 +7,6 @@ import json
 import pytest
 from ray.exceptions import ActorDiedError, ActorUnavailableError, OutOfMemoryError, RayTaskError
 
-from nas.driver.limit import GRACE_SECONDS
 from nas.driver.scheduler import last_words
 from nas.driver.trainable import Retire
 
@@ -29,10 +28,10 @@ def _task_error(cause: Exception) -> Exception:
         (ActorUnavailableError("Socket closed", None), 3.0, "interrupted", "its node was lost"),
         (ActorDiedError(), 3.0, "failed", "its worker process died (crashed, killed, or out of memory)"),
         (None, 3.0, "failed", "its worker process died (crashed, killed, or out of memory)"),
-        (ActorDiedError(), 60.0, "timed_out", "hung in native code for longer than 20 s; its worker process was ended"),
+        (ActorDiedError(), 25.0, "timed_out", "hung in native code for longer than 20 s; its worker process was ended"),
         (
             ActorDiedError(),
-            20.0 + GRACE_SECONDS / 2,
+            19.0,
             "failed",
             "its worker process died (crashed, killed, or out of memory)",
         ),

@@ -176,7 +176,7 @@ def plot(results: list[tuple[Setting, list[tuple[Curve, Curve]]]], path: Path) -
             for line in lines:
                 axis.plot(grid, line, color=color, alpha=0.25, linewidth=1)
             axis.plot(grid, lines.mean(0), color=color, linewidth=2, label=f"--scheduler {side}")
-        axis.set(title=setting.name, xlabel="epochs trained in all", ylabel="1 - HV / best HV", yscale="log")
+        axis.set(title=setting.name, xlabel="epochs trained in all", ylabel="1 - HV / best HV", ylim=(0, 0.5))
         axis.grid(alpha=0.3)
         axis.legend(frameon=False)
     figure.savefig(path, dpi=110)

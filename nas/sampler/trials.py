@@ -12,6 +12,7 @@ import itertools
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -30,6 +31,14 @@ STEP: Final = 0.2
 """Deviation by which a number changes, as a share of its range."""
 
 
+@dataclass
+class _Asked:
+    """What a trial is asked for next, after it was asked for something and answered; None: nothing more."""
+
+    name: str | None = None
+    after: dict[Any, _Asked] = field(default_factory=dict)
+
+
 class TrialDomain:
     """See `Domain`. `costs` gives the costs of an assignment, None when it cannot be; without it they are not known."""
 
@@ -44,6 +53,7 @@ class TrialDomain:
         self._without: dict[str, dict[str, set[Any]]] = {}
         self._values: dict[str, set[Any]] = {}
         self._hangs_on: dict[str, str | None] = {}
+        self._first = _Asked()
         self.spent = 0
         self.version = 0
 
@@ -84,6 +94,19 @@ class TrialDomain:
             self._values[name].add(met[name])
             earlier.append(name)
         self._whole += 1
+        asked = self._first
+        for name, value in params.items():
+            asked.name = asked.name or name
+            if asked.name != name:  # a storage that does not keep their order
+                return
+            asked = asked.after.setdefault(value, _Asked())
+
+    def repeats(self, assignment: Assignment) -> bool:
+        """See `Domain`: answers alike are asked for the same, whatever else an assignment holds ready."""
+        asked: _Asked | None = self._first
+        while asked is not None and asked.name is not None:
+            asked = asked.after.get(assignment[asked.name]) if asked.name in assignment else None
+        return asked is not None and bool(self._whole)
 
     def _telling_value(self, name: str, params: Assignment) -> Any:
         if name not in params:

@@ -94,6 +94,21 @@ def test_it_learns_when_a_parameter_is_asked_for(seed: int) -> None:
     assert domain.version == version  # nothing new
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_is_tried_twice_while_conditions_are_learned(seed: int) -> None:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=ParetoSampler(seed=seed))
+
+    def chain(trial: optuna.Trial) -> tuple[float, float]:
+        widths = [
+            trial.suggest_categorical(f"{layer}", [16, 32, 64]) for layer in range(trial.suggest_int("depth", 1, 4))
+        ]
+        return sum(widths) / 500, float(sum(width**2 for width in widths))
+
+    study.optimize(chain, n_trials=30)
+    assert len({str(sorted(trial.params.items())) for trial in study.trials}) == 30
+
+
 def test_a_few_options_are_tried_as_a_whole() -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=ParetoSampler(seed=0))

@@ -99,7 +99,9 @@ class TrialWorker(tune.Trainable):  # type: ignore[misc]
         if self.device.type == "cuda":
             total = torch.cuda.get_device_properties(self.device).total_memory
             share = 1.0 if size is None else min(1.0, size / total)
-            torch.cuda.set_per_process_memory_fraction(share, self.device)
+            torch.cuda.set_per_process_memory_fraction(
+                share
+            )  # of the current device; "cuda" without a number is refused
 
     def _peak_memory(self) -> int | None:
         """Most bytes of the GPU that PyTorch has held for this trial; None on a CPU."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import nas
 import tests.driver.failing  # noqa: F401 (registers the block that misbehaves)
@@ -17,6 +19,7 @@ from nas.cost import cost
 from nas.data import Dataset, Task
 from nas.data.task import make_dataset
 from nas.driver.packing import CONTEXT_BYTES, Gpu, Packing, training_bytes
+from nas.driver.trainable import TrialWorker
 from nas.recipe import Recipe
 from nas.store import Store
 from tests.driver.conftest import SPACE
@@ -165,6 +168,23 @@ def test_a_large_trial_is_not_kept_waiting_by_small_ones(store: Store, space_fil
     late = [place - ended.index(place) for place in whole]
     assert all(abs(distance) <= 8 for distance in late)  # nobody overtook it by more than what ran already
     assert device.most_used <= device.size
+
+
+def test_a_process_is_held_to_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch's own functions, down to the call of its library."""
+    limits: list[tuple[float, int]] = []
+    monkeypatch.setattr(torch._C, "_cuda_setMemoryFraction", lambda *given: limits.append(given), raising=False)
+    monkeypatch.setattr("torch.cuda.memory._lazy_init", lambda: None)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=80 * GIB))
+    worker = TrialWorker.__new__(TrialWorker)
+    worker.device = torch.device("cuda")
+    for size in (10 * GIB, None, 100 * GIB):
+        worker._limit_memory(size)
+    assert limits == [(0.125, 0), (1.0, 0), (1.0, 0)]
+    worker.device = torch.device("cpu")
+    worker._limit_memory(None)
+    assert len(limits) == 3
 
 
 def test_out_of_memory_without_company_is_not_tried_again(store: Store, space_file: Path) -> None:

@@ -64,7 +64,7 @@ if "misbehave" not in BLOCKS:
             if self.how in ("say", "say again"):
                 raise RuntimeError(f"in process {os.getpid()}")
             if self.how == "leak":
-                LEAKED.append(os.urandom(1 << 20) * 300)  # 300 MiB that are really there
+                LEAKED.append(os.urandom(1 << 20) * 1100)  # 1.1 GiB that are really there
                 raise RuntimeError(f"leaked in process {os.getpid()}")
             if self.how == "hang":
                 time.sleep(3600)

@@ -29,7 +29,7 @@ FIRST: Final = 6
 PARENTS: Final = 24
 CANDIDATES_AT_MOST: Final = 20_000
 """In the pool, or twice as many as were observed where that is more."""
-SCORED_AT_MOST: Final = 6_000
+SCORED_AT_MOST: Final = 4_000
 """Candidates that are compared for one proposal."""
 BATCHES: Final = 100
 """A proposal takes longer the more is known, so after this many trials two are made at once, then three …"""
@@ -244,14 +244,14 @@ class _Search:
         return int(near[np.argmax(squared_distances(matrix[near], matrix[others]).min(axis=1))])
 
     def _free(self, taken: set[str]) -> Numbers:
-        """Candidates that may be proposed. Fits the hopes to the pool: infinite for what was never compared."""
+        """Candidates that may be proposed, one a network. Fits the hopes to the pool: infinite for what was never compared."""
         new = len(self._pool) - len(self._hopes)
         self._hopes = np.concatenate([self._hopes, np.full(new, np.inf)])
-        gone = [
-            number
-            for number, item in enumerate(self._pool.descriptions)
-            if item.identity in taken or self._domain.repeats(self._pool.assignments[number])
-        ]
+        met, gone = set(taken), []
+        for number, item in enumerate(self._pool.descriptions):
+            if item.identity in met or self._domain.repeats(self._pool.assignments[number]):
+                gone.append(number)
+            met.add(item.identity)
         self._hopes[gone + self.history.unread] = -1.0
         return np.flatnonzero(self._hopes >= 0)
 

@@ -17,9 +17,9 @@ from scipy.optimize import minimize
 
 Array = npt.NDArray[np.float64]
 
-FIT_AT_MOST: Final = 300
+FIT_AT_MOST: Final = 200
 """Observations from which weights are learned: more change them little."""
-EXACT_AT_MOST: Final = 600
+EXACT_AT_MOST: Final = 500
 """Above, the posterior rests on this many inducing observations."""
 JITTER: Final = 1e-6
 WEIGHT_SPREAD: Final = 1.5

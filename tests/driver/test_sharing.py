@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -272,3 +275,55 @@ def test_a_real_trial_that_runs_out_of_memory_beside_others_is_tried_again_alone
 def _network(storage: str, digest: str) -> Architecture:
     with Store.open(storage) as store:
         return store.architecture(digest)
+
+
+LOGICAL = """
+import sys, time, ray, nas
+import nas.driver.trainable as worker
+import nas.driver.tuning as tuning
+from nas.driver.packing import Gpu
+from nas.recipe import Recipe
+from nas.store import Store
+from nas.train import State
+
+class Invents(worker.TrialWorker):
+    def _build(self, config):
+        pass
+
+    def _epoch(self):
+        time.sleep(0.2)
+        self.ended = State.COMPLETE, ""
+        values = {"train_loss": 1.0, "loss": 1.0, "accuracy": 0.5, "top5": 0.9, "seconds": 0.2}
+        return {"epoch": 1, **values, "images_per_second": 1.0, "lr": 0.1}
+
+    def _peak_memory(self):
+        return 1 << 30
+
+worker.TrialWorker = Invents
+tuning.find_gpu = lambda: Gpu(9 << 30)
+tuning.Resources.device = property(lambda self: "cpu")
+ray.init(address="local", num_cpus=4, num_gpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+result = nas.search(
+    "nas_bench_macro", storage=sys.argv[1], trials=12, epochs=1, image_size=32, gpus_per_trial="auto",
+    sampler="random", recipe=Recipe(batch_size=256), seed_points=False,
+)
+assert result.states == {"complete": 12}, result.states
+with Store.open(sys.argv[1]) as store:
+    rows = store.memories(result.study)
+assert [row.peak_bytes for row in rows] == [1 << 30] * 12
+assert len({row.gpus for row in rows}) > 1, rows
+assert all(0.125 <= row.gpus < 1 for row in rows), rows
+"""
+
+
+@pytest.mark.slow
+def test_ray_gives_out_the_shares_of_a_gpu(storage: str, repository: Path) -> None:
+    """A real Ray that was told of a GPU: what trials report changes how many share it."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOGICAL, storage],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        env={**os.environ, "PYTHONPATH": str(repository), "RAY_ADDRESS": ""},
+    )
+    assert done.returncode == 0, done.stderr

@@ -121,14 +121,14 @@ def _open_study(
     study = store.study(name)
     differences = []
     if study.space_fingerprint != space.fingerprint:
-        differences.append(f"space ('{study.space_name}', another version of it or another one)")
-    differences += [f"{key} of the data" for key, value in task.items() if study.task.get(key) != value]
-    differences += [f"{key} of the recipe" for key, value in recipe.to_dict().items() if study.recipe.get(key) != value]
+        differences.append(f"another space or another version of it ('{study.space_name}')")
+    for begun, now in ((study.task, task), (study.recipe, recipe.to_dict())):
+        differences += [f"{key} {begun.get(key)}, not {value}" for key, value in now.items() if begun.get(key) != value]
     if study.objectives != tuple(options.objectives):
-        differences.append(f"objectives ({', '.join(study.objectives)})")
+        differences.append(f"objectives {', '.join(study.objectives)}")
     if differences:
         raise SearchError(
-            f"study '{name}' in {store.shown_url} was begun with another {', '.join(differences[:4])}; "
+            f"study '{name}' in {store.shown_url} was begun with {'; '.join(differences[:4])}; "
             "use the same options to continue it, or name another --study"
         )
     return study

@@ -55,7 +55,7 @@ def test_a_search_finds_a_front_and_continues(space_file: Path, storage: str) ->
     with Store.open(storage) as store:
         assert len(store.epochs("tiny-digits")) == 6
 
-    with pytest.raises(SearchError, match="begun with another epochs of the recipe"):
+    with pytest.raises(SearchError, match="begun with epochs 1, not 2"):
         nas.search(space_file, storage=storage, trials=9, epochs=2)
     other = space_file.with_name("other.yaml")
     other.write_text(space_file.read_text().replace("[2, 4, 8]", "[2, 4]"))

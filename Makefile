@@ -46,7 +46,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q tests/test_layers.py
 
 bench: $(VENV)/.installed-dev
-	for script in cost data training turnover; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+	for script in cost data training turnover sampler store driver dashboard; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from blocks import BLOCKS, ShapeError
+from blocks import ShapeError
 from blocks.base import Scalar
-from tests.blocks.cases import CLASSES, SHAPE, Case, every_case
+from tests.blocks.cases import BLOCKS, CLASSES, SHAPE, Case, every_case
 
 CASES = every_case()
 every = pytest.mark.parametrize("case", CASES, ids=str)

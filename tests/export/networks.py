@@ -7,13 +7,14 @@ import random
 import torch
 from torch import fx
 
-from blocks import BLOCKS, ShapeError, measure
+from blocks import ShapeError, measure
 from blocks.base import Scalar, Shape, resolve_width
 from nas.architecture import INPUT, Architecture, Node
 from nas.compile import compile_model
 from nas.cost import cost
 from nas.errors import Infeasible
 from nas.space import Space
+from tests.blocks.cases import BLOCKS
 
 SHAPE = (3, 12, 12)
 CHANNELS = 32

@@ -12,14 +12,13 @@ import pytest
 import torch
 from torch import nn
 
-from blocks import BLOCKS
 from nas.compile import compile_model
 from nas.errors import ExportError
 from nas.export import Notes, to_python
 from nas.export.checking import check_python, check_python_files
 from nas.export.source import extract
 from nas.study import PublishedConfig
-from tests.blocks.cases import Case, every_case
+from tests.blocks.cases import BLOCKS, Case, every_case
 from tests.export.networks import SHAPE, around, random_points, warmed
 
 

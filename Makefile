@@ -31,7 +31,7 @@ search: $(VENV)/.installed
 	$(BIN)/nas search $(SEARCH)
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 tour: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -m slow tests/test_tour.py

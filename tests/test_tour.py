@@ -34,7 +34,7 @@ def test_a_newcomer_gets_from_nothing_to_an_exported_model(tmp_path: Path) -> No
     said = {line: typed("bash", "-c", line) for listing in _listings("console") for line in listing.splitlines()}
     assert len(said) > 15
     check = next(text for line, text in said.items() if "--check" in line)
-    assert check.count("to the printed digit") >= 3
+    assert check.count("reproduced") >= 3
     prediction = next(text for line, text in said.items() if "predict" in line)
     assert "%" in prediction
     for name in ("kong.png", "report.html", "difference.svg", "front.png", "network.py", "network.safetensors"):

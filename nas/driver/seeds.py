@@ -12,7 +12,7 @@ from nas.study import SeedPoint, seed_points
 def choose_seeds(space: Space, dataset: Dataset, trials: int, progress: Progress) -> list[SeedPoint]:
     """The published networks of `space` that fit the images and the constraints, each network once.
 
-    What the papers propose comes first, then the smaller networks. All together take at most a quarter of the trials: a
+    What the papers propose comes first, then the smaller networks. All together take at most a sixth of the trials: a
     search is for what nobody has published. Lines of `progress` say what is left out, and why.
     """
     fitting: dict[str, tuple[bool, int, SeedPoint]] = {}
@@ -36,10 +36,10 @@ def choose_seeds(space: Space, dataset: Dataset, trials: int, progress: Progress
         listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         progress.note(f"left out of the seed points: {listed}: {problem}")
     chosen = [point for *_, point in sorted(fitting.values(), key=lambda rank: rank[:2])]
-    most = max(1, trials // 4)
+    most = max(1, trials // 6)
     if len(chosen) > most:
         progress.note(
-            f"{most} of {len(chosen)} published networks that fit are seed points: a quarter of --trials {trials}, the "
+            f"{most} of {len(chosen)} published networks that fit are seed points: a sixth of --trials {trials}, the "
             "proposed and the smallest first"
         )
     return chosen[:most]

@@ -107,14 +107,10 @@ def fill(url: str, space_name: str, trials: int) -> float:
     with Store.open(url, create=True) as store:
         study = store.create_study(
             "many",
-            space_name=space.name,
-            space_text=space.text,
-            space_fingerprint=space.fingerprint,
+            space=space,
             task={"dataset": "invented", "fingerprint": "x", "input": list(INPUT), "classes": CLASSES},
             recipe={"epochs": EPOCHS, "seed": 0},
             objectives=["accuracy", "parameters"],
-            seed=0,
-            constraints={},
         )
         met: dict[str, tuple[Any, ...]] = {}
         moment = datetime.datetime(2026, 1, 1)

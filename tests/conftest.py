@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
+from nas.cli import main
 from tests.browser import browser, open_page
 from tests.postgres import PostgresServer
 
 __all__ = ["browser", "open_page"]
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+Run = Callable[..., tuple[int, str, str]]
 
 torch.set_num_threads(1)
 
@@ -22,6 +25,23 @@ torch.set_num_threads(1)
 def repository() -> Path:
     """The checkout."""
     return REPOSITORY
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs `nas …` in a new folder; gives exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NAS_STORAGE", raising=False)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(list(arguments))
+        output = capsys.readouterr()
+        code = ended.value.code
+        assert isinstance(code, int)
+        return code, output.out, output.err
+
+    return call
 
 
 @pytest.fixture(scope="session")

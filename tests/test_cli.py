@@ -7,37 +7,18 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from click.shell_completion import ShellComplete
 
-from nas.cli import cli, main
+from nas.cli import cli
 from nas.compile import compile_model
 from nas.cost import Cost, cost
 from nas.space import Space
 from nas.store import Store
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs `nas …` in a new folder; gives exit code, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("NAS_STORAGE", raising=False)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main(list(arguments))
-        output = capsys.readouterr()
-        code = ended.value.code
-        assert isinstance(code, int)
-        return code, output.out, output.err
-
-    return call
+from tests.conftest import Run
 
 
 @pytest.fixture
@@ -48,14 +29,10 @@ def filled(tmp_path: Path) -> Path:
     with Store.open(f"sqlite:///{path}", create=True) as store:
         store.create_study(
             "macro",
-            space_name=space.name,
-            space_text=space.text,
-            space_fingerprint=space.fingerprint,
+            space=space,
             task={"dataset": "digits", "input": [3, 32, 32], "classes": 10},
             recipe={"optimizer": "sgd", "epochs": 1, "batch_size": 64},
             objectives=["accuracy", "parameters"],
-            seed=0,
-            constraints={},
         )
         with store.claim("macro"):
             for number, assignment in enumerate(list(space.enumerate())[:600:100]):

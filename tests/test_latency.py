@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,31 +12,21 @@ import torch
 from torch import nn
 
 import nas.latency
-from nas.cli import main
 from nas.latency import measure
 from nas.store import Store
 from nas.study import PublishedConfig
+from tests.conftest import Run
 from tests.store.filling import fill, make_study
 
-Run = Callable[..., tuple[int, str, str]]
 INPUT = (3, 32, 32)
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("NAS_STORAGE", raising=False)
+def run(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """`nas …`, timing less often than for a user."""
     monkeypatch.setattr(nas.latency, "WARM_UP_SECONDS", 0.0)
     monkeypatch.setattr(nas.latency, "MOST_RUNS", 12)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main(list(arguments))
-        output = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, output.out, output.err
-
-    return call
+    return run
 
 
 class Sleeper(nn.Module):

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from nas.cli import main
+from tests.conftest import Run
 from tests.trained import STUDY, make_trained_study, save_digits
-
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -22,18 +19,10 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def run(studied: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.chdir(tmp_path)
+def run(run: Run, studied: str, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """`nas …` on the trained study."""
     monkeypatch.setenv("NAS_STORAGE", studied)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main(list(arguments))
-        output = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, output.out, output.err
-
-    return call
+    return run
 
 
 def test_digits_are_read_and_the_network_looked_at_them(run: Run, tmp_path: Path) -> None:

@@ -42,14 +42,10 @@ def make_trained_study(folder: Path) -> str:
     with Store.open(url, create=True) as store:
         store.create_study(
             STUDY,
-            space_name=space.name,
-            space_text=space.text,
-            space_fingerprint=space.fingerprint,
+            space=space,
             task=task,
             recipe=recipe.to_dict(),
             objectives=["accuracy", "parameters"],
-            seed=0,
-            constraints={},
         )
         with store.claim(STUDY):
             for number, (channels, body) in enumerate(((16, "conv"), (8, "se"), (8, "identity"))):

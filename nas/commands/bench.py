@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nas.commands import completing
-from nas.commands.options import ShapeType, json_option, limits, output_path, print_json
+from nas.commands.options import (
+    classes_option,
+    input_option,
+    json_option,
+    limits,
+    objectives_option,
+    output_path,
+    print_json,
+    space_option,
+)
 from nas.errors import BenchError
 
 if TYPE_CHECKING:
@@ -16,13 +24,7 @@ if TYPE_CHECKING:
 
 
 @click.command(name="bench")
-@click.option(
-    "--space",
-    required=True,
-    metavar="FILE|NAME",
-    shell_complete=completing.spaces,
-    help="Space file, or name of a shipped space.",
-)
+@space_option
 @click.option(
     "--table",
     required=True,
@@ -36,9 +38,7 @@ if TYPE_CHECKING:
 @click.option("--trials", type=click.IntRange(1), default=200, show_default=True, help="Of each search.")
 @click.option("--seeds", type=click.IntRange(1), default=20, show_default=True, help="Searches of each sampler.")
 @click.option("--workers", default="1", show_default=True, help="Trainings at once, such as 1,8,64.")
-@click.option(
-    "--objectives", default="accuracy,parameters", show_default=True, help="Also macs, activation_bytes, latency."
-)
+@objectives_option
 @click.option(
     "--mapping", type=click.Path(path_type=Path), metavar="FILE", help="How the table spells keys and metrics (YAML)."
 )
@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     "--metric", "metrics", multiple=True, metavar="NAME=COLUMN", help="Column of accuracy, parameters, seconds …"
 )
 @limits
-@click.option("--input", "input_shape", type=ShapeType(), help="Image shape; default: the space's.")
-@click.option("--classes", type=click.IntRange(2, 1_000_000), default=10, show_default=True)
+@input_option
+@classes_option
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Picture of the regret: .png, .svg."

@@ -8,17 +8,11 @@ from types import FrameType
 
 import click
 
-from nas.commands import completing
-from nas.commands.options import storage_option
+from nas.commands.options import storage_option, study_option
 
 
 @click.command(name="dashboard")
-@click.option(
-    "--study",
-    metavar="NAME",
-    shell_complete=completing.studies,
-    help="Shown first.  [default: the only one, or the list]",
-)
+@study_option("Shown first.  [default: the only one, or the list]")
 @storage_option
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0: any that is free.")
 def command(study: str | None, storage: str | None, port: int) -> None:

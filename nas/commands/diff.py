@@ -7,18 +7,13 @@ from pathlib import Path
 import click
 
 from nas.commands import completing
-from nas.commands.options import ShapeType, json_option, output_path, print_json, storage_option
+from nas.commands.options import ShapeType, json_option, output_path, print_json, storage_option, study_option
 
 
 @click.command(name="diff")
 @click.argument("before", shell_complete=completing.configs)
 @click.argument("after", shell_complete=completing.configs)
-@click.option(
-    "--study",
-    metavar="NAME",
-    shell_complete=completing.studies,
-    help="Of the trials; may be left out where the database holds only one.",
-)
+@study_option("Of the trials; may be left out where the database holds only one.")
 @storage_option
 @click.option("--input", "input_shape", type=ShapeType(), help="Image shape for both; default: each one's own.")
 @click.option("--classes", type=click.IntRange(2, 1_000_000), help="For both; default: each one's own.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from nas.commands import completing
 from nas.errors import AssignmentError, NasError, nearest
 
 if TYPE_CHECKING:
@@ -64,6 +65,16 @@ class GpusType(click.ParamType[float | str]):
             self.fail(f"must be a number such as 0.25, or auto, not '{value}'{nearest(value, ['auto'])}", param, ctx)
 
 
+space_option = click.option(
+    "--space",
+    required=True,
+    metavar="FILE|NAME",
+    shell_complete=completing.spaces,
+    help="Space file, or name of a shipped space.",
+)
+objectives_option = click.option(
+    "--objectives", default="accuracy,parameters", show_default=True, help="Also macs, activation_bytes, latency."
+)
 input_option = click.option("--input", "input_shape", type=ShapeType(), help="Image shape; default: the space's.")
 classes_option = click.option("--classes", type=click.IntRange(2, 1_000_000), default=10, show_default=True)
 json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output on stdout.")
@@ -73,6 +84,11 @@ storage_option = click.option(
     metavar="URL",
     help="Study database (also NAS_STORAGE).  [default: sqlite:///nas.db]",
 )
+
+
+def study_option(help: str, *, required: bool = False) -> Callable[[F], F]:
+    """Adds ``--study``, whose name the shell completes."""
+    return click.option("--study", required=required, metavar="NAME", shell_complete=completing.studies, help=help)
 
 
 def limits(command: F) -> F:

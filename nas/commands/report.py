@@ -6,17 +6,11 @@ from pathlib import Path
 
 import click
 
-from nas.commands import completing
-from nas.commands.options import output_path, storage_option
+from nas.commands.options import output_path, storage_option, study_option
 
 
 @click.command(name="report")
-@click.option(
-    "--study",
-    metavar="NAME",
-    shell_complete=completing.studies,
-    help="May be left out where the database holds only one.",
-)
+@study_option("May be left out where the database holds only one.")
 @storage_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="An .html file.  [default: STUDY.html]")
 def command(study: str | None, storage: str | None, output: Path | None) -> None:

@@ -6,20 +6,13 @@ from typing import Any
 
 import click
 
-from nas.commands import completing
-from nas.commands.options import json_option, storage_option
+from nas.commands.options import json_option, storage_option, study_option
 from nas.commands.training import run_and_show, training_options
 from nas.errors import NasError
 
 
 @click.command(name="retrain")
-@click.option(
-    "--study",
-    required=True,
-    metavar="NAME",
-    shell_complete=completing.studies,
-    help="The study whose networks are retrained.",
-)
+@study_option("The study whose networks are retrained.", required=True)
 @click.option("--top", type=int, metavar="K", help="The K most accurate of the front.  [default: the whole front]")
 @click.option("--trial", "trials", type=int, multiple=True, metavar="N", help="This trial; may be given several times.")
 @training_options(seeds=3, share="all")

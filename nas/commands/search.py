@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nas.commands import completing
-from nas.commands.options import GpusType, json_option, limits, storage_option
+from nas.commands.options import (
+    GpusType,
+    json_option,
+    limits,
+    objectives_option,
+    output_path,
+    space_option,
+    storage_option,
+    study_option,
+)
 
 if TYPE_CHECKING:
     from nas.driver import SearchResult
@@ -18,13 +27,7 @@ if TYPE_CHECKING:
 
 
 @click.command(name="search")
-@click.option(
-    "--space",
-    required=True,
-    metavar="FILE|NAME",
-    shell_complete=completing.spaces,
-    help="Space file, or name of a shipped space.",
-)
+@space_option
 @click.option(
     "--data",
     default="digits",
@@ -43,18 +46,14 @@ if TYPE_CHECKING:
 @click.option("--trials", type=int, default=32, show_default=True, help="Finished trials of the study in all.")
 @click.option("--time", metavar="DURATION", help="Stop after this long, such as 30m or 1h30m.")
 @click.option("--epochs", type=int, help="Epochs a trial.  [default: the recipe's, 5]")
-@click.option(
-    "--objectives", default="accuracy,parameters", show_default=True, help="Also macs, activation_bytes, latency."
-)
+@objectives_option
 @click.option(
     "--latency-device", type=click.Choice(["cpu", "cuda"]), help="Where latency is measured.  [default: cuda, if any]"
 )
 @limits
 @click.option("--sampler", default="pareto", show_default=True, help="Also tpe, nsga2, nsga3, gp, random.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
-@click.option(
-    "--study", metavar="NAME", shell_complete=completing.studies, help="Name of the study.  [default: SPACE-DATA]"
-)
+@study_option("Name of the study.  [default: SPACE-DATA]")
 @storage_option
 @click.option("--cpus-per-trial", type=float, default=1.0, show_default=True)
 @click.option(
@@ -90,7 +89,6 @@ def command(objectives: str, as_json: bool, plot: Path | None, **values: Any) ->
     nas search --space attn_cnn --data cifar10 --epochs 20 --trials 200 --max-parameters 2M
     nas search --space my_space.yaml --data imagefolder:photos --time 8h --gpus-per-trial 0.5
     """
-    from nas.commands.options import output_path
     from nas.driver import SearchOptions, search
 
     if plot is not None:

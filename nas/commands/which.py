@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from nas.commands import completing
-from nas.commands.options import ShapeType, read_assignment, storage_option
+from nas.commands.options import ShapeType, read_assignment, storage_option, study_option
 
 if TYPE_CHECKING:
     from nas.which import Network
@@ -25,12 +25,7 @@ def study_options(command: F) -> F:
         click.option("--classes", type=click.IntRange(2, 1_000_000), help="Number of classes; default: its own."),
         click.option("--input", "input_shape", type=ShapeType(), help="Image shape; default: its own."),
         storage_option,
-        click.option(
-            "--study",
-            metavar="NAME",
-            shell_complete=completing.studies,
-            help="Study of the trial; may be left out where there is only one.",
-        ),
+        study_option("Study of the trial; may be left out where there is only one."),
     ):
         command = option(command)
     return command

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import click
 
-from nas.commands import completing
-from nas.commands.options import json_option, print_json, storage_option
+from nas.commands.options import json_option, print_json, storage_option, study_option
 from nas.errors import NasError, nearest
 
 
 @click.command(name="why")
-@click.option(
-    "--study",
-    metavar="NAME",
-    shell_complete=completing.studies,
-    help="May be left out where the database holds only one.",
-)
+@study_option("May be left out where the database holds only one.")
 @storage_option
 @click.option("--state", "states", multiple=True, metavar="STATE", help="Count only this end as bad, such as diverged.")
 @click.option(

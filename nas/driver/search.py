@@ -109,9 +109,7 @@ def _open_study(
         if not store.has_study(name):
             return store.create_study(
                 name,
-                space_name=space.name,
-                space_text=space.text,
-                space_fingerprint=space.fingerprint,
+                space=space,
                 task=task,
                 recipe=recipe.to_dict(),
                 objectives=list(options.objectives),

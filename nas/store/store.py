@@ -14,6 +14,7 @@ from blocks.base import Scalar
 from nas.architecture import Architecture
 from nas.cost import Cost
 from nas.errors import StorageError, StudyExists, nearest
+from nas.space import Space
 from nas.store import connection, latencies, measurements, memories, optuna_projection
 from nas.store import writing as steps
 from nas.store.claim import Heart
@@ -51,16 +52,14 @@ class Store(Reader):
         self,
         name: str,
         *,
-        space_name: str,
-        space_text: str,
-        space_fingerprint: str,
+        space: Space,
         task: Mapping[str, object],
         recipe: Mapping[str, object],
         objectives: Sequence[str],
-        seed: int,
-        constraints: Mapping[str, object],
+        seed: int = 0,
+        constraints: Mapping[str, object] | None = None,
     ) -> StudyRow:
-        """Makes a study, here and for Optuna. All mappings are plain data.
+        """Makes a study, here and for Optuna. All mappings are plain data; the space's file is kept with it.
 
         Raises StudyExists when there is one of that name, StorageError when the name is that of a study of Optuna's that
         is not ours, and for an objective that does not exist.
@@ -87,13 +86,13 @@ class Store(Reader):
             session.add(
                 Study(
                     name=name,
-                    space_name=space_name,
-                    space_text=space_text,
-                    space_fingerprint=space_fingerprint,
+                    space_name=space.name,
+                    space_text=space.text,
+                    space_fingerprint=space.fingerprint,
                     task=dump(task),
                     recipe=dump(recipe),
                     objectives=dump(list(objectives)),
-                    constraints=dump(constraints),
+                    constraints=dump(constraints or {}),
                     seed=seed,
                     created_at=utc_now(),
                 )

@@ -8,29 +8,23 @@ from typing import Any
 
 import pytest
 
-from nas.cli import main
 from nas.commands.bench import command
 from nas.space import Space
+from tests.conftest import Run
 
 Rows = list[dict[str, Any]]
 
 
 @pytest.fixture
-def bench(
-    space: Space, rows: Rows, write: Callable[[Rows], Path], capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
+def bench(run: Run, space: Space, rows: Rows, write: Callable[[Rows], Path]) -> Run:
     """Runs `nas bench` on the small table: exit code, stdout, stderr."""
     table = write(rows)
-
-    def run(*words: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main(["bench", "--space", space.path, "--table", str(table), "--seeds", "2", "--trials", "10", *words])
-        return (int(ended.value.code or 0), *capsys.readouterr())
-
-    return run
+    return lambda *words: run(
+        "bench", "--space", space.path, "--table", str(table), "--seeds", "2", "--trials", "10", *words
+    )
 
 
-def test_json_has_its_promised_shape(bench: Callable[..., tuple[int, str, str]]) -> None:
+def test_json_has_its_promised_shape(bench: Run) -> None:
     code, out, err = bench("--samplers", "pareto,random", "--workers", "2,4", "--json")
     assert (code, err) == (0, "")
     data = json.loads(out)
@@ -44,7 +38,7 @@ def test_json_has_its_promised_shape(bench: Callable[..., tuple[int, str, str]])
     assert record["workers"]["2"]["regret"] == record["regret"]
 
 
-def test_the_table_and_the_picture(bench: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+def test_the_table_and_the_picture(bench: Run, tmp_path: Path) -> None:
     picture = tmp_path / "regret.svg"
     code, out, _ = bench("--samplers", "random", "--objectives", "error,parameters,macs", "-o", str(picture))
     assert code == 0
@@ -68,7 +62,7 @@ def test_pareto_is_the_first_of_the_samplers_it_compares() -> None:
         (["-o", "regret.txt"], "must end with .png or .svg or .pdf"),
     ],
 )
-def test_mistakes_are_one_line(bench: Callable[..., tuple[int, str, str]], words: list[str], line: str) -> None:
+def test_mistakes_are_one_line(bench: Run, words: list[str], line: str) -> None:
     code, out, err = bench(*words)
     assert (code, out) == (2, "")
     assert re.search(line.replace("?", r"\?"), err)

@@ -52,14 +52,10 @@ def learns(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def make_study(store: Store, space: Space, name: str, recipe: Recipe) -> None:
     store.create_study(
         name,
-        space_name=space.name,
-        space_text=space.text,
-        space_fingerprint=space.fingerprint,
+        space=space,
         task={"dataset": "invented", "fingerprint": "x"},
         recipe=recipe.to_dict(),
         objectives=["accuracy", "parameters"],
-        seed=0,
-        constraints={},
     )
 
 

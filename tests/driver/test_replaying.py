@@ -28,9 +28,10 @@ from nas.replays.progress import Progress
 from nas.replays.training import Training
 from nas.store import Store
 from nas.study import PublishedConfig
-from tests.replays.conftest import QUICK, Run, config, run
+from tests.conftest import Run
+from tests.replays.conftest import QUICK, config
 
-__all__ = ["config", "run"]  # fixtures
+__all__ = ["config"]  # a fixture
 
 
 class Notes(Progress):

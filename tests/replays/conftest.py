@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from nas.cli import main
-
 QUICK = ("--device", "cpu", "--threads", "1")
-Run = Callable[..., tuple[int, str, str]]
 
 SPACE = """
 name: tiny
@@ -46,20 +42,3 @@ def config(tmp_path: Path) -> Path:
     path = tmp_path / "tiny_net.yaml"
     path.write_text(textwrap.dedent(CONFIG).format(space=space))
     return path
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs `nas …` in a new folder; gives exit code, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("NAS_STORAGE", raising=False)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main(list(arguments))
-        output = capsys.readouterr()
-        code = ended.value.code
-        assert isinstance(code, int)
-        return code, output.out, output.err
-
-    return call

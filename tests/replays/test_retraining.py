@@ -17,7 +17,8 @@ from nas.report.measured import Summary, differ
 from nas.report.tested import Verdict, verdicts
 from nas.space import Space
 from nas.store import Store
-from tests.replays.conftest import QUICK, Run
+from tests.conftest import Run
+from tests.replays.conftest import QUICK
 
 SPACE = """
 name: small
@@ -40,14 +41,10 @@ def study(tmp_path: Path) -> str:
     with Store.open(f"sqlite:///{tmp_path}/nas.db", create=True) as store:
         store.create_study(
             "small-digits",
-            space_name=space.name,
-            space_text=space.text,
-            space_fingerprint=space.fingerprint,
+            space=space,
             task=task,
             recipe=recipe.to_dict(),
             objectives=["accuracy", "parameters"],
-            seed=0,
-            constraints={},
         )
         with store.claim("small-digits"):
             for accuracy, channels in ((0.6, 4), (0.7, 8), (0.8, 16)):

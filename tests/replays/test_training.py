@@ -16,7 +16,8 @@ from PIL import Image
 
 from nas.store import Store
 from nas.weights import read_weights
-from tests.replays.conftest import QUICK, Run
+from tests.conftest import Run
+from tests.replays.conftest import QUICK
 
 
 def replay(run: Run, *arguments: str) -> dict[str, Any]:

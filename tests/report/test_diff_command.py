@@ -5,22 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
-from nas.cli import main
+from tests.conftest import Run
 
 
-def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as ended:
-        main(["diff", *arguments])
-    output = capsys.readouterr()
-    assert isinstance(ended.value.code, int)
-    return ended.value.code, output.out, output.err
-
-
-def test_lines_name_what_is_added_and_what_it_costs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_lines_name_what_is_added_and_what_it_costs(run: Run, tmp_path: Path) -> None:
     picture = tmp_path / "d.svg"
-    code, out, _ = run(capsys, "kong_aim", "kong_aim_cam", "-o", str(picture))
+    code, out, _ = run("diff", "kong_aim", "kong_aim_cam", "-o", str(picture))
     assert code == 0
     assert "+397,440 (+3.6%)" in out  # 11,374,986 - 10,977,546
     assert out.count("+ body.") == 8  # attention and merge of four stages
@@ -28,22 +18,22 @@ def test_lines_name_what_is_added_and_what_it_costs(capsys: pytest.CaptureFixtur
     assert picture.is_file()
 
 
-def test_equal_changes_in_a_row_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    _, out, _ = run(capsys, "davis_resnet110", "davis_se_resnet110")
+def test_equal_changes_in_a_row_are_one_line(run: Run) -> None:
+    _, out, _ = run("diff", "davis_resnet110", "davis_se_resnet110")
     assert "(× 54)" in out
     assert "gate none → se" in out
 
 
-def test_json(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(capsys, "kong_aim", "kong_aim", "--json")
+def test_json(run: Run) -> None:
+    code, out, _ = run("diff", "kong_aim", "kong_aim", "--json")
     data = json.loads(out)
     assert code == 0
     assert data["same_network"]
     assert {entry["status"] for entry in data["nodes"]} == {"same"}
 
 
-def test_a_mistake_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, err = run(capsys, "kong_aim", "kong_ami")
+def test_a_mistake_is_one_line(run: Run) -> None:
+    code, out, err = run("diff", "kong_aim", "kong_ami")
     assert code == 2
     assert not out
     assert err.strip().endswith("did you mean 'kong_aim'?")

@@ -6,17 +6,9 @@ import json
 
 import pytest
 
-from nas.cli import main
 from nas.store import Store
+from tests.conftest import Run
 from tests.store.filling import fill, make_study
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as ended:
-        main(["why", *arguments])
-    output = capsys.readouterr()
-    assert isinstance(ended.value.code, int)
-    return ended.value.code, output.out, output.err
 
 
 @pytest.fixture(scope="module")
@@ -28,21 +20,21 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
     return found
 
 
-def test_states_and_reasons(capsys: pytest.CaptureFixture[str], url: str) -> None:
-    code, out, _ = run(capsys, "--storage", url)
+def test_states_and_reasons(run: Run, url: str) -> None:
+    code, out, _ = run("why", "--storage", url)
     assert code == 0
     assert "20 complete, 4 diverged" in out
     assert "the loss was nan in epoch …" in out
     assert "beyond chance" in out
 
 
-def test_everything_on_request(capsys: pytest.CaptureFixture[str], url: str) -> None:
-    _, out, _ = run(capsys, "--storage", url, "--all", "--by", "choice")
+def test_everything_on_request(run: Run, url: str) -> None:
+    _, out, _ = run("why", "--storage", url, "--all", "--by", "choice")
     assert "stage1.first.layer" in out.replace("\n", "")
 
 
-def test_json(capsys: pytest.CaptureFixture[str], url: str) -> None:
-    _, out, _ = run(capsys, "--storage", url, "--json", "--by", "block")
+def test_json(run: Run, url: str) -> None:
+    _, out, _ = run("why", "--storage", url, "--json", "--by", "block")
     data = json.loads(out)
     assert data["states"] == {"complete": 20, "diverged": 4}
     for cause in data["causes"]:
@@ -51,10 +43,10 @@ def test_json(capsys: pytest.CaptureFixture[str], url: str) -> None:
         assert 0 <= cause["p"] <= cause["q"] <= 1
 
 
-def test_a_mistake_is_one_line(capsys: pytest.CaptureFixture[str], url: str) -> None:
-    code, _, err = run(capsys, "--storage", url, "--state", "divrged")
+def test_a_mistake_is_one_line(run: Run, url: str) -> None:
+    code, _, err = run("why", "--storage", url, "--state", "divrged")
     assert code == 2
     assert err.strip().endswith("did you mean 'diverged'?")
-    code, _, err = run(capsys, "--storage", url, "--study", "macr")
+    code, _, err = run("why", "--storage", url, "--study", "macr")
     assert code == 2
     assert "did you mean 'macro'?" in err

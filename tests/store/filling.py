@@ -19,16 +19,11 @@ INPUT: Shape = (3, 32, 32)
 
 
 def make_study(store: Store, name: str = "first", space: str = "nas_bench_macro", **changes: Any) -> str:
-    loaded = Space.load(space)
     values: dict[str, Any] = {
-        "space_name": loaded.name,
-        "space_text": loaded.text,
-        "space_fingerprint": loaded.fingerprint,
+        "space": Space.load(space),
         "task": {"dataset": "digits", "root": None, "validation": 0.2, "seed": 0, "image_size": 32},
         "recipe": {"epochs": 3, "seed": 0, "lr": 0.1},
         "objectives": ["accuracy", "parameters"],
-        "seed": 0,
-        "constraints": {},
     }
     store.create_study(name, **(values | changes))
     return name

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
 import re
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from blocks import BLOCKS
 from blocks.base import Scalar
 from nas.architecture import INPUT
 from nas.document import Document, KeyPath, shorten
-from nas.errors import Infeasible, SpaceError, nearest
+from nas.errors import SpaceError, nearest
 from nas.grammar import (
     EVERYWHERE,
     NONE,
@@ -27,17 +25,15 @@ from nas.grammar import (
     GraphNode,
     SwitchNode,
     Value,
-    always_met,
     options_of,
-    shared_everywhere,
 )
 from nas.space import COSTS, Space
+from nas.wellformed import check_edges, check_shapes, check_shared
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MAX_REPEAT = 1_000
 _OF_NODES = ("inputs", "present", "repeat", "share", "first")
 """What a node of one block says beside the hyperparameters of the block."""
-_TRIES = 64  # random architectures that are tried before a space counts as one in which no shapes can meet
 
 
 def parse_space(path: Path) -> Space:
@@ -78,23 +74,9 @@ class _Parser:
             data,
             str(self.doc.path),
         )
-        self.check_shared(space)
-        self.check_shapes(space)
+        check_shared(self.doc, space)
+        check_shapes(self.doc, space)
         return space
-
-    def check_shared(self, space: Space) -> None:
-        """What is shared everywhere must be decided once whatever else is, under a name that is nobody else's."""
-        met = always_met(space.graph)
-        for name in shared_everywhere(space.graph):
-            if name not in met:
-                self.fail(
-                    ("graphs", name),
-                    f"graph '{name}': shared everywhere, but some choices leave it out; one use must always be there",
-                )
-            if any(name == node.name for node in space.graph.nodes):
-                self.fail(
-                    ("graph", name), f"node '{name}': a graph shared everywhere has this name, which its choices carry"
-                )
 
     def named_graphs(self, data: dict[str, Any]) -> None:
         bodies = self.doc.mapping(("graphs",), data.get("graphs", {}), "graphs")
@@ -119,7 +101,7 @@ class _Parser:
         for key in nodes:
             self.check_name((*where, key), key, "node")
         items = [self.node(key, (*where, key), value) for key, value in nodes.items()]
-        self.check_edges(where, items)
+        check_edges(self.doc, where, items)
         return Graph(name, tuple(items))
 
     def check_name(self, where: KeyPath, name: str, what: str) -> None:
@@ -335,42 +317,6 @@ class _Parser:
             self.fail((*where, "inputs"), f"{what}: every input may be '{NONE}'; at least one must always be there")
         return values
 
-    def check_edges(self, where: KeyPath, items: list[GraphItem]) -> None:
-        """Inputs must name nodes that run before; every node but the last must be able to reach another one."""
-        names = [item.name for item in items]
-        edges: nx.DiGraph[str] = nx.DiGraph()
-        edges.add_nodes_from([INPUT, *names])
-        for place, item in enumerate(items):
-            parts = item.nodes.values() if isinstance(item, SwitchNode) else (item,)
-            for part in parts:
-                if part.inputs is None:
-                    edges.add_edge(names[place - 1] if place else INPUT, item.name)
-                for value in part.inputs or ():
-                    for option in options_of(value):
-                        if option == NONE:
-                            continue
-                        if option not in edges:
-                            known = [INPUT, *names[:place]]
-                            hint = nearest(option, known) or f"; nodes before it: {', '.join(known)}"
-                            self.fail(
-                                (*where, item.name), f"node '{item.name}': no node '{option}' in this graph{hint}"
-                            )
-                        edges.add_edge(str(option), item.name)
-        if cycle := next(iter(nx.simple_cycles(edges)), None):
-            start = min(cycle, key=names.index)
-            turn = cycle.index(start)
-            around = [*cycle[turn:], *cycle[:turn], start]
-            self.fail((*where, start), f"cyclic graph: {' -> '.join(around)}")
-        for place, item in enumerate(items):
-            later = [name for name in edges.predecessors(item.name) if name in names[place:]]
-            if later:
-                self.fail(
-                    (*where, item.name),
-                    f"node '{item.name}': its input '{later[0]}' runs later; nodes run in the order written",
-                )
-            if item is not items[-1] and not list(edges.successors(item.name)):
-                self.fail((*where, item.name), f"node '{item.name}': no other node takes it as input; it leads nowhere")
-
     # -- the whole -----------------------------------------------------------------------------------------------------
 
     def constraints(self, data: Any) -> Mapping[str, Bounds]:
@@ -387,23 +333,6 @@ class _Parser:
                 self.fail((*where, name), f"constraint '{name}': min {bounds.min:,.0f} is above max {bounds.max:,.0f}")
             found[name] = bounds
         return found
-
-    def check_shapes(self, space: Space) -> None:
-        """Refuses a space of which no architecture can be built for the input it names."""
-        problems: Counter[tuple[str, str]] = Counter()
-        rng = random.Random(0)
-        for _ in range(min(_TRIES, space.size)):
-            try:
-                space.resolve(space.walk(lambda name, options: rng.choice(options)))
-            except Infeasible as problem:
-                problems[problem.node, problem.reason] += 1
-            else:
-                return
-        (node, reason), _ = problems.most_common(1)[0]
-        line = _line_of(space.graph, node)
-        raise SpaceError(
-            f"{self.doc.path}:{line}: node '{node}': {reason}; no architecture fits the input {list(space.input)}"
-        )
 
 
 def _whole(value: object, least: int) -> bool:
@@ -425,19 +354,3 @@ def _graphs_named(data: Any) -> list[str]:
         for item in data:
             found.extend(_graphs_named(item))
     return found
-
-
-def _line_of(graph: Graph, path: str) -> int:
-    """The line of the node that a path of an architecture comes from."""
-    line = 1
-    steps = path.split(".")
-    nodes = {node.name: node for node in graph.nodes}
-    for step in steps:
-        node = nodes.get(step)
-        if node is None:  # the number of a copy, or the name of a chosen graph
-            continue
-        line = node.line
-        parts = node.nodes.values() if isinstance(node, SwitchNode) else (node,)
-        inner = [graph for part in parts if isinstance(part, GraphNode) for graph in part.graphs.values()]
-        nodes = {item.name: item for graph in inner for item in graph.nodes} if inner else nodes
-    return line

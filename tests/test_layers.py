@@ -32,6 +32,7 @@ LAYERS = [
     ("nas.study",),
     ("nas.recipe",),
     ("nas.parse",),
+    ("nas.wellformed",),
     ("nas.space",),
     ("nas.grammar",),
     ("nas.architecture",),

@@ -1,0 +1,103 @@
+"""What whole graphs and spaces must meet: edges that lead somewhere, shared decisions that exist, shapes that can fit."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+
+import networkx as nx
+
+from nas.architecture import INPUT
+from nas.document import Document, KeyPath
+from nas.errors import Infeasible, SpaceError, nearest
+from nas.grammar import NONE, Graph, GraphItem, GraphNode, SwitchNode, always_met, options_of, shared_everywhere
+from nas.space import Space
+
+_TRIES = 64  # random architectures that are tried before a space counts as one in which no shapes can meet
+
+
+def check_edges(document: Document, where: KeyPath, items: Sequence[GraphItem]) -> None:
+    """Inputs must name nodes that run before; every node but the last must be able to reach another one."""
+    names = [item.name for item in items]
+    edges: nx.DiGraph[str] = nx.DiGraph()
+    edges.add_nodes_from([INPUT, *names])
+    for place, item in enumerate(items):
+        parts = item.nodes.values() if isinstance(item, SwitchNode) else (item,)
+        for part in parts:
+            if part.inputs is None:
+                edges.add_edge(names[place - 1] if place else INPUT, item.name)
+            for value in part.inputs or ():
+                for option in options_of(value):
+                    if option == NONE:
+                        continue
+                    if option not in edges:
+                        known = [INPUT, *names[:place]]
+                        hint = nearest(option, known) or f"; nodes before it: {', '.join(known)}"
+                        document.fail(
+                            (*where, item.name), f"node '{item.name}': no node '{option}' in this graph{hint}"
+                        )
+                    edges.add_edge(str(option), item.name)
+    if cycle := next(iter(nx.simple_cycles(edges)), None):
+        start = min(cycle, key=names.index)
+        turn = cycle.index(start)
+        around = [*cycle[turn:], *cycle[:turn], start]
+        document.fail((*where, start), f"cyclic graph: {' -> '.join(around)}")
+    for place, item in enumerate(items):
+        later = [name for name in edges.predecessors(item.name) if name in names[place:]]
+        if later:
+            document.fail(
+                (*where, item.name),
+                f"node '{item.name}': its input '{later[0]}' runs later; nodes run in the order written",
+            )
+        if item is not items[-1] and not list(edges.successors(item.name)):
+            document.fail((*where, item.name), f"node '{item.name}': no other node takes it as input; it leads nowhere")
+
+
+def check_shared(document: Document, space: Space) -> None:
+    """What is shared everywhere must be decided once whatever else is, under a name that is nobody else's."""
+    met = always_met(space.graph)
+    for name in shared_everywhere(space.graph):
+        if name not in met:
+            document.fail(
+                ("graphs", name),
+                f"graph '{name}': shared everywhere, but some choices leave it out; one use must always be there",
+            )
+        if any(name == node.name for node in space.graph.nodes):
+            document.fail(
+                ("graph", name), f"node '{name}': a graph shared everywhere has this name, which its choices carry"
+            )
+
+
+def check_shapes(document: Document, space: Space) -> None:
+    """Refuses a space of which no architecture can be built for the input it names."""
+    problems: Counter[tuple[str, str]] = Counter()
+    rng = random.Random(0)
+    for _ in range(min(_TRIES, space.size)):
+        try:
+            space.resolve(space.walk(lambda name, options: rng.choice(options)))
+        except Infeasible as problem:
+            problems[problem.node, problem.reason] += 1
+        else:
+            return
+    (node, reason), _ = problems.most_common(1)[0]
+    line = _line_of(space.graph, node)
+    raise SpaceError(
+        f"{document.path}:{line}: node '{node}': {reason}; no architecture fits the input {list(space.input)}"
+    )
+
+
+def _line_of(graph: Graph, path: str) -> int:
+    """The line of the node that a path of an architecture comes from."""
+    line = 1
+    steps = path.split(".")
+    nodes = {node.name: node for node in graph.nodes}
+    for step in steps:
+        node = nodes.get(step)
+        if node is None:  # the number of a copy, or the name of a chosen graph
+            continue
+        line = node.line
+        parts = node.nodes.values() if isinstance(node, SwitchNode) else (node,)
+        inner = [graph for part in parts if isinstance(part, GraphNode) for graph in part.graphs.values()]
+        nodes = {item.name: item for graph in inner for item in graph.nodes} if inner else nodes
+    return line

@@ -60,6 +60,11 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
     space = space.limit(parameters=options.max_parameters, macs=options.max_macs)
     task = Task(options.data, options.data_root, options.validation, 0, options.image_size)
     recipe = _recipe(options, task)
+    if options.scheduler != "none" and options.min_epochs >= recipe.epochs:
+        raise SearchError(
+            f"min_epochs: must be below the {recipe.epochs} epochs of a training, not {options.min_epochs}: "
+            f"--scheduler {options.scheduler} would never stop one"
+        )
     name = options.study or f"{space.name}-{task.dataset.partition(':')[0]}"
     with Store.open(options.storage or DEFAULT_URL, create=True) as store:
         dataset = load(task)

@@ -7,6 +7,7 @@ import math
 import os
 import signal
 import socket
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 
 REACH_SECONDS = 10.0
+STOP_SECONDS = 15.0
 LOOK_SECONDS = 120.0  # for a process that imports PyTorch on every machine with a GPU
 
 
@@ -215,19 +217,34 @@ def look_at_gpu() -> Gpu | None:
 
 @contextmanager
 def stoppable(link: Link) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the run in good order; a second Ctrl-C ends it at once."""
+    """Ctrl-C and SIGTERM end the run in good order; a second Ctrl-C ends it at once.
+
+    A SIGTERM that reached the processes of Ray too, as that of a batch system does, leaves nobody to answer: Ray would wait
+    for itself for a minute, and print pages. Such a run is left after `STOP_SECONDS`, as if it had been killed.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    told, ended = threading.Event(), threading.Event()
+
+    def leave_in_time() -> None:
+        told.wait()
+        if not ended.wait(STOP_SECONDS):
+            print("interrupted; Ray did not end in time: the same command continues", file=sys.stderr, flush=True)
+            os._exit(130)
 
     def stop(number: int, frame: object) -> None:
         if link.stop_reason == "interrupted":
             raise KeyboardInterrupt
         link.stop_reason = "interrupted"
+        told.set()
 
+    threading.Thread(target=leave_in_time, daemon=True).start()
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
+        ended.set()
+        told.set()
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -16,6 +16,7 @@ import pytest
 import nas
 import tests.driver.failing  # noqa: F401 (registers the block that misbehaves)
 from nas.driver.progress import Progress
+from nas.driver.tuning import STOP_SECONDS
 from nas.errors import SearchError, StorageError
 from nas.store import Store
 
@@ -127,6 +128,7 @@ def test_one_worker_and_one_seed_make_the_same_decisions(space_file: Path, tmp_p
         ({"objectives": ("acuracy", "macs")}, "no objective 'acuracy'; known: .*did you mean 'accuracy'"),
         ({"objectives": ("macs",)}, "accuracy must be one of them"),
         ({"sampler": "tpee"}, "no sampler 'tpee'.*did you mean 'tpe'"),
+        ({"scheduler": "pareto_asha", "epochs": 4, "min_epochs": 4}, "min_epochs: must be below the 4 epochs"),
         ({"cpus_per_trial": 10_000}, "cpus_per_trial: 10000 wanted, but Ray has"),
         ({"gpus_per_trial": 64}, "gpus_per_trial: 64 wanted, but Ray has"),
         ({"max_parameters": 3}, "meets the constraints: parameters at most 3"),
@@ -143,6 +145,7 @@ COMMAND = [sys.executable, "-m", "nas", "search", "--trials", "6", "--cpus-per-t
 
 
 def _start(space_file: Path, storage: str, *more: str) -> subprocess.Popen[str]:
+    """A search in a process group of its own."""
     return subprocess.Popen(
         [*COMMAND, "--space", str(space_file), "--storage", storage, *more],
         stdout=subprocess.PIPE,
@@ -150,6 +153,7 @@ def _start(space_file: Path, storage: str, *more: str) -> subprocess.Popen[str]:
         text=True,
         cwd=space_file.parent,
         env={**os.environ, "PYTHONPATH": str(Path(nas.__file__).parents[1]), "RAY_ADDRESS": ""},
+        start_new_session=True,
     )
 
 
@@ -181,6 +185,19 @@ def test_ctrl_c_ends_in_good_order(space_file: Path, storage: str) -> None:
     assert process.returncode == 130, output
     assert "Traceback" not in output
     assert ("interrupted", "interrupted") in _states(storage)
+    assert "running" not in {state for state, _ in _states(storage)}
+
+
+@pytest.mark.slow
+def test_a_batch_system_that_ends_every_process_is_not_kept_waiting(space_file: Path, storage: str) -> None:
+    process = _start(space_file, storage, "--epochs", "400")
+    _wait(storage, "running", process)
+    os.killpg(process.pid, signal.SIGTERM)  # Ray's own processes too: nobody is left to answer
+    output, _ = process.communicate(timeout=STOP_SECONDS + 10)
+    assert process.returncode == 130, output
+    assert "Traceback" not in output
+    output, _ = _start(space_file, storage, "--epochs", "400", "--time", "1s").communicate(timeout=60)
+    assert "Traceback" not in output
     assert "running" not in {state for state, _ in _states(storage)}
 
 

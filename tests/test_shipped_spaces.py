@@ -96,7 +96,7 @@ def test_published_networks_are_seeds_of_their_space_and_of_no_other() -> None:
     assert seed_points(Space.load("nas_bench_macro"), (3, 32, 32), 10) == []
 
 
-NAS_BENCH_201 = ["none", "skip", "conv_1x1", "conv_3x3", "avg_pool_3x3"]
+NAS_BENCH_201 = ["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"]
 EDGES = ["from_0_to_1", "from_0_to_2", "from_1_to_2", "from_0_to_3", "from_1_to_3", "from_2_to_3"]
 
 
@@ -113,12 +113,16 @@ def test_nas_bench_201_has_the_published_size_and_parameters() -> None:
     for narrow, wide in ((16, 32), (32, 64)):
         outside += 9 * narrow * wide + 2 * wide + 9 * wide * wide + 2 * wide + narrow * wide
     conv_3x3, conv_1x1 = (5 * sum(k * width * width + 2 * width for width in (16, 32, 64)) for k in (9, 1))
-    assert parameters(*["skip"] * 6) == outside
-    assert parameters(*["conv_3x3"] * 6) == outside + 6 * conv_3x3 == 1_531_546  # printed by its authors: 1.531546 MB
-    assert parameters("conv_3x3", "skip", "conv_1x1", "conv_1x1", "skip", "avg_pool_3x3") == (
-        outside + conv_3x3 + 2 * conv_1x1
-    )
-    assert parameters("conv_3x3", "skip", "none", "skip", "none", "skip") == outside  # a dead branch costs nothing
+    assert parameters(*["skip_connect"] * 6) == outside
+    assert (
+        parameters(*["nor_conv_3x3"] * 6) == outside + 6 * conv_3x3 == 1_531_546
+    )  # printed by its authors: 1.531546 MB
+    assert parameters(
+        "nor_conv_3x3", "skip_connect", "nor_conv_1x1", "nor_conv_1x1", "skip_connect", "avg_pool_3x3"
+    ) == (outside + conv_3x3 + 2 * conv_1x1)
+    assert (
+        parameters("nor_conv_3x3", "skip_connect", "none", "skip_connect", "none", "skip_connect") == outside
+    )  # a dead branch costs nothing
 
 
 @pytest.mark.slow
@@ -138,18 +142,18 @@ def test_zeros_and_nested_sums_make_no_new_network() -> None:
         ).hash
 
     nothing = network(*["none"] * 6)
-    assert network("conv_3x3", "none", "none", "none", "none", "none") == nothing
+    assert network("nor_conv_3x3", "none", "none", "none", "none", "none") == nothing
     # 0 → 3 directly, or by way of skips through either node
-    assert network("skip", "none", "none", "none", "skip", "none") == network(
-        "none", "none", "none", "skip", "none", "none"
+    assert network("skip_connect", "none", "none", "none", "skip_connect", "none") == network(
+        "none", "none", "none", "skip_connect", "none", "none"
     )
     # (a + b) + c = a + (b + c), where nobody else reads the inner sum
-    left = network("skip", "conv_1x1", "conv_3x3", "avg_pool_3x3", "none", "skip")
-    right = network("skip", "avg_pool_3x3", "conv_3x3", "conv_1x1", "none", "skip")
+    left = network("skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3", "none", "skip_connect")
+    right = network("skip_connect", "avg_pool_3x3", "nor_conv_3x3", "nor_conv_1x1", "none", "skip_connect")
     assert left == right
     # one node read twice is not two nodes with weights of their own
-    shared = network("conv_3x3", "none", "skip", "none", "skip", "skip")
-    separate = network("conv_3x3", "conv_3x3", "none", "none", "skip", "skip")
+    shared = network("nor_conv_3x3", "none", "skip_connect", "none", "skip_connect", "skip_connect")
+    separate = network("nor_conv_3x3", "nor_conv_3x3", "none", "none", "skip_connect", "skip_connect")
     assert shared != separate
 
 

@@ -4,7 +4,7 @@ One row an architecture: CSV, Parquet or JSON (a list of records, or an object w
 which architecture it is in one of two ways:
 
 - one column a choice of the space, named as the choice (empty where the choice is not active);
-- a key such as ``02012100`` or ``|conv_3x3~0|+|none~0|skip~1|``. `Mapping` says how a key is spelled. Without one, two
+- a key such as ``02012100`` or ``|nor_conv_3x3~0|+|none~0|skip_connect~1|``. `Mapping` says how a key is spelled. Without one, two
   spellings are understood when every choice is always active: one digit a choice, the index of its option, or the
   words of the options, both in the order of the space.
 
@@ -126,8 +126,11 @@ def read_assignments(path: Path, records: list[dict[str, Any]], space: Space, ma
     if key_column is not None and key_column not in there:
         raise BenchError(f"{path}: no column '{key_column}'{nearest(key_column, there)}")
     choices = _first_choices(space)
-    if not choices.keys() & there.keys() and key_column is not None:
-        read = _key_reader(space, choices, mapping)
+    read = _key_reader(space, choices, mapping)
+    by_choice = bool(choices.keys() & there.keys())
+    if key_column is None and not by_choice:
+        key_column = next((name for name, value in there.items() if isinstance(value, str) and read(value)), None)
+    if key_column is not None and not by_choice:
         for place, record in enumerate(records):
             assignment = read(str(record[key_column]))
             if assignment is None:

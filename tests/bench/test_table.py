@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nas.bench.rows import Mapping
+from nas.bench.rows import Mapping, read_assignments
 from nas.bench.table import Table
 from nas.cost import cost
 from nas.errors import BenchError
@@ -79,6 +79,15 @@ def test_keys_are_read_by_order_by_words_and_by_template(
     by_key = Table.load(path, space, mapping=mapping)
     path.write_text(json.dumps(rows))
     assert np.array_equal(by_key.accuracy, Table.load(path, space).accuracy)
+
+
+def test_cells_are_read_as_nats_bench_writes_them_whatever_their_column_is_called(tmp_path: Path) -> None:
+    cell = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|avg_pool_3x3~0|nor_conv_1x1~1|none~2|"
+    records = [{"note": "none", "ArchitectureString": cell, "accuracy": 93.1}]
+    (found,) = read_assignments(tmp_path, records, Space.load("nas_bench_201"), Mapping())
+    ops = ["nor_conv_3x3", "none", "skip_connect", "avg_pool_3x3", "nor_conv_1x1", "none"]
+    edges = ["0_to_1", "0_to_2", "1_to_2", "0_to_3", "1_to_3", "2_to_3"]
+    assert found == {f"cell.from_{edge}.op": op for edge, op in zip(edges, ops, strict=True)}
 
 
 def test_digits_of_a_csv_keep_their_zeros(space: Space, rows: Rows, tmp_path: Path) -> None:

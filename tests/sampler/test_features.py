@@ -41,9 +41,9 @@ def test_the_order_of_layers_can_be_seen(chain: Space) -> None:
 
 def test_a_cell_is_described_by_its_ways(chain: Space) -> None:
     space = Space.load("nas_bench_201")
-    skips = dict.fromkeys(space.sample(random.Random(0)), "skip")
-    deep = {**skips, "cell.from_0_to_1.op": "conv_3x3", "cell.from_1_to_3.op": "conv_3x3"}
-    flat = {**skips, "cell.from_0_to_1.op": "conv_3x3", "cell.from_0_to_3.op": "conv_3x3"}
+    skips = dict.fromkeys(space.sample(random.Random(0)), "skip_connect")
+    deep = {**skips, "cell.from_0_to_1.op": "nor_conv_3x3", "cell.from_1_to_3.op": "nor_conv_3x3"}
+    flat = {**skips, "cell.from_0_to_1.op": "nor_conv_3x3", "cell.from_0_to_3.op": "nor_conv_3x3"}
     found = [_features(space, space.from_assignment(assignment)) for assignment in (deep, flat)]
     assert found[0]["depth:longest"] > found[1]["depth:longest"]
     assert found[0]["cost:parameters"] == found[1]["cost:parameters"]

@@ -151,6 +151,17 @@ def optuna_state(state: str) -> str:
     return _OPTUNA_STATE.get(state, "FAIL")
 
 
+def create_tables(session: Session) -> None:
+    """Makes Optuna's tables, unless they are there.
+
+    Optuna makes each table and each index for itself in SQLite. One killed between a table and its index would leave
+    a database in which several studies may have one name.
+    """
+    from optuna.storages._rdb.models import BaseModel
+
+    BaseModel.metadata.create_all(session.connection())
+
+
 def create_study(storage: RDBStorage, name: str, objectives: Sequence[str]) -> None:
     """Makes Optuna's study `name`, unless it is there."""
     import optuna

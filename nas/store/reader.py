@@ -303,6 +303,8 @@ class Reader:
                 Base.metadata.create_all(session.connection())
                 if session.scalar(select(Schema.version)) is None:
                     session.add(Schema(version=VERSION))
+        with writing(self._engine) as session:
+            optuna_projection.create_tables(session)
         self.optuna_storage()
 
     def _check_tables(self) -> None:

@@ -6,9 +6,11 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine, event
 
 from nas.errors import StorageError
 from nas.store import Store, connection
@@ -50,6 +52,39 @@ def test_two_processes_may_make_the_database_at_once(url: str) -> None:
         assert process.returncode == 0, errors
     with Store.open(url) as store:
         assert len(store.studies()) == 0
+
+
+def test_a_database_whose_making_was_cut_short_is_made_whole(tmp_path: Path) -> None:
+    class Cut(BaseException):
+        pass
+
+    left = 0
+
+    def count(*_: object) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise Cut
+
+    def layout(place: int) -> list[tuple[str, str]]:
+        with sqlite3.connect(tmp_path / f"{place}.db") as database:
+            return sorted(database.execute("select type, name from sqlite_master").fetchall())
+
+    event.listen(Engine, "before_cursor_execute", count)
+    try:
+        place = 0
+        while left <= 0:  # until one was made without being cut
+            place += 1
+            left = place
+            with suppress(Cut):
+                Store.open(f"sqlite:///{tmp_path}/{place}.db", create=True).close()
+            if left <= 0:
+                left = -1
+                Store.open(f"sqlite:///{tmp_path}/{place}.db", create=True).close()
+    finally:
+        event.remove(Engine, "before_cursor_execute", count)
+    assert place > 10
+    assert all(layout(cut) == layout(place) for cut in range(1, place))
 
 
 @pytest.mark.parametrize(

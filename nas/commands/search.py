@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     help="May be a fraction; auto: as many trials share a GPU as have room there.  [default: 1 where there are GPUs]",
 )
 @click.option("--max-concurrent", type=int, help="Most trials at once.  [default: as many as fit]")
-@click.option("--ray-address", metavar="ADDRESS", help="Join a Ray cluster, such as auto or ray://host:10001.")
+@click.option("--ray-address", metavar="ADDRESS", help="Join a Ray cluster, such as auto or host:6379.")
 @click.option("--recipe", metavar="FILE", help="Training recipe (YAML).")
 @click.option("--seed-points/--no-seed-points", default=True, show_default=True, help="Start with published networks.")
 @click.option("--cache/--no-cache", default=True, show_default=True, help="Take over results of the same network.")

@@ -124,6 +124,9 @@ def ray_session(options: RayOptions) -> Iterator[Resources]:
             )
         except (ConnectionError, ValueError, RuntimeError) as problem:
             reason = str(problem).strip().splitlines()[0]
+            if options.ray_address is not None and "RAY_AUTH_MODE" not in os.environ:
+                # Ray sends a token of its own accord to the address auto only, and does not say what it missed.
+                reason += "; if the cluster asks for a token (`ray start` says so), set RAY_AUTH_MODE=token"
             raise SearchError(f"Ray at {options.ray_address or 'this machine'} cannot be reached: {reason}") from None
     try:
         yield _resources(options, ray.cluster_resources())
@@ -136,7 +139,12 @@ def check_reachable(address: str) -> None:
     """Raises SearchError when nothing answers at `address`: Ray itself would try for minutes, and print pages."""
     import ray.util
 
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if address.startswith("ray://"):
+        raise SearchError(
+            f"Ray at {address}: Ray Client would run the search in another process than the one that writes to the database; "
+            "run nas on a machine of the cluster (`ray job submit` does) with --ray-address auto, or name HOST:6379"
+        )
+    host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
         return  # auto, or a way of writing that only Ray knows
     hosts = [host.strip("[]")]

@@ -200,7 +200,7 @@ def test_mistakes_are_one_line(run: Run, config: Path, arguments: tuple[str, ...
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:{port}", "ray://localhost:{port}"])
+@pytest.mark.parametrize("address", ["127.0.0.1:{port}", "localhost:{port}"])
 def test_a_cluster_that_does_not_answer_is_told_at_once(address: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = address.format(port=server.getsockname()[1])
@@ -208,6 +208,11 @@ def test_a_cluster_that_does_not_answer_is_told_at_once(address: str) -> None:
     with pytest.raises(SearchError, match=f"Ray at {address} cannot be reached: Connection refused"):
         check_reachable(address)
     check_reachable("auto")
+
+
+def test_ray_client_is_refused_with_the_remedy() -> None:
+    with pytest.raises(SearchError, match="Ray at ray://head:10001: .* with --ray-address auto, or name HOST:6379"):
+        check_reachable("ray://head:10001")
 
 
 @pytest.mark.slow

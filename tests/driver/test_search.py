@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import optuna
@@ -21,6 +25,13 @@ from nas.errors import SearchError, StorageError
 from nas.store import Store
 
 pytestmark = pytest.mark.usefixtures("local_ray")
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A name of a socket in it is short enough for Linux."""
+    with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 class Notes(Progress):
@@ -144,7 +155,7 @@ def test_options_that_cannot_be_met_are_refused(
 COMMAND = [sys.executable, "-m", "nas", "search", "--trials", "6", "--cpus-per-trial", "1", "--max-concurrent", "2"]
 
 
-def _start(space_file: Path, storage: str, *more: str) -> subprocess.Popen[str]:
+def _start(space_file: Path, storage: str, *more: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
     """A search in a process group of its own."""
     return subprocess.Popen(
         [*COMMAND, "--space", str(space_file), "--storage", storage, *more],
@@ -152,9 +163,14 @@ def _start(space_file: Path, storage: str, *more: str) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
         cwd=space_file.parent,
-        env={**os.environ, "PYTHONPATH": str(Path(nas.__file__).parents[1]), "RAY_ADDRESS": ""},
+        env={**_environment(), "PYTHONPATH": str(Path(nas.__file__).parents[1]), "RAY_ADDRESS": "", **(env or {})},
         start_new_session=True,
     )
+
+
+def _environment() -> dict[str, str]:
+    """Without what Ray has decided for this process."""
+    return {name: value for name, value in os.environ.items() if name != "RAY_AUTH_MODE"}
 
 
 def _states(storage: str) -> list[tuple[str, str | None]]:
@@ -199,6 +215,38 @@ def test_a_batch_system_that_ends_every_process_is_not_kept_waiting(space_file: 
     output, _ = _start(space_file, storage, "--epochs", "400", "--time", "1s").communicate(timeout=60)
     assert "Traceback" not in output
     assert "running" not in {state for state, _ in _states(storage)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["token", "disabled"])
+def test_a_cluster_is_joined_by_its_address(space_file: Path, storage: str, short_folder: Path, mode: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", f"--port={port}", "--num-cpus=2"]
+    environment = {"RAY_AUTH_MODE": mode, "RAY_AUTH_TOKEN": "0" * 64}
+    head = subprocess.Popen(
+        [*command, "--include-dashboard=false", "--block", f"--temp-dir={short_folder}"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **environment},
+        start_new_session=True,
+    )
+    try:
+        for _ in range(300):
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            time.sleep(0.2)
+        join = ["--ray-address", f"127.0.0.1:{port}", "--epochs", "1"]
+        if mode == "token":
+            process = _start(space_file, storage, *join)
+            output, _ = process.communicate(timeout=120)
+            assert process.returncode == 2
+            assert output.splitlines()[-1].endswith("set RAY_AUTH_MODE=token")
+        output, _ = _start(space_file, storage, *join, env=environment).communicate(timeout=120)
+        assert [state for state, _ in _states(storage)] == ["complete"] * 6, output
+    finally:
+        os.killpg(head.pid, signal.SIGKILL)
+        head.wait()
 
 
 @pytest.mark.slow

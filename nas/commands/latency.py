@@ -8,7 +8,7 @@ import click
 
 from nas.commands import completing
 from nas.commands.options import json_option, print_json
-from nas.commands.which import study_options, which
+from nas.commands.which import which, which_options
 
 if TYPE_CHECKING:
     from nas.store import Timed
@@ -32,7 +32,7 @@ class BatchesType(click.ParamType[tuple[int, ...]]):
 
 @click.command(name="latency")
 @click.argument("words", metavar="TRIAL|NAME...", nargs=-1, required=True, shell_complete=completing.configs)
-@study_options
+@which_options
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option("--batch", "batches", type=BatchesType(), default="1,64", show_default=True, help="Sizes of batches.")
 @click.option("--threads", type=click.IntRange(1, 1024), help="Of PyTorch on a CPU.  [default: one for each core]")

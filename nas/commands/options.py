@@ -86,6 +86,11 @@ storage_option = click.option(
 )
 
 
+ray_address_option = click.option(
+    "--ray-address", metavar="ADDRESS", help="Join a Ray cluster, such as auto or host:6379."
+)
+
+
 def study_option(help: str, *, required: bool = False) -> Callable[[F], F]:
     """Adds ``--study``, whose name the shell completes."""
     return click.option("--study", required=required, metavar="NAME", shell_complete=completing.studies, help=help)

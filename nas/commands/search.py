@@ -16,6 +16,7 @@ from nas.commands.options import (
     limits,
     objectives_option,
     output_path,
+    ray_address_option,
     space_option,
     storage_option,
     study_option,
@@ -62,7 +63,7 @@ if TYPE_CHECKING:
     help="May be a fraction; auto: as many trials share a GPU as have room there.  [default: 1 where there are GPUs]",
 )
 @click.option("--max-concurrent", type=int, help="Most trials at once.  [default: as many as fit]")
-@click.option("--ray-address", metavar="ADDRESS", help="Join a Ray cluster, such as auto or host:6379.")
+@ray_address_option
 @click.option("--recipe", metavar="FILE", help="Training recipe (YAML).")
 @click.option("--seed-points/--no-seed-points", default=True, show_default=True, help="Start with published networks.")
 @click.option("--cache/--no-cache", default=True, show_default=True, help="Take over results of the same network.")

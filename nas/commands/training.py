@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from nas.commands.options import print_json
+from nas.commands.options import print_json, ray_address_option
 
 if TYPE_CHECKING:
     from nas.replays.engine import Ran
@@ -36,7 +36,7 @@ def training_options(seeds: int, share: str) -> Callable[[F], F]:
         click.option("--threads", type=int, help="CPU threads.  [default: PyTorch's; on Ray, --cpus-per-trial]"),
         click.option("--again", is_flag=True, help="Train anew what has a result already."),
         click.option("--output", default="nas-replays", show_default=True, metavar="DIR", help="Weights and pictures."),
-        click.option("--ray-address", metavar="ADDRESS", help="Join a Ray cluster, such as auto or host:6379."),
+        ray_address_option,
         click.option("--cpus-per-trial", type=float, help="On Ray.  [default: --threads, or 1]"),
         click.option(
             "--gpus-per-trial", type=float, help="On Ray; may be a fraction.  [default: 1 where there are GPUs]"

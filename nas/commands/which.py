@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def study_options(command: F) -> F:
+def which_options(command: F) -> F:
     """Adds ``--study``, ``--storage``, ``--input``, ``--classes`` and ``--assignment``."""
     for option in (
         click.option(
@@ -33,7 +33,7 @@ def study_options(command: F) -> F:
 
 def network_options(command: F) -> F:
     """Adds the argument ``TRIAL|NAME`` and the options that belong to it."""
-    return click.argument("word", metavar="TRIAL|NAME", shell_complete=completing.configs)(study_options(command))
+    return click.argument("word", metavar="TRIAL|NAME", shell_complete=completing.configs)(which_options(command))
 
 
 def which(

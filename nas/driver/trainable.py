@@ -99,9 +99,8 @@ class TrialWorker(tune.Trainable):  # type: ignore[misc]
         if self.device.type == "cuda":
             total = torch.cuda.get_device_properties(self.device).total_memory
             share = 1.0 if size is None else min(1.0, size / total)
-            torch.cuda.set_per_process_memory_fraction(
-                share
-            )  # of the current device; "cuda" without a number is refused
+            # Of the current device: "cuda" without a number is refused here.
+            torch.cuda.set_per_process_memory_fraction(share)
 
     def _peak_memory(self) -> int | None:
         """Most bytes of the GPU that PyTorch has held for this trial; None on a CPU."""

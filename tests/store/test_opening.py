@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -54,37 +56,44 @@ def test_two_processes_may_make_the_database_at_once(url: str) -> None:
         assert len(store.studies()) == 0
 
 
-def test_a_database_whose_making_was_cut_short_is_made_whole(tmp_path: Path) -> None:
-    class Cut(BaseException):
-        pass
+class Cut(BaseException):
+    """Stands for a kill."""
 
-    left = 0
+
+@contextmanager
+def cut_at(place: int) -> Iterator[None]:
+    """The statement at this place, from 1, is not executed."""
+    places = itertools.count(1)
 
     def count(*_: object) -> None:
-        nonlocal left
-        left -= 1
-        if left == 0:
+        if next(places) == place:
             raise Cut
-
-    def layout(place: int) -> list[tuple[str, str]]:
-        with sqlite3.connect(tmp_path / f"{place}.db") as database:
-            return sorted(database.execute("select type, name from sqlite_master").fetchall())
 
     event.listen(Engine, "before_cursor_execute", count)
     try:
-        place = 0
-        while left <= 0:  # until one was made without being cut
-            place += 1
-            left = place
-            with suppress(Cut):
-                Store.open(f"sqlite:///{tmp_path}/{place}.db", create=True).close()
-            if left <= 0:
-                left = -1
-                Store.open(f"sqlite:///{tmp_path}/{place}.db", create=True).close()
+        yield
     finally:
         event.remove(Engine, "before_cursor_execute", count)
-    assert place > 10
-    assert all(layout(cut) == layout(place) for cut in range(1, place))
+
+
+def test_a_database_whose_making_was_cut_short_is_made_whole(tmp_path: Path) -> None:
+    def layout(file: Path) -> list[tuple[str, str]]:
+        with sqlite3.connect(file) as database:
+            return sorted(database.execute("select type, name from sqlite_master").fetchall())
+
+    layouts = []
+    for place in itertools.count(1):
+        file = tmp_path / f"{place}.db"
+        try:
+            with cut_at(place):
+                Store.open(f"sqlite:///{file}", create=True).close()
+        except Cut:
+            Store.open(f"sqlite:///{file}", create=True).close()
+            layouts.append(layout(file))
+        else:
+            break
+    assert len(layouts) > 10
+    assert all(made == layout(file) for made in layouts)
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ PARTIAL: Final = "partial"
 """User attribute of a trial that was stopped early: what its learned objective was by then, and its share of a full training."""
 AT_ONCE: Final = 100
 """Trials that may end between two proposals and are learned from at once; more belong to a study that is continued."""
-FIRST_EFFORT: Final = 100_000
-"""What reading these may take before the first proposal (`Domain.spent`): two seconds, the most telling trials first."""
+FIRST_EFFORT: Final = 150_000
+"""What reading these may take before the first proposal (`Domain.spent`): three seconds, the most telling trials first."""
 EFFORT: Final = 5_000
 """The same before each further one."""
 

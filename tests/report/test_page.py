@@ -119,6 +119,17 @@ def test_what_a_person_wants_to_know_is_there(text: str) -> None:
         assert words in text
 
 
+def test_a_claim_says_what_is_claimed(tmp_path: Path, measurements: object) -> None:
+    with Store.open(f"sqlite:///{tmp_path}/nas.db", create=True) as store:
+        make_study(store, "macro", task=TASK)
+        with store.claim("macro"):
+            for seed, name in ((1, "mandalika_resnet18"), (2, "kong_aim")):
+                finish(store, start(store, "macro", random.Random(seed), published=name), 0.5)
+        text = page(Evidence.read(store, "macro"), measurements)  # type: ignore[arg-type]
+    assert ">loss 0.42 nats (Table I)<" in text
+    assert ">size 41.88 MiB (Table 2)<" in text
+
+
 def test_what_a_database_holds_cannot_become_html(text: str) -> None:
     assert "</script><b>" not in text
     assert "&lt;/script&gt;&lt;b&gt;&amp;" in text

@@ -33,7 +33,7 @@ def published_section(evidence: Evidence, measurements: pd.DataFrame) -> Html:
         f"In this study the networks were trained like all others ({data}, {epochs} epochs, validation images); a claim "
         "is for the paper's data and recipe, so only a replay (nas replay) can confirm it."
     )
-    head = ("network", "claimed accuracy", "replayed, test", "in this study", "claimed size", "counted size")
+    head = ("network", "claimed accuracy", "replayed, test", "in this study", "other claims", "counted size")
     return section("Published networks", table(head, rows, numbers=range(1, 6)), id="published", lead=lead)
 
 
@@ -49,7 +49,7 @@ def _published(row: Mapping[str, Any], measurements: pd.DataFrame) -> Sequence[C
     for claim in config.claims:
         claims.setdefault(claim.metric, []).append(f"{claim.printed} {claim.unit} ({claim.table})")
     accuracy = "; ".join(claims.pop("accuracy", ())) + (f", {config.data}" if config.data else "")
-    others = [claim for claims_ in claims.values() for claim in claims_]
+    others = [f"{metric} {claim}" for metric, printed in claims.items() for claim in printed]
     return (
         tag("span", name, class_="published"),
         accuracy,

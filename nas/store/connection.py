@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -141,18 +142,25 @@ def reading(engine: Engine) -> Iterator[Session]:
         yield session
 
 
-def retry_race(make_tables: Callable[[], None]) -> None:
-    """Calls `make_tables` again when another process made the same ones meanwhile."""
-    for attempt in range(1, RACES + 1):
+def retry_race(url: URL, make_tables: Callable[[], None]) -> None:
+    """Calls `make_tables` again when another process made the same ones meanwhile, or makes them.
+
+    SQLite waits for a lock, but not to change its journal or to write after it has read: that it refuses at once.
+    """
+    began = time.monotonic()
+    for attempt in itertools.count(1):
         try:
-            make_tables()
+            with explained(url):
+                make_tables()
         except StorageError as problem:
-            lost = isinstance(problem.__cause__, IntegrityError) or "already exists" in str(problem.__cause__)
-            if not lost or attempt == RACES:
+            cause = problem.__cause__
+            lost = isinstance(cause, IntegrityError) or "already exists" in str(cause)
+            locked = "is locked" in str(cause) and time.monotonic() - began < BUSY_SECONDS
+            if not (lost and attempt < RACES) and not locked:
                 raise
-            time.sleep(0.1 * attempt)
         else:
             return
+        time.sleep(min(0.1 * attempt, 1.0))
 
 
 def _connect_args(url: URL) -> dict[str, Any]:

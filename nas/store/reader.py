@@ -57,7 +57,7 @@ class Reader:
         try:
             with connection.explained(parsed):
                 if create:
-                    connection.retry_race(store._create_tables)
+                    connection.retry_race(parsed, store._create_tables)
                 store._check_tables()
         except StorageError:
             store.close()

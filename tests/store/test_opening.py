@@ -56,6 +56,17 @@ def test_two_processes_may_make_the_database_at_once(url: str) -> None:
         assert len(store.studies()) == 0
 
 
+def test_a_database_that_another_process_makes_is_waited_for(url: str, tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "nas.db", check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")  # SQLite does not wait for it to change the journal
+    timer = threading.Timer(0.5, other.rollback)
+    timer.start()
+    with Store.open(url, create=True) as store:
+        assert store.studies().empty
+    timer.join()
+    other.close()
+
+
 class Cut(BaseException):
     """Stands for a kill."""
 

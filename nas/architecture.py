@@ -11,16 +11,21 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import networkx as nx
 
 from blocks import BLOCKS
 from blocks.base import Params, Scalar
+from nas.document import shorten
 from nas.errors import AssignmentError, nearest
+from nas.naming import check_name
 
 INPUT = "input"
 """The name of the tensor that enters a graph."""
+MAX_NODES: Final = 10_000
+MAX_EDGES: Final = 100_000
+"""Largest architecture that is read; those of the papers have fewer than 200 nodes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,10 @@ class Node:
     """Every hyperparameter of the block as sorted pairs; widths are whole numbers here."""
     inputs: tuple[str, ...]
     """Names of the nodes that feed this one, or `INPUT`."""
+
+    def __post_init__(self) -> None:
+        """Raises AssignmentError for a name that must not stand in source code (see `nas.naming`)."""
+        check_name(self.name)
 
 
 @dataclass(frozen=True)
@@ -71,7 +80,8 @@ class Architecture:
             )
             output = _text(data["output"])
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
-            raise AssignmentError(f"not the JSON of an architecture: {type(problem).__name__}: {problem}") from None
+            cause = shorten(str(problem))[1:-1]
+            raise AssignmentError(f"not the JSON of an architecture: {type(problem).__name__}: {cause}") from None
         _check(nodes, output)
         return cls(nodes, output)
 
@@ -188,28 +198,39 @@ def _scalar(value: Any) -> Scalar:
 
 
 def _check(nodes: tuple[Node, ...], output: str) -> None:
+    if len(nodes) > MAX_NODES or sum(len(node.inputs) for node in nodes) > MAX_EDGES:
+        raise AssignmentError(f"architecture: at most {MAX_NODES:,} nodes and {MAX_EDGES:,} inputs can be read")
     known = {INPUT}
     for node in nodes:
-        place = f"architecture: node '{node.name}'"
-        if node.name in known:
-            raise AssignmentError(f"{place}: the name stands twice")
-        block = BLOCKS.get(node.block)
-        if block is None:
-            raise AssignmentError(f"{place}: no block '{node.block}'{nearest(node.block, BLOCKS)}")
-        for key, value in node.params:
-            parameter = block.hyperparameters.get(key)
-            if parameter is None:
-                raise AssignmentError(
-                    f"{place}: block '{node.block}' has no '{key}'{nearest(key, block.hyperparameters)}"
-                )
-            if not parameter.allowed.allows(value) or (parameter.is_width and not isinstance(value, int)):
-                raise AssignmentError(f"{place}: {key} must be {parameter.allowed}, not {value!r}")
-        if missing := block.hyperparameters.keys() - dict(node.params).keys():
-            raise AssignmentError(f"{place}: the hyperparameter '{min(missing)}' is missing")
-        if not node.inputs or any(name not in known for name in node.inputs):
-            raise AssignmentError(f"{place}: its inputs {list(node.inputs)} are not all nodes that run before it")
-        if len(node.inputs) > 1 and not block.takes_many:
-            raise AssignmentError(f"{place}: block '{node.block}' takes one input, not {len(node.inputs)}")
+        _check_node(node, known)
         known.add(node.name)
     if output not in known:
-        raise AssignmentError(f"architecture: the output '{output}' is no node")
+        raise AssignmentError(f"architecture: the output {shorten(output)} is no node")
+    for name in known:
+        group = name
+        while group := group.rpartition(".")[0]:
+            if group in known:
+                raise AssignmentError(f"architecture: node '{name}' stands inside the node '{group}'")
+
+
+def _check_node(node: Node, known: set[str]) -> None:
+    place = f"architecture: node '{node.name}'"
+    if node.name in known:
+        raise AssignmentError(f"{place}: the name stands twice")
+    block = BLOCKS.get(node.block)
+    if block is None:
+        raise AssignmentError(f"{place}: no block {shorten(node.block)}{nearest(node.block[:100], BLOCKS)}")
+    for key, value in node.params:
+        parameter = block.hyperparameters.get(key)
+        if parameter is None:
+            hint = nearest(key[:100], block.hyperparameters)
+            raise AssignmentError(f"{place}: block '{node.block}' has no {shorten(key)}{hint}")
+        if not parameter.allowed.allows(value) or (parameter.is_width and not isinstance(value, int)):
+            raise AssignmentError(f"{place}: {key} must be {parameter.allowed}, not {shorten(value)}")
+    if missing := block.hyperparameters.keys() - dict(node.params).keys():
+        raise AssignmentError(f"{place}: the hyperparameter '{min(missing)}' is missing")
+    if not node.inputs or any(name not in known for name in node.inputs):
+        inputs = shorten(list(node.inputs))
+        raise AssignmentError(f"{place}: its inputs {inputs} are not all nodes that run before it")
+    if len(node.inputs) > 1 and not block.takes_many:
+        raise AssignmentError(f"{place}: block '{node.block}' takes one input, not {len(node.inputs)}")

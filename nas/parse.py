@@ -27,10 +27,12 @@ from nas.grammar import (
     Value,
     options_of,
 )
+from nas.naming import taken
 from nas.space import COSTS, Space
 from nas.wellformed import check_edges, check_shapes, check_shared
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_MAX_NAME = 100
 _MAX_REPEAT = 1_000
 _OF_NODES = ("inputs", "present", "repeat", "share", "first")
 """What a node of one block says beside the hyperparameters of the block."""
@@ -100,17 +102,27 @@ class _Parser:
             self.fail(where, f"graph '{name}' is empty; it needs at least one node")
         for key in nodes:
             self.check_name((*where, key), key, "node")
+            self.check_free((*where, key), key, f"node '{key}'", top=where == ("graph",))
         items = [self.node(key, (*where, key), value) for key, value in nodes.items()]
         check_edges(self.doc, where, items)
         return Graph(name, tuple(items))
 
     def check_name(self, where: KeyPath, name: str, what: str) -> None:
         if not _NAME.fullmatch(name):
-            self.fail(where, f"{what} '{name}': a name is letters, digits and underscores, and starts with no digit")
+            self.fail(
+                where, f"{what} {shorten(name)}: a name is letters, digits and underscores, and starts with no digit"
+            )
+        if len(name) > _MAX_NAME:
+            self.fail(where, f"{what} {shorten(name)}: a name has at most {_MAX_NAME} characters, not {len(name):,}")
         if name in (INPUT, NONE):
             self.fail(
                 where, f"{what} '{name}': this word means {'the tensor that enters' if name == INPUT else 'no edge'}"
             )
+
+    def check_free(self, where: KeyPath, name: str, what: str, *, top: bool) -> None:
+        """Names of nodes, and of graphs that are chosen, become names of modules."""
+        if problem := taken(name, top=top):
+            self.fail(where, f"{what}: {problem}")
 
     # -- nodes ---------------------------------------------------------------------------------------------------------
 
@@ -212,6 +224,8 @@ class _Parser:
                 known = ", ".join(self.graphs) or "none"
                 hint = nearest(option, self.graphs) or f"; graphs: {known}"
                 self.fail(self.inside(where, "graph", option), f"{what}: no graph '{option}'{hint}")
+            if isinstance(graph, Choice):
+                self.check_free(self.inside(where, "graph", option), str(option), f"{what}: graph", top=False)
         repeat = self.repeat(where, data, what)
         share = data.get("share", False)
         if not isinstance(share, bool) and share != EVERYWHERE:

@@ -6,10 +6,11 @@ safetensors holds tensors and text, nothing that could run when it is read.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from blocks.base import Shape
 from nas.architecture import Architecture
@@ -18,6 +19,8 @@ from nas.errors import NasError, WeightsError, nearest
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+MAX_EXTENT: Final = 65_536
+MAX_CLASSES: Final = 1_000_000
 _KEY = "nas"
 """Of the header's metadata: the card as JSON."""
 
@@ -53,16 +56,35 @@ class Card:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Card:
-        """From what `to_dict` gave. Raises KeyError, TypeError or a NasError when it is anything else."""
-        return cls(
+        """From what `to_dict` gave. Raises KeyError, TypeError, ValueError or a NasError when it is anything else."""
+        card = cls(
             Architecture.from_json(json.dumps(data["architecture"])),
-            tuple(int(extent) for extent in data["input"]),
-            int(data["classes"]),
+            tuple(data["input"]),
+            data["classes"],
             tuple(str(name) for name in data["class_names"]),
             tuple(float(value) for value in data["mean"]),
             tuple(float(value) for value in data["std"]),
             dict(data["facts"]),
         )
+        card.check()
+        return card
+
+    def check(self) -> None:
+        """Raises ValueError unless images, classes and scales can be those of one network."""
+        if len(self.input) != 3 or not all(_whole(extent, MAX_EXTENT) for extent in self.input):
+            raise ValueError(f"input must be channels, height and width up to {MAX_EXTENT:,}")
+        if not _whole(self.classes, MAX_CLASSES):
+            raise ValueError(f"classes must be a whole number up to {MAX_CLASSES:,}")
+        if len(self.class_names) not in (0, self.classes):
+            raise ValueError(f"{len(self.class_names)} names for {self.classes} classes")
+        if len(self.mean) != len(self.std) or len(self.mean) not in (0, 1, self.input[0]):
+            raise ValueError("mean and std need one number for each channel")
+        if not all(math.isfinite(value) for value in (*self.mean, *self.std)) or 0 in self.std:
+            raise ValueError("mean and std must be finite, and std not 0")
+
+
+def _whole(value: object, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
 
 
 def save_weights(path: Path, model: nn.Module, card: Card) -> None:
@@ -97,7 +119,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], Card | None]:
         return state, None
     try:
         return state, Card.from_dict(json.loads(text))
-    except (KeyError, TypeError, ValueError, NasError) as problem:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, NasError) as problem:
         raise WeightsError(f"{path}: its card is damaged: {problem}") from None
 
 

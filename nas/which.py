@@ -21,7 +21,7 @@ from typing import Any, Final
 from blocks.base import Scalar, Shape
 from nas.architecture import Architecture
 from nas.cost import Cost, cost
-from nas.errors import Infeasible, NasError, StorageError, StudyError, nearest
+from nas.errors import AssignmentError, Infeasible, NasError, StorageError, StudyError, nearest
 from nas.front import pareto
 from nas.resources import every
 from nas.space import Space
@@ -185,7 +185,7 @@ def _of_json(path: Path, input: Shape | None, classes: int | None) -> Network:
     try:
         text = path.read_text(encoding="utf-8")
         data = json.loads(text)
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, RecursionError) as problem:
         raise StudyError(f"{path}: cannot be read as JSON: {problem}") from None
     own: dict[str, Any] = data if isinstance(data, dict) else {}
     # Beside `nodes` and `output` an exported file says which images the network is for.
@@ -195,7 +195,11 @@ def _of_json(path: Path, input: Shape | None, classes: int | None) -> Network:
     if shape is None:
         raise StudyError(f"{path}: an architecture knows no image size; give it with --input, such as 3,32,32")
     count = classes or (own["classes"] if isinstance(own.get("classes"), int) else _DEFAULT_CLASSES)
-    return _network(path.stem, Architecture.from_json(text), shape, count)
+    try:
+        architecture = Architecture.from_json(text)
+    except AssignmentError as problem:
+        raise StudyError(f"{path}: {problem}") from None
+    return _network(path.stem, architecture, shape, count)
 
 
 def _network(title: str, architecture: Architecture, input: Shape, classes: int, **rest: Any) -> Network:

@@ -36,6 +36,7 @@ LAYERS = [
     ("nas.space",),
     ("nas.grammar",),
     ("nas.architecture",),
+    ("nas.naming",),
     ("nas.document", "nas.resources"),
     ("nas.errors",),
     ("blocks",),

@@ -97,8 +97,8 @@ def test_the_good_file_is_read(tmp_path: Path) -> None:
 def test_shapes_that_can_never_meet_are_found_before_anything_runs(tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text(
-        "name: s\ninput: [3, 8, 8]\ngraph:\n  half: {block: conv, stride: 2}\n"
-        "  sum: {block: add, inputs: [half, input]}\n  head: {block: classifier}\n"
+        "name: s\ninput: [3, 8, 8]\ngraph:\n  smaller: {block: conv, stride: 2}\n"
+        "  sum: {block: add, inputs: [smaller, input]}\n  head: {block: classifier}\n"
     )
     with pytest.raises(SpaceError, match=r"bad.yaml:5: node 'sum': .*3×4×4 and 3×8×8; no architecture fits"):
         parse_space(path)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from sqlalchemy import URL, Engine, func, inspect, select
 
 from nas.architecture import Architecture
-from nas.errors import StorageError, nearest
+from nas.errors import AssignmentError, StorageError, nearest
 from nas.store import connection, frames, latencies, measurements, memories, optuna_projection
 from nas.store.claim import now, owner_alive
 from nas.store.connection import DEFAULT_URL, reading, writing
@@ -231,7 +231,10 @@ class Reader:
             text = session.scalar(select(ArchitectureRow.json).where(ArchitectureRow.hash == digest))
         if text is None:
             raise StorageError(f"storage '{self.shown_url}': no architecture '{digest}'")
-        return Architecture.from_json(text)
+        try:
+            return Architecture.from_json(text)
+        except AssignmentError as problem:
+            raise StorageError(f"storage '{self.shown_url}': the row of network {digest[:8]}: {problem}") from None
 
     def networks(self, study: str) -> dict[str, str]:
         """The JSON of every network of the study's trials, by hash."""

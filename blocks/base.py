@@ -27,6 +27,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from blocks.counting import UncountedError
 from blocks.hyperparameter import Allowed, Hyperparameter, OneOf, Range, Scalar, Width, resolve_width
 from blocks.meter import Meter, without_weights
 
@@ -175,7 +176,7 @@ class Facts:
     parameters: int
     """Weights and biases that are trained; buffers are not counted."""
     macs: int
-    """Multiply-accumulates of convolutions and matrix products: half of PyTorch's FlopCounterMode."""
+    """Multiply-accumulates of convolutions, matrix products and attention, by the rules of `blocks.counting`."""
     peak_bytes: int
     """Most bytes of tensors that the block makes and holds at once in a float32 forward pass without gradients.
 
@@ -214,6 +215,8 @@ def _measure(block: Block, params: Mapping[str, Scalar], in_shapes: tuple[Shape,
     with torch.no_grad(), Meter([*inputs, *parameters, *module.buffers()]) as meter:
         try:
             output = module(*inputs)
+        except UncountedError as problem:
+            raise UncountedError(f"block '{block.name}': {problem}") from None
         except (RuntimeError, ValueError) as problem:  # a kernel larger than the map, sizes that cannot be divided …
             reason = str(problem).strip().splitlines()[0]
             raise ShapeError(f"block '{block.name}' cannot take {_shapes_text(in_shapes)}: {reason}") from None
@@ -222,7 +225,7 @@ def _measure(block: Block, params: Mapping[str, Scalar], in_shapes: tuple[Shape,
     storage = output.untyped_storage()._cdata
     alias = next((i for i, tensor in enumerate(inputs) if tensor.untyped_storage()._cdata == storage), None)
     count = sum([parameter.numel() for parameter in parameters])
-    return Facts(tuple(output.shape[1:]), count, meter.flops // 2, meter.peak_bytes, alias)
+    return Facts(tuple(output.shape[1:]), count, meter.macs, meter.peak_bytes, alias)
 
 
 def _shapes_text(shapes: tuple[Shape, ...]) -> str:

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
+from blocks.counting import attention_macs, multiply_accumulates
 from blocks.rules import RULES
 
 _INITIALIZERS = {
@@ -50,35 +50,60 @@ class _WithoutInitialization(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-class _FusedAttention(TorchFunctionMode):
-    """Attention as the one operation that it is on real devices; on the meta device PyTorch would take it apart.
+class _Attention(TorchFunctionMode):
+    """Attention as one operation: its multiply-accumulates from its shapes, whatever kernel runs.
 
-    Taken apart it holds a matrix of queries by keys, which the fused kernel never does.
+    On the meta device PyTorch would take it apart, and hold a matrix of queries by keys, which the fused kernels of real
+    devices never do.
     """
+
+    def __init__(self, meter: Meter) -> None:
+        super().__init__()
+        self.meter = meter
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        kwargs = kwargs or {}
-        if func is F.scaled_dot_product_attention and len(args) == 3 and all(tensor.dim() == 4 for tensor in args):
-            rest = [value for name, value in kwargs.items() if name != "scale"]
-            plain = not any(isinstance(value, Tensor) or value for value in rest)  # no mask, no dropout
-            if plain and args[0].shape[3] == args[2].shape[3]:  # else PyTorch has no fused kernel on the CPU
-                return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(*args)[0]
-        return func(*args, **kwargs)
+        if func is not F.scaled_dot_product_attention:
+            return func(*args, **(kwargs or {}))
+        return self._attend(*args, **(kwargs or {}))
+
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        before = self.meter.macs
+        result = _fused(query, key, value) if _is_fused(query, key, value, *args, **kwargs) else None
+        if result is None:
+            result = F.scaled_dot_product_attention(query, key, value, *args, **kwargs)
+        self.meter.macs = before + attention_macs(query, key, value)
+        return result
 
 
-def _flops(count: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> int:
-    # PyTorch's formulas take shapes; its wrapper that turns any tree of tensors into shapes takes 40 µs a convolution.
-    formula = getattr(count, "__wrapped__", None)
-    if formula is None or kwargs or not isinstance(result, Tensor):
-        return int(count(*args, **kwargs, out_val=result))
-    shapes = [arg.shape if isinstance(arg, Tensor) else arg for arg in args]
-    return int(formula(*shapes, out_shape=result.shape))
+def _is_fused(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> bool:
+    # Where a CPU has a fused kernel, of the attention that needs nothing but its three tensors.
+    plain = attn_mask is None and not dropout_p and not is_causal and not enable_gqa
+    return plain and query.is_meta and query.dim() == 4 and query.shape[3] == value.shape[3]
+
+
+def _fused(query: Tensor, key: Tensor, value: Tensor) -> Tensor | None:
+    batch, heads, queries, size = query.shape
+    rest = (batch, heads, key.shape[-2], size)
+    if tuple(key.shape) != rest or tuple(value.shape) != rest or len({query.dtype, key.dtype, value.dtype}) > 1:
+        return None  # PyTorch says what is wrong
+    # The kernel also holds the logarithm of each query's sum.
+    result, _sums = query.new_empty(query.shape), query.new_empty((batch, heads, queries), dtype=torch.float32)
+    return result
 
 
 class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the floating-point operations of what runs inside, and the peak bytes of tensors made there.
+    """Counts the multiply-accumulates of what runs inside, and the peak bytes of tensors made there.
 
     Tensors in `given` (inputs, weights) and views of them are not counted. Operations are those that PyTorch dispatches
     with gradients off, so what is made of others (`linear`, `max_pool2d`) has come apart before it gets here.
@@ -86,20 +111,20 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self, given: Iterable[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.flops = 0
+        self.macs = 0
         self.peak_bytes = 0
-        self._fused_attention = _FusedAttention()
+        self._attention = _Attention(self)
         self._given = {tensor.untyped_storage()._cdata for tensor in given}
         self._alive: dict[int, tuple[StorageWeakRef, int]] = {}
 
     def __enter__(self) -> Self:
-        self._fused_attention.__enter__()  # type: ignore[no-untyped-call]
+        self._attention.__enter__()  # type: ignore[no-untyped-call]
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *problem: Any) -> None:
         super().__exit__(*problem)  # type: ignore[no-untyped-call]
-        self._fused_attention.__exit__(*problem)  # type: ignore[no-untyped-call]
+        self._attention.__exit__(*problem)  # type: ignore[no-untyped-call]
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -114,9 +139,7 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         result = None if rule is None else rule(*args, **kwargs)
         if result is None:
             result = func(*args, **kwargs)
-        count = flop_registry.get(func._overloadpacket)
-        if count is not None:
-            self.flops += _flops(count, args, kwargs, result)
+        self.macs += multiply_accumulates(func, result, args, kwargs)
         self._watch(result)
         return result
 

@@ -187,14 +187,6 @@ def _layer_norm(
     return x.new_empty(x.shape), x.new_empty(outer), x.new_empty(outer)
 
 
-def _attention(query: Tensor, key: Tensor, value: Tensor, *args: Any) -> tuple[Tensor, Tensor] | None:
-    batch, heads, queries, size = query.shape
-    rest = (batch, heads, key.shape[2], size)
-    if args or tuple(key.shape) != rest or tuple(value.shape) != rest or len({query.dtype, key.dtype, value.dtype}) > 1:
-        return None
-    return query.new_empty(query.shape), query.new_empty((batch, heads, queries), dtype=torch.float32)
-
-
 def _safe_softmax(x: Tensor, dim: int, dtype: Any = None) -> Tensor | None:
     return _softmax(x, dim, dtype is not None)
 
@@ -231,7 +223,6 @@ RULES: dict[Any, Callable[..., Any]] = {
     aten._softmax.default: _softmax,
     aten._safe_softmax.default: _safe_softmax,
     aten.native_layer_norm.default: _layer_norm,
-    aten._scaled_dot_product_flash_attention_for_cpu.default: _attention,
     aten.grid_sampler_2d.default: _grid_sample,
     aten.mm.default: _matrix_product,
     aten.bmm.default: _matrix_products,

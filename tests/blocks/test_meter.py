@@ -28,7 +28,6 @@ def t(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
 
 X = t(2, 6, 7, 9)
 UNARY = [aten.relu, aten.hardtanh, aten.sigmoid, aten.silu, aten.gelu, aten.hardswish, aten.sqrt]
-ATTENTION = aten._scaled_dot_product_flash_attention_for_cpu.default
 BATCH_NORM = (t(6), t(6), t(6), t(6), False, 0.1, 1e-5)
 
 APPLICABLE: list[tuple[Any, tuple[Any, ...]]] = [
@@ -68,7 +67,6 @@ APPLICABLE: list[tuple[Any, tuple[Any, ...]]] = [
     (aten._safe_softmax.default, (t(2, 3, 4), -1)),
     (aten.native_layer_norm.default, (X, [9], t(9), t(9), 1e-5)),
     (aten.native_layer_norm.default, (X, [7, 9], t(7, 9), t(7, 9), 1e-5)),
-    (ATTENTION, (t(2, 3, 5, 4), t(2, 3, 7, 4), t(2, 3, 7, 4))),
     (aten.grid_sampler_2d.default, (X, t(2, 4, 5, 2), 0, 0, False)),
     (aten.bmm.default, (t(2, 3, 4), t(2, 4, 5))),
     (aten.mm.default, (t(2, 3), t(3, 5))),
@@ -107,8 +105,6 @@ REFUSED: list[tuple[Any, tuple[Any, ...]]] = [
     (aten._softmax.default, (t(2, 3, dtype=torch.float16), 1, True)),
     (aten.native_layer_norm.default, (X, [9], None, None, 1e-5)),
     (aten.native_layer_norm.default, (X, [7], t(7), t(7), 1e-5)),
-    (ATTENTION, (t(2, 3, 5, 4), t(2, 3, 7, 5), t(2, 3, 7, 4))),
-    (ATTENTION, (t(2, 3, 5, 4), t(2, 3, 7, 4), t(2, 3, 7, 4), 0.5)),
     (aten.grid_sampler_2d.default, (X, t(2, 4, 5, 3), 0, 0, False)),
     (aten.bmm.default, (t(2, 3, 4), t(1, 4, 5))),
     (aten.mm.default, (t(2, 3), t(4, 5))),
@@ -199,7 +195,7 @@ def test_attention_is_one_operation() -> None:
     ):
         with torch.no_grad(), Meter([query, key, wide]) as meter:
             nn.functional.scaled_dot_product_attention(query, key, value, **options)  # type: ignore[arg-type]
-        assert meter.flops == 2 * macs
+        assert meter.macs == macs
         assert meter.peak_bytes == peak if peak < score else meter.peak_bytes > peak
 
 

@@ -14,21 +14,54 @@ from typing import Annotated
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from blocks.base import OneOf, block
-from blocks.common import Dilation, KernelSize, Norm, Reduction, make_norm, same_padding, squeezed
+from blocks.base import OneOf, Width, block
+from blocks.common import (
+    Activation,
+    Dilation,
+    KernelSize,
+    Norm,
+    Reduction,
+    make_activation,
+    make_norm,
+    same_padding,
+    squeezed,
+)
 
 _PAPER = "Kong et al., Adaptive Interaction and Cross Attention"
 
+PoolSize = Annotated[int, OneOf(2, 4, 8)]
 
-def _dilated(channels: int, dilation: int, norm: str) -> nn.Sequential:
+
+def _dilated(in_channels: int, channels: int, dilation: int, norm: str) -> nn.Sequential:
     # NOTE not in the paper: batch norm after each dilated convolution, and then no bias. With both, the network of
     # Table 2 B has 10,977,546 parameters: the printed 41.88 MiB.
-    conv = nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation, bias=norm == "none")
+    conv = nn.Conv2d(in_channels, channels, 3, padding=dilation, dilation=dilation, bias=norm == "none")
     return nn.Sequential(conv, make_norm(norm, channels))
 
 
+class Interaction(nn.Module):
+    """x (B, C, H, W) -> (B, channels, H, W): eqs. 1 to 3, the last convolution with `channels` outputs."""
+
+    def __init__(self, in_channels: int, channels: int, *, pool_size: int, dilation: int, norm: str) -> None:
+        super().__init__()
+        self.pool_size = pool_size
+        self.context = _dilated(in_channels, in_channels, dilation, norm)
+        self.transform = _dilated(in_channels, in_channels, dilation, norm)
+        self.output = _dilated(in_channels, channels, dilation, norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # NOTE not in the paper: a map that r does not divide keeps its border (ceil mode, mean over what is there).
+        pooled = F.avg_pool2d(x, self.pool_size, ceil_mode=True, count_include_pad=False)
+        context = self.context(pooled)
+        # NOTE not in the paper: which positions bilinear interpolation aligns; the areas of the values, not the centres
+        # of the corners.
+        weights = F.interpolate(context, size=x.shape[2:], mode="bilinear", align_corners=False)  # eq. 1
+        y: Tensor = self.output(self.transform(x) * (weights + x).sigmoid())  # eqs. 2 and 3
+        return y
+
+
 @block("aim", source=f"{_PAPER}, section 2.2, eqs. 1-3")
-class AdaptiveInteraction(nn.Module):
+class AdaptiveInteraction(Interaction):
     """x (B, C, H, W) -> (B, C, H, W)
 
     A convolution whose features are gated by what surrounds them: Conv_d(Conv_d(x) ⊗ σ(up(Conv_d(AvgPool_r(x))) ⊕ x)),
@@ -39,22 +72,38 @@ class AdaptiveInteraction(nn.Module):
         self,
         in_channels: int,
         *,
-        pool_size: Annotated[int, OneOf(2, 4, 8)] = 4,
+        pool_size: PoolSize = 4,
         dilation: Dilation = 2,
         norm: Norm = "batch",
     ) -> None:
+        super().__init__(in_channels, in_channels, pool_size=pool_size, dilation=dilation, norm=norm)
+
+
+@block("aim_conv", source=f"{_PAPER}, section 2.2, figure 2")
+class InteractionConv(nn.Module):
+    """x (B, C, H, W) -> (B, channels, H, W)
+
+    Adaptive interaction in the place of any convolution, one that widens too, then the activation.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        *,
+        channels: Width = "x1",  # type: ignore[assignment]
+        pool_size: PoolSize = 4,
+        dilation: Dilation = 2,
+        norm: Norm = "batch",
+        activation: Activation = "relu",
+    ) -> None:
         super().__init__()
-        self.pool_size = pool_size
-        self.context = _dilated(in_channels, dilation, norm)
-        self.transform = _dilated(in_channels, dilation, norm)
-        self.output = _dilated(in_channels, dilation, norm)
+        # NOTE not in the paper: how the module widens, as VGG-16 needs it; its last convolution does, since eq. 3 adds and
+        # multiplies maps of the input's channels before. Nor whether VGG's ReLU stays behind it; it does.
+        self.interaction = Interaction(in_channels, channels, pool_size=pool_size, dilation=dilation, norm=norm)
+        self.act = make_activation(activation)
 
     def forward(self, x: Tensor) -> Tensor:
-        # NOTE not in the paper: a map that r does not divide keeps its border (ceil mode, mean over what is there).
-        pooled = F.avg_pool2d(x, self.pool_size, ceil_mode=True, count_include_pad=False)
-        context = self.context(pooled)
-        weights = F.interpolate(context, size=x.shape[2:], mode="bilinear", align_corners=False)  # eq. 1
-        y: Tensor = self.output(self.transform(x) * (weights + x).sigmoid())  # eqs. 2 and 3
+        y: Tensor = self.act(self.interaction(x))
         return y
 
 

@@ -2,8 +2,8 @@
 
 He et al. 2016, Deep Residual Learning, figure 5, with a shortcut that is projected where the shape changes (section
 3.3, option B) or padded with zeros (option A). A `gate` weighs what the layers found before it is added: SE-ResNet (Hu
-et al. 2018, figure 3) and CBAM-ResNet (Woo et al. 2018, figure 3). The convolutions can be attention-integrated
-(Balashov, eq. 6): ResNet-50 with these comes near Table 5 of that paper.
+et al. 2018, figure 3) and CBAM-ResNet (Woo et al. 2018, figure 3); other attention fits there as well. The convolutions can
+be attention-integrated (Balashov, eq. 6): ResNet-50 with these comes near Table 5 of that paper.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from blocks.attention import ConvolutionalBlockAttention, EfficientChannelAttent
 from blocks.balashov import Attention, IntegratedConv
 from blocks.base import OneOf, ShapeError, Width, block
 from blocks.common import Activation, Dilation, KernelSize, Norm, Reduction, Stride, make_activation, make_norm
+from blocks.kong import CrossAttention
 from blocks.separable import Projection
 
-Gate = Annotated[str, OneOf("none", "se", "cbam", "eca")]
+Gate = Annotated[str, OneOf("none", "se", "cbam", "eca", "cam")]
 GateReduction = Annotated[int, OneOf(4, 8, 16)]
 Shortcut = Annotated[str, OneOf("projection", "padded")]
 
@@ -31,6 +32,8 @@ def _make_gate(name: str, channels: int, reduction: int) -> nn.Module:
         return ConvolutionalBlockAttention(channels, reduction=reduction)
     if name == "eca":
         return EfficientChannelAttention(channels)
+    if name == "cam":
+        return CrossAttention(channels, reduction=reduction)
     return nn.Identity()
 
 

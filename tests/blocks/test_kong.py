@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from blocks.base import Scalar
-from blocks.kong import AdaptiveInteraction, CrossAttention
+from blocks.kong import AdaptiveInteraction, CrossAttention, InteractionConv
 from tests.blocks.chain import Chain, Step, chain
 
 
@@ -51,6 +51,18 @@ def test_aim_is_its_equations(bn: str, dilation: int, pool: int) -> None:
     x3 = conv_d(x, aim.transform)  # type: ignore[arg-type]  # eq. 2
     expected = conv_d(x3 * torch.sigmoid(x2 + x), aim.output)  # type: ignore[arg-type]  # eq. 3
     torch.testing.assert_close(aim(x), expected)
+
+
+def test_aim_in_the_place_of_a_convolution_is_aim_and_an_activation() -> None:
+    torch.manual_seed(0)
+    aim, conv = randomized(AdaptiveInteraction(5)), InteractionConv(5, channels=5).eval()
+    conv.interaction.load_state_dict(aim.state_dict())
+    x = torch.randn(2, 5, 8, 8)
+    torch.testing.assert_close(conv(x), aim(x).relu())
+    widening = InteractionConv(3, channels=64, activation="none")
+    assert widening(torch.randn(2, 3, 8, 8)).shape == (2, 64, 8, 8)
+    # Two convolutions of 3 channels look, the last one widens; batch norm after each.
+    assert sum(p.numel() for p in widening.parameters()) == 2 * (9 * 9 + 6) + 9 * 3 * 64 + 128
 
 
 def test_aim_on_a_map_that_the_pool_does_not_divide() -> None:

@@ -10,6 +10,7 @@ from torchvision.models import mobilenetv2, resnet
 from blocks.attention import ConvolutionalBlockAttention, EfficientChannelAttention, SqueezeExcitation
 from blocks.balashov import IntegratedConv
 from blocks.base import ShapeError
+from blocks.kong import CrossAttention
 from blocks.residual import BasicResidual, BottleneckResidual
 from blocks.separable import DepthwiseSeparable, InvertedResidual, Projection
 from tests.blocks.chain import Step, chain
@@ -105,7 +106,12 @@ def test_attention_is_put_where_it_is_asked_for() -> None:
 
 @pytest.mark.parametrize(
     ("gate", "module"),
-    [("se", SqueezeExcitation), ("cbam", ConvolutionalBlockAttention), ("eca", EfficientChannelAttention)],
+    [
+        ("se", SqueezeExcitation),
+        ("cbam", ConvolutionalBlockAttention),
+        ("eca", EfficientChannelAttention),
+        ("cam", CrossAttention),
+    ],
 )
 @pytest.mark.parametrize("kind", [BasicResidual, BottleneckResidual])
 def test_a_gate_weighs_what_is_added_and_not_the_shortcut(

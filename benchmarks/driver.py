@@ -51,7 +51,7 @@ def cpu_seconds(storage: str, study: str, trials: int, epochs: int, sampler: str
     begun, wall = time.process_time(), time.perf_counter()
     result = nas.search(
         "nas_bench_macro", storage=storage, study=study, trials=trials, epochs=epochs, sampler=sampler,
-        image_size=32, seed_points=False, max_concurrent=4, cache=False,
+        image_size=32, seed_points="none", max_concurrent=4, cache=False,
     )  # fmt: skip
     assert result.states == {"complete": trials}, result.states
     return time.process_time() - begun, time.perf_counter() - wall

@@ -83,7 +83,7 @@ def search(setting: Setting, scheduler: str, seed: int, folder: Path) -> Curve:
         sampler="random",
         seed=seed,
         scheduler=scheduler,
-        seed_points=False,
+        seed_points="none",
         storage=storage,
         study="benchmark",
         max_concurrent=2,

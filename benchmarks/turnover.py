@@ -68,7 +68,7 @@ ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=Fal
 start = time.perf_counter()
 result = nas.search(
     "nas_bench_macro", storage="sqlite:///" + sys.argv[1] + "/n.db", trials=int(sys.argv[2]), sampler="random",
-    max_concurrent=4, image_size=32, seed_points=False,
+    max_concurrent=4, image_size=32, seed_points="none",
 )
 print(time.perf_counter() - start)
 assert result.states == {"complete": int(sys.argv[2])}, result.states

@@ -84,6 +84,8 @@ class PublishedConfig:
     recipe: Recipe = field(default_factory=Recipe)
     proposed: bool = False
     """Whether it is what the paper proposes, and no ablation or baseline."""
+    first: bool = False
+    """Whether it is among the first trials of every search of its space that has room for it."""
     builds: Builds | None = None
     fraction: float = 1.0
     """Share of the training images that the paper trains on."""

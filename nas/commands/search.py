@@ -65,7 +65,16 @@ if TYPE_CHECKING:
 @click.option("--max-concurrent", type=int, help="Most trials at once.  [default: as many as fit]")
 @ray_address_option
 @click.option("--recipe", metavar="FILE", help="Training recipe (YAML).")
-@click.option("--seed-points/--no-seed-points", default=True, show_default=True, help="Start with published networks.")
+@click.option(
+    "--seed-points",
+    is_flag=False,
+    flag_value="auto",
+    default="auto",
+    show_default=True,
+    metavar="all|auto|none",
+    help="Published networks that are trained first; auto: Kong's and, up to a sixth of the trials, what papers propose.",
+)
+@click.option("--no-seed-points", is_flag=True, hidden=True)  # as it was spelled before there were three
 @click.option("--cache/--no-cache", default=True, show_default=True, help="Take over results of the same network.")
 @click.option(
     "--scheduler",
@@ -80,7 +89,7 @@ if TYPE_CHECKING:
     "--plot", type=click.Path(path_type=Path), metavar="FILE", help="Picture of the front.  [default: STUDY.png]"
 )
 @json_option
-def command(objectives: str, as_json: bool, plot: Path | None, **values: Any) -> int:
+def command(objectives: str, as_json: bool, plot: Path | None, no_seed_points: bool, **values: Any) -> int:
     """Search a space for networks on the Pareto front of accuracy and cost.
 
     The same command again continues the study. Ctrl-C ends in good order; what was finished is kept.
@@ -94,6 +103,8 @@ def command(objectives: str, as_json: bool, plot: Path | None, **values: Any) ->
 
     if plot is not None:
         output_path(plot, (".png", ".html"))
+    if no_seed_points:
+        values["seed_points"] = "none"
     names = tuple(name.strip() for name in objectives.split(",") if name.strip())
     result = search(SearchOptions(objectives=names, **values), _progress(as_json))
     if as_json:

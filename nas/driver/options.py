@@ -17,6 +17,9 @@ OBJECTIVES = ("accuracy", *COSTS, "latency")
 SCHEDULERS = ("none", "pareto_asha")
 """What ends a trial before its last epoch."""
 
+SEED_POINTS = ("auto", "all", "none")
+"""Which published networks of the space are the first trials: some, all that fit, or none."""
+
 AUTO = "auto"
 """As many trials on a GPU as have room there."""
 
@@ -71,7 +74,8 @@ class SearchOptions:
     max_concurrent: int | None = None
     ray_address: str | None = None
     recipe: str | Path | Recipe | None = None
-    seed_points: bool = True
+    seed_points: str | bool = "auto"
+    """Which published networks are the first trials: auto, all or none; True and False mean auto and none."""
     cache: bool = True
     trial_timeout: str | float | None = None
     scheduler: str = "none"
@@ -92,6 +96,12 @@ class SearchOptions:
                 raise SearchError(f"{name}: must be above 0, not {value}")
         if not 0 < self.validation < 1:
             raise SearchError(f"validation share: must be between 0 and 1, not {self.validation}")
+        if isinstance(self.seed_points, bool):
+            object.__setattr__(self, "seed_points", "auto" if self.seed_points else "none")
+        if self.seed_points not in SEED_POINTS:
+            known = ", ".join(SEED_POINTS)
+            hint = nearest(self.seed_points, SEED_POINTS)
+            raise SearchError(f"seed_points: must be one of {known}, not '{self.seed_points}'{hint}")
         if self.scheduler not in SCHEDULERS:
             known = ", ".join(SCHEDULERS)
             raise SearchError(f"no scheduler '{self.scheduler}'; known: {known}{nearest(self.scheduler, SCHEDULERS)}")

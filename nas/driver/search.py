@@ -75,7 +75,7 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
             if repaired.interrupted:
                 progress.note(f"{repaired.interrupted} trials of a search that was killed are marked as interrupted")
             past = store.trials(name)
-            seeds = choose_seeds(space, dataset, options.trials, progress) if options.seed_points else []
+            seeds = choose_seeds(space, dataset, options.trials, str(options.seed_points), progress)
             ended = _run(options, progress, store, study, space, dataset, recipe, past, seeds)
             trials = store.trials(name)
         return SearchResult(

@@ -2,44 +2,95 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from nas.cost import cost
 from nas.data import Dataset
 from nas.driver.progress import Progress
 from nas.space import Space
-from nas.study import SeedPoint, seed_points
+from nas.study import PublishedConfig, SeedPoint, seed_points
+
+SHARE = 6
+"""With `auto` one in so many trials at most is a published network: a search is for what nobody has published."""
+
+MOST_NAMES = 5
 
 
-def choose_seeds(space: Space, dataset: Dataset, trials: int, progress: Progress) -> list[SeedPoint]:
-    """The published networks of `space` that fit the images and the constraints, each network once.
+@dataclass(frozen=True)
+class _Sorted:
+    """The published networks of a space: those that can be trained, each once and in their order, and the others."""
 
-    What the papers propose comes first, then the smaller networks. All together take at most a sixth of the trials: a
-    search is for what nobody has published. Lines of `progress` say what is left out, and why.
+    fitting: list[SeedPoint]
+    outside: list[PublishedConfig]
+    """Those that break a constraint."""
+    too_large: list[PublishedConfig]
+    """Those for which the images are too small."""
+
+    @property
+    def firsts(self) -> int:
+        """How many of `fitting` every search starts with; they stand at its head."""
+        return sum(point.config.first for point in self.fitting)
+
+
+def choose_seeds(space: Space, dataset: Dataset, trials: int, which: str, progress: Progress) -> list[SeedPoint]:
+    """The published networks of `space` that are trained first, each network once; `which` is auto, all or none.
+
+    With `auto` these are the configs marked `first`, then what the papers propose, then the smaller networks, until a
+    sixth of the trials is reached. One line of `progress` says which they are, and how many do not fit.
     """
-    fitting: dict[str, tuple[bool, int, SeedPoint]] = {}
-    left_out: dict[str, list[str]] = {}
+    if which == "none":
+        return []
+    found = _sort(space, dataset)
+    most = len(found.fitting)
+    if which == "auto":
+        most = min(most, max(found.firsts, trials // SHARE, 1))
+    chosen = found.fitting[:most]
+    if found.fitting or found.outside or found.too_large:
+        progress.note(_line(found, chosen, space, dataset))
+    return chosen
+
+
+def _sort(space: Space, dataset: Dataset) -> _Sorted:
+    fitting: dict[str, tuple[tuple[bool, bool, int], SeedPoint]] = {}
+    outside: list[PublishedConfig] = []
+    too_large: list[PublishedConfig] = []
     for point in seed_points(space, dataset.input, dataset.classes):
-        problem = point.problem
-        if point.architecture is not None:
-            price = cost(point.architecture, dataset.input, dataset.classes)
-            broken = space.violation(price)
-            if broken is None:
-                # Several configs may be one network on these images; the proposed one gives it its name.
-                rank = (not point.config.proposed, price.parameters, point)
-                known = fitting.get(point.architecture.hash)
-                if known is None or rank[:2] < known[:2]:
-                    fitting[point.architecture.hash] = rank
-                continue
-            name, _, bound = broken.split(maxsplit=2)  # one line for all that break it, whatever they have of it
-            problem = f"more than the constraint allows ({name} {bound})"
-        left_out.setdefault(str(problem), []).append(point.config.name)
-    for problem, names in left_out.items():
-        listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        progress.note(f"left out of the seed points: {listed}: {problem}")
-    chosen = [point for *_, point in sorted(fitting.values(), key=lambda rank: rank[:2])]
-    most = max(1, trials // 6)
-    if len(chosen) > most:
-        progress.note(
-            f"{most} of {len(chosen)} published networks that fit are seed points: a sixth of --trials {trials}, the "
-            "proposed and the smallest first"
-        )
-    return chosen[:most]
+        config = point.config
+        if point.architecture is None:
+            too_large.append(config)
+            continue
+        price = cost(point.architecture, dataset.input, dataset.classes)
+        if space.violation(price) is not None:
+            outside.append(config)
+            continue
+        # Several configs may be one network on these images; the one that comes first gives it its name.
+        rank = (not config.first, not config.proposed, price.parameters)
+        known = fitting.get(point.architecture.hash)
+        if known is None or rank < known[0]:
+            fitting[point.architecture.hash] = rank, point
+    return _Sorted([point for _, point in sorted(fitting.values(), key=lambda pair: pair[0])], outside, too_large)
+
+
+def _line(found: _Sorted, chosen: list[SeedPoint], space: Space, dataset: Dataset) -> str:
+    names = [point.config.name for point in chosen]
+    listed = ", ".join(names[:MOST_NAMES]) + (f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else "")
+    text = f"seed points: {listed or 'no published network'}"
+    if names:
+        text += f", {len(names)} of {len(found.fitting)} published networks that fit"
+    if found.outside:
+        bounds = [
+            f"{name} at most {bound.max:,.0f}" for name, bound in space.constraints.items() if bound.max is not None
+        ]
+        bounds += [
+            f"{name} at least {bound.min:,.0f}" for name, bound in space.constraints.items() if bound.min is not None
+        ]
+        text += f"; outside of {' and '.join(bounds)}: {_some(found.outside)}"
+    if found.too_large:
+        text += f"; no room in images of {'×'.join(map(str, dataset.input))}: {_some(found.too_large)}"
+    return f"{text} (--seed-points all, auto or none)"
+
+
+def _some(configs: list[PublishedConfig]) -> str:
+    """How many, and the one of them that a reader looks for."""
+    name = min(configs, key=lambda config: (not config.first, not config.proposed, config.name)).name
+    return name if len(configs) == 1 else f"{len(configs)}, {name} among them"

@@ -305,7 +305,7 @@ tuning.Resources.device = property(lambda self: "cpu")
 ray.init(address="local", num_cpus=4, num_gpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
 result = nas.search(
     "nas_bench_macro", storage=sys.argv[1], trials=12, epochs=1, image_size=32, gpus_per_trial="auto",
-    sampler="random", recipe=Recipe(batch_size=256), seed_points=False,
+    sampler="random", recipe=Recipe(batch_size=256), seed_points="none",
 )
 assert result.states == {"complete": 12}, result.states
 with Store.open(sys.argv[1]) as store:

@@ -24,7 +24,7 @@ from _common import environment_line
 import nas
 import nas.driver.trainable as worker
 from nas.recipe import Recipe
-from nas.train import State
+from nas.train import State, Verdict
 
 FEW, MANY, EPOCHS = 40, 120, 11
 LOAD = 0.5
@@ -41,7 +41,7 @@ class TrainsNothing(worker.TrialWorker):
     def _epoch(self) -> dict[str, Any]:
         self.number += 1
         if self.number >= self.left:
-            self.ended = State.COMPLETE, ""
+            self.ended = Verdict(State.COMPLETE)
         values = {"train_loss": 1.0, "loss": 1.0, "accuracy": 0.5, "top5": 0.9, "seconds": 0.0}
         return {"epoch": self.number, **values, "images_per_second": 0.0, "lr": 0.1}
 

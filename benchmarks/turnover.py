@@ -51,7 +51,7 @@ assert len(results) == int(sys.argv[2]) and not results.errors
 OURS = """
 import sys, time, ray
 import nas, nas.driver.trainable as worker
-from nas.train import State
+from nas.train import State, Verdict
 
 class BuildOnly(worker.TrialWorker):
     def _build(self, config):
@@ -59,7 +59,7 @@ class BuildOnly(worker.TrialWorker):
         self.model = worker.compile_model(architecture, self.dataset.input, self.dataset.classes)
 
     def _epoch(self):
-        self.ended = State.COMPLETE, ""
+        self.ended = Verdict(State.COMPLETE)
         return {"epoch": 1, "train_loss": 1.0, "loss": 1.0, "accuracy": 0.5, "top5": 0.9, "seconds": 0.0,
                 "images_per_second": 0.0, "lr": 0.1}
 

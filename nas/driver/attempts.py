@@ -21,8 +21,8 @@ class Attempt:
     slot: Slot
     first: str | None = None
     """Why the first attempt ran out of memory, when this is the second one."""
-    moved: bool = False
-    """Whether an attempt before this one lost its node."""
+    moved: str | None = None
+    """What an attempt before this one was lost by, that may have had nothing to do with the network."""
     begun: float = field(default_factory=time.monotonic)
     waiting: bool = True
     """Whether it has no worker yet."""
@@ -44,9 +44,25 @@ class Attempt:
         """The second attempt, on a device of its own."""
         return Attempt(self.proposal, self.row, self.slot.whole(), first=reason, moved=self.moved)
 
-    def elsewhere(self) -> Attempt:
-        """The same on another node."""
-        return Attempt(self.proposal, self.row, self.slot, first=self.first, moved=True)
+    def elsewhere(self, reason: str) -> Attempt:
+        """The same in another process."""
+        return Attempt(self.proposal, self.row, self.slot, first=self.first, moved=reason)
+
+    def explained(self, reason: str | None) -> str | None:
+        """The reason of its end, with what had happened to the attempts before it."""
+        said = [reason] if reason else []
+        if self.first is not None:
+            said.append("alone on its device" + ("" if reason == self.first else f"; at first {self.first}"))
+        if self.moved is not None:
+            said.append("twice" if reason == self.moved else f"tried again; at first {self.moved}")
+        if not reason:
+            return ", ".join(said) or None
+        return f"{reason} ({', '.join(said[1:])})" if said[1:] else reason
+
+    @property
+    def trained(self) -> bool:
+        """Whether it has reported an epoch."""
+        return self.last.get("epoch") is not None
 
 
 class Attempts(dict[str, Attempt]):
@@ -91,4 +107,4 @@ class Attempts(dict[str, Attempt]):
     @property
     def more_to_come(self) -> bool:
         """Whether there may be attempts to start later, without any new proposal."""
-        return bool(self.queue) or any(attempt.may_come_back or not attempt.moved for attempt in self.values())
+        return bool(self.queue) or any(attempt.may_come_back or attempt.moved is None for attempt in self.values())

@@ -16,15 +16,17 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from nas.driver.attempts import Attempt, Attempts
+from nas.driver.deaths import Deaths
 from nas.driver.link import Link
 from nas.driver.packing import Packing, Slot
 from nas.driver.progress import Progress
 from nas.driver.sampling import Proposal, Proposer
 from nas.driver.trainable import REPORT
+from nas.errors import SearchError
 from nas.recipe import Recipe
 from nas.rungs import Rungs
 from nas.store import Memory, PastResult, Store
-from nas.train import State
+from nas.train import Retry, State
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Bridge(Link):
         self.packing: Packing | None = None
         """What each trial has of a device; None: a CPU."""
         self._running = Attempts()
+        self._deaths = Deaths()
         store.patience.hurried = lambda: self.stop_reason is not None
 
     # Ray Tune asks for these ------------------------------------------------------------------------------------------
@@ -172,30 +175,43 @@ class Bridge(Link):
         running = self._running[trial_id]
         running.last.update(report)
         if report["epoch"] is not None:
+            self._deaths.epoch()
             self.store.record_epoch(running.row, report["epoch"])
 
     def _finish(self, trial_id: str, report: Mapping[str, Any]) -> None:
         running = self._running[trial_id]
         report = {**running.last, **(running.lost or report)}
-        state, reason = self._outcome(running, report)
+        reason = report.get("reason") or "lost"
         self._observe(running, report)
-        if state == State.OUT_OF_MEMORY and running.may_come_back and not self.ended():
+        problem = self._count(running, report)
+        if problem is not None:
+            self._record(running, {**report, "state": State.INTERRUPTED})
+            raise problem
+        if report.get("retry") == Retry.ALONE and running.may_come_back and not self.ended():
             self._running.end(running)
-            self._running.queue.insert(0, running.again(reason or str(state)))
-        elif running.lost and state == State.INTERRUPTED and not running.moved and not self.ended():
-            # Its node is gone, which says nothing about the network; a second time it may be what ends nodes.
+            self._running.queue.insert(0, running.again(reason))
+        elif report.get("retry") == Retry.ELSEWHERE and running.moved is None and not self.ended():
             self._running.end(running)
-            self._running.queue.insert(0, running.elsewhere())
-            self.progress.note(
-                f"a node was lost; its trial of network {running.proposal.architecture.hash[:8]} starts again"
-            )
+            self._running.queue.insert(0, running.elsewhere(reason))
+            network = running.proposal.architecture.hash[:8]
+            self.progress.note(f"{reason}: the trial of network {network} is tried once more")
         else:
             self._record(running, report)
 
+    def _count(self, running: Attempt, report: Mapping[str, Any]) -> SearchError | None:
+        """Takes note of whether workers come to train. The error that ends the search, when they do not."""
+        if report.get("epoch") is not None or running.trained:
+            self._deaths.epoch()
+        elif report.get("retry") == Retry.ELSEWHERE and not report.get("node_lost"):
+            return self._deaths.death(report["reason"], len(self._running))
+        return None
+
     def _observe(self, running: Attempt, report: Mapping[str, Any]) -> None:
-        """Takes note of what the trial took of a GPU's memory."""
+        """Takes note of what the trial took of a GPU's memory, where it came far enough to tell."""
         peak, predicted = report.get("peak_memory"), running.slot.predicted
         if peak is None or predicted is None:
+            return
+        if report.get("state") != State.OUT_OF_MEMORY and report.get("epoch") is None and not running.trained:
             return
         if self.packing is not None:
             self.packing.observe(predicted, peak)
@@ -232,11 +248,10 @@ class Bridge(Link):
 
     def _outcome(self, running: Attempt, report: Mapping[str, Any]) -> tuple[State, str | None]:
         if report.get("state") is not None:
-            state, reason = State(report["state"]), report.get("reason") or None
-            if running.first is not None:
-                alone = "alone on its device" + ("" if reason == running.first else f"; at first {running.first}")
-                reason = f"{reason} ({alone})" if reason else alone
-            return state, reason
+            state = State(report["state"])
+            if report.get("retry") == Retry.ELSEWHERE and running.moved is None:
+                state = State.INTERRUPTED  # there was no time to try it again: the next run does
+            return state, running.explained(report.get("reason") or None)
         if running.stopped is not None:
             return State.STOPPED_EARLY, running.stopped
         return State.INTERRUPTED, self.stop_reason or "the search ended"

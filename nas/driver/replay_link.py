@@ -9,6 +9,7 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
+from nas.driver.deaths import Deaths
 from nas.driver.link import Link
 from nas.driver.trainable import REPORT
 from nas.errors import NasError
@@ -16,7 +17,7 @@ from nas.replays.engine import Job
 from nas.replays.progress import Progress
 from nas.replays.training import Report
 from nas.store.schema import utc_now
-from nas.train import Epoch, environment
+from nas.train import Epoch, Retry, environment
 
 
 @dataclass
@@ -38,10 +39,15 @@ class ReplayLink(Link):
         self.broken: list[NasError] = []
         """What has to be mended before something can be trained."""
         self._waiting = list(trainings)
+        self._moved: set[tuple[int, int]] = set()
+        """Those whose worker was lost once."""
+        self._deaths = Deaths()
         self._running: dict[str, _Running] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next training, or that there is none."""
+        if not self.ended() and not self._waiting and self._running:
+            return None  # a worker that is lost leaves one to be tried again
         if self.ended() or not self._waiting:
             return str(Searcher.FINISHED)
         place, seed = self._waiting.pop(0)
@@ -77,6 +83,7 @@ class ReplayLink(Link):
             running.begun = True
             self.progress.begin(name, self.jobs[running.place].plan.recipe.epochs, report["begun"])
         if report["epoch"] is not None:
+            self._deaths.epoch()
             running.curve.append(report["epoch"])
             self.progress.epoch(name, Epoch(**report["epoch"]))
 
@@ -89,8 +96,11 @@ class ReplayLink(Link):
                 self._heard(trial_id, report)
         elif report:
             self._heard(trial_id, report)
+        at_once = len(self._running)
         del self._running[trial_id]
         self.progress.end(name)
+        if report.get("retry") == Retry.ELSEWHERE and self._again(running, report, at_once):
+            return
         if report.get("broken"):
             self.progress.note(f"{name}: {report['broken']}")
             self.broken.append(NasError(report["broken"]))
@@ -98,6 +108,21 @@ class ReplayLink(Link):
             self._record(running, Report(**report["ended"]))
         elif running.lost is not None:
             self._record(running, self._last_words(running, running.lost))
+
+    def _again(self, running: _Running, report: Mapping[str, Any], at_once: int) -> bool:
+        """Whether a training goes on from its last epoch in another process: once. Raises SearchError when none gets so far."""
+        reason = report["reason"] if "reason" in report else report["ended"]["reason"]
+        if not running.curve and not report.get("node_lost"):
+            problem = self._deaths.death(reason, at_once)
+            if problem is not None:
+                raise problem
+        training = running.place, running.seed
+        if training in self._moved or self.ended():
+            return False
+        self._moved.add(training)
+        self._waiting.insert(0, training)
+        self.progress.note(f"{self._name(running)}: {reason}; it is tried once more")
+        return True
 
     def _record(self, running: _Running, report: Report) -> None:
         job = self.jobs[running.place]

@@ -16,14 +16,14 @@ from nas.driver.trainable import REPORT, Retire
 from nas.errors import NasError
 from nas.replays.plan import Plan
 from nas.replays.training import Report, Training
-from nas.train import State, outcome
+from nas.train import State, Verdict, judge
 
 
 class ReplayWorker(tune.Trainable):  # type: ignore[misc]
-    """Trains what `config` names; each step reports ``{"begun", "epoch", "ended", "broken"}``.
+    """Trains what `config` names; each step reports ``{"begun", "epoch", "ended", "broken", "retry"}``.
 
     `begun`: epochs done before, with the first step; `ended`: a `nas.replays.training.Report`; `broken`: what the user
-    has to mend before it can be trained.
+    has to mend before it can be trained; `retry`: a `nas.train.Retry`.
     """
 
     def setup(
@@ -59,6 +59,7 @@ class ReplayWorker(tune.Trainable):  # type: ignore[misc]
         epoch: dict[str, Any] | None = None
         ended: Report | None = None
         broken: str | None = None
+        verdict = Verdict(State.COMPLETE)
         training = self.training
         try:
             if training is None:
@@ -70,10 +71,11 @@ class ReplayWorker(tune.Trainable):  # type: ignore[misc]
         except NasError as problem:
             broken = str(problem)
         except Exception as problem:  # whatever a model can do
-            ended = (training or self._new()).failed(*outcome(problem))
+            verdict = judge(problem)
+            ended = (training or self._new()).failed(verdict.state, verdict.reason)
         over = ended is not None or broken is not None
         report = {"begun": begun, "epoch": epoch, "ended": ended and asdict(ended), "broken": broken, "state": None}
-        text = json.dumps({**report, "state": ended.state if ended else None})
+        text = json.dumps({**report, "state": ended.state if ended else None, "retry": verdict.retry})
         if over:
             self.cleanup()
             if ended is not None and ended.state != State.COMPLETE:

@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ray import cloudpickle
-from ray.exceptions import ActorUnavailableError, NodeDiedError, OutOfMemoryError, RayActorError, RayTaskError
+from ray.exceptions import (
+    ActorUnavailableError,
+    LocalRayletDiedError,
+    NodeDiedError,
+    OutOfMemoryError,
+    RayActorError,
+    RayTaskError,
+    RuntimeEnvSetupError,
+    WorkerCrashedError,
+)
 from ray.tune import Callback, Stopper
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
 from nas.driver.link import Link
 from nas.driver.trainable import REPORT, Retire
-from nas.train import State, outcome
+from nas.train import Retry, State, judge
+
+NODE_LOST = "its node was lost"
+NODE_DIED = ("its node has died", "its owner has died", "node has crashed")
+
+MOST_WORDS = 300
+"""Characters of Ray's that a reason repeats."""
 
 
 class Scheduler(FIFOScheduler):  # type: ignore[misc]
@@ -79,27 +95,54 @@ def last_words(problem: Exception | None, seconds: float, timeout: float | None)
         report: Mapping[str, Any] = json.loads(problem.cause.report)
         return report
     if isinstance(problem, OutOfMemoryError):
-        return _report(State.OUT_OF_MEMORY, "the machine ran out of memory; Ray ended the worker", seconds)
+        reason = "the machine ran out of memory; Ray ended the worker"
+        return _report(State.OUT_OF_MEMORY, reason, seconds, Retry.ALONE)
     if _node_lost(problem):
-        return _report(State.INTERRUPTED, "its node was lost", seconds)
-    if problem is None or isinstance(problem, RayActorError):  # a dead process may leave no error behind
+        return {**_report(State.INTERRUPTED, NODE_LOST, seconds, Retry.ELSEWHERE), "node_lost": True}
+    if _never_made(problem):
+        reason = f"its worker process could not be made: {cause_of(problem)}"
+        return _report(State.INTERRUPTED, reason, seconds, Retry.ELSEWHERE)
+    if problem is None or isinstance(problem, RayActorError | WorkerCrashedError):  # the dead may leave no error behind
         # An alarm that is heard ends the trial, not its process. Our clock starts when the process is up, its own before.
         if timeout is not None and seconds >= timeout:
             reason = f"hung in native code for longer than {timeout:g} s; its worker process was ended"
-            return _report(State.TIMED_OUT, reason, seconds)
-        return _report(State.FAILED, "its worker process died (crashed, killed, or out of memory)", seconds)
-    return _report(State.FAILED, outcome(problem)[1], seconds)
+            return _report(State.TIMED_OUT, reason, seconds, Retry.NEVER)
+        # Whoever killed it, or whatever it ran out of, need not have to do with the network.
+        return _report(State.FAILED, f"its worker process died ({cause_of(problem)})", seconds, Retry.ELSEWHERE)
+    verdict = judge(problem)
+    return _report(verdict.state, verdict.reason, seconds, verdict.retry)
+
+
+def cause_of(problem: Exception | None) -> str:
+    """What Ray says of the death of a process, in a line."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(problem or "")).strip()
+    if _never_made(problem):
+        return text.splitlines()[-1].strip()[:MOST_WORDS] if text else type(problem).__name__
+    detail = text.partition("Worker exit detail:")[2].partition("\n")[0].partition(" Some common causes")[0]
+    detail = detail.partition(" There are some potential root causes")[0].strip().rstrip(".")
+    # A process that ends without a word is known by its closed connection; Ray lists the same guesses in forty words.
+    if not detail or "connection error" in detail:
+        return "crashed, killed, or out of memory"
+    return detail[:MOST_WORDS]
 
 
 def _node_lost(problem: Exception | None) -> bool:
-    """Whether the machine is gone, or cannot be reached, rather than the process."""
-    if isinstance(problem, ActorUnavailableError | NodeDiedError):
+    """Whether the machine is gone, or cannot be reached, or its Ray has died, rather than the process."""
+    if isinstance(problem, ActorUnavailableError | NodeDiedError | LocalRayletDiedError):
         return True
-    return isinstance(problem, RayActorError) and "its node has died" in str(problem)  # Ray says it in words alone
+    # Ray says it in words alone. "its owner": the driver, which reads this; so it is the raylet of its machine that died.
+    return isinstance(problem, RayActorError) and any(words in str(problem) for words in NODE_DIED)
 
 
-def _report(state: State, reason: str, seconds: float) -> Mapping[str, Any]:
-    return {"state": state, "reason": reason, "seconds": seconds}
+def _never_made(problem: Exception | None) -> bool:
+    """Whether a process could not be brought to train anything: another version of the code there, a missing package."""
+    if isinstance(problem, RuntimeEnvSetupError):
+        return True
+    return isinstance(problem, RayActorError) and problem.actor_init_failed
+
+
+def _report(state: State, reason: str, seconds: float, retry: Retry) -> Mapping[str, Any]:
+    return {"state": state, "reason": reason, "seconds": seconds, "retry": retry}
 
 
 class Starts(Callback):  # type: ignore[misc]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,30 @@ from nas.compile import compile_model
 from nas.data import Dataset
 from nas.driver.limit import TimedOut, TimeLimit
 from nas.recipe import Recipe
-from nas.train import State, Trainer, environment, outcome, release_memory, seed_everything
-from nas.train import device_name as name_of
+from nas.train import (
+    Retry,
+    State,
+    Trainer,
+    Verdict,
+    answers,
+    device_name,
+    environment,
+    forget_peak,
+    judge,
+    peak_memory,
+    release_memory,
+    seed_everything,
+)
+from nas.train.device import UNREACHABLE
 
 REPORT = "report"
 """Key of a result under which the report stands as JSON: Tune flattens nested dictionaries."""
 
 LEAK_BYTES = 1 << 30
 """A process that holds so much more after a trial than after its first one has a leak, and is replaced."""
+
+ANSWER_SECONDS = 60.0
+"""A device that has not answered so long after an error is lost, and its process ends."""
 
 
 class Retire(Exception):
@@ -39,10 +56,10 @@ class Retire(Exception):
 
 
 class TrialWorker(tune.Trainable):  # type: ignore[misc]
-    """Trains the architecture in `config`; each step reports ``{"epoch", "state", "reason", …}``."""
+    """Trains the architecture in `config`; each step reports ``{"epoch", "state", "reason", "retry", …}``."""
 
     trainer: Trainer | None
-    ended: tuple[State, str] | None
+    ended: Verdict | None
     """How the trial has ended, and why."""
 
     def setup(self, config: dict[str, Any], dataset: Dataset, threads: int, device: str) -> None:
@@ -50,6 +67,7 @@ class TrialWorker(tune.Trainable):  # type: ignore[misc]
         torch.set_num_threads(threads)  # trials share a CPU; each takes what Ray gave it
         self.dataset = dataset
         self.device = torch.device(device)  # Ray shows a worker the GPUs that are its own
+        self.name = device_name(self.device)  # it may not say so any more when something has gone wrong
         self.environment = environment()
         self.held: int | None = None
         self._begin(config)
@@ -69,29 +87,30 @@ class TrialWorker(tune.Trainable):  # type: ignore[misc]
         epoch: dict[str, Any] | None = None
         if self.ended is None:
             epoch = self._guarded(self._epoch)
-        state, reason = self.ended or (None, "")
+        ended = self.ended
         report = {
             "epoch": epoch,
-            "state": state,
-            "reason": reason,
+            "state": ended and ended.state,
+            "reason": ended.reason if ended else "",
+            "retry": ended.retry if ended else Retry.NEVER,
             "seconds": time.perf_counter() - self.started,
-            "device": name_of(self.device),
+            "device": self.name,
             "environment": self.environment,
-            "peak_memory": self._peak_memory(),
+            "peak_memory": peak_memory(self.device),
         }
         text = json.dumps(report)
-        if state is not None:
+        if ended is not None:
             self._end()
-            if self._spent(state, reason):
+            if self._spent(ended):
                 raise Retire(text)
-        return {REPORT: text, tune.result.DONE: state is not None}
+        return {REPORT: text, tune.result.DONE: ended is not None}
 
     def _begin(self, config: dict[str, Any]) -> None:
         self.started = time.perf_counter()
         self.trainer = None
         self.ended = None
         self.limit = TimeLimit(config["timeout"])
-        self._limit_memory(config["memory"])
+        self.shared = config["memory"] is not None or 0 < config["gpus"] < 1
         self._guarded(lambda: self._build(config))
 
     def _limit_memory(self, size: int | None) -> None:
@@ -102,11 +121,9 @@ class TrialWorker(tune.Trainable):  # type: ignore[misc]
             # Of the current device: "cuda" without a number is refused here.
             torch.cuda.set_per_process_memory_fraction(share)
 
-    def _peak_memory(self) -> int | None:
-        """Most bytes of the GPU that PyTorch has held for this trial; None on a CPU."""
-        return torch.cuda.max_memory_reserved(self.device) if self.device.type == "cuda" else None
-
     def _build(self, config: dict[str, Any]) -> None:
+        forget_peak(self.device)
+        self._limit_memory(config["memory"])
         recipe = Recipe.from_dict(config["recipe"])
         seed_everything(recipe.seed)
         architecture = Architecture.from_json(config["architecture"])
@@ -117,7 +134,7 @@ class TrialWorker(tune.Trainable):  # type: ignore[misc]
         assert self.trainer is not None
         epoch = asdict(self.trainer.step())
         if self.trainer.finished:
-            self.ended = State.COMPLETE, ""
+            self.ended = Verdict(State.COMPLETE)
         return epoch
 
     def _guarded(self, action: Any) -> Any:
@@ -126,26 +143,47 @@ class TrialWorker(tune.Trainable):  # type: ignore[misc]
             with self.limit.running():
                 return action()
         except TimedOut:
-            self.ended = State.TIMED_OUT, f"took longer than {self.limit.seconds:g} s"
+            self.ended = Verdict(State.TIMED_OUT, f"took longer than {self.limit.seconds:g} s")
         except Exception as problem:  # whatever a model can do
-            self.ended = outcome(problem)
+            self.ended = self._weighed(judge(problem))
         return None
 
+    def _weighed(self, verdict: Verdict) -> Verdict:
+        """Memory that may have run out has not where a whole device was less than half taken."""
+        if verdict.doubtful and not self.shared and (peak_memory(self.device) or 0) < _total_bytes(self.device) / 2:
+            return replace(verdict, state=State.FAILED)
+        return verdict
+
     def _end(self) -> None:
-        broken = self.ended is not None and self.ended[0] != State.COMPLETE
+        broken = self.ended is not None and self.ended.state != State.COMPLETE
         self.trainer = None
         if broken or self.device.type == "cuda":
             release_memory()
 
-    def _spent(self, state: State, reason: str) -> bool:
+    def _spent(self, ended: Verdict) -> bool:
         """Whether the next model would suffer from what this process has been through."""
-        # After an allocation failed, what the model held may still be referred to; after a CUDA error nothing runs any more.
-        if state == State.OUT_OF_MEMORY or "CUDA error" in reason:
+        if ended.retire or (ended.state != State.COMPLETE and not self._answers()):
             return True
         held = _held_bytes(self.device)
         if self.held is None:
             self.held = held
         return held - self.held > LEAK_BYTES
+
+    def _answers(self) -> bool:
+        """Whether the device still computes. A kernel that never ends, ends the process."""
+        try:
+            with TimeLimit(ANSWER_SECONDS).running():
+                return answers(self.device)
+        except TimedOut:
+            return False
+
+
+def _total_bytes(device: torch.device) -> int:
+    """Memory of a GPU; 0 of another device, and of one that does not answer."""
+    if device.type == "cuda":
+        with suppress(*UNREACHABLE):
+            return int(torch.cuda.get_device_properties(device).total_memory)
+    return 0
 
 
 def _held_bytes(device: torch.device) -> int:

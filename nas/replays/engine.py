@@ -20,7 +20,7 @@ from nas.replays.progress import Progress
 from nas.replays.recording import RESULTS, of_plan
 from nas.replays.training import Files, Report, train_seed
 from nas.store import Store
-from nas.train import State
+from nas.train import State, why_unusable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,10 +111,14 @@ def test_images(task: Task) -> Split:
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of that name; auto is CUDA where there is one. Raises SearchError."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise SearchError("device cuda: PyTorch sees no CUDA device here; use --device cpu")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    """The device of that name; auto is CUDA where there is one. Raises SearchError for one that trains nothing."""
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    device = torch.device("cuda")
+    problem = why_unusable(device)
+    if problem is not None:
+        raise SearchError(f"device cuda: PyTorch {torch.__version__} cannot use it: {problem}; use --device cpu")
+    return device
 
 
 @contextmanager

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from nas.train.device import answers, forget_peak, peak_memory, release_memory, why_unusable
 from nas.train.environment import device_name, environment
-from nas.train.outcome import Diverged, State, outcome, release_memory
+from nas.train.outcome import Diverged, Retry, State, Verdict, judge, outcome
 from nas.train.precision import cpu_gains_from_bf16
 from nas.train.schedule import schedule
 from nas.train.trainer import Epoch, Result, Trainer, evaluate, seed_everything, train
@@ -12,15 +13,22 @@ __all__ = [
     "Diverged",
     "Epoch",
     "Result",
+    "Retry",
     "State",
     "Trainer",
+    "Verdict",
+    "answers",
     "cpu_gains_from_bf16",
     "device_name",
     "environment",
     "evaluate",
+    "forget_peak",
+    "judge",
     "outcome",
+    "peak_memory",
     "release_memory",
     "schedule",
     "seed_everything",
     "train",
+    "why_unusable",
 ]

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import os
 import platform
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from nas.train.device import UNREACHABLE
+
 
 def device_name(device: torch.device) -> str:
-    """What a result was measured on, such as ``cuda: NVIDIA H100`` or ``cpu: Intel Xeon``."""
-    if device.type == "cuda":
-        return f"cuda: {torch.cuda.get_device_name(device)}"
-    return f"{device.type}: {_cpu_name()}"
+    """What a result was measured on, such as ``cuda: NVIDIA H100`` or ``cpu: Intel Xeon``. Never raises."""
+    if device.type != "cuda":
+        return f"{device.type}: {_cpu_name()}"
+    try:
+        return _gpu_name(device)
+    except UNREACHABLE:
+        return "cuda: does not answer"
+
+
+@cache  # it is asked for after an error too, when the device may not answer any more
+def _gpu_name(device: torch.device) -> str:
+    return f"cuda: {torch.cuda.get_device_name(device)}"
 
 
 def _cpu_name() -> str:

@@ -25,14 +25,14 @@ nas_bench_macro those below this share ran at 1.18 times the speed in bfloat16 (
 def amp_dtype(recipe: Recipe, device: torch.device, model: nn.Module, input: tuple[int, ...]) -> torch.dtype | None:
     """The type that autocast computes in, or None for float32 throughout. `input` (C, H, W) is an image's shape.
 
-    Left open, it is bfloat16 on CUDA devices that have it and on CPUs where this model gains by it.
+    Left open, it is bfloat16 on CUDA devices that have it and on CPUs where this model gains by it; float16 on other CUDA
+    devices, whose tensor cores compute in nothing else (Volta, Turing).
     """
     if recipe.precision != "auto":
         return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[recipe.precision]
     if device.type == "cuda":
-        gains = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        gains = device.type == "cpu" and cpu_gains_from_bf16() and depthwise_share(model, input) < MAX_DEPTHWISE
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    gains = device.type == "cpu" and cpu_gains_from_bf16() and depthwise_share(model, input) < MAX_DEPTHWISE
     return torch.bfloat16 if gains else None
 
 

@@ -21,8 +21,9 @@ from torch import Tensor, nn
 
 from nas.data import Batches, Dataset, Split
 from nas.recipe import Recipe
+from nas.train.device import forget_peak, release_memory
 from nas.train.environment import device_name
-from nas.train.outcome import Diverged, State, outcome, release_memory
+from nas.train.outcome import Diverged, State, outcome
 from nas.train.precision import amp_dtype
 from nas.train.schedule import make_optimizer, schedule
 
@@ -101,9 +102,11 @@ class Trainer:
         # Channels-last never lost: 24 random networks trained at 1.05 to 1.64 times the speed on a CPU (fp32, one thread).
         self.layout = torch.contiguous_format if recipe.channels_last == "no" else torch.channels_last
         self.amp_dtype = amp_dtype(recipe, self.device, model, dataset.input)
+        forget_peak(
+            self.device
+        )  # before the model comes there: one that has no room shall not report the peak of another
         self.model = model.to(self.device, memory_format=self.layout)  # type: ignore[call-overload]
         if self.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self.device)
             torch.backends.cudnn.deterministic = True
             torch.backends.cudnn.benchmark = False
         self.train_batches = Batches(

@@ -39,7 +39,9 @@ def epoch(number: int, accuracy: float) -> dict[str, Any]:
 
 
 def report(values: Mapping[str, Any] | None, state: str | None = None, reason: str = "") -> dict[str, Any]:
-    return {"epoch": values, "state": state, "reason": reason, "seconds": 1.0, "device": "none", "environment": {}}
+    retry = "alone" if state == "out_of_memory" else "never"
+    said = {"epoch": values, "state": state, "reason": reason, "retry": retry}
+    return {**said, "seconds": 1.0, "device": "none", "environment": {}}
 
 
 def learns(config: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -11,11 +11,12 @@ from typing import Any
 
 import optuna
 import pytest
-from ray.exceptions import ActorUnavailableError
+from ray.exceptions import ActorDiedError, ActorUnavailableError
 
 from nas.architecture import Architecture
+from nas.driver.packing import Slot
 from nas.driver.progress import Progress
-from nas.errors import StorageError
+from nas.errors import SearchError, StorageError
 from nas.rungs import Rungs
 from nas.space import Space
 from nas.store import Store, connection, patience
@@ -293,6 +294,142 @@ def test_a_network_that_loses_two_nodes_waits_for_the_next_search(store: Store, 
     assert sorted(trials["state"]) == ["complete"] * 5 + ["interrupted"]  # another one takes its place in the budget
     lost = trials[trials["state"] == "interrupted"]
     assert lost["hash"].tolist() == bad
-    assert lost["reason"].tolist() == ["its node was lost"]
+    assert lost["reason"].tolist() == ["its node was lost (twice)"]
     again = _run(store, space_file, trials=6)
     assert [Architecture.from_json(config["architecture"]).hash for config in again.configs] == bad
+
+
+def _dies(config: dict[str, Any]) -> Iterator[Mapping[str, Any]]:
+    raise ActorDiedError
+    yield {}
+
+
+def test_a_worker_that_is_killed_costs_no_trial(store: Store, space_file: Path) -> None:
+    begun: list[str] = []
+
+    def killed_once(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        begun.append(Architecture.from_json(config["architecture"]).hash)
+        for said in learns(config):
+            if len(begun) == 3:
+                raise ActorDiedError
+            yield said
+
+    _run(store, space_file, trials=6, worker=killed_once)
+    trials = store.trials("tiny")
+    assert trials["state"].tolist() == ["complete"] * 6
+    assert trials["reason"].dropna().tolist() == [
+        "tried again; at first its worker process died (crashed, killed, or out of memory)"
+    ]
+    assert max(begun.count(digest) for digest in begun) == 2
+
+
+def test_a_network_that_kills_two_workers_is_a_failure(store: Store, space_file: Path) -> None:
+    bad: list[str] = []
+
+    def kills(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        network = Architecture.from_json(config["architecture"]).hash
+        bad[:] = bad or [network]
+        if network == bad[0]:
+            raise ActorDiedError
+        yield from learns(config)
+
+    _run(store, space_file, trials=5, worker=kills)
+    trials = store.trials("tiny").set_index("hash")
+    assert trials["state"].to_dict() == {**dict.fromkeys(trials.index, "complete"), bad[0]: "failed"}
+    assert trials.loc[bad[0], "reason"] == "its worker process died (crashed, killed, or out of memory) (twice)"
+
+
+def test_workers_that_all_die_end_the_search_and_burn_nothing(store: Store, space_file: Path) -> None:
+    """What is the same for every network is no network's failure: the same command goes on when it is mended."""
+    with pytest.raises(
+        SearchError, match="5 workers in a row were lost before any had trained an epoch; the last one: its"
+    ):
+        _run(store, space_file, trials=30, worker=_dies)
+    trials = store.trials("tiny")
+    assert "interrupted" in set(trials["state"])
+    assert (trials["state"] == "failed").sum() <= 2
+    assert len(trials) <= 4
+    assert store.running("tiny") == 0
+    _run(store, space_file, trials=30)
+    assert (store.trials("tiny")["state"] == "complete").sum() >= 28
+
+
+def test_workers_that_train_now_and_then_do_not_end_the_search(store: Store, space_file: Path) -> None:
+    number = iter(range(1000))
+
+    def two_in_three_die(config: dict[str, Any]) -> Iterator[Mapping[str, Any]]:
+        return learns(config) if next(number) % 3 == 2 else _dies(config)
+
+    _run(store, space_file, trials=20, worker=two_in_three_die)
+    assert set(store.trials("tiny")["state"]) == {"complete", "failed"}
+
+
+def test_a_fault_of_a_shared_gpu_is_the_failure_of_none_of_its_trials(store: Store, space_file: Path) -> None:
+    """Under MPS a fault of one client ends all eight, before any has trained an epoch."""
+    reason = "AcceleratorError: CUDA error: an illegal memory access was encountered"
+    said = {**report(None, "failed", reason), "retry": "elsewhere"}
+    begun: list[int] = []
+
+    def faulty_at_first(config: dict[str, Any]) -> Iterator[Mapping[str, Any]]:
+        begun.append(1)
+        if len(begun) <= 8:
+            yield said
+        else:
+            yield from learns(config)
+
+    tune = SimulatedTune(store, space_file, trials=12, worker=faulty_at_first)
+    with store.claim("tiny"):
+        tune.run(workers=8)
+    assert tune.bridge.problem is None
+    trials = store.trials("tiny")
+    assert trials["state"].tolist() == ["complete"] * 12
+    assert trials["reason"].dropna().tolist() == [f"tried again; at first {reason}"] * 8
+    assert len(begun) == 20
+
+
+def test_a_broken_gpu_is_never_the_failure_of_a_network(store: Store, space_file: Path) -> None:
+    said = {**report(None, "interrupted", "CUDA error: uncorrectable ECC error encountered"), "retry": "elsewhere"}
+
+    def broken(config: dict[str, Any]) -> Iterator[Mapping[str, Any]]:
+        yield said
+
+    with pytest.raises(SearchError, match="ECC error encountered"):
+        _run(store, space_file, trials=30, worker=broken)
+    assert set(store.trials("tiny")["state"]) == {"interrupted"}
+
+
+def test_what_was_lost_as_the_search_ended_is_evaluated_by_the_next(store: Store, space_file: Path) -> None:
+    def dies_at_the_end(config: dict[str, Any]) -> Iterator[Mapping[str, Any]]:
+        yield report(epoch(1, 0.5))
+        tune.bridge.stop_reason = "interrupted"
+        raise ActorDiedError
+
+    tune = SimulatedTune(store, space_file, worker=dies_at_the_end)
+    with store.claim("tiny"):
+        tune.run(workers=1)
+    assert store.trials("tiny")["state"].tolist() == ["interrupted"]
+
+
+def test_only_what_came_far_enough_says_what_memory_it_needed(store: Store, space_file: Path) -> None:
+    """A network that fails as it is built has held nothing yet, or what the network before it held."""
+
+    class Packs:
+        observed: list[int] = []
+
+        def slot(self, architecture: Architecture) -> Slot:
+            return Slot(0.0, None, 1000)
+
+        def observe(self, predicted: int, peak: int) -> None:
+            self.observed.append(peak)
+
+    ends = iter([("failed", None), ("out_of_memory", None), ("failed", epoch(1, 0.5)), ("complete", epoch(1, 0.5))])
+
+    def worker(config: dict[str, Any]) -> Iterator[Mapping[str, Any]]:
+        state, values = next(ends)
+        yield {**report(values, state, "why"), "peak_memory": {"failed": 7, "out_of_memory": 8, "complete": 9}[state]}
+
+    tune = SimulatedTune(store, space_file, trials=4, worker=worker)
+    tune.bridge.packing = Packs()  # type: ignore[assignment]
+    with store.claim("tiny"):
+        tune.run(workers=1)
+    assert Packs.observed == [8, 7, 9]

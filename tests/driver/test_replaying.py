@@ -114,6 +114,46 @@ def test_a_lost_worker_is_a_failure_that_ends_its_plan_and_is_tried_again(job: J
     assert list(job.folder.glob("seed-0.checkpoint"))  # from which it goes on
 
 
+def test_a_worker_that_is_killed_goes_on_from_its_last_epoch_once(job: Job) -> None:
+    link, notes = link_of(job)
+    reason = "its worker process died (crashed, killed, or out of memory)"
+
+    def lose(trial_id: str) -> None:
+        link.lost(trial_id, lambda seconds: {"state": "failed", "reason": reason, "seconds": 0.0, "retry": "elsewhere"})
+        link.on_trial_complete(trial_id, error=True)
+
+    first = link.suggest("a")
+    link.on_trial_result("a", said(**trained(job, 0)[0]))
+    lose("a")
+    assert job.store.measurements().empty
+    assert notes.notes == [f"tiny_net seed 0: {reason}; it is tried once more"]
+    assert link.suggest("b") == first
+    lose("b")
+    assert job.store.measurements()["reason"].tolist() == [reason]
+    assert link.suggest("c") == "FINISHED"
+
+
+def test_nothing_more_is_proposed_only_when_nothing_can_be_lost(job: Job) -> None:
+    link, _ = link_of(job)
+    for name in "abc":
+        assert isinstance(link.suggest(name), dict)
+    assert link.suggest("d") is None
+    for name in "abc":
+        link.on_trial_complete(name, said(broken="mend it"))
+    assert link.suggest("d") == "FINISHED"
+
+
+def test_replays_whose_workers_all_die_end_with_the_cause(job: Job) -> None:
+    link = ReplayLink([job] * 20, [(place, 0) for place in range(20)], job.progress)
+    died = 0
+    while isinstance(link.suggest("a"), dict):
+        died += 1
+        link.lost("a", lambda seconds: {"state": "interrupted", "reason": "no such module", "retry": "elsewhere"})
+        link.on_trial_complete("a", error=True)
+    assert died == 5
+    assert "no such module" in str(link.problem)
+
+
 def test_a_process_that_retires_has_reported(job: Job) -> None:
     link, notes = link_of(job)
     link.suggest("a")

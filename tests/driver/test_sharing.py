@@ -284,7 +284,7 @@ import nas.driver.tuning as tuning
 from nas.driver.packing import Gpu
 from nas.recipe import Recipe
 from nas.store import Store
-from nas.train import State
+from nas.train import State, Verdict
 
 class Invents(worker.TrialWorker):
     def _build(self, config):
@@ -292,14 +292,12 @@ class Invents(worker.TrialWorker):
 
     def _epoch(self):
         time.sleep(0.2)
-        self.ended = State.COMPLETE, ""
+        self.ended = Verdict(State.COMPLETE)
         values = {"train_loss": 1.0, "loss": 1.0, "accuracy": 0.5, "top5": 0.9, "seconds": 0.2}
         return {"epoch": 1, **values, "images_per_second": 1.0, "lr": 0.1}
 
-    def _peak_memory(self):
-        return 1 << 30
-
 worker.TrialWorker = Invents
+worker.peak_memory = lambda device: 1 << 30
 tuning.find_gpu = lambda: Gpu(9 << 30)
 tuning.Resources.device = property(lambda self: "cpu")
 ray.init(address="local", num_cpus=4, num_gpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -12,6 +13,7 @@ import pytest
 import nas
 import nas.driver.trainable
 import tests.driver.failing  # noqa: F401 (registers the block that misbehaves)
+from nas.errors import SearchError
 from nas.store import Store
 
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -55,6 +57,33 @@ def test_memory_that_runs_out_costs_the_process_and_a_model_that_hangs_its_time(
         assert (following != process) == (how == "cuda memory")
 
 
+class CannotBeMade(nas.driver.trainable.TrialWorker):
+    """What becomes of a worker where the code is of another version."""
+
+    def setup(self, config: dict[str, Any], **given: Any) -> None:  # type: ignore[override]
+        raise ModuleNotFoundError("No module named 'blocks.new'")
+
+
+def test_workers_that_cannot_be_made_end_the_search_with_the_cause_and_cost_no_trial(
+    space_file: Path, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(nas.driver.trainable, "TrialWorker", CannotBeMade)
+        with pytest.raises(SearchError) as ended:
+            nas.search(space_file, storage=storage, trials=20, epochs=1, max_concurrent=2, sampler="random")
+    cause = "its worker process could not be made: ModuleNotFoundError: No module named 'blocks.new'"
+    assert str(ended.value) == (
+        f"5 workers in a row were lost before any had trained an epoch; the last one: {cause}; when that is mended, the same "
+        "command goes on"
+    )
+    with Store.open(storage) as store:
+        trials = store.trials("tiny-digits")
+        assert store.running("tiny-digits") == 0
+    assert set(trials["state"]) == {"interrupted"}
+    assert len(trials) <= 5
+    assert f"{cause} (twice)" in set(trials["reason"])
+
+
 @pytest.mark.slow
 def test_a_process_that_hangs_in_native_code_is_ended_and_one_that_leaks_is_replaced(
     tmp_path: Path, storage: str
@@ -63,7 +92,8 @@ def test_a_process_that_hangs_in_native_code_is_ended_and_one_that_leaks_is_repl
     trials = _search(tmp_path, storage, ways, trial_timeout=40, seed=32)
     assert trials.loc["not", "state"] == "complete", trials.loc["not", "reason"]
     assert set(trials.loc[["leak", "say", "say again", "killed"], "state"]) == {"failed"}
-    assert trials.loc["killed", "reason"] == "its worker process died (crashed, killed, or out of memory)"
+    # twice, so that it is the network
+    assert trials.loc["killed", "reason"] == "its worker process died (crashed, killed, or out of memory) (twice)"
     assert trials.loc["hang in C", "state"] == "timed_out"
     assert trials.loc["hang in C", "reason"] == "hung in native code for longer than 40 s; its worker process was ended"
     # the first trial of a process says what it holds without a leak

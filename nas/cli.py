@@ -11,6 +11,7 @@ import click
 
 from nas import __version__
 from nas.errors import NasError, nearest
+from nas.plain import one_line, visible
 
 COMMANDS = {
     "search": "Search a space for networks, or continue a study.",
@@ -82,11 +83,11 @@ def main(argv: list[str] | None = None) -> NoReturn:
     try:
         code: Any = cli.main(args=argv, prog_name="nas", standalone_mode=False)
     except NasError as problem:
-        click.echo(f"nas: error: {problem}", err=True)
+        click.echo(f"nas: error: {one_line(problem)}", err=True)
         code = 2
     except click.ClickException as problem:
         command = problem.ctx.command_path if isinstance(problem, click.UsageError) and problem.ctx else "nas"
-        click.echo(f"{command}: error: {problem.format_message()}", err=True)
+        click.echo(f"{command}: error: {visible(problem.format_message())}", err=True)
         code = 2
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)

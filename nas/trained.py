@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -111,7 +112,7 @@ def _kind(network: Network) -> str:
 
 def _remedy(network: Network) -> str:
     if network.study is not None:
-        return f"`nas retrain --study {network.study} --trial {network.trial}` makes one"
+        return f"`nas retrain --study {shlex.quote(network.study)} --trial {network.trial}` makes one"
     if network.published is not None:
-        return f"`nas replay {network.published}` makes one"
+        return f"`nas replay {shlex.quote(network.published)}` makes one"
     return "--weights names a file"

@@ -23,6 +23,7 @@ from nas.architecture import Architecture
 from nas.cost import Cost, cost
 from nas.errors import AssignmentError, Infeasible, NasError, StorageError, StudyError, nearest
 from nas.front import pareto
+from nas.plain import file_stem
 from nas.resources import every
 from nas.space import Space
 from nas.store import DEFAULT_URL, Store, StudyRow
@@ -59,7 +60,7 @@ class Network:
     def stem(self) -> str:
         """For names of files: ``attn_cnn-digits-23``, ``kong_aim_cam``."""
         name = self.title if self.study is None else f"{self.study}-{self.trial}"
-        return re.sub(r"[^A-Za-z0-9_.-]+", "-", name)
+        return file_stem(name)
 
     def database(self, storage: str | None) -> str | None:
         """URL of the database that may know more of this network; None where no file is and none was named."""

@@ -38,7 +38,8 @@ LAYERS = [
     ("nas.architecture",),
     ("nas.naming",),
     ("nas.document", "nas.resources"),
-    ("nas.errors",),
+    ("nas.terminal",),
+    ("nas.errors", "nas.plain"),
     ("blocks",),
 ]
 # `Space.load` calls the parser, which makes a `Space`; a constraint is checked on a `Cost` (for the type checker only).

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from nas.bench.simulation import Run
 from nas.errors import NasError
+from nas.report.canvas import letters
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -96,8 +97,8 @@ def draw(runs: Sequence[Run], trials: int, path: Path, title: str, subtitle: str
     names = list(dict.fromkeys(run.sampler for run in runs))
     panels = 2 if len(counts) > 1 else 1
     figure = Figure(figsize=(6.2 * panels + 1.6, 4.6), dpi=150, layout="constrained")
-    figure.suptitle(f"{title}\n", x=0.012, ha="left", fontsize=12.5, weight="bold")
-    figure.text(0.012, 0.925, subtitle, fontsize=9, color="#5d6b78")
+    figure.suptitle(f"{letters(title)}\n", x=0.012, ha="left", fontsize=12.5, weight="bold")
+    figure.text(0.012, 0.925, letters(subtitle), fontsize=9, color="#5d6b78")
     axes = figure.subplots(1, panels, squeeze=False)[0]
     lowest = 1.0
     highest = max(run.regret[0] for run in runs)

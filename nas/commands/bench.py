@@ -73,12 +73,11 @@ def command(
     nas bench --space nas_bench_macro --table nas_bench_macro_cifar10.json --seeds 5
     nas bench --space cells.yaml --table cells.csv --metric accuracy=val_acc --workers 1,8,64 -o regret.png
     """
-    from rich.console import Console
-
     from nas.bench.report import draw, regret_table, summary
     from nas.bench.runs import run_all
     from nas.driver.options import SearchOptions
     from nas.driver.sampling import check_sampler
+    from nas.terminal import Terminal
 
     if output is not None:
         output_path(output, (".png", ".svg", ".pdf"))
@@ -92,7 +91,7 @@ def command(
     where = _source(**source)
     table = where.load()
     table.losses(goals)  # refuses what the table does not say
-    console = Console(stderr=True, highlight=False)
+    console = Terminal(stderr=True)
     with console.status("") as status:
         runs = run_all(
             where,
@@ -123,7 +122,7 @@ def command(
     if as_json:
         print_json(data)
         return
-    shown = Console(highlight=False)
+    shown = Terminal()
     shown.print(regret_table(data, f"Hypervolume regret on {table.space.name} after … finished trials"))
     shown.print(f"{subtitle}; {', '.join(goals)}", soft_wrap=True)
     if output is not None:

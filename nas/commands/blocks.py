@@ -41,12 +41,12 @@ def command(names: tuple[str, ...], as_json: bool) -> None:
             ]
         )
         return
-    from rich.console import Console
+    from nas.terminal import Terminal, styled
 
-    console = Console(highlight=False)
+    console = Terminal()
     for block in chosen:
-        console.print(f"[bold]{block.name}[/bold]  {block.summary}", soft_wrap=False)
-        console.print(f"    [dim]{block.source}[/dim]")
+        console.print(styled((block.name, "bold"), f"  {block.summary}"))
+        console.print(styled((f"    {block.source}", "dim")))
         for name, parameter in block.hyperparameters.items():
             default = str(parameter.default).lower() if isinstance(parameter.default, bool) else parameter.default
-            console.print(f"    {name}: {parameter.allowed}  [dim](default {default})[/dim]", markup=True)
+            console.print(styled(f"    {name}: {parameter.allowed}  ", (f"(default {default})", "dim")))

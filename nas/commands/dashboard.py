@@ -8,7 +8,7 @@ from types import FrameType
 
 import click
 
-from nas.commands.options import storage_option, study_option
+from nas.commands.options import say, storage_option, study_option
 
 
 @click.command(name="dashboard")
@@ -38,7 +38,7 @@ def command(study: str | None, storage: str | None, port: int) -> None:
         dashboard = Dashboard(store, study, port)
         signal.signal(signal.SIGTERM, _interrupt)
         try:
-            click.echo(f"{dashboard.url}   (Ctrl-C ends it)")
+            say(f"{dashboard.url}   (Ctrl-C ends it)")
             dashboard.serve()
         except KeyboardInterrupt:  # the usual end
             click.echo("", err=True)

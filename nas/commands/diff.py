@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from nas.commands import completing
-from nas.commands.options import ShapeType, json_option, output_path, print_json, storage_option, study_option
+from nas.commands.options import ShapeType, json_option, output_path, print_json, say, storage_option, study_option
 
 
 @click.command(name="diff")
@@ -51,11 +51,11 @@ def command(
     if as_json:
         print_json(difference_record(first, second, found))
     else:
-        from rich.console import Console
+        from nas.terminal import Terminal
 
-        print_difference(Console(highlight=False), first, second, found)
+        print_difference(Terminal(), first, second, found)
     if output is not None:
         from nas.report.difference_drawing import draw_difference
 
         draw_difference(first, second, found, output)
-        click.echo(str(output), err=as_json)
+        say(str(output), err=as_json)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from nas.commands.options import json_option, print_json
+from nas.commands.options import json_option, print_json, say
 from nas.commands.which import network_options, which
 
 FORMATS = {"python": ".py", "onnx": ".onnx", "torch": ".pt2", "state-dict": ".safetensors"}
@@ -65,6 +65,6 @@ def command(format: str | None, output: Path | None, weights: Path | None, as_js
         )
         return
     for path in done.files:
-        click.echo(f"{path}  {path.stat().st_size:,} bytes")
-    click.echo(f"checked: {done.check}")
-    click.echo(trained.note)
+        say(f"{path}  {path.stat().st_size:,} bytes")
+    say(f"checked: {done.check}")
+    say(trained.note)

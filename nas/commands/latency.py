@@ -66,8 +66,9 @@ def command(
     if as_json:
         print_json([_record(network, timed) for network, timed in rows])
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from nas.terminal import Terminal
 
     first = rows[0][1]
     used = f", {first.threads} thread{'s' * (first.threads != 1)}" if first.threads else ""
@@ -90,7 +91,7 @@ def command(
             f"{timed.images_per_second:,.0f}",
             str(timed.runs),
         )
-    Console(highlight=False).print(table)
+    Terminal().print(table)
 
 
 def _timed(

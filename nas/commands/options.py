@@ -12,6 +12,7 @@ import click
 
 from nas.commands import completing
 from nas.errors import AssignmentError, NasError, nearest
+from nas.plain import visible
 
 if TYPE_CHECKING:
     from nas.space import Assignment, Space
@@ -139,10 +140,33 @@ def print_json(data: Any) -> None:
     click.echo(json.dumps(data, indent=2, allow_nan=False))
 
 
+def say(text: object, *, err: bool = False) -> None:
+    """Prints text that others may have written: no character of it controls the terminal."""
+    click.echo(visible(text), err=err)
+
+
 def output_path(path: Path, endings: tuple[str, ...]) -> Path:
-    """`path`, when its ending is one of `endings` and its folder exists."""
+    """`path`, when its ending is one of `endings` and it can be written."""
     if path.suffix.lower() not in endings:
         raise NasError(f"{path}: must end with {' or '.join(endings)}")
     if not path.absolute().parent.is_dir():
         raise NasError(f"{path}: the folder {path.absolute().parent} does not exist")
+    try_to_write(path)
     return path
+
+
+def try_to_write(path: Path) -> None:
+    """Raises NasError where no file can be written at `path`; leaves what is there as it is.
+
+    Permissions do not tell: of a folder such as /proc they say that its owner may write.
+    """
+    existed = path.exists()
+    if existed and not path.is_file():
+        raise NasError(f"{path}: cannot be written: it is no file")
+    try:
+        with path.open("ab"):
+            pass
+        if not existed:
+            path.unlink()
+    except OSError as problem:
+        raise NasError(f"{path}: cannot be written: {problem.strerror or problem}") from None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nas.commands.options import json_option, print_json
+from nas.commands.options import json_option, print_json, say
 from nas.commands.which import network_options, which
 from nas.errors import NasError
 
@@ -71,10 +71,11 @@ def command(
             ]
         )
         return
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    from nas.terminal import Terminal
+
+    console = Terminal()
     for one, picture in zip(found, pictures, strict=True):
         table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
         table.add_column(justify="right", no_wrap=True)
@@ -85,7 +86,7 @@ def command(
         console.print(table)
         if picture is not None:
             console.print(str(picture), markup=False, soft_wrap=True)
-    click.echo(trained.note)
+    say(trained.note)
 
 
 def _save(one: Prediction, folder: Path) -> Path | None:

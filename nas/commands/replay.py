@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nas.commands import completing
-from nas.commands.options import json_option, print_json, storage_option
+from nas.commands.options import json_option, print_json, say, storage_option
 from nas.commands.training import run_and_show, training_options
 from nas.errors import NasError
 
@@ -83,18 +83,17 @@ def _check(names: tuple[str, ...], as_json: bool) -> int:
     if as_json:
         print_json([check.record() for check in checks])
     else:
-        from rich.console import Console
-
         from nas.report.replays import print_check
+        from nas.terminal import Terminal
 
-        console = Console(highlight=False)
+        console = Terminal()
         for place, check in enumerate(checks):
             if place:
                 console.print()
             print_check(console, check)
     broken = [check for check in checks if check.problem]
     for check in broken:
-        click.echo(f"{check.name}: {check.problem}", err=True)
+        say(f"{check.name}: {check.problem}", err=True)
     return 1 if broken else 0
 
 
@@ -107,7 +106,7 @@ def _list(names: tuple[str, ...], storage: str | None, as_json: bool) -> int:
     if as_json:
         print_json(records)
     else:
-        from rich.console import Console
+        from nas.terminal import Terminal
 
-        print_configs(Console(highlight=False), records, configs)
+        print_configs(Terminal(), records, configs)
     return 0

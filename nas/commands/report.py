@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from nas.commands.options import output_path, storage_option, study_option
+from nas.commands.options import output_path, say, storage_option, study_option
+from nas.plain import file_stem
 
 
 @click.command(name="report")
@@ -30,9 +31,9 @@ def command(study: str | None, storage: str | None, output: Path | None) -> None
         output_path(output, (".html",))
     with Store.open(storage or DEFAULT_URL) as store:
         name = study_name(store, study)
-        path = output or output_path(Path(f"{name}.html"), (".html",))
+        path = output or output_path(Path(f"{file_stem(name)}.html"), (".html",))
         from nas.report.analysis.evidence import Evidence
         from nas.report.page import write_page
 
         write_page(Evidence.read(store, name), store.measurements(), path)
-    click.echo(str(path))
+    say(str(path))

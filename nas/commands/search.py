@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +22,9 @@ from nas.commands.options import (
     space_option,
     storage_option,
     study_option,
+    try_to_write,
 )
+from nas.plain import file_stem
 
 if TYPE_CHECKING:
     from nas.driver import SearchResult
@@ -103,6 +107,8 @@ def command(objectives: str, as_json: bool, plot: Path | None, no_seed_points: b
 
     if plot is not None:
         output_path(plot, (".png", ".html"))
+    elif not as_json:
+        try_to_write(Path(f".nas-{os.getpid()}.png"))
     if no_seed_points:
         values["seed_points"] = "none"
     names = tuple(name.strip() for name in objectives.split(",") if name.strip())
@@ -110,18 +116,17 @@ def command(objectives: str, as_json: bool, plot: Path | None, no_seed_points: b
     if as_json:
         click.echo(json.dumps(_summary(result), indent=2))
     else:
-        _show(result, plot or Path(f"{result.study}.png"), values["storage"])
+        _show(result, plot or Path(f"{file_stem(result.study)}.png"), values["storage"])
     return 130 if result.ended == "interrupted" else 0
 
 
 def _progress(as_json: bool) -> Progress:
-    from rich.console import Console
-
     from nas.driver.progress import Lines, LiveView, Progress
+    from nas.terminal import Terminal
 
     if as_json:
         return Progress()
-    return LiveView(Console()) if sys.stdout.isatty() else Lines()
+    return LiveView(Terminal()) if sys.stdout.isatty() else Lines()
 
 
 def _summary(result: SearchResult) -> dict[str, Any]:
@@ -140,14 +145,13 @@ def _summary(result: SearchResult) -> dict[str, Any]:
 
 
 def _show(result: SearchResult, plot: Path, storage: str | None) -> None:
-    from rich.console import Console
-
     from nas.report.plots import plot_front, subtitle_of
     from nas.report.tables import front_table
     from nas.report.tested import front_tests
     from nas.store import DEFAULT_URL, Store
+    from nas.terminal import Terminal
 
-    console = Console(highlight=False)
+    console = Terminal()
     counts = ", ".join(f"{number} {state}" for state, number in sorted(result.states.items()))
     if result.front.empty:
         console.print(f"study {result.study}: {counts or 'no trials'}; no complete trial, so no front yet")
@@ -160,8 +164,18 @@ def _show(result: SearchResult, plot: Path, storage: str | None) -> None:
         tests = front_tests(study, result.trials, result.front, store.measurements(), published=True)
     subtitle = subtitle_of(study)
     plot_front(result.trials, result.objectives, plot, title=result.study, subtitle=subtitle, tests=tests)
-    where = f" --storage {storage}" if storage else ""
     console.print(f"picture      {plot}", soft_wrap=True)
-    console.print(f"look closer  nas study show {result.study}{where}", soft_wrap=True)
-    console.print(f"dashboard    nas dashboard --study {result.study}{where}", soft_wrap=True)
-    console.print("continue     the same command with a larger --trials", soft_wrap=True)
+    for line in next_commands(result.study, result.storage, storage):
+        console.print(line, soft_wrap=True)
+
+
+def next_commands(study: str, shown: str, storage: str | None) -> list[str]:
+    """What to type after a search of `study` in the database that the user named `storage`; `shown` hides the password."""
+    # What NAS_STORAGE names is found there again.
+    where = "" if storage in (None, os.environ.get("NAS_STORAGE")) else f" --storage {shlex.quote(shown)}"
+    name = shlex.quote(study)
+    return [
+        f"look closer  nas study show {name}{where}",
+        f"dashboard    nas dashboard --study {name}{where}",
+        "continue     the same command with a larger --trials",
+    ]

@@ -19,6 +19,7 @@ from nas.commands.options import (
     output_path,
     print_json,
     read_assignment,
+    say,
 )
 from nas.errors import Infeasible, SearchError
 
@@ -50,7 +51,7 @@ def check(file: str) -> None:
     nas space check my_space.yaml
     """
     space = _load(file)
-    click.echo(f"{space.path}: space '{space.name}' is well-formed; {_number(space.size)} assignments")
+    say(f"{space.path}: space '{space.name}' is well-formed; {_number(space.size)} assignments")
 
 
 @command.command()
@@ -61,11 +62,10 @@ def show(file: str) -> None:
     \b
     nas space show attn_cnn
     """
-    from rich.console import Console
-
     from nas.commands.tree import space_tree
+    from nas.terminal import Terminal
 
-    Console(highlight=False).print(space_tree(_load(file)))
+    Terminal().print(space_tree(_load(file)))
 
 
 @command.command()
@@ -161,7 +161,7 @@ def sample(
         else:
             click.echo(f"{architecture.hash}  {price.parameters:,} parameters  {price.macs:,} MACs")
             for name, value in assignment.items():
-                click.echo(f"    {name}: {_plain(value)}")
+                say(f"    {name}: {_plain(value)}")
 
 
 @command.command()
@@ -189,7 +189,7 @@ def cost(file: str, assignment: str, input_shape: Shape | None, classes: int, as
     click.echo(f"MACs              {price.macs:>15,}  multiply-accumulates for one image")
     click.echo(f"activation bytes  {price.activation_bytes:>15,}  most held at once, one image, float32")
     if broken := space.violation(price):
-        click.echo(f"outside the constraints of {space.name}: {broken}")
+        say(f"outside the constraints of {space.name}: {broken}")
 
 
 @command.command()
@@ -229,7 +229,7 @@ def draw(
         title = f"{space.name}, seed {seed}"
     shape = input_shape or space.input
     draw_architecture(architecture, shape, classes, output, title, measure=shade, fold=not whole)
-    click.echo(str(output))
+    say(str(output))
 
 
 def _build(space: Space, assignment: Assignment, input_shape: Shape | None, classes: int) -> Architecture:

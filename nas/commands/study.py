@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nas.commands import completing
-from nas.commands.options import json_option, output_path, print_json, storage_option
+from nas.commands.options import json_option, output_path, print_json, say, storage_option
 from nas.errors import StorageError
 
 if TYPE_CHECKING:
@@ -54,9 +54,9 @@ def list_studies(storage: str | None, as_json: bool) -> None:
     if as_json:
         print_json(study_records(frame))
         return
-    from rich.console import Console
+    from nas.terminal import Terminal
 
-    Console(highlight=False).print(studies_table(frame))
+    Terminal().print(studies_table(frame))
 
 
 @command.command()
@@ -87,9 +87,9 @@ def show(name: str | None, storage: str | None, as_json: bool) -> None:
     if as_json:
         print_json(summary_record(study, trials, environments, correlations, tests))
         return
-    from rich.console import Console
+    from nas.terminal import Terminal
 
-    print_summary(Console(highlight=False), study, trials, environments, driver, correlations, tests)
+    print_summary(Terminal(), study, trials, environments, driver, correlations, tests)
 
 
 @command.command()
@@ -123,15 +123,15 @@ def pareto(name: str | None, storage: str | None, output: tuple[Path, ...], as_j
     if as_json:
         print_json(front_records(front, tests))
     elif front.empty:
-        click.echo(f"study {study.name} has no complete trial yet")
+        say(f"study {study.name} has no complete trial yet")
     else:
-        from rich.console import Console
+        from nas.terminal import Terminal
 
         title = f"Pareto front of {study.name}"
-        Console(highlight=False).print(front_table(front, study.objectives, title, tests))
+        Terminal().print(front_table(front, study.objectives, title, tests))
     for path in output:
         plot_front(trials, study.objectives, path, title=study.name, subtitle=subtitle_of(study), tests=tests)
-        click.echo(str(path), err=as_json)
+        say(str(path), err=as_json)
 
 
 @command.command()
@@ -150,4 +150,4 @@ def export(name: str | None, storage: str | None, output: Path) -> None:
     with _open(storage) as store:
         trials = store.trials(_name(store, name))
     write(trials, output)
-    click.echo(f"{len(trials)} trials in {output}")
+    say(f"{len(trials)} trials in {output}")

@@ -63,18 +63,17 @@ def run_and_show(
     One network is trained in this process. Several, or one with an option of Ray, are trained side by side on Ray. The
     exit code is 0 when every training has a result.
     """
-    from rich.console import Console
-
     from nas.replays.options import TrainingOptions
     from nas.replays.progress import Lines, LiveView
     from nas.report.replay_pictures import draw
     from nas.report.replays import print_ran, ran_record
+    from nas.terminal import Terminal
 
     ray = {name: values.pop(name) for name in RAY}
     options = TrainingOptions(storage=storage, **values)
     run = _runner({name: value for name, value in ray.items() if value is not None}, options.threads)
     plans = make_plans(options)
-    console = Console(highlight=False)
+    console = Terminal()
     progress = LiveView(console) if sys.stdout.isatty() and not as_json else Lines()
     records: list[dict[str, Any]] = []
     states: set[str] = set()

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from rich.markup import escape
 from rich.tree import Tree
 
 from nas.grammar import EVERYWHERE, BlockNode, Choice, Graph, GraphItem, GraphNode, SwitchNode, Value
 from nas.space import Space
+from nas.terminal import styled
+
+Parts = tuple[str | tuple[str, str], ...]
+"""Of a styled text: strings, and pairs of string and style."""
 
 
 def space_tree(space: Space) -> Tree:
     """The graphs of a space, node by node; choices stand in braces."""
     shape = "×".join(map(str, space.input))
-    root = Tree(f"[bold]{escape(space.name)}[/bold]  input {shape}")
+    root = Tree(styled((space.name, "bold"), f"  input {shape}"))
     _add_graph(root, space.graph)
     for name, bounds in space.constraints.items():
         parts = [f"at {word} {value:,.0f}" for word, value in (("least", bounds.min), ("most", bounds.max)) if value]
-        root.add(f"[yellow]constraint[/yellow] {name} {' and '.join(parts)}")
+        root.add(styled(("constraint", "yellow"), f" {name} {' and '.join(parts)}"))
     return root
 
 
@@ -26,37 +29,43 @@ def _add_graph(tree: Tree, graph: Graph) -> None:
 
 
 def _add_node(tree: Tree, label: str, node: GraphItem) -> None:
-    name = f"[bold]{escape(label)}[/bold]"
+    name = (label, "bold")
     if isinstance(node, SwitchNode):
-        branch = tree.add(f"{name}: one of {len(node.nodes)}")
+        branch = tree.add(styled(name, f": one of {len(node.nodes)}"))
         for option, inner in node.nodes.items():
             _add_node(branch, option, inner)
         return
-    inputs = "" if node.inputs is None else f" from {', '.join(_value(value) for value in node.inputs)}"
+    inputs = _inputs(node)
     optional = " (optional)" if isinstance(node.present, Choice) else ""
     if isinstance(node, BlockNode):
-        branch = tree.add(f"{name}: [cyan]{_value(node.block)}[/cyan]{_repeat(node)}{inputs}{optional}")
+        branch = tree.add(styled(name, ": ", *_value(node.block, "cyan"), *_repeat(node), *inputs, optional))
         for key, value in node.params.items():
-            branch.add(f"{key}: {_value(value)}")
+            branch.add(styled(f"{key}: ", *_value(value)))
         for key, value in node.first.items():
-            branch.add(f"{key} of the first: {_value(value)}")
+            branch.add(styled(f"{key} of the first: ", *_value(value)))
         return
     assert isinstance(node, GraphNode)
-    repeat = _repeat(node)
-    branch = tree.add(f"{name}: graph [cyan]{_value(node.graph)}[/cyan]{repeat}{inputs}{optional}")
+    branch = tree.add(styled(name, ": graph ", *_value(node.graph, "cyan"), *_repeat(node), *inputs, optional))
     for graph in node.graphs.values():
         _add_graph(branch if len(node.graphs) == 1 else branch.add(graph.name), graph)
 
 
-def _repeat(node: BlockNode | GraphNode) -> str:
+def _inputs(node: BlockNode | GraphNode) -> Parts:
+    parts: Parts = ()
+    for place, value in enumerate(node.inputs or ()):
+        parts += (", " if place else " from ", *_value(value))
+    return parts
+
+
+def _repeat(node: BlockNode | GraphNode) -> Parts:
     alike = {True: ", all alike", EVERYWHERE: ", alike everywhere"}.get(node.share, "")
-    return ("" if node.repeat is None else f" × {_value(node.repeat)}") + alike
+    return (*(() if node.repeat is None else (" × ", *_value(node.repeat))), alike)
 
 
-def _value(value: Value) -> str:
+def _value(value: Value, style: str = "") -> Parts:
     def plain(scalar: object) -> str:
-        return escape(str(scalar).lower() if isinstance(scalar, bool) else str(scalar))
+        return str(scalar).lower() if isinstance(scalar, bool) else str(scalar)
 
     if isinstance(value, Choice):
-        return f"[green]{{{', '.join(plain(option) for option in value.options)}}}[/green]"
-    return plain(value)
+        return (("{" + ", ".join(plain(option) for option in value.options) + "}", "green"),)
+    return ((plain(value), style),)

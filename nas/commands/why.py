@@ -50,6 +50,6 @@ def command(
     if as_json:
         print_json(why_record(evidence, found))
         return
-    from rich.console import Console
+    from nas.terminal import Terminal
 
-    print_why(Console(highlight=False), evidence, found, everything=everything)
+    print_why(Terminal(), evidence, found, everything=everything)

@@ -7,6 +7,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import Final
 
+from nas.plain import visible
+
 GAP: Final = 3 * "\N{NO-BREAK SPACE}"
 _MARKS: Final = frozenset("\\`*_{}[]<>#|!$~&")
 _BACKTICKS: Final = re.compile(r"`+")
@@ -14,12 +16,12 @@ _BACKTICKS: Final = re.compile(r"`+")
 
 def plain(text: str) -> str:
     """Text that is shown as it is, in one line."""
-    return "".join(f"\\{letter}" if letter in _MARKS else letter for letter in " ".join(text.split()))
+    return "".join(f"\\{letter}" if letter in _MARKS else letter for letter in " ".join(visible(text).split()))
 
 
 def code(text: str) -> str:
     """Text as a span of code in one line, also in a table: unlike `plain`, an address in it becomes no link."""
-    words = " ".join(text.split()).replace(
+    words = " ".join(visible(text).split()).replace(
         "|", "\N{DIVIDES}"
     )  # in a table nothing else keeps a bar from ending its cell
     fence = "`" * (1 + max((len(run) for run in _BACKTICKS.findall(words)), default=0))
@@ -30,7 +32,7 @@ def code(text: str) -> str:
 def block(language: str, text: str) -> list[str]:
     """Lines of a block of code. Its fence is longer than any in the text."""
     fence = "`" * max(3, 1 + max((len(run) for run in _BACKTICKS.findall(text)), default=0))
-    return [f"{fence}{language}", *text.strip("\n").splitlines(), fence]
+    return [f"{fence}{language}", *visible(text).strip("\n").splitlines(), fence]
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nas.front import hypervolume, pareto
+from nas.plain import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,7 +99,7 @@ class Lines(_Counting):
     """One line per event, for logs and pipes."""
 
     def note(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        print(one_line(text), file=sys.stderr, flush=True)
 
     def finished(self, trial: Mapping[str, Any], running: int) -> None:
         super().finished(trial, running)
@@ -122,7 +123,7 @@ class LiveView(_Counting):
         self.live.start()
 
     def note(self, text: str) -> None:
-        self.console.print(text, highlight=False, markup=False)
+        self.console.print(text)
 
     def finished(self, trial: Mapping[str, Any], running: int) -> None:
         super().finished(trial, running)

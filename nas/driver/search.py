@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nas.data import Dataset, Task, load, source
+from nas.document import shorten
 from nas.driver.options import SearchOptions, parse_duration
 from nas.driver.packing import Packing
 from nas.driver.progress import Progress
@@ -16,6 +17,7 @@ from nas.driver.seeds import choose_seeds
 from nas.driver.tuning import Resources, ray_session, run_trials, stoppable
 from nas.errors import SearchError, StudyExists
 from nas.front import hypervolume, pareto
+from nas.plain import problem_of_name
 from nas.recipe import Recipe
 from nas.rungs import Rungs
 from nas.space import Space
@@ -65,8 +67,10 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
             f"min_epochs: must be below the {recipe.epochs} epochs of a training, not {options.min_epochs}: "
             f"--scheduler {options.scheduler} would never stop one"
         )
-    name = options.study or f"{space.name}-{task.dataset.partition(':')[0]}"
+    name = f"{space.name}-{task.dataset.partition(':')[0]}" if options.study is None else options.study
     with Store.open(options.storage or DEFAULT_URL, create=True) as store:
+        if (problem := problem_of_name(name)) and not store.has_study(name):
+            raise SearchError(f"study {shorten(name)}: {problem}; name it with --study")
         dataset = load(task)
         check_feasible(space, dataset.input, dataset.classes)
         study = _open_study(store, name, space, dataset, recipe, options)

@@ -6,6 +6,7 @@ import math
 import sys
 from typing import TYPE_CHECKING
 
+from nas.plain import one_line
 from nas.train import Epoch
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Lines(Progress):
 
     def note(self, text: str) -> None:
         """Prints it."""
-        print(text, file=sys.stderr, flush=True)
+        print(one_line(text), file=sys.stderr, flush=True)
 
     def begin(self, name: str, epochs: int, done: int) -> None:
         """Says where a training goes on that was begun before."""
@@ -62,14 +63,14 @@ class LiveView(Progress):
 
     def note(self, text: str) -> None:
         """Prints it above the bars."""
-        self.console.print(text, highlight=False, markup=False)
+        self.console.print(text)
 
     def begin(self, name: str, epochs: int, done: int) -> None:
         """Shows its bar."""
         super().begin(name, epochs, done)
         if self.bars is None:
             self.bars = self._start()
-        self.tasks[name] = self.bars.add_task(name, total=epochs, completed=done, latest="first epoch")
+        self.tasks[name] = self.bars.add_task(one_line(name), total=epochs, completed=done, latest="first epoch")
 
     def epoch(self, name: str, epoch: Epoch) -> None:
         """Moves its bar."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +13,7 @@ from matplotlib.patches import Circle, FancyBboxPatch, PathPatch
 from matplotlib.path import Path as Line
 
 from nas.errors import NasError
+from nas.plain import visible
 from nas.report.geometry import Point, Rect, Wire
 from nas.report.ink import COLOURS, stroke
 
@@ -19,6 +21,8 @@ FORMATS: Final = (".svg", ".png")
 PIXELS_PER_INCH: Final = 160
 PIXELS_AT_MOST: Final = 16_000
 """Per side of a PNG, so that viewers open the picture of a very large network too."""
+# A name may be Chinese. Of letters that the font lacks a box is drawn; a page of warnings says no more.
+warnings.filterwarnings("ignore", r"Glyph .* missing from")
 _CODES: Final = {"M": (Line.MOVETO,), "L": (Line.LINETO,), "Q": (Line.CURVE3, Line.CURVE3)}
 
 
@@ -41,7 +45,7 @@ class FileSheet:
         self._axes.text(
             x,
             y,
-            text,
+            visible(text),
             fontsize=size,
             family="DejaVu Sans",
             weight="bold" if bold else "normal",
@@ -94,6 +98,11 @@ class FileSheet:
     def _next(self) -> float:
         self._layer += 1
         return self._layer
+
+
+def letters(text: str) -> str:
+    """Text for matplotlib, which would set what stands between two dollars as a formula, or fail to."""
+    return visible(text).replace("$", r"\$")
 
 
 def check_ending(path: Path) -> None:

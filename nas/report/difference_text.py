@@ -10,6 +10,7 @@ from rich.text import Text
 
 from nas.report.difference import Change, Difference
 from nas.report.words import plain
+from nas.terminal import styled
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,7 +23,7 @@ COSTS: Final = {"parameters": "parameters", "MACs": "macs", "activation bytes": 
 
 def print_difference(console: Console, before: Network, after: Network, found: Difference) -> None:
     """Costs side by side, then one line for each node that differs; equal ones in a row are one line."""
-    console.print(f"[bold]{before.title} → {after.title}[/bold]")
+    console.print(styled((f"{before.title} → {after.title}", "bold")))
     if (before.input, before.classes) != (after.input, after.classes):
         options = [f"--{name}" for name in ("input", "classes") if getattr(before, name) != getattr(after, name)]
         images = f"{_images(before)}, and {_images(after)}"

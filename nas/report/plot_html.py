@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from nas.errors import NasError
+from nas.plain import visible
 from nas.report.plots import BLUE, FAINT, GREY, INK, LABELS, ORANGE, PALE, Shown
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def write_html(shown: Shown, path: Path) -> None:
             figure.add_trace(trace, row=1, col=column)
         figure.update_xaxes(type="log", title=LABELS[cost], dtick=1, minor={"dtick": "D1"}, row=1, col=column)
         figure.update_yaxes(title=shown.accuracy_label, row=1, col=column)
-    title = f"<b>{html.escape(shown.title)}</b><br><span style='font-size:13px;color:{FAINT}'>{shown.subtitle}</span>"
+    title = f"<b>{_safe(shown.title)}</b><br><span style='font-size:13px;color:{FAINT}'>{_safe(shown.subtitle)}</span>"
     figure.update_layout(
         # In pixels from the edge, however high the window is; the legend grows upwards from the plot.
         title={"text": title, "x": 0, "xanchor": "left", "y": 1, "yanchor": "top", "pad": {"t": 16, "l": 16}},
@@ -48,6 +49,11 @@ def write_html(shown: Shown, path: Path) -> None:
         path.write_text(page, encoding="utf-8")
     except OSError as problem:
         raise NasError(f"{path}: cannot be written: {problem.strerror or problem}") from None
+
+
+def _safe(text: str) -> str:
+    """plotly reads texts as a kind of HTML."""
+    return html.escape(visible(text))
 
 
 def _traces(shown: Shown, cost: str) -> list[Any]:
@@ -79,7 +85,7 @@ def _traces(shown: Shown, cost: str) -> list[Any]:
         names = dots(shown.published, "published networks", {"color": ORANGE, "size": 12, "line": edge})
         names.update(
             mode="markers+text",
-            text=shown.published["published"].tolist(),
+            text=[_safe(name) for name in shown.published["published"]],
             textposition=_positions(shown, cost),
             textfont={"color": ORANGE},
         )
@@ -105,7 +111,7 @@ def _tests(shown: Shown, cost: str) -> list[Any]:
         hollow = label == shown.claim_label
         kind = f"{label}, by the paper" if hollow else f"test accuracy, {label}"
         spread = [f" ± {deviation:.2f}" if deviation else "" for deviation in deviations]
-        fresh = [html.escape(str(name)) if color == ORANGE and name not in labelled else "" for name in names]
+        fresh = [_safe(str(name)) if color == ORANGE and name not in labelled else "" for name in names]
         labelled |= {str(name) for name in names}
         traces.append(
             go.Scatter(
@@ -119,7 +125,7 @@ def _tests(shown: Shown, cost: str) -> list[Any]:
                 error_y={"type": "data", "array": deviations, "visible": not hollow, "thickness": 1.2},
                 name=label,
                 hovertext=[
-                    f"<b>{y:.2f}{wide} % · {html.escape(str(name))}</b><br>{kind}"
+                    f"<b>{y:.2f}{wide} % · {_safe(str(name))}</b><br>{kind}"
                     for name, y, wide in zip(names, ys, spread, strict=True)
                 ],
                 hoverinfo="text",
@@ -175,16 +181,16 @@ def _card(row: Mapping[str, Any]) -> str:
     """What a point tells: its costs, which blocks it has how often, and its first other choices."""
     name = f" · {row['published']}" if isinstance(row["published"], str) else ""
     lines = [
-        f"<b>{row['accuracy']:.2%}{html.escape(name)}</b>",
+        f"<b>{row['accuracy']:.2%}{_safe(name)}</b>",
         f"{row['parameters']:,} parameters · {row['macs']:,} MACs",
         f"trial {row['trial']} · {row['state']} · {row['hash'][:12]}",
     ]
     choices = row["assignment"]
     blocks = Counter(str(value) for key, value in choices.items() if key.endswith("block"))
     parts = [f"{block} ×{number}" if number > 1 else block for block, number in blocks.most_common()]
-    lines += [html.escape(", ".join(parts[i : i + 5])) for i in range(0, len(parts), 5)]
+    lines += [_safe(", ".join(parts[i : i + 5])) for i in range(0, len(parts), 5)]
     others = [f"{key} = {value}" for key, value in choices.items() if not key.endswith("block")]
-    shown = [html.escape("   ".join(others[i : i + 2])) for i in range(0, len(others), 2)]
+    shown = [_safe("   ".join(others[i : i + 2])) for i in range(0, len(others), 2)]
     lines += shown[:LINES]
     if len(shown) > LINES:
         lines.append(f"… and {len(others) - 2 * LINES} more choices")

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-from nas.report.canvas import save
+from nas.report.canvas import letters, save
 from nas.report.geometry import Point, Rect
 from nas.report.labels import gap, place
 from nas.report.plots import BLUE, FAINT, GREY, INK, LABELS, ORANGE, PALE, Shown
@@ -37,9 +37,13 @@ def write_png(shown: Shown, path: Path) -> None:
     FigureCanvasAgg(figure)
     two_rows = shown.has_tests  # of the legend
     side, top = 0.72 / figure.get_figwidth(), 1 - (1.06 if two_rows else 0.86) / HEIGHT
-    figure.text(0.14 / figure.get_figwidth(), 1 - 0.22 / HEIGHT, shown.title, fontsize=13, weight="bold", color=INK)
+    figure.text(
+        0.14 / figure.get_figwidth(), 1 - 0.22 / HEIGHT, letters(shown.title), fontsize=13, weight="bold", color=INK
+    )
     figure.texts[-1].set_verticalalignment("center")
-    figure.text(0.14 / figure.get_figwidth(), 1 - 0.46 / HEIGHT, shown.subtitle, fontsize=9, color=FAINT, va="center")
+    figure.text(
+        0.14 / figure.get_figwidth(), 1 - 0.46 / HEIGHT, letters(shown.subtitle), fontsize=9, color=FAINT, va="center"
+    )
     for place_, cost in enumerate(shown.costs):
         width = 1 / len(shown.costs)
         axes = figure.add_axes((place_ * width + side, 0.56 / HEIGHT, width - side - 0.016, top - 0.56 / HEIGHT))
@@ -116,7 +120,7 @@ def _tests(axes: Axes, shown: Shown, cost: str) -> None:
             axes.errorbar(xs, ys, yerr=deviations, color=color, label=label, zorder=5.5, **bars)
     if claimed:
         _, xs, ys = zip(*claimed, strict=True)
-        label = shown.claim_label
+        label = letters(shown.claim_label)
         axes.scatter(xs, ys, s=40, facecolors="none", edgecolors=ORANGE, lw=1.4, marker="D", label=label, zorder=5)
     spans: dict[str, list[tuple[float, float]]] = {}
     for name, x, y in (*claimed, *((name, x, y) for name, x, y, _ in replayed), *shown.named(cost)):
@@ -162,7 +166,9 @@ def _label(figure: Figure, axes: Axes, shown: Shown, cost: str) -> None:
     known = shown.named(cost)
     halo = [withStroke(linewidth=2.5, foreground="white")]
     texts = [
-        axes.text(0, 0, str(name), fontsize=8.5, color=ORANGE, zorder=7, path_effects=halo, va="bottom", ha="left")
+        axes.text(
+            0, 0, letters(str(name)), fontsize=8.5, color=ORANGE, zorder=7, path_effects=halo, va="bottom", ha="left"
+        )
         for name, _, _ in known
     ]
 

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from nas.errors import NasError
 from nas.replays.engine import test_images
 from nas.replays.training import Files, read_confusion
-from nas.report.canvas import save
+from nas.report.canvas import letters, save
 from nas.report.measured import accuracy_text, summaries
 from nas.report.plots import BLUE, FAINT, GREY, INK, ORANGE
 
@@ -65,7 +65,7 @@ def draw_curves(ran: Ran, path: Path) -> None:
         accuracy.plot([last] * len(tested), tested, "D", color=INK, ms=5, mec="white", mew=0.8, label="test", zorder=4)
     claim = next((claim for claim in ran.plan.claims if claim.metric == "accuracy"), None)
     if claim is not None:
-        label = f"paper, {claim.printed} % on {ran.plan.claimed_on}"
+        label = letters(f"paper, {claim.printed} % on {ran.plan.claimed_on}")
         accuracy.axhline(claim.value, color=GREY, lw=1.2, ls=(0, (5, 3)), label=label, zorder=1)
     for axes, name in ((loss, "cross-entropy"), (accuracy, "accuracy (%)")):
         _plain(axes)
@@ -89,7 +89,7 @@ def _lines(axes: Axes, curves: list[list[dict[str, Any]]], key: str, scale: floa
 
 def draw_confusion(ran: Ran, path: Path) -> None:
     """Which class was taken for which, in percent of the true class, over the test images of all seeds."""
-    names = ran.plan.dataset.class_names
+    names = [letters(name) for name in ran.plan.dataset.class_names]
     complete = ran.measured[ran.measured["state"] == "complete"]
     tables = [read_confusion(Files.of(ran.folder, seed).confusion, len(names)) for seed in complete["seed"]]
     there = [table for table in tables if table is not None]
@@ -163,7 +163,7 @@ def draw_gradcam(ran: Ran, path: Path) -> None:
         rows[1, column].imshow(overlay(image, maps[column]), interpolation="nearest")
         right = true == guess
         text = data.class_names[true] + ("" if right else f"\nas {data.class_names[guess]}")
-        rows[0, column].set_title(text, fontsize=8.5, color=INK if right else ORANGE, pad=4)
+        rows[0, column].set_title(letters(text), fontsize=8.5, color=INK if right else ORANGE, pad=4)
         for axes in rows[:, column]:
             axes.axis("off")
     save(figure, path, dpi=PIXELS_PER_INCH)
@@ -182,9 +182,11 @@ def _figure(width: float, height: float, ran: Ran, more: str = "") -> Figure:
     record = summaries(ran.measured)[0].record()
     data = ran.plan.dataset.task.dataset.partition(":")
     parts = [f"test accuracy {accuracy_text(record)}", f"data {Path(data[2]).name if data[1] else data[0]}"]
-    figure.text(0.12 / width, 1 - 0.22 / height, ran.plan.title, fontsize=12, weight="bold", color=INK, va="center")
+    figure.text(
+        0.12 / width, 1 - 0.22 / height, letters(ran.plan.title), fontsize=12, weight="bold", color=INK, va="center"
+    )
     line = "  ·  ".join(parts)
-    figure.text(0.12 / width, 1 - 0.46 / height, line, fontsize=8.5, color=FAINT, va="center")
+    figure.text(0.12 / width, 1 - 0.46 / height, letters(line), fontsize=8.5, color=FAINT, va="center")
     if more:
         figure.text(0.12 / width, 1 - 0.66 / height, more, fontsize=8.5, color=FAINT, va="center")
     return figure

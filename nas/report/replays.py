@@ -16,6 +16,7 @@ from rich.text import Text
 from nas.replays.checking import NOT_CHECKED, NOT_CLAIMED, OFF, REPRODUCED, Check, CheckedClaim
 from nas.report.measured import accuracy_text, summaries
 from nas.report.text import counted
+from nas.terminal import styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,10 +56,10 @@ def print_check(console: Console, check: Check) -> None:
     """Claimed, built, deviation and verdict of one config, its assumptions below."""
     config = check.config
     if config is None:
-        console.print(f"[bold]{check.name}[/bold]")
+        console.print(styled((check.name, "bold")))
         return
-    console.print(f"[bold]{check.name}[/bold]  {config.title}", highlight=False)
-    console.print(Text(config.paper, style="dim"))
+    console.print(styled((check.name, "bold"), f"  {config.title}"))
+    console.print(styled((config.paper, "dim")))
     if check.claims:
         table = Table(box=None, padding=(0, 2, 0, 0))
         table.add_column("metric")
@@ -80,7 +81,7 @@ def print_check(console: Console, check: Check) -> None:
             )
         console.print(Padding(table, (0, 0, 0, 2)))
     for assumption in config.assumptions:
-        console.print(Padding(Text(f"assumed: {assumption}", style="dim"), (0, 0, 0, 2)))
+        console.print(Padding(styled((f"assumed: {assumption}", "dim")), (0, 0, 0, 2)))
 
 
 def _built(claim: CheckedClaim) -> str:
@@ -191,7 +192,7 @@ def print_ran(console: Console, ran: Ran, pictures: Sequence[Path]) -> None:
     plan, rows = ran.plan, ran.measured
     summary = summaries(rows)[0]
     record = summary.record()
-    console.print(f"[bold]{plan.title}[/bold]  test accuracy {accuracy_text(record)}", soft_wrap=True)
+    console.print(styled((plan.title, "bold"), f"  test accuracy {accuracy_text(record)}"), soft_wrap=True)
     claims = _measured_claims(ran)
     if claims:
         table = Table(box=None, padding=(0, 2, 0, 0))
@@ -204,13 +205,13 @@ def print_ran(console: Console, ran: Ran, pictures: Sequence[Path]) -> None:
             table.add_row(claim.metric, claim.printed, shown, gap, claim.unit, claim.table)
         console.print(Padding(table, (0, 0, 0, 2)))
     for line in plan.deviations:
-        console.print(f"  deviation    {line}", soft_wrap=True, markup=False)
+        console.print(f"  deviation    {line}", soft_wrap=True)
     for state, reason in rows[rows["state"] != "complete"][["state", "reason"]].itertuples(index=False):
-        console.print(f"  {state:<11}  {reason}", soft_wrap=True, markup=False)
-    console.print(f"  measured on  {summary.device}, {_where(rows)}", soft_wrap=True, markup=False)
+        console.print(f"  {state:<11}  {reason}", soft_wrap=True)
+    console.print(f"  measured on  {summary.device}, {_where(rows)}", soft_wrap=True)
     for path in pictures:
-        console.print(f"  picture      {path}", soft_wrap=True, markup=False)
-    console.print(f"  folder       {ran.folder}", soft_wrap=True, markup=False)
+        console.print(f"  picture      {path}", soft_wrap=True)
+    console.print(f"  folder       {ran.folder}", soft_wrap=True)
 
 
 def _measured_claims(ran: Ran) -> list[tuple[Claim, float | None]]:

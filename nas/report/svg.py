@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection
 from typing import Final
 
+from nas.plain import visible
 from nas.report.geometry import Point, Rect, Wire
 from nas.report.ink import COLOURS, stroke, text_width
 
@@ -19,7 +20,7 @@ class PageSheet:
     def __init__(self, width: float, height: float, label: str) -> None:
         self._parts = [
             f'<svg class="drawing" viewBox="0 0 {_n(width)} {_n(height)}" width="{_n(width)}" height="{_n(height)}" '
-            f'role="img" aria-label="{html.escape(label)}">'
+            f'role="img" aria-label="{html.escape(visible(label))}">'
         ]
 
     def write(
@@ -35,7 +36,7 @@ class PageSheet:
         weight = ' class="b f-' if bold else ' class="f-'
         self._parts.append(
             f'<text x="{_n(x)}" y="{_n(y + 0.36 * size)}" font-size="{_n(size)}"{weight}{color}"{anchor}{extent}>'
-            f"{html.escape(text)}</text>"
+            f"{html.escape(visible(text))}</text>"
         )
 
     def box(self, rect: Rect, *, fill: str, edge: str, width: float, rounding: float) -> None:

@@ -11,6 +11,7 @@ from rich.table import Table
 from nas.front import hypervolume, pareto
 from nas.report.measured import accuracy_text
 from nas.report.text import counted, shape, short
+from nas.terminal import styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -180,10 +181,10 @@ def print_summary(
         facts["versions"] = ", ".join(
             f"{key} {environment[key]}" for key in ("nas", "torch", "python") if key in environment
         )
-    console.print(f"[bold]{study.name}[/bold]")
+    console.print(styled((study.name, "bold")))
     width = max(map(len, facts))
     for name, fact in facts.items():
-        console.print(f"  {name:<{width}}  {fact}", markup=False, soft_wrap=True)
+        console.print(f"  {name:<{width}}  {fact}", soft_wrap=True)
     reasons = _reasons(trials)
     if reasons:
         table = _table("How other trials ended")

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from nas.report.analysis.causes import SIGNIFICANT, Cause, significant
 from nas.report.analysis.evidence import Evidence, kind_of_reason
+from nas.terminal import styled
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,7 +52,7 @@ def print_why(console: Console, evidence: Evidence, found: Sequence[Cause], *, e
     trials = evidence.trials
     states = Counter(trials["state"]).most_common()
     counts = ", ".join(f"{number:,} {state.replace('_', ' ')}" for state, number in states)
-    console.print(f"[bold]{evidence.study.name}[/bold]  {counts or 'no trials yet'}", soft_wrap=True)
+    console.print(styled((evidence.study.name, "bold"), f"  {counts or 'no trials yet'}"), soft_wrap=True)
     reasons = _reasons(evidence)
     if reasons:
         table = _table("Reasons")
@@ -84,9 +85,8 @@ def _causes(shown: Sequence[Cause], title: str) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("how", overflow="fold", min_width=8)
     for cause in shown:
-        also = f"\n[dim]= {', '.join(cause.also)}[/dim]" if cause.also else ""
         table.add_row(
-            cause.name + also,
+            styled(cause.name, (f"\n= {', '.join(cause.also)}" if cause.also else "", "dim")),
             f"{cause.bad}/{cause.trials}",
             f"{cause.rate:.0%}",
             f"{cause.interval[0]:.0%}–{cause.interval[1]:.0%}",

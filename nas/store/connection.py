@@ -14,7 +14,9 @@ from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from nas.document import shorten
 from nas.errors import NasError, StorageError, nearest
+from nas.plain import one_line
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -137,9 +139,15 @@ def writing(engine: Engine) -> Iterator[Session]:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Session]:
-    """A session to read from."""
-    with explained(engine.url), Session(engine) as session:
-        yield session
+    """A session to read from. What a row holds that cannot be read becomes a StorageError too."""
+    try:
+        with explained(engine.url), Session(engine) as session:
+            yield session
+    except UnicodeEncodeError as problem:
+        raise StorageError(f"storage '{shown(engine.url)}': {shorten(problem.object)} is no text") from None
+    except (ValueError, TypeError, OverflowError, RecursionError) as problem:
+        cause = one_line(shorten(str(problem), 160)[1:-1])
+        raise StorageError(f"storage '{shown(engine.url)}': a row is damaged: {cause}") from problem
 
 
 def retry_race(url: URL, make_tables: Callable[[], None]) -> None:

@@ -13,7 +13,9 @@ from sqlalchemy.orm import Session
 from blocks.base import Scalar
 from nas.architecture import Architecture
 from nas.cost import Cost
+from nas.document import shorten
 from nas.errors import StorageError, StudyExists, nearest
+from nas.plain import problem_of_name
 from nas.space import Space
 from nas.store import connection, latencies, measurements, memories, optuna_projection
 from nas.store import writing as steps
@@ -64,8 +66,8 @@ class Store(Reader):
         Raises StudyExists when there is one of that name, StorageError when the name is that of a study of Optuna's that
         is not ours, and for an objective that does not exist.
         """
-        if not name:
-            raise StorageError("study: the name must not be empty")
+        if problem := problem_of_name(name):
+            raise StorageError(f"study {shorten(name)}: {problem}")
         for objective in objectives:
             if objective not in DIRECTIONS:
                 raise StorageError(

@@ -10,7 +10,7 @@ import json
 from array import array
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -23,12 +23,15 @@ if TYPE_CHECKING:
 
 PREFIX = "choice."
 """Of the name of a choice in the name of its column."""
+FOREIGN: Final = ("reason", "device", "published")
+"""Columns of text that is not ours: a reason may be the message of any exception."""
 
 
 def write(trials: pd.DataFrame, path: Path) -> None:
     """Writes a frame of trials with their assignments to a .csv or .parquet file, one column a choice.
 
-    In CSV a choice is written as in a space file. In Parquet a column has one type, and a choice may mix words and
+    In CSV a choice is written as in a space file, and text that a spreadsheet would take for a formula has an apostrophe
+    before it. In Parquet a column has one type, and a choice may mix words and
     numbers, so there each is JSON.
     """
     import pyarrow as pa
@@ -36,17 +39,26 @@ def write(trials: pd.DataFrame, path: Path) -> None:
     from pyarrow.parquet import write_table
 
     text = path.suffix.lower() == ".csv"
-    table = pa.Table.from_pandas(trials.drop(columns="assignment"), preserve_index=False)
+    plain = trials.drop(columns="assignment")
+    if text:
+        plain = plain.assign(
+            **{name: plain[name].map(_harmless, na_action="ignore") for name in FOREIGN if name in plain}
+        )
+    table = pa.Table.from_pandas(plain, preserve_index=False)
     with uncollected():
         places = _places(trials["assignment"].tolist())
     for name, (options, column) in places.items():
-        words = [option if text and isinstance(option, str) else json.dumps(option) for option in options]
+        words = [_harmless(option) if text and isinstance(option, str) else json.dumps(option) for option in options]
         chosen = pa.DictionaryArray.from_arrays(pa.array(column, mask=column < 0), pa.array(words, pa.string()))
         table = table.append_column(PREFIX + name, chosen.cast(pa.string()))
     if text:
         write_csv(table, path)
     else:
         write_table(table, path)
+
+
+def _harmless(text: str) -> str:
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def _places(assignments: Sequence[Mapping[str, Scalar]]) -> dict[str, tuple[list[Scalar], npt.NDArray[np.int16]]]:

@@ -61,7 +61,7 @@ def test_a_page_stands_alone_and_tells_each_network(tmp_path: Path) -> None:
     assert len(by_name["trials"]["hovertext"]) == 30
     assert len(by_name["stopped early"]["hovertext"]) == 3
     assert len(by_name["Pareto front"]["hovertext"]) == len(pareto(trials, TWO))
-    assert sorted(by_name["published networks"]["text"]) == ["<b>&", "kong_aim_cam"]
+    assert sorted(by_name["published networks"]["text"]) == ["&lt;b&gt;&amp;", "kong_aim_cam"]
     card = by_name["trials"]["hovertext"][0]
     for part in ("kong_aim_cam", f"{trials['parameters'][0]:,} parameters", "0" * 12, "aim ×2", "stem.channels = 32"):
         assert part in card

@@ -6,6 +6,8 @@ import html
 from collections.abc import Iterable, Sequence
 from typing import Final, TypeAlias
 
+from nas.plain import visible
+
 
 class Html(str):
     """Text that is HTML."""
@@ -24,7 +26,7 @@ def text(child: Child) -> Html:
     if isinstance(child, Html):
         return child
     if isinstance(child, str | int | float):
-        return Html(html.escape(str(child)))
+        return Html(html.escape(visible(child)))
     return Html("".join(text(item) for item in child))
 
 
@@ -36,7 +38,7 @@ def tag(name: str, /, *children: Child, **attributes: str | int | float | bool |
         if value is True:
             written.append(f" {key}")
         elif value is not None and value is not False:
-            written.append(f' {key}="{html.escape(str(value))}"')
+            written.append(f' {key}="{html.escape(visible(value))}"')
     start = f"<{name}{''.join(written)}>"
     return Html(start) if name in _VOID else Html(f"{start}{text(children)}</{name}>")
 

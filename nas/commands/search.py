@@ -64,7 +64,14 @@ if TYPE_CHECKING:
 @click.option(
     "--gpus-per-trial",
     type=GpusType(),
-    help="May be a fraction; auto: as many trials share a GPU as have room there.  [default: 1 where there are GPUs]",
+    help="At most 1; auto: as many trials share a GPU as have room there.  [default: 1 where there are GPUs]",
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="What trials train on; cuda waits for a GPU of a cluster, and takes no CPU instead.",
 )
 @click.option("--max-concurrent", type=int, help="Most trials at once.  [default: as many as fit]")
 @ray_address_option

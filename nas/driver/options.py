@@ -20,6 +20,8 @@ SCHEDULERS = ("none", "pareto_asha")
 SEED_POINTS = ("auto", "all", "none")
 """Which published networks of the space are the first trials: some, all that fit, or none."""
 
+DEVICES = ("auto", "cpu", "cuda")
+
 AUTO = "auto"
 """As many trials on a GPU as have room there."""
 
@@ -35,6 +37,8 @@ class RayOptions:
     gpus_per_trial: float | str | None = None
     """``auto``: as many trials share a GPU as have room on it. None: one trial has one GPU."""
     max_concurrent: int | None = None
+    device: str = AUTO
+    """What trials train on: ``cpu``, ``cuda``, or ``auto`` for GPUs where there are any."""
 
     def __post_init__(self) -> None:
         """Raises SearchError for a value that cannot be."""
@@ -48,6 +52,22 @@ class RayOptions:
                 raise SearchError(f"gpus_per_trial: must be a number or '{AUTO}', not '{gpus}'{nearest(gpus, [AUTO])}")
         elif gpus is not None and gpus < 0:
             raise SearchError(f"gpus_per_trial: must be at least 0, not {gpus}")
+        elif gpus is not None and gpus > 1:
+            raise SearchError(f"gpus_per_trial: must be at most 1, not {gpus:g}: a network is trained on one GPU")
+        if self.device not in DEVICES:
+            known = ", ".join(DEVICES)
+            raise SearchError(f"no device '{self.device}'; known: {known}{nearest(self.device, DEVICES)}")
+        if self.device == "cuda" and gpus == 0:
+            raise SearchError("device cuda: gpus_per_trial 0 leaves a trial no GPU; use --device cpu")
+        if self.device == "cpu" and gpus:
+            raise SearchError(f"device cpu: gpus_per_trial {gpus} asks for a GPU; leave one of them out")
+
+    @property
+    def least_gpus(self) -> float:
+        """How much of a GPU must be there before a trial can start; 0 where one can do without."""
+        if isinstance(self.gpus_per_trial, float | int):
+            return self.gpus_per_trial
+        return 1.0 if self.device == "cuda" else 0.0
 
 
 @dataclass(frozen=True)
@@ -71,6 +91,7 @@ class SearchOptions:
     storage: str | None = None
     cpus_per_trial: float = 1
     gpus_per_trial: float | str | None = None
+    device: str = AUTO
     max_concurrent: int | None = None
     ray_address: str | None = None
     recipe: str | Path | Recipe | None = None
@@ -125,7 +146,7 @@ class SearchOptions:
     @property
     def ray(self) -> RayOptions:
         """Those of Ray. Raises SearchError for a value that cannot be."""
-        return RayOptions(self.ray_address, self.cpus_per_trial, self.gpus_per_trial, self.max_concurrent)
+        return RayOptions(self.ray_address, self.cpus_per_trial, self.gpus_per_trial, self.max_concurrent, self.device)
 
 
 def parse_duration(value: str | float | None, name: str = "time") -> float | None:

@@ -45,8 +45,6 @@ class Gpu:
     """What is known of a device, of the smallest where there are several."""
 
     free_bytes: int
-    bf16: bool = True
-    """Whether it computes in bfloat16."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +130,7 @@ def training_bytes(architecture: Architecture, dataset: Dataset, recipe: Recipe,
     values = (dataset.input, dataset.classes)
     price = cost(architecture, *values)
     state = 2 if recipe.optimizer == "adamw" else 1 if recipe.momentum else 0
-    half = recipe.precision in ("bf16", "fp16") or (recipe.precision == "auto" and (gpu is None or gpu.bf16))
+    half = recipe.precision != "fp32"  # what a GPU computes in unless it is told otherwise: bfloat16, or float16
     scale = 0.5 if half else 1.0
     weights = price.parameters * FLOAT_BYTES * (2 + state + (scale if half else 0))  # autocast keeps a copy of weights
     # Backward needs what every block has made, and makes as much again on its way: twice the sum of the blocks' peaks.

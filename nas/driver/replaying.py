@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.driver.options import RayOptions
 from nas.driver.tuning import Resources, ray_session, run_trials, stoppable
-from nas.errors import NasError, SearchError
+from nas.errors import NasError
 from nas.replays.engine import Job, Ran, alone, test_images
 from nas.replays.options import TrainingOptions
 from nas.replays.plan import Plan
@@ -29,8 +29,7 @@ def run_on_ray(
     What was trained when the user stops it is given too, before KeyboardInterrupt is raised. Results are kept in any case;
     the same call goes on from the last epochs.
     """
-    if options.device == "cpu" and ray_options.gpus_per_trial is None:
-        ray_options = replace(ray_options, gpus_per_trial=0.0)
+    ray_options = replace(ray_options, device=options.device)
     with Store.open(options.storage or DEFAULT_URL, create=True) as store, ExitStack() as locks:
         store.patience.notify = progress.note
         jobs: list[Job] = []
@@ -68,8 +67,7 @@ def _train(
     from nas.driver.replay_link import ReplayLink
 
     link = ReplayLink(jobs, trainings, progress)
-    with ray_session(ray_options) as resources, stoppable(link):
-        _check_device(options, resources)
+    with ray_session(ray_options, progress.note) as resources, stoppable(link):
         try:
             run_trials(link, _trainable(link, options, resources), resources)
         finally:
@@ -78,13 +76,6 @@ def _train(
         raise link.problem
     broken += link.broken
     return link.stop_reason
-
-
-def _check_device(options: TrainingOptions, resources: Resources) -> None:
-    if options.device != "auto" and options.device != resources.device:
-        there = "no GPU for a trial" if options.device == "cuda" else "a GPU for each trial"
-        remedy = "--device cpu" if options.device == "cuda" else "--gpus-per-trial 0"
-        raise SearchError(f"device {options.device}: Ray has {there}; use {remedy}")
 
 
 def _trainable(link: ReplayLink, options: TrainingOptions, resources: Resources) -> Any:

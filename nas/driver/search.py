@@ -178,7 +178,7 @@ def _run(
     plan = Plan(study.name, recipe, options.trials, trial_timeout=timeout, cache=options.cache)
     bridge = Bridge(proposer, store, plan, _rungs(options, study, store, recipe), finished=finished, progress=progress)
     budget = parse_duration(options.time)
-    with ray_session(options.ray) as resources, stoppable(bridge):
+    with ray_session(options.ray, progress.note) as resources, stoppable(bridge):
         deadline = None if budget is None else time.monotonic() + budget
         bridge.plan = replace(plan, deadline=deadline)
         bridge.packing = Packing(

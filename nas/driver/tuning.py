@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nas.driver.gpus import Note, find_gpu, wait_for_machines
 from nas.driver.options import AUTO, RayOptions
 from nas.driver.packing import SHARED_BY, Gpu
 from nas.errors import SearchError
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 REACH_SECONDS = 10.0
 STOP_SECONDS = 15.0
-LOOK_SECONDS = 120.0  # for a process that imports PyTorch on every machine with a GPU
+MOST_PENDING = 200
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ def run_trials(link: Link, trainable: Any, resources: Resources) -> None:
         bundle = {"CPU": resources.cpus, "GPU": config.get("gpus", resources.gpus)}
         return tune.PlacementGroupFactory([{name: amount for name, amount in bundle.items() if amount}])
 
+    let_wait(resources.concurrent)
     with tempfile.TemporaryDirectory(prefix="nas-") as scratch:  # Tune insists on a folder; ours is the database
         tuner = tune.Tuner(
             tune.with_resources(trainable, request),
@@ -89,9 +91,14 @@ def run_trials(link: Link, trainable: Any, resources: Resources) -> None:
             raise SearchError(f"Ray stopped the run: {reason}; run the same command again to continue") from problem
 
 
+def let_wait(trials: int) -> None:
+    """Tune may start processes for so many trials at a time. Before Ray 2.60 it asked for one after the other."""
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(1, min(trials, MOST_PENDING)))
+
+
 @contextmanager
-def ray_session(options: RayOptions) -> Iterator[Resources]:
-    """A local Ray, or the cluster at `--ray-address`; and what a trial may take of it."""
+def ray_session(options: RayOptions, note: Note = lambda text: None) -> Iterator[Resources]:
+    """A local Ray, or the cluster at `--ray-address`; and what a trial may take of it. `note` hears what is waited for."""
     # What Tune writes beside the database costs more than a small trial does: see benchmarks/turnover.py.
     os.environ.update(
         TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",
@@ -129,7 +136,7 @@ def ray_session(options: RayOptions) -> Iterator[Resources]:
                 reason += "; if the cluster asks for a token (`ray start` says so), set RAY_AUTH_MODE=token"
             raise SearchError(f"Ray at {options.ray_address or 'this machine'} cannot be reached: {reason}") from None
     try:
-        yield _resources(options, ray.cluster_resources())
+        yield _resources(options, _available(options, note), note)
     finally:
         if ours:
             ray.shutdown()
@@ -161,19 +168,30 @@ def check_reachable(address: str) -> None:
     raise SearchError(f"Ray at {address} cannot be reached: {problems[0]}")
 
 
-def _resources(options: RayOptions, available: dict[str, float]) -> Resources:
-    """What one trial takes and how many run at once. Raises SearchError for what would wait for ever."""
+def _available(options: RayOptions, note: Note) -> dict[str, float]:
+    """The CPUs and GPUs of Ray; those of a cluster are waited for, which may still be starting."""
+    import ray
+
+    if options.ray_address is None:
+        available: dict[str, float] = ray.cluster_resources()
+        return available
+    shared = options.gpus_per_trial == AUTO and options.device != "cpu"
+    return wait_for_machines(options.cpus_per_trial, 1.0 if shared else options.least_gpus, note)
+
+
+def _resources(options: RayOptions, available: dict[str, float], note: Note = lambda text: None) -> Resources:
+    """What one trial takes and how many run at once. Raises SearchError for what would wait or fail for ever."""
     cpus, gpus = available.get("CPU", 0.0), available.get("GPU", 0.0)
     given = options.gpus_per_trial
-    gpu = (1.0 if gpus >= 1 else 0.0) if given is None or isinstance(given, str) else given
+    gpu = options.least_gpus
+    if options.device == "auto" and (given is None or given == AUTO):
+        gpu = 1.0 if gpus >= 1 else 0.0
     for name, wanted, there in (("cpus", options.cpus_per_trial, cpus), ("gpus", gpu, gpus)):
         if wanted > there:
             raise SearchError(f"{name}_per_trial: {wanted:g} wanted, but Ray has {there:g}")
-    if gpu > 1 and gpu != int(gpu):
-        raise SearchError(f"gpus_per_trial: above 1 it must be whole, not {gpu:g}")
     fits = int(cpus // options.cpus_per_trial)
-    device = find_gpu() if given == AUTO and gpu else None
-    if device is not None:
+    device = find_gpu(note) if gpu else None
+    if gpu and given == AUTO:
         fits = min(fits, int(gpus) * max(SHARED_BY))
     elif gpu:
         # 1e-9: three trials of 0.333 share a device, whatever the last digit says
@@ -181,46 +199,7 @@ def _resources(options: RayOptions, available: dict[str, float]) -> Resources:
     wanted_at_once = options.max_concurrent or fits
     if options.ray_address is None:  # a cluster may grow when more trials wait than it has room for
         wanted_at_once = min(wanted_at_once, max(1, fits))
-    return Resources(options.cpus_per_trial, gpu, max(1, wanted_at_once), device)
-
-
-def find_gpu() -> Gpu:
-    """The GPU with the least free memory, one of each machine of the cluster. Raises SearchError where PyTorch sees none."""
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU")]
-    asked = [
-        # A hair of a GPU: Ray shows the process one device, however busy that is.
-        ray.remote(num_cpus=0, num_gpus=0.001, max_calls=1)(look_at_gpu)
-        .options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False))
-        .remote()
-        for node in nodes
-    ]
-    try:
-        found: list[Gpu | None] = ray.get(asked, timeout=LOOK_SECONDS)
-    except ray.exceptions.RayError as problem:
-        for one in asked:
-            ray.cancel(one)
-        reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
-        raise SearchError(f"gpus_per_trial: 'auto' could not look at a GPU ({reason}); give a number") from None
-    known = [gpu for gpu in found if gpu is not None]
-    if len(known) < len(found) or not known:
-        raise SearchError(
-            "gpus_per_trial: 'auto' has to know the memory of each GPU, but PyTorch finds none where Ray has one; give a "
-            "number"
-        )
-    return Gpu(min(gpu.free_bytes for gpu in known), all(gpu.bf16 for gpu in known))
-
-
-def look_at_gpu() -> Gpu | None:
-    """The GPU that this process sees, or None."""
-    import torch
-
-    if not torch.cuda.is_available():
-        return None
-    free, _ = torch.cuda.mem_get_info()
-    return Gpu(free, torch.cuda.is_bf16_supported(including_emulation=False))
+    return Resources(options.cpus_per_trial, gpu, max(1, wanted_at_once), device if given == AUTO else None)
 
 
 @contextmanager

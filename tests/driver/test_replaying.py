@@ -228,8 +228,11 @@ def test_several_networks_and_seeds_train_side_by_side(run: Run, config: Path, t
     [
         (("--max-concurrent", "0"), "max_concurrent: must be at least 1, not 0"),
         (("--cpus-per-trial", "10000"), "cpus_per_trial: 10000 wanted, but Ray has"),
-        (("--gpus-per-trial", "9"), "gpus_per_trial: 9 wanted, but Ray has 0"),
-        (("--gpus-per-trial", "0", "--device", "cuda"), "device cuda: Ray has no GPU for a trial; use --device cpu"),
+        (("--gpus-per-trial", "1"), "gpus_per_trial: 1 wanted, but Ray has 0"),
+        (
+            ("--gpus-per-trial", "0", "--device", "cuda"),
+            "device cuda: gpus_per_trial 0 leaves a trial no GPU; use --device cpu",
+        ),
     ],
 )
 @pytest.mark.usefixtures("local_ray")

@@ -143,7 +143,8 @@ def test_one_worker_and_one_seed_make_the_same_decisions(space_file: Path, tmp_p
         ({"sampler": "tpee"}, "no sampler 'tpee'.*did you mean 'tpe'"),
         ({"scheduler": "pareto_asha", "epochs": 4, "min_epochs": 4}, "min_epochs: must be below the 4 epochs"),
         ({"cpus_per_trial": 10_000}, "cpus_per_trial: 10000 wanted, but Ray has"),
-        ({"gpus_per_trial": 64}, "gpus_per_trial: 64 wanted, but Ray has"),
+        ({"gpus_per_trial": 64}, "gpus_per_trial: must be at most 1, not 64"),
+        ({"device": "cuda"}, "gpus_per_trial: 1 wanted, but Ray has 0"),
         ({"max_parameters": 3}, "meets the constraints: parameters at most 3"),
     ],
 )

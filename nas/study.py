@@ -1,4 +1,4 @@
-"""Published configs: `studies/*.yaml`, one network of a paper each, as data.
+"""Published configs: `studies/*.yaml`, one network of a paper each (or its claims alone), as data.
 
 A config is an assignment of a space, the paper's recipe, the numbers that the paper claims, and what it does not say.
 In its file a `*` in the name of a choice stands for any number: ``stages.*.down.block: max_pool``.
@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final
 
 from blocks.base import Scalar, Shape
 from nas.architecture import Architecture
@@ -68,19 +69,23 @@ class Builds:
     macs: int
 
 
+_OF_NETWORKS_ALWAYS: Final = {"space", "input", "classes", "assignment"}
+_OF_NETWORKS: Final = _OF_NETWORKS_ALWAYS | {"recipe", "builds", "fraction", "pretrained", "proposed", "first"}
+
+
 @dataclass(frozen=True)
 class PublishedConfig:
-    """A published network as a point of a space."""
+    """A published network as a point of a space; or what a paper prints of a network that is not built here."""
 
     name: str
     title: str
     paper: str
-    space: str
     data: str
-    input: tuple[int, ...]
-    classes: int
-    assignment: dict[str, Scalar]
     claims: tuple[Claim, ...]
+    space: str = ""
+    input: tuple[int, ...] = ()
+    classes: int = 0
+    assignment: dict[str, Scalar] = field(default_factory=dict)
     recipe: Recipe = field(default_factory=Recipe)
     proposed: bool = False
     """Whether it is what the paper proposes, and no ablation or baseline."""
@@ -93,6 +98,8 @@ class PublishedConfig:
     """Weights of torchvision that training starts from, such as ``ResNet18_Weights.IMAGENET1K_V1``."""
     assumptions: tuple[str, ...] = ()
     """One line each: what the text does not say, what was chosen, why."""
+    without_network: str | None = None
+    """Why nothing is built for these claims: such a config has no space, no input, no assignment and no recipe."""
 
     @classmethod
     def load(cls, name: str | Path, spaces: dict[str, Space] | None = None) -> PublishedConfig:
@@ -105,6 +112,12 @@ class PublishedConfig:
         config = document.dataclass(cls, what="published config")
         if config.name != path.stem:
             document.fail(("name",), f"name: must be the file's, '{path.stem}', not '{config.name}'")
+        if config.without_network is not None:
+            for key in _OF_NETWORKS & document.data.keys():
+                document.fail((key,), f"{key}: a config that says without_network has none")
+            return config
+        for key in sorted(_OF_NETWORKS_ALWAYS - document.data.keys()):
+            document.fail((), f"published config: the key '{key}' is missing")
         if len(config.input) != 3 or min(config.input) < 1:
             document.fail(("input",), f"input: must be [channels, height, width], not {list(config.input)}")
         if not 0 < config.fraction <= 1:
@@ -119,7 +132,13 @@ class PublishedConfig:
 
     def architecture(self) -> Architecture:
         """The published network, for the paper's input. Raises AssignmentError when it is no point of its space."""
+        self.require_network()
         return Space.load(self.space).from_assignment(self.assignment, self.input, self.classes)
+
+    def require_network(self) -> None:
+        """Raises StudyError with the reason where the config has claims alone."""
+        if self.without_network is not None:
+            raise StudyError(f"{self.name}: no network is built for these claims: {self.without_network}")
 
 
 @dataclass(frozen=True)
@@ -134,10 +153,15 @@ class SeedPoint:
     """Why it cannot be built there."""
 
 
-def published_configs() -> list[PublishedConfig]:
-    """Every shipped config."""
+def every_config() -> list[PublishedConfig]:
+    """Every shipped config, those without a network too."""
     spaces: dict[str, Space] = {}
     return [PublishedConfig.load(path, spaces) for path in every("studies")]
+
+
+def published_configs() -> list[PublishedConfig]:
+    """Every shipped config of a network."""
+    return [config for config in every_config() if config.without_network is None]
 
 
 def seed_points(space: Space, input: Shape, classes: int) -> list[SeedPoint]:

@@ -164,6 +164,7 @@ def _of_hash(word: str, study: str | None, storage: str | None, input: Shape | N
 
 
 def _of_config(config: PublishedConfig, input: Shape | None, classes: int | None) -> Network:
+    config.require_network()
     shape, count = input or config.input, classes or config.classes
     try:
         architecture = Space.load(config.space).from_assignment(config.assignment, shape, count)

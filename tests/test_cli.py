@@ -292,7 +292,7 @@ def test_cost_is_plain_data() -> None:
         ([], "se", ["search"]),
         (["space", "show"], "nas_bench_m", ["nas_bench_macro"]),
         (["search", "--space"], "nas_bench_m", ["nas_bench_macro"]),
-        (["replay"], "kong_aim_cam", ["kong_aim_cam", "kong_aim_cam_literal"]),
+        (["replay"], "kong_aim_cam", ["kong_aim_cam", "kong_aim_cam_literal", "kong_aim_cam_residual_aim"]),
         (["blocks"], "attention_c", ["attention_conv"]),
         (["search", "--data"], "cifar", ["cifar10", "cifar100"]),
         (["report", "--study"], "no", []),  # there is no database

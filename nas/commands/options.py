@@ -117,7 +117,9 @@ def read_assignment(text: str, space: Space) -> Assignment:
         return _scalars(data, "--assignment")
     path = Path(text).expanduser()
     if not path.is_file() and text in {file.stem for file in every("studies")}:
-        return dict(PublishedConfig.load(text).assignment)
+        config = PublishedConfig.load(text)
+        config.require_network()
+        return dict(config.assignment)
     if not path.is_file():
         raise AssignmentError(
             f"--assignment: '{text}' is neither JSON, nor a file, nor a published config; "

@@ -64,16 +64,20 @@ def command(
     if checking:
         return _check(names, as_json)
     from nas.replays.running import replay_plans
+    from nas.study import published_configs
 
     return run_and_show(
-        lambda options: replay_plans(_configs(names), options), storage=storage, as_json=as_json, **values
+        lambda options: replay_plans(_configs(names) or published_configs(), options),
+        storage=storage,
+        as_json=as_json,
+        **values,
     )
 
 
 def _configs(names: tuple[str, ...]) -> list[PublishedConfig]:
-    from nas.study import PublishedConfig, published_configs
+    from nas.study import PublishedConfig
 
-    return [PublishedConfig.load(name) for name in dict.fromkeys(names)] or published_configs()
+    return [PublishedConfig.load(name) for name in dict.fromkeys(names)]
 
 
 def _check(names: tuple[str, ...], as_json: bool) -> int:
@@ -100,8 +104,9 @@ def _check(names: tuple[str, ...], as_json: bool) -> int:
 def _list(names: tuple[str, ...], storage: str | None, as_json: bool) -> int:
     from nas.replays.recording import past_measurements
     from nas.report.replays import config_records, print_configs
+    from nas.study import every_config
 
-    configs = _configs(names)
+    configs = _configs(names) or every_config()
     records = config_records(configs, past_measurements(storage))
     if as_json:
         print_json(records)

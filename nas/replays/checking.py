@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from nas.cost import FLOAT_BYTES, cost
@@ -18,6 +18,8 @@ OFF: Final = "off"
 NOT_CLAIMED: Final = "not claimed"
 NOT_CHECKED: Final = "not checked"
 """What only training can tell."""
+NO_NETWORK: Final = "no network"
+"""Of a network that is not built here."""
 
 TOLERANCE: Final = 0.01
 
@@ -35,6 +37,8 @@ class CheckedClaim:
     built: float | None
     """None for what only training can tell."""
     verdict: str
+    table: str | None = None
+    """Where the paper prints it; None for what it does not print."""
 
     @property
     def deviation(self) -> float | None:
@@ -61,10 +65,14 @@ class Check:
         return None if self.parameters is None else size_mib(self.parameters)
 
     def record(self) -> dict[str, Any]:
-        """Plain data, for `--json`."""
+        """Plain data, for `--json`. `builds` is what the file states, `parameters` and `macs` what is built now."""
         return {
             "name": self.name,
             "paper": self.config.paper if self.config else None,
+            "data": self.config.data if self.config else None,
+            "problem": self.problem,
+            "without_network": self.config.without_network if self.config else None,
+            "builds": asdict(self.config.builds) if self.config and self.config.builds else None,
             "parameters": self.parameters,
             "macs": self.macs,
             "size_mib": self.size_mib,
@@ -73,6 +81,7 @@ class Check:
                     "metric": claim.metric,
                     "claimed": claim.claimed,
                     "unit": claim.unit,
+                    "table": claim.table,
                     "built": claim.built,
                     "deviation": claim.deviation,
                     "verdict": claim.verdict,
@@ -103,6 +112,9 @@ def check(config: PublishedConfig, space: Space | None = None) -> Check:
 
     `space` is the config's, for a caller that has read it.
     """
+    if config.without_network is not None:
+        claims = tuple(replace(compare(claim, None), verdict=NO_NETWORK) for claim in config.claims)
+        return Check(config.name, config, None, None, claims, None)
     try:
         space = space or Space.load(config.space)
         architecture = space.from_assignment(config.assignment, config.input, config.classes)
@@ -110,9 +122,9 @@ def check(config: PublishedConfig, space: Space | None = None) -> Check:
     except NasError as problem:
         return Check(config.name, config, None, None, (), f"does not build: {problem}")
     built = in_units(price.parameters, price.macs)
-    claims = [compare(claim, built.get(claim.metric)) for claim in config.claims]
+    compared = [compare(claim, built.get(claim.metric)) for claim in config.claims]
     claimed = {claim.metric for claim in config.claims}
-    claims += [
+    compared += [
         CheckedClaim(metric, UNITS[metric], None, "", value, NOT_CLAIMED)
         for metric, value in built.items()
         if metric not in claimed
@@ -124,7 +136,7 @@ def check(config: PublishedConfig, space: Space | None = None) -> Check:
             f"builds {price.parameters:,} parameters and {price.macs:,} MACs, but its file states "
             f"{stated.parameters:,} and {stated.macs:,}"
         )
-    return Check(config.name, config, price.parameters, price.macs, tuple(claims), broken)
+    return Check(config.name, config, price.parameters, price.macs, tuple(compared), broken)
 
 
 def in_units(parameters: int, macs: int) -> dict[str, float]:
@@ -145,4 +157,4 @@ def compare(claim: Claim, built: float | None) -> CheckedClaim:
         verdict = REPRODUCED
     else:
         verdict = WITHIN if abs(built - claim.value) <= TOLERANCE * abs(claim.value) else OFF
-    return CheckedClaim(claim.metric, claim.unit, claim.value, claim.printed, built, verdict)
+    return CheckedClaim(claim.metric, claim.unit, claim.value, claim.printed, built, verdict, claim.table)

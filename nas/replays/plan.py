@@ -80,17 +80,28 @@ class Shelf:
         return self._read[task, fraction]
 
 
+def obstacle(config: PublishedConfig) -> str | None:
+    """Why a published config cannot be trained as it is shipped, in one line; None where it can."""
+    if config.without_network is not None:
+        return f"no network is built for these claims: {config.without_network}"
+    if config.data not in DATASETS:
+        return (
+            f"the paper's data set '{config.data}' is none that can be downloaded, and a folder of its images (--data "
+            "imagefolder:PATH) is held in memory as a whole: ImageNet at 224×224 is 180 GiB, so it takes a small --image-size"
+        )
+    return None
+
+
 def plan_replay(config: PublishedConfig, options: TrainingOptions, shelf: Shelf) -> Plan:
     """How a published network is trained again: by the paper's recipe on the paper's data, unless `options` say otherwise.
 
     Raises DataError, RecipeError or StudyError when it cannot be.
     """
+    config.require_network()
     data = options.data or config.data
-    if options.data is None and config.data not in DATASETS:
-        raise DataError(
-            f"{config.name}: the paper's data set '{config.data}' is none that can be downloaded; name a folder of its "
-            "images with --data imagefolder:PATH"
-        )
+    why = obstacle(config) if options.data is None else None
+    if why is not None:
+        raise DataError(f"{config.name}: {why}")
     square = config.input[1] if config.input[1] == config.input[2] else None
     task = Task(data, options.data_root, 0.0, 0, options.image_size or square)
     fraction = config.fraction if options.fraction is None else options.fraction

@@ -13,7 +13,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from nas.replays.checking import NOT_CHECKED, NOT_CLAIMED, OFF, REPRODUCED, Check, CheckedClaim
+from nas.replays.checking import NO_NETWORK, NOT_CHECKED, NOT_CLAIMED, OFF, REPRODUCED, Check, CheckedClaim
+from nas.replays.plan import obstacle
 from nas.report.measured import accuracy_text, summaries
 from nas.report.text import counted
 from nas.terminal import styled
@@ -25,14 +26,14 @@ if TYPE_CHECKING:
     from nas.replays.engine import Ran
     from nas.study import Claim, PublishedConfig
 
-CLAIMS_WIDTH: Final = 23
+CLAIMS_WIDTH: Final = 22
 MOST_DEVIATIONS: Final = 3
-STYLES: Final = {REPRODUCED: "green", OFF: "red", NOT_CLAIMED: "dim", NOT_CHECKED: "dim"}
+STYLES: Final = {REPRODUCED: "green", OFF: "red", NOT_CLAIMED: "dim", NOT_CHECKED: "dim", NO_NETWORK: "dim"}
 
 
 def first_author(paper: str) -> str:
-    """``Kong`` of ``Kong, Mei, Jia and Du, Enhancing …``."""
-    return paper.partition(",")[0]
+    """``Kong`` of ``Kong, Mei, Jia and Du, Enhancing …``, ``Davis`` of ``Davis et al., …``."""
+    return (paper.partition(",")[0].split() or [""])[0]
 
 
 def claim_text(claim: Claim) -> str:
@@ -68,8 +69,7 @@ def print_check(console: Console, check: Check) -> None:
         table.add_column("unit")
         table.add_column("verdict", no_wrap=True)
         table.add_column("printed in", style="dim", overflow="fold")
-        tables = [claim.table for claim in config.claims]
-        for place, claim in enumerate(check.claims):
+        for claim in check.claims:
             table.add_row(
                 claim.metric,
                 claim.printed,
@@ -77,16 +77,18 @@ def print_check(console: Console, check: Check) -> None:
                 "" if claim.deviation is None else f"{claim.deviation:+.2%}",
                 claim.unit,
                 Text(claim.verdict, style=STYLES.get(claim.verdict, "yellow")),
-                tables[place] if place < len(tables) else "",
+                claim.table or "",
             )
         console.print(Padding(table, (0, 0, 0, 2)))
+    if config.without_network is not None:
+        console.print(Padding(Text(f"no network: {config.without_network}"), (0, 0, 0, 2)))
     for assumption in config.assumptions:
         console.print(Padding(styled((f"assumed: {assumption}", "dim")), (0, 0, 0, 2)))
 
 
 def _built(claim: CheckedClaim) -> str:
     if claim.built is None:
-        return "needs training"
+        return "needs training" if claim.verdict == NOT_CHECKED else ""
     # One digit more than the paper has: so that a reader sees what was rounded.
     decimals = 3 if claim.claimed is None else len(claim.printed.partition(".")[2]) + 1
     return f"{claim.built:.{decimals}f}"
@@ -101,6 +103,7 @@ def config_records(configs: Sequence[PublishedConfig], measured: pd.DataFrame) -
             "paper": config.paper,
             "data": config.data,
             "input": list(config.input),
+            "cannot_be_trained": obstacle(config),
             "claims": [
                 {"metric": claim.metric, "value": claim.value, "unit": claim.unit, "table": claim.table}
                 for claim in config.claims
@@ -119,8 +122,11 @@ def print_configs(console: Console, records: Sequence[Mapping[str, Any]], config
     table.add_column("claims", no_wrap=True)
     for config in configs:
         claims = "\n".join(packed(map(claim_text, config.claims), CLAIMS_WIDTH))
-        table.add_row(config.name, first_author(config.paper), config.data, claims or "none")
+        data = f"{config.data}{_mark(config)}"
+        table.add_row(config.name, first_author(config.paper), data, claims or "none printed")
     console.print(table)
+    for line in _footnotes(configs):
+        console.print(Text(line, style="dim"), soft_wrap=True)
     if not any(record["measured"] for record in records):
         return
     table = Table(
@@ -138,6 +144,21 @@ def print_configs(console: Console, records: Sequence[Mapping[str, Any]], config
             table.add_row(config.name, claimed, accuracy_text(way), how)
     console.print()
     console.print(table)
+
+
+def _mark(config: PublishedConfig) -> str:
+    if config.without_network is not None:
+        return " †"
+    return " *" if obstacle(config) else ""
+
+
+def _footnotes(configs: Sequence[PublishedConfig]) -> list[str]:
+    """What the marks of a list mean, one line each."""
+    whys = dict.fromkeys(obstacle(config) for config in configs if _mark(config) == " *")
+    lines = [f"* cannot be trained as shipped: {why}" for why in whys]
+    if any(config.without_network is not None for config in configs):
+        lines.append("† no network is built for these claims; `nas replay NAME --check` says why")
+    return lines
 
 
 def _recipe(deviations: Sequence[str]) -> str:

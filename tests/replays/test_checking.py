@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from nas import resources
+from nas.errors import StudyError
 from nas.replays import Check, check, check_all
 from nas.replays.checking import compare
 from nas.study import Claim, PublishedConfig
@@ -61,13 +62,51 @@ def test_what_a_paper_does_not_print_is_not_claimed() -> None:
 
 def test_the_record_is_the_contract() -> None:
     record = json.loads(json.dumps(one("kong_baseline").record()))
-    assert list(record) == ["name", "paper", "parameters", "macs", "size_mib", "claims", "assumptions"]
+    assert list(record) == [
+        "name",
+        "paper",
+        "data",
+        "problem",
+        "without_network",
+        "builds",
+        "parameters",
+        "macs",
+        "size_mib",
+        "claims",
+        "assumptions",
+    ]
+    assert record["problem"] is record["without_network"] is None
     assert record["parameters"] == 4_705_866
+    assert record["builds"] == {"parameters": 4_705_866, "macs": 209_408_000}
     assert record["size_mib"] == pytest.approx(4_705_866 * 4 / 2**20)
     for claim in record["claims"]:
-        assert list(claim) == ["metric", "claimed", "unit", "built", "deviation", "verdict"]
+        assert list(claim) == ["metric", "claimed", "unit", "table", "built", "deviation", "verdict"]
     size = next(claim for claim in record["claims"] if claim["metric"] == "size")
     assert size["deviation"] == pytest.approx((size["built"] - 17.95) / 17.95)
+    assert [claim["table"] for claim in record["claims"]] == ["Table 2", "Table 2", None, None]
+
+
+def test_claims_without_a_network_say_why_and_are_no_problem() -> None:
+    record = one("kong_creinn").record()
+    assert "interval" in record["without_network"]
+    assert record["problem"] is record["parameters"] is record["builds"] is None
+    assert [(claim["claimed"], claim["built"], claim["verdict"]) for claim in record["claims"]] == [
+        (85.03, None, "no network"),
+        (47.21, None, "no network"),
+    ]
+    with pytest.raises(StudyError, match="kong_creinn: no network is built for these claims: .*interval"):
+        PublishedConfig.load("kong_creinn").architecture()
+
+
+def test_a_config_has_a_network_or_says_why_not(studies: Path) -> None:
+    file = studies / "kong_creinn.yaml"
+    text = file.read_text()
+    file.write_text(text + "classes: 10\n")
+    with pytest.raises(StudyError, match=r"kong_creinn.yaml:\d+: classes: a config that says without_network has none"):
+        PublishedConfig.load("kong_creinn")
+    file.write_text("".join(line for line in text.splitlines(True) if not line.startswith("without_network")))
+    with pytest.raises(StudyError, match=r"kong_creinn.yaml:1: published config: the key 'assignment' is missing"):
+        PublishedConfig.load("kong_creinn")
 
 
 @pytest.fixture
@@ -102,5 +141,7 @@ def test_one_file_that_cannot_be_read_does_not_hide_the_others(studies: Path) ->
     checks = {check.name: check for check in check_all()}
     assert len(checks) == len(list(studies.glob("*.yaml")))
     assert checks["kong_aim"].problem is not None
-    assert checks["kong_aim"].record()["parameters"] is None
+    record = checks["kong_aim"].record()
+    assert record["parameters"] is None
+    assert record["problem"] == checks["kong_aim"].problem
     assert checks["kong_baseline"].problem is None

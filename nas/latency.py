@@ -14,7 +14,8 @@ from nas.architecture import Architecture
 from nas.compile import compile_model
 from nas.errors import NasError
 from nas.store import Timed
-from nas.train import device_name
+from nas.train import State, device_name, judge
+from nas.train.device import UNREACHABLE
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -47,7 +48,7 @@ def measure(
     """Times forward passes of a batch for about `seconds`, in float32 and evaluation mode, with random weights.
 
     `threads` are PyTorch's on a CPU, by default as many as it has now. Other work on the machine shows in the spread.
-    Raises Infeasible when the shapes do not fit, NasError when the device runs out of memory.
+    Raises Infeasible when the shapes do not fit, NasError when the device runs out of memory or cannot be used.
     """
     device = device or torch.device("cpu")
     before = torch.get_num_threads()
@@ -61,6 +62,11 @@ def measure(
         used = torch.get_num_threads() if device.type == "cpu" else 0
     except torch.OutOfMemoryError:
         raise NasError(f"{device.type}: out of memory with batches of {batch}; name a smaller --batch") from None
+    except UNREACHABLE as problem:
+        verdict = judge(problem)
+        if verdict.state != State.INTERRUPTED:
+            raise
+        raise NasError(f"device {device.type}: PyTorch {torch.__version__} cannot use it: {verdict.reason}") from None
     finally:
         torch.set_num_threads(before)
     low, median, high = (float(value) for value in np.percentile(times, (25, 50, 75)))

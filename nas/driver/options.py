@@ -39,6 +39,8 @@ class RayOptions:
     max_concurrent: int | None = None
     device: str = AUTO
     """What trials train on: ``cpu``, ``cuda``, or ``auto`` for GPUs where there are any."""
+    timed: bool = False
+    """Whether networks are timed on a GPU, which then is for no trial."""
 
     def __post_init__(self) -> None:
         """Raises SearchError for a value that cannot be."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -162,6 +162,7 @@ def _run(
     from nas.driver.sampling import Proposer
 
     clock = _clock(options, study, store, dataset)
+    ray_options = replace(options.ray, timed=clock is not None and clock.on_gpu)
     proposer = Proposer(
         space,
         dataset.input,
@@ -178,7 +179,11 @@ def _run(
     plan = Plan(study.name, recipe, options.trials, trial_timeout=timeout, cache=options.cache)
     bridge = Bridge(proposer, store, plan, _rungs(options, study, store, recipe), finished=finished, progress=progress)
     budget = parse_duration(options.time)
-    with ray_session(options.ray, progress.note) as resources, stoppable(bridge):
+    with ExitStack() as session:
+        resources = session.enter_context(ray_session(ray_options, progress.note))
+        if clock is not None:
+            session.enter_context(clock.ready(study.name, apart=resources.timed))
+        session.enter_context(stoppable(bridge))
         deadline = None if budget is None else time.monotonic() + budget
         bridge.plan = replace(plan, deadline=deadline)
         bridge.packing = Packing(
@@ -202,14 +207,12 @@ def _run(
 
 
 def _clock(options: SearchOptions, study: StudyRow, store: Store, dataset: Dataset) -> Clock | None:
-    """What times networks, where latency is an objective. Raises SearchError when earlier ones were timed elsewhere."""
+    """What times networks, where latency is an objective."""
     if "latency" not in study.objectives:
         return None
     from nas.driver.timing import Clock
 
-    clock = Clock(store, dataset.input, dataset.classes, options.latency_device)
-    clock.check_study(study.name)
-    return clock
+    return Clock(store, dataset.input, dataset.classes, options.latency_device)
 
 
 def _rungs(options: SearchOptions, study: StudyRow, store: Store, recipe: Recipe) -> Rungs | None:

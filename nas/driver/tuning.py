@@ -38,6 +38,8 @@ class Resources:
     concurrent: int
     gpu: Gpu | None = None
     """What trials share, where each says for itself how much it takes of one; None where all take `gpus`."""
+    timed: bool = False
+    """Whether one GPU is left out, on which networks are timed."""
 
     @property
     def device(self) -> str:
@@ -189,6 +191,13 @@ def _resources(options: RayOptions, available: dict[str, float], note: Note = la
     for name, wanted, there in (("cpus", options.cpus_per_trial, cpus), ("gpus", gpu, gpus)):
         if wanted > there:
             raise SearchError(f"{name}_per_trial: {wanted:g} wanted, but Ray has {there:g}")
+    timed = bool(options.timed and gpu)
+    if timed and gpus < 2:
+        raise SearchError(
+            "latency on cuda: the only GPU of Ray is the one on which trials train, and what is timed beside them says little; "
+            "use --latency-device cpu, --device cpu for the trials, or a second GPU"
+        )
+    gpus -= timed
     fits = int(cpus // options.cpus_per_trial)
     device = find_gpu(note) if gpu else None
     if gpu and given == AUTO:
@@ -199,7 +208,8 @@ def _resources(options: RayOptions, available: dict[str, float], note: Note = la
     wanted_at_once = options.max_concurrent or fits
     if options.ray_address is None:  # a cluster may grow when more trials wait than it has room for
         wanted_at_once = min(wanted_at_once, max(1, fits))
-    return Resources(options.cpus_per_trial, gpu, max(1, wanted_at_once), device if given == AUTO else None)
+    shared = device if given == AUTO else None
+    return Resources(options.cpus_per_trial, gpu, max(1, wanted_at_once), shared, timed)
 
 
 @contextmanager

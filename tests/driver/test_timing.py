@@ -7,13 +7,19 @@ from pathlib import Path
 
 import optuna
 import pytest
+import ray
+import torch
 
 import nas
 import nas.latency
 from nas.cli import main
 from nas.cost import Cost
+from nas.driver import timing
+from nas.driver.options import RayOptions
+from nas.driver.packing import Gpu
 from nas.driver.timing import Clock, TimedCost, with_latency
-from nas.errors import SearchError
+from nas.driver.tuning import _resources
+from nas.errors import NasError, SearchError
 from nas.front import hypervolume, pareto, scaled_loss
 from nas.space import Space
 from nas.store import Store
@@ -100,6 +106,56 @@ def test_a_study_goes_on_where_it_was_timed(space_file: Path, storage: str, monk
         monkeypatch.setattr(store, "latency_devices", lambda study: [("cuda: another", 0)])
         with pytest.raises(SearchError, match="measured on cuda: another, this is cpu: "):
             clock.check_study("tiny-digits")
+
+
+def test_no_trial_trains_on_the_gpu_on_which_networks_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nas.driver.tuning.find_gpu", lambda note: Gpu(80 << 30))
+    there = {"CPU": 64.0, "GPU": 4.0}
+    for options, at_once in (({}, 3), ({"gpus_per_trial": 0.5}, 6), ({"gpus_per_trial": "auto"}, 24)):
+        found = _resources(RayOptions(timed=True, **options), there)  # type: ignore[arg-type]
+        assert (found.concurrent, found.timed) == (at_once, True)
+    with pytest.raises(SearchError, match="the only GPU of Ray is the one on which trials train.*--latency-device cpu"):
+        _resources(RayOptions(timed=True, gpus_per_trial=0.25), {"CPU": 64.0, "GPU": 1.0})
+    # where trials train on CPUs the GPU is free
+    assert not _resources(RayOptions(timed=True, device="cpu"), {"CPU": 64.0, "GPU": 1.0}).timed
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_clock_with_a_gpu_of_its_own_times_in_another_process(
+    space_file: Path, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a CPU: there is no GPU here."""
+    monkeypatch.setattr(timing, "APART", {"num_cpus": 1})
+    space = Space.load(space_file)
+    network = space.from_assignment(next(space.enumerate()), space.input, 10)
+    with Store.open(storage, create=True) as store:
+        clock = Clock(store, space.input, 10, "cpu")
+        monkeypatch.setattr(store, "latency_devices", lambda study: [])
+        with clock.ready("tiny-digits", apart=True):
+            monkeypatch.setattr(timing, "measure", lambda *given, **more: pytest.fail("timed in the driver"))
+            timed = clock(network)
+            assert (timed.hash, timed.device, timed.batch) == (network.hash, clock.name, 1)
+            assert clock.name.startswith("cpu: ")
+            mistaken = Clock(store, (3, 16, 16), 10, "cpu")
+            mistaken._apart = clock._apart
+            assert mistaken(network).input == (3, 16, 16)
+            ray.kill(clock._apart)
+            with pytest.raises(SearchError, match="the process that times networks on a GPU was lost"):
+                clock(network)
+
+
+def test_a_gpu_that_cannot_be_used_is_one_line(space_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    space = Space.load(space_file)
+    network = space.from_assignment(next(space.enumerate()), space.input, 10)
+    said = "CUDA error: no kernel image is available for execution on the device"
+    monkeypatch.setattr(nas.latency, "_times", lambda *given: (_ for _ in ()).throw(torch.AcceleratorError(said)))
+    with pytest.raises(NasError, match=f"device cpu: PyTorch .* cannot use it: .*{said}"):
+        nas.latency.measure(network, space.input, 10)
+    monkeypatch.setattr(
+        nas.latency, "_times", lambda *given: (_ for _ in ()).throw(RuntimeError("a fault of the network"))
+    )
+    with pytest.raises(RuntimeError, match="a fault of the network"):
+        nas.latency.measure(network, space.input, 10)
 
 
 def test_front_and_hypervolume_of_latency() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from nas.data import Batches, Dataset, Task, load, load_test
 from nas.recipe import Augment, Recipe
 from nas.train import State, Trainer, environment, evaluate, outcome, seed_everything, train
-from nas.train.precision import depthwise_share
+from nas.train.precision import depthwise_share, passes
 
 RECIPE = Recipe(epochs=2, batch_size=64, lr=0.05, precision="fp32", augment=Augment(crop_padding=1, flip=False))
 
@@ -125,8 +125,8 @@ class _WithDepthwise(nn.Module):
 
 def test_bfloat16_is_chosen_where_the_cpu_gains_by_it(digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     share = 25 / (9 + 25 + 2 * 9 * 16)
-    assert depthwise_share(_WithDepthwise(5, dense=2), (1, 16, 16)) == pytest.approx(share)
-    assert depthwise_share(_WithDepthwise(3), (1, 16, 16)) == 0
+    assert depthwise_share(passes(_WithDepthwise(5, dense=2), (1, 16, 16))) == pytest.approx(share)
+    assert depthwise_share(passes(_WithDepthwise(3), (1, 16, 16))) == 0
 
     def chosen(model: nn.Module, **recipe: str) -> torch.dtype | None:
         return Trainer(model, digits, Recipe(**recipe)).amp_dtype  # type: ignore[arg-type]
@@ -139,11 +139,37 @@ def test_bfloat16_is_chosen_where_the_cpu_gains_by_it(digits: Dataset, monkeypat
         assert chosen(_WithDepthwise(3), precision="fp32") is None
 
 
+class _Strided(nn.Module):
+    """A convolution whose stride may exceed the map that it gets."""
+
+    def __init__(self, extent: int, stride: int) -> None:
+        super().__init__()
+        self.shrink = nn.AdaptiveAvgPool2d(extent)
+        self.conv = nn.Conv2d(1, 10, 5, stride, padding=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(self.shrink(x)).mean((2, 3))
+
+
+@pytest.mark.parametrize(
+    ("extent", "stride", "chosen"),
+    [(1, 2, None), (3, 4, None), (2, 2, torch.bfloat16), (4, 4, torch.bfloat16), (1, 1, torch.bfloat16)],
+)
+@pytest.mark.parametrize("precision", ["auto", "bf16"])
+def test_a_cpu_trains_in_float32_where_its_bfloat16_gradients_are_garbage(
+    digits: Dataset, monkeypatch: pytest.MonkeyPatch, extent: int, stride: int, chosen: object, precision: str
+) -> None:
+    """oneDNN reads memory that nobody wrote where a stride exceeds the map."""
+    monkeypatch.setattr("nas.train.precision.cpu_gains_from_bf16", lambda: True)
+    recipe = Recipe(precision=precision)  # type: ignore[arg-type]
+    assert Trainer(_Strided(extent, stride), digits, recipe).amp_dtype is chosen
+
+
 def test_looking_at_a_model_leaves_it_as_it_was() -> None:
     model = _WithDepthwise(5)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     random = torch.get_rng_state()
-    depthwise_share(model, (1, 16, 16))
+    assert passes(model, (1, 16, 16))
     assert model.training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert torch.equal(torch.get_rng_state(), random)

@@ -6,6 +6,8 @@ The choice follows rules and is never timed: the same machine, recipe and seed c
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -26,14 +28,27 @@ def amp_dtype(recipe: Recipe, device: torch.device, model: nn.Module, input: tup
     """The type that autocast computes in, or None for float32 throughout. `input` (C, H, W) is an image's shape.
 
     Left open, it is bfloat16 on CUDA devices that have it and on CPUs where this model gains by it; float16 on other CUDA
-    devices, whose tensor cores compute in nothing else (Volta, Turing).
+    devices, whose tensor cores compute in nothing else (Volta, Turing). On a CPU it is never bfloat16, even if asked for,
+    where a convolution's stride exceeds its map: oneDNN's gradient of the weights then reads memory that nobody wrote, and
+    is NaN or 1e32 as often as not (PyTorch 2.11 to 2.15).
     """
+    if device.type != "cpu" or recipe.precision in ("fp32", "fp16"):
+        return _of_any_model(recipe, device)
+    if recipe.precision == "auto" and not cpu_gains_from_bf16():
+        return None
+    convs = passes(model, input)
+    if any(conv.strides_past_its_map for conv in convs):
+        return None
+    gains = recipe.precision == "bf16" or depthwise_share(convs) < MAX_DEPTHWISE
+    return torch.bfloat16 if gains else None
+
+
+def _of_any_model(recipe: Recipe, device: torch.device) -> torch.dtype | None:
     if recipe.precision != "auto":
         return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[recipe.precision]
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    gains = device.type == "cpu" and cpu_gains_from_bf16() and depthwise_share(model, input) < MAX_DEPTHWISE
-    return torch.bfloat16 if gains else None
+    return None
 
 
 def cpu_gains_from_bf16() -> bool:
@@ -41,28 +56,43 @@ def cpu_gains_from_bf16() -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
-def depthwise_share(model: nn.Module, input: tuple[int, ...]) -> float:
-    """Share of the convolutions' MACs that depthwise ones of 5×5 and more have, for images `input` (C, H, W)."""
+@dataclass(frozen=True)
+class Pass:
+    """One convolution at work."""
+
+    macs: int
+    is_large_depthwise: bool
+    strides_past_its_map: bool
+
+
+def passes(model: nn.Module, *inputs: tuple[int, ...]) -> list[Pass]:
+    """Every two-dimensional convolution as often as the model runs it on inputs (C, H, W); none where none matters here."""
+    found: list[Pass] = []
     convs = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
-    if not any(map(_is_large_depthwise, convs)):
-        return 0.0
-    macs = {True: 0, False: 0}
+    if not any(max(conv.stride) > 1 or _is_large_depthwise(conv) for conv in convs):
+        return found
 
-    def count(conv: nn.Module, _: tuple[Tensor, ...], out: Tensor) -> None:
+    def watch(conv: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> None:
         assert isinstance(conv, nn.Conv2d)
-        macs[_is_large_depthwise(conv)] += out.numel() * math.prod(conv.weight.shape[1:])
+        past = any(stride > extent for stride, extent in zip(conv.stride, given[0].shape[2:], strict=True))
+        found.append(Pass(out.numel() * math.prod(conv.weight.shape[1:]), _is_large_depthwise(conv), past))
 
-    hooks = [conv.register_forward_hook(count) for conv in convs]
+    hooks = [conv.register_forward_hook(watch) for conv in convs]
     was_training = model.training
     model.eval()
     try:
         with torch.no_grad():
-            model(torch.zeros(1, *input))
+            model(*(torch.zeros(1, *shape) for shape in inputs))
     finally:
         model.train(was_training)
         for hook in hooks:
             hook.remove()
-    return macs[True] / max(1, sum(macs.values()))
+    return found
+
+
+def depthwise_share(convs: Sequence[Pass]) -> float:
+    """Share of the convolutions' MACs that depthwise ones of 5×5 and more have."""
+    return sum(conv.macs for conv in convs if conv.is_large_depthwise) / max(1, sum(conv.macs for conv in convs))
 
 
 def _is_large_depthwise(conv: nn.Conv2d) -> bool:

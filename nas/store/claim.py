@@ -2,8 +2,10 @@
 
 The owner stands in the row of the study (a file lock would not reach a PostgreSQL server): a token, host, process and
 a heartbeat by the clock of the database. A claim is taken over at once when the owner's process is gone from this very
-host, and otherwise when its heart has not beaten for `STALE_SECONDS`. A driver that was suspended for that long
-finds at its next write that the token is no longer its own, and stops.
+host (its number may be another's now: the token says when the process began) or its heart has not beaten for
+`STALE_SECONDS`. Of a process on another host, or of a clock that was ahead, nothing is known: there the heart is
+listened to, until it beats or has been silent for as long. A driver that was suspended finds at its next write that the
+token is no longer its own, and stops.
 """
 
 from __future__ import annotations
@@ -12,18 +14,22 @@ import logging
 import os
 import socket
 import threading
+import time
 import uuid
-from typing import Final
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple
 
 from sqlalchemy import Engine, Float, cast, func, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
 from nas.errors import StorageError
-from nas.store.connection import is_sqlite, writing
+from nas.store.connection import is_sqlite, reading, writing
 from nas.store.schema import Study
 
 BEAT_SECONDS: Final = 10.0
+LOOK_SECONDS: Final = 1.0
 STALE_SECONDS: Final = 60.0
 
 _LIVE: set[str] = set()
@@ -39,43 +45,85 @@ def now(engine: Engine) -> ColumnElement[float]:
     return cast(func.extract("epoch", func.clock_timestamp()), Float)
 
 
-def owner_alive(host: str | None, pid: int | None, token: str | None, age: float | None) -> bool:
-    """Whether the process that this row names can still be running its study."""
-    if token is None or age is None or age > STALE_SECONDS:
-        return False
-    if host != socket.gethostname() or pid is None:
-        return True
-    if pid == os.getpid():  # ours, or of a dead process that had our number (a restarted container)
-        return token in _LIVE
-    return _process_exists(pid)
+class Owner(NamedTuple):
+    """What the row of a study says about the process that runs it."""
+
+    host: str | None
+    pid: int | None
+    token: str | None
+    beat: float | None
+    """Seconds since 1970, by the clock of the database then."""
+    age: float | None
+    """Seconds since the last beat, by the clock of the database now: below 0 where it was ahead."""
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+    @property
+    def lives(self) -> bool | None:
+        """Whether it can be running its study; None where only its heart can tell."""
+        if self.token is None or self.age is None or self.age > STALE_SECONDS:
+            return False
+        if self.host != socket.gethostname() or self.pid is None:
+            return None
+        if self.pid == os.getpid():  # ours, or of a dead process that had our number (a restarted container)
+            return self.token in _LIVE
+        if not _process_exists(self.pid):
+            return False
+        begun, now_there = self.token.partition(".")[2], process_begin(self.pid)
+        return begun == now_there if begun and now_there else None
+
+
+def read_owner(session: Session, engine: Engine, study: int, *, lock: bool = False) -> Owner:
+    """The owner of a study; with `lock` nobody else changes it before the end of the transaction."""
+    columns = (Study.owner_host, Study.owner_pid, Study.owner_token, Study.owner_beat, now(engine) - Study.owner_beat)
+    query = select(*columns).where(Study.id == study)
+    return Owner(*session.execute(query.with_for_update() if lock else query).one())
 
 
 class Heart:
     """The claim of this process on one study, with the thread that renews it."""
 
-    def __init__(self, engine: Engine, study: int, name: str) -> None:
+    def __init__(self, engine: Engine, study: int, name: str, check: Callable[[], None] = lambda: None) -> None:
+        """`check` is called before each beat, and raises StorageError when the database is not the one that was opened."""
         self._engine = engine
+        self._check = check
         self._study = study
         self._name = name
-        self._token = uuid.uuid4().hex
+        self._token = f"{uuid.uuid4().hex}.{process_begin(os.getpid()) or ''}"
+        self._silent: Owner | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"claim on study {name}", daemon=True)
 
+    def listen(self, notify: Callable[[str], None]) -> None:
+        """Waits until the owner is known to be dead, where only its heart can tell; says so by `notify` first.
+
+        Raises StorageError when it beats.
+        """
+        with reading(self._engine) as session:
+            owner = read_owner(session, self._engine, self._study)
+        if owner.lives is not None:
+            return
+        left = STALE_SECONDS - max(owner.age or 0.0, 0.0)
+        notify(f"study '{self._name}': {owner} ran it and may be dead; waiting up to {left:.0f} s for a sign of life")
+        end = time.monotonic() + left
+        while time.monotonic() < end:
+            time.sleep(min(LOOK_SECONDS, left))
+            with reading(self._engine) as session:
+                current = read_owner(session, self._engine, self._study)
+            if current.token != owner.token:
+                return
+            if current.beat != owner.beat:
+                raise self._taken(current)
+        self._silent = owner
+
     def take(self) -> None:
-        """Becomes the owner. Raises StorageError that names the owner when a living process runs the study."""
+        """Becomes the owner. Raises StorageError that names the owner when another process may be running the study."""
         with writing(self._engine) as session:
-            row = session.execute(
-                select(Study.owner_host, Study.owner_pid, Study.owner_token, Study.owner_beat, now(self._engine))
-                .where(Study.id == self._study)
-                .with_for_update()
-            ).one()
-            host, pid, token, beat, moment = row
-            age = None if beat is None else moment - beat
-            if owner_alive(host, pid, token, age):
-                raise StorageError(
-                    f"study '{self._name}': process {pid} on {host} is running it (last sign of life "
-                    f"{max(age or 0.0, 0.0):.0f} s ago); wait for it, stop it, or name another --study"
-                )
+            owner = read_owner(session, self._engine, self._study, lock=True)
+            silent = self._silent is not None and self._silent[:4] == owner[:4]
+            if owner.lives or (owner.lives is None and not silent):
+                raise self._taken(owner)
             session.execute(
                 update(Study)
                 .where(Study.id == self._study)
@@ -119,14 +167,31 @@ class Heart:
         ).scalar_one_or_none()
         return left is not None
 
+    def _taken(self, owner: Owner) -> StorageError:
+        return StorageError(
+            f"study '{self._name}': {owner} is running it (last sign of life {max(owner.age or 0.0, 0.0):.0f} s ago); "
+            "wait for it, stop it, or name another --study"
+        )
+
     def _run(self) -> None:
         while not self._stop.wait(BEAT_SECONDS):
             try:
+                self._check()
                 with writing(self._engine) as session:
                     self.beat(session)
             except StorageError as problem:
                 # The next write of the driver meets the same trouble and says so to the user; this thread tries on.
                 _log.debug("%s", problem)
+
+
+def process_begin(pid: int) -> str | None:
+    """When a process of this machine began: two that had the same number one after the other differ. None off Linux."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
+        # The name of the program, in brackets, may hold blanks and brackets; the 20th word behind it is the time.
+        return f"{boot}-{Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[19]}"
+    except (OSError, IndexError):
+        return None
 
 
 def _process_exists(pid: int) -> bool:

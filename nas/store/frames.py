@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import gc
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -14,9 +13,19 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Executable, case, func, select
 
 from nas.front import pareto
-from nas.store import latencies
+from nas.store import damaged, latencies
 from nas.store.records import StudyRow
-from nas.store.schema import COMPLETE, RUNNING, EnvironmentRow, EpochRow, Study, Trial
+from nas.store.schema import (
+    COMPLETE,
+    DIRECTIONS,
+    EPOCH_VALUES,
+    FINISHED,
+    RUNNING,
+    EnvironmentRow,
+    EpochRow,
+    Study,
+    Trial,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,9 +71,9 @@ def studies(connection: Connection) -> pd.DataFrame:
         .group_by(Study.id)
         .order_by(Study.id),
     )
-    frame["data"] = [json.loads(text).get("dataset") for text in frame["data"]]
-    frame["objectives"] = [json.loads(text) for text in frame["objectives"]]
-    frame["best_accuracy"] = frame["best_accuracy"].astype("float64")
+    frame["data"] = [damaged.task(text).get("dataset") for text in frame["data"]]
+    frame["objectives"] = [damaged.objectives(text, DIRECTIONS) for text in frame["objectives"]]
+    damaged.make_numbers(frame, real=("best_accuracy",))
     return frame
 
 
@@ -111,8 +120,13 @@ def trials(
     frame = _read(connection, query)
     if numbers is not None:
         frame = frame[frame["trial"].isin(numbers)].reset_index(drop=True)
-    for name in ("accuracy", "top5", "loss", "seconds"):  # a column of nothing but NULL comes as objects
-        frame[name] = frame[name].astype("float64")
+    damaged.make_numbers(
+        frame,
+        whole=("trial", "parameters", "macs", "activation_bytes", "epochs"),
+        real=("accuracy", "top5", "loss", "seconds"),
+    )
+    if not frame["state"].isin(FINISHED).all():
+        raise ValueError(f"state: {sorted(map(str, set(frame['state']) - set(FINISHED)))}")
     for name in ("reason", "device", "environment", "published"):
         frame[name] = frame[name].astype("string")
     frame["source"] = frame["source"].astype("Int64")
@@ -122,7 +136,7 @@ def trials(
         frame.insert(place, "latency", frame["id"].map(times).astype("float64"))
     if assignments:
         with uncollected():
-            frame["assignment"] = [json.loads(text) for text in frame["assignment"].tolist()]
+            frame["assignment"] = [damaged.assignment(text) for text in frame["assignment"].tolist()]
     return frame
 
 
@@ -164,6 +178,7 @@ def epochs(connection: Connection, study: StudyRow, *, since: int | None = None)
         .order_by(Trial.number, Trial.id, EpochRow.epoch)
     )
     frame = _read(connection, query if since is None else query.where(Trial.number >= since))
+    damaged.make_numbers(frame, whole=("epoch",), real=EPOCH_VALUES)
     frame["trial"] = frame["trial"].astype("Int64")
     return frame
 
@@ -191,6 +206,7 @@ def accuracies(connection: Connection, study: StudyRow, at: Sequence[int]) -> pd
         .where(Trial.study_id == study.id, Trial.number.is_not(None), EpochRow.epoch.in_(list(at)))
         .order_by(Trial.number, EpochRow.epoch),
     )
+    damaged.make_numbers(frame, whole=("trial", "epoch", "parameters", "macs"), real=("accuracy",))
     ids = frame.pop("id")
     if "latency" in study.objectives:
         frame["latency"] = ids.map(latencies.of_trials(connection, study.id)).astype("float64")
@@ -206,7 +222,7 @@ def environments(connection: Connection, study: StudyRow) -> dict[str, dict[str,
         .group_by(EnvironmentRow.hash, EnvironmentRow.json)
         .order_by(func.count().desc(), EnvironmentRow.hash)
     )
-    return {digest: json.loads(text) for digest, text in rows}
+    return {digest: damaged.mapping(text, "environment") for digest, text in rows}
 
 
 def _read(connection: Connection, query: Executable) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Table, insert, inspect, select
 from sqlalchemy.orm import Session
 
 from blocks.base import Shape
+from nas.store import damaged
 from nas.store.schema import LatencyRow, Trial, utc_now
 
 
@@ -88,5 +89,5 @@ def of(session: Session, digest: str) -> list[Timed]:
     found = []
     for row in rows:
         values = {name: getattr(row, name) for name in Timed.__dataclass_fields__}
-        found.append(Timed(**values | {"input": tuple(json.loads(row.input))}))
+        found.append(Timed(**values | {"input": tuple(damaged.sequence(row.input, "input"))}))
     return found

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +15,7 @@ from sqlalchemy import Connection, Table, insert, inspect, select
 from sqlalchemy.orm import Session
 
 from nas.architecture import Architecture
+from nas.store import damaged
 from nas.store.schema import ArchitectureRow, EnvironmentRow, Measurement, Study, dump, finite, utc_now
 from nas.store.writing import insert_if_absent
 
@@ -153,13 +153,16 @@ def frame(connection: Connection) -> pd.DataFrame:
     query = select(*columns, Study.name.label("study")).outerjoin(Study, Study.id == Measurement.study_id)
     found: Any = pd.read_sql_query(query.order_by(Measurement.id), connection)
     found = found.drop_duplicates(["key", "seed"], keep="last").reset_index(drop=True)[list(COLUMNS)]
-    for name in ("accuracy", "top5", "loss", "seconds"):  # a column of nothing but NULL comes as objects
-        found[name] = found[name].astype("float64")
+    damaged.make_numbers(
+        found, whole=("seed", "parameters", "macs", "epochs"), real=("accuracy", "top5", "loss", "seconds", "fraction")
+    )
     for name in ("published", "study", "reason", "weights"):
         found[name] = found[name].astype("string")
     found["trial"] = found["trial"].astype("Int64")
-    for name in ("task", "recipe", "curve", "deviations"):
-        found[name] = [json.loads(text) for text in found[name]]
+    found["task"] = [damaged.task(text) for text in found["task"]]
+    found["recipe"] = [damaged.recipe(text) for text in found["recipe"]]
+    for name in ("curve", "deviations"):
+        found[name] = [damaged.sequence(text, name) for text in found[name]]
     frame: pd.DataFrame = found
     return frame
 

@@ -32,6 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from blocks.base import Scalar
+from nas.store import damaged
 from nas.store.schema import COMPLETE, DIRECTIONS, STOPPED_EARLY
 
 if TYPE_CHECKING:
@@ -132,13 +133,14 @@ class Finished:
         state = str(row["state"])
         values = tuple(float(str(row[name])) for name in objectives) if state == COMPLETE else None
         number, started_at, finished_at = row["number"], row["started_at"], row["finished_at"]
-        assert isinstance(number, int)
-        assert isinstance(started_at, datetime.datetime)
-        assert isinstance(finished_at, datetime.datetime)
+        if not isinstance(number, int):
+            raise damaged.Damaged(f"the number of a trial is {number!r}")
+        if not isinstance(started_at, datetime.datetime) or not isinstance(finished_at, datetime.datetime):
+            raise damaged.Damaged(f"trial {number} ran from {started_at!r} to {finished_at!r}")
         return cls(
             number,
             state,
-            json.loads(str(row["assignment"])),
+            damaged.assignment(row["assignment"]),
             values,
             {name: row[name] for name in ATTRIBUTE_NAMES if row[name] is not None},
             started_at,

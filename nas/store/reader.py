@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -11,10 +10,11 @@ from sqlalchemy import URL, Engine, func, inspect, select
 
 from nas.architecture import Architecture
 from nas.errors import AssignmentError, StorageError, nearest
-from nas.store import connection, frames, latencies, measurements, memories, optuna_projection
-from nas.store.claim import now, owner_alive
+from nas.store import connection, damaged, frames, latencies, measurements, memories, optuna_projection
+from nas.store.claim import read_owner
 from nas.store.connection import DEFAULT_URL, reading, writing
 from nas.store.latencies import Timed
+from nas.store.lifeline import Lifeline
 from nas.store.memories import Memory
 from nas.store.records import PastResult, StudyRow, TrialRow
 from nas.store.schema import (
@@ -44,6 +44,7 @@ class Reader:
         self.url = url
         self._engine = engine
         self._optuna: RDBStorage | None = None
+        self._lifeline: Lifeline | None = None
 
     @classmethod
     def open(cls, url: str = DEFAULT_URL, *, create: bool = False) -> Self:
@@ -59,6 +60,8 @@ class Reader:
                 if create:
                     connection.retry_race(parsed, store._create_tables)
                 store._check_tables()
+            if create and connection.is_sqlite(parsed):
+                store._lifeline = Lifeline(parsed)
         except StorageError:
             store.close()
             raise
@@ -67,6 +70,8 @@ class Reader:
     def close(self) -> None:
         """Lets go of every connection."""
         self._engine.dispose()
+        if self._lifeline is not None:
+            self._lifeline.close()
         if self._optuna is not None:
             self._optuna.remove_session()
             self._optuna.engine.dispose()
@@ -113,18 +118,11 @@ class Reader:
             return frames.studies(session.connection())
 
     def driver(self, study: str) -> str | None:
-        """The living process that runs the study, in words, or None."""
+        """The process that runs the study, in words, as far as is known; None when it is dead."""
+        row = self.study(study)
         with reading(self._engine) as session:
-            row = session.execute(
-                select(
-                    Study.owner_host,
-                    Study.owner_pid,
-                    Study.owner_token,
-                    now(self._engine) - Study.owner_beat,
-                ).where(Study.id == self.study(study).id)
-            ).one()
-        host, pid, token, age = row
-        return f"process {pid} on {host}" if owner_alive(host, pid, token, age) else None
+            owner = read_owner(session, self._engine, row.id)
+        return None if owner.lives is False else str(owner)
 
     # Trials
 
@@ -174,7 +172,7 @@ class Reader:
         row = self.study(study)
         query = select(ChoiceRow.name, ChoiceRow.options).where(ChoiceRow.study_id == row.id).order_by(ChoiceRow.name)
         with reading(self._engine) as session:
-            return {name: tuple(json.loads(options)) for name, options in session.execute(query)}
+            return {name: tuple(damaged.sequence(options, "options")) for name, options in session.execute(query)}
 
     def optuna_ids(self, study: str, *, since: int = 0) -> tuple[int, dict[int, int]]:
         """Optuna's id of the study, and of its trials from number `since` on, by their number.

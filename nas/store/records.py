@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy.engine import RowMapping
 
 from blocks.base import Scalar
-from nas.store.schema import Study, Trial, dump
+from nas.store import damaged
+from nas.store.schema import DIRECTIONS, Study, Trial, dump
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ class StudyRow:
             study.space_name,
             study.space_text,
             study.space_fingerprint,
-            json.loads(study.task),
-            json.loads(study.recipe),
-            tuple(json.loads(study.objectives)),
-            json.loads(study.constraints),
+            damaged.task(study.task),
+            damaged.recipe(study.recipe),
+            tuple(damaged.objectives(study.objectives, DIRECTIONS)),
+            damaged.mapping(study.constraints, "constraints"),
             study.seed,
             study.created_at,
         )
@@ -90,7 +90,7 @@ class TrialRow:
             trial.hash,
             trial.state,
             trial.reason,
-            json.loads(trial.assignment),
+            damaged.assignment(trial.assignment),
             trial.published,
             trial.accuracy,
             trial.parameters,

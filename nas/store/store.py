@@ -78,7 +78,7 @@ class Store(Reader):
             raise StorageError(f"study '{name}': objectives must be one or more different ones, not {list(objectives)}")
         storage = self.optuna_storage()
         exists = f"storage '{self.shown_url}': there is a study '{name}' already"
-        with self._one_of_two(exists), writing(self._engine) as session:
+        with self._one_of_two(exists), self._writing() as session:
             if session.scalar(select(Study.id).where(Study.name == name)) is not None:
                 raise StudyExists(exists)
             if optuna_projection.study_id(session, name) is not None:
@@ -107,11 +107,14 @@ class Store(Reader):
     def claim(self, study: str) -> Iterator[Reconciled]:
         """Makes this process the only one that writes trials of the study while the block runs, and repairs it first.
 
-        Raises StorageError that names the owner when another living process runs the study. Trials still running at
-        the end of the block are marked as interrupted.
+        Raises StorageError that names the owner when another living process runs the study; where that is not known it is
+        waited for a sign of life, for a minute at most, and `patience.notify` told. Trials still running at the end of the
+        block are marked as interrupted.
         """
         row = self.study(study)
-        heart = Heart(self._engine, row.id, row.name)
+        self.patience(lambda again: connection.check_pages(self._engine))
+        heart = Heart(self._engine, row.id, row.name, self._check_file)
+        self.patience(lambda again: heart.listen(self.patience.notify))
         self.patience(lambda again: heart.take())
         self._claims[row.id] = _Claim(row, heart, {})
         try:
@@ -129,7 +132,7 @@ class Store(Reader):
         claim = self._claimed_by_name(study)
 
         def end(again: bool) -> int:
-            with writing(self._engine) as session:
+            with self._writing() as session:
                 claim.heart.beat(session)
                 claim.choices = steps.choices(session, claim.study)
                 return steps.interrupt_running(session, claim.study, "the driver was killed")
@@ -155,7 +158,7 @@ class Store(Reader):
         new = steps.check_choices(claim.study, claim.choices, assignment, options)
 
         def write(again: bool) -> int:
-            with writing(self._engine) as session:
+            with self._writing() as session:
                 claim.heart.beat(session)
                 begun = steps.running(session, claim.study, architecture.hash) if again else None
                 if begun is not None:
@@ -170,7 +173,7 @@ class Store(Reader):
         """Adds one point, with the names of `nas_epochs`, to the learning curve of a running trial."""
 
         def write(again: bool) -> None:
-            with writing(self._engine) as session:
+            with self._writing() as session:
                 self._claim_of(session, trial_id).heart.beat(session)
                 steps.write_epochs(session, trial_id, [epoch])
 
@@ -235,7 +238,7 @@ class Store(Reader):
 
     def _finish(self, trial_id: int, end: Callable[[Session, _Claim], tuple[int, bool]]) -> int:
         def write(again: bool) -> tuple[_Claim, int, bool]:
-            with writing(self._engine) as session:
+            with self._writing() as session:
                 claim = self._claim_of(session, trial_id)
                 claim.heart.beat(session)
                 done = steps.number_of(session, trial_id) if again else None
@@ -250,7 +253,7 @@ class Store(Reader):
         """Records a replay or a retraining; it needs no claim. Of two rows with the same key and seed the last counts."""
 
         def write(again: bool) -> None:
-            with writing(self._engine) as session:
+            with self._writing() as session:
                 measurements.record(session, measured)
 
         self.patience(write)
@@ -259,7 +262,7 @@ class Store(Reader):
         """Records how long a network takes; it needs no claim. Of two rows of a trial the last counts."""
 
         def write(again: bool) -> None:
-            with writing(self._engine) as session:
+            with self._writing() as session:
                 latencies.record(session, timed)
 
         self.patience(write)
@@ -268,10 +271,22 @@ class Store(Reader):
         """Records what a trial took of a GPU's memory; it needs no claim."""
 
         def write(again: bool) -> None:
-            with writing(self._engine) as session:
+            with self._writing() as session:
                 memories.record(session, memory)
 
         self.patience(write)
+
+    def _check_file(self) -> None:
+        """Raises StorageError when the file of the database was deleted or replaced meanwhile."""
+        if self._lifeline is not None:
+            self._lifeline.check()
+
+    @contextmanager
+    def _writing(self) -> Iterator[Session]:
+        """One transaction that writes to the file that was opened."""
+        self._check_file()
+        with writing(self._engine) as session:
+            yield session
 
     def _row(self, study: str) -> StudyRow:
         for claim in self._claims.values():
@@ -304,7 +319,7 @@ class Store(Reader):
             raise
 
     def _leave(self, study: StudyRow, heart: Heart) -> None:
-        with writing(self._engine) as session:
+        with self._writing() as session:
             if heart.leave(session) and steps.interrupt_running(session, study, "the driver ended"):
                 self._project(session, study)
 
@@ -312,7 +327,7 @@ class Store(Reader):
         """Makes Optuna's study where it is gone, and gives it what it lacks. Returns how many trials."""
         with connection.explained(self.url):
             optuna_projection.create_study(self.optuna_storage(), claim.study.name, claim.study.objectives)
-        with writing(self._engine) as session:
+        with self._writing() as session:
             claim.heart.beat(session)
             return self._project(session, claim.study)
 

@@ -15,7 +15,7 @@ from blocks.base import Scalar
 from nas.architecture import Architecture
 from nas.cost import Cost
 from nas.errors import StorageError
-from nas.store import latencies, optuna_projection
+from nas.store import damaged, latencies, optuna_projection
 from nas.store.optuna_projection import Choice, Finished
 from nas.store.records import PastResult, StudyRow
 from nas.store.schema import (
@@ -40,7 +40,7 @@ from nas.store.schema import (
 def choices(session: Session, study: StudyRow) -> dict[str, Choice]:
     """Every choice that the study has met."""
     rows = session.execute(select(ChoiceRow.name, ChoiceRow.options).where(ChoiceRow.study_id == study.id))
-    return {name: Choice.of(json.loads(options)) for name, options in rows}
+    return {name: Choice.of(damaged.sequence(options, "options")) for name, options in rows}
 
 
 def check_choices(
@@ -205,7 +205,7 @@ def take_over(
         top5=past.top5,
         seconds=0.0,
         device=past.device,
-        environment=json.loads(environment or "{}"),
+        environment=damaged.mapping(environment or "{}", "environment"),
         source=past.trial_id,
     )
 
@@ -270,6 +270,8 @@ def _with_latency(session: Session, study: StudyRow, rows: Iterable[RowMapping])
 def next_number(session: Session, study: StudyRow) -> int:
     """The number of the next trial that finishes."""
     last = session.execute(select(func.max(Trial.number)).where(Trial.study_id == study.id)).scalar_one()
+    if last is not None and not isinstance(last, int):
+        raise damaged.Damaged(f"the last number of a trial is {last!r}")
     return 0 if last is None else last + 1
 
 

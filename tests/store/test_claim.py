@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import update
@@ -106,33 +109,93 @@ def test_a_killed_driver_is_taken_over_at_once(store: Store, study: str, url: st
 
 
 @pytest.mark.parametrize(
-    ("values", "free"),
+    "values",
     [
-        ({"owner_host": "elsewhere", "owner_pid": 1}, False),  # fresh heartbeat: may well live
-        ({"owner_host": "elsewhere", "owner_pid": 1, "owner_beat": Study.owner_beat - 61}, True),
-        ({"owner_pid": 2**22 + 1}, True),  # no such process here
-        ({"owner_token": "of a dead process that had our number"}, True),
-        ({"owner_beat": Study.owner_beat - 61}, True),  # suspended, or its number was given to another process
+        {"owner_host": "elsewhere", "owner_pid": 1, "owner_beat": Study.owner_beat - 61},
+        {"owner_pid": 2**22 + 1},  # no such process here
+        {"owner_token": "of a dead process that had our number"},
+        {"owner_pid": 1, "owner_token": "token.of a process that began at another time"},  # its number is another's now
+        {"owner_beat": Study.owner_beat - 61},  # suspended
     ],
 )
-def test_who_counts_as_alive(store: Store, study: str, url: str, values: dict[str, object], free: bool) -> None:
-    with Store.open(url, create=True) as other:
-        with store.claim(study):
-            trial_id = start(store, study, random.Random(0))
-            owner(store, **values)
-            if not free:
-                with pytest.raises(StorageError, match="process 1 on elsewhere is running it"), other.claim(study):
-                    pass
-                return
-            with other.claim(study) as repaired:
-                assert repaired.interrupted == 1
-                with pytest.raises(StorageError, match="another process has taken it over"):
-                    finish(store, trial_id)
-                running = start(other, study, random.Random(1))
-                # the first driver leaves and must not touch what is no longer its own
-                assert other.driver(study) is not None
-                finish(other, running)
+def test_who_is_dead_is_followed_at_once(
+    store: Store, study: str, url: str, values: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claim, "STALE_SECONDS", 60.0)
+    monkeypatch.setattr(claim.time, "sleep", lambda seconds: pytest.fail("it waited"))
+    with Store.open(url, create=True) as other, store.claim(study):
+        trial_id = start(store, study, random.Random(0))
+        owner(store, **values)
+        with other.claim(study) as repaired:
+            assert repaired.interrupted == 1
+            with pytest.raises(StorageError, match="another process has taken it over"):
+                finish(store, trial_id)
+            running = start(other, study, random.Random(1))
+            assert other.driver(study) is not None
+            finish(other, running)
         assert other.trials(study)["state"].tolist() == ["interrupted", "complete"]
+
+
+def test_a_process_that_lives_is_not_waited_for(store: Store, study: str, url: str) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        begin = claim.process_begin(other.pid)
+        assert begin is not None
+        assert begin != claim.process_begin(1)
+        owner(store, owner_host=socket.gethostname(), owner_pid=other.pid, owner_token=f"t.{begin}")
+        with store._engine.begin() as connection:
+            connection.execute(update(Study).values(owner_beat=claim.now(store._engine)))
+        began = time.monotonic()
+        with pytest.raises(StorageError, match=f"process {other.pid} on .* is running it"), store.claim(study):
+            pass
+        assert time.monotonic() - began < 0.9  # it would have looked after a second
+        other.communicate(b"")
+    with store.claim(study):
+        pass
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"owner_host": "elsewhere", "owner_pid": 1, "owner_token": "t"},  # the old driver's machine was replaced
+        {"owner_host": socket.gethostname(), "owner_pid": 1, "owner_token": "t"},  # its row does not say when it began
+        {
+            "owner_host": "elsewhere",
+            "owner_pid": 1,
+            "owner_token": "t",
+            "ahead": 86_400.0,
+        },  # the clock was set back since
+    ],
+)
+def test_of_whom_nothing_is_known_is_waited_for_a_sign_of_life(
+    store: Store, study: str, url: str, values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claim, "STALE_SECONDS", 2.0)
+    monkeypatch.setattr(claim, "LOOK_SECONDS", 0.1)
+    values = dict(values)
+    ahead = values.pop("ahead", 0.0)
+    told: list[str] = []
+    store.patience.notify = told.append
+    with Store.open(url, create=True) as other:
+        owner(other, **values, owner_beat=claim.now(other._engine) + ahead)
+        began = time.monotonic()
+        with store.claim(study):
+            assert time.monotonic() - began > 1.0
+            finish(store, start(store, study, random.Random(0)))
+    assert len(told) == 1
+    assert re.fullmatch(r"study 'first': process 1 on .* ran it and may be dead; waiting up to \d s for a .*", told[0])
+
+
+def test_a_heart_that_beats_elsewhere_is_heard(
+    store: Store, study: str, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claim, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(claim, "BEAT_SECONDS", 0.3)
+    with Store.open(url, create=True) as other, store.claim(study):
+        owner(store, owner_host="elsewhere", owner_pid=1)
+        began = time.monotonic()
+        with pytest.raises(StorageError, match="process 1 on elsewhere is running it"), other.claim(study):
+            pass
+        assert time.monotonic() - began < 30
 
 
 def test_the_end_of_a_claim_leaves_no_trial_running(store: Store, study: str) -> None:

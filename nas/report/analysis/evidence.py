@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from blocks.base import Scalar
 from nas.architecture import Architecture
+from nas.document import shorten
+from nas.errors import StorageError
 from nas.front import pareto
 
 if TYPE_CHECKING:
@@ -116,12 +118,17 @@ def kind_of_reason(reason: str) -> str:
 
 def _parts(text: str) -> dict[str, int]:
     counts: dict[str, int] = {}
-    nodes: Sequence[Mapping[str, Any]] = json.loads(text)["nodes"]
-    for node in nodes:
-        block = node["block"]
-        counts[block] = counts.get(block, 0) + 1
-        for name, value in node["params"].items():
-            shown = str(value).lower() if isinstance(value, bool) else value
-            key = f"{block} {name} {shown}"
-            counts[key] = counts.get(key, 0) + 1
+    try:
+        nodes: Sequence[Mapping[str, Any]] = json.loads(text)[
+            "nodes"
+        ]  # checking all of it would take three times as long
+        for node in nodes:
+            block = node["block"]
+            counts[block] = counts.get(block, 0) + 1
+            for name, value in node["params"].items():
+                shown = str(value).lower() if isinstance(value, bool) else value
+                key = f"{block} {name} {shown}"
+                counts[key] = counts.get(key, 0) + 1
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise StorageError(f"the database holds a network that is none: {shorten(text)}") from None
     return counts

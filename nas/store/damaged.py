@@ -1,0 +1,99 @@
+"""Values out of rows, looked at: a bit flips, somebody edits a row by hand, and what was JSON or a number is none.
+
+`nas.store.connection` makes one line of what is raised here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Damaged(ValueError):
+    """A column holds what no nas has written."""
+
+
+def mapping(text: Any, what: str) -> dict[str, Any]:
+    """The JSON object that a column holds. Raises Damaged that names the column when it is anything else."""
+    value = _json(text, what)
+    if not isinstance(value, dict):
+        raise Damaged(f"{what} is no mapping: {text!r}")
+    return value
+
+
+def sequence(text: Any, what: str) -> list[Any]:
+    """The JSON list that a column holds. Raises Damaged that names the column when it is anything else."""
+    value = _json(text, what)
+    if not isinstance(value, list):
+        raise Damaged(f"{what} is no list: {text!r}")
+    return value
+
+
+def assignment(text: Any) -> dict[str, Any]:
+    """The assignment that a column holds: words and numbers by name. Raises Damaged when it is anything else."""
+    value = mapping(text, "assignment")
+    # Nine million values are read of a large study; where no bracket stands inside, none of them is a list.
+    if ("[" in text or text.count("{") > 1 or "null" in text) and not all(
+        isinstance(one, str | int | float) for one in value.values()
+    ):
+        raise Damaged(f"assignment has a value that is no word or number: {text!r}")
+    return value
+
+
+def task(text: Any) -> dict[str, Any]:
+    """The task of a study. Raises Damaged when what the reports read of it is of another kind."""
+    value = mapping(text, "task")
+    extents = value.get("input", [1, 1, 1])
+    if not (isinstance(extents, list) and len(extents) == 3 and all(_whole(extent) for extent in extents)):
+        raise Damaged(f"task: input is no image: {extents!r}")
+    _check(value, "task", {"dataset": str}, ("classes",))
+    return value
+
+
+def recipe(text: Any) -> dict[str, Any]:
+    """The recipe of a study. Raises Damaged when what the reports read of it is of another kind."""
+    value = mapping(text, "recipe")
+    _check(value, "recipe", {"optimizer": str}, ("epochs", "batch_size"))
+    return value
+
+
+def objectives(text: Any, known: Iterable[str]) -> list[str]:
+    """What a study optimizes. Raises Damaged when it is none of the `known`."""
+    names = sequence(text, "objectives")
+    if not names or not all(name in list(known) for name in names):
+        raise Damaged(f"objectives: {text!r}")
+    return names
+
+
+def make_numbers(frame: pd.DataFrame, *, whole: Iterable[str] = (), real: Iterable[str] = ()) -> None:
+    """Gives columns their type. Raises Damaged that names the column in which something else stands."""
+    for names, kind in ((whole, "int64"), (real, "float64")):
+        for name in names:
+            try:
+                frame[name] = frame[name].astype(kind)  # of a column of nothing but NULL objects were made
+            except (ValueError, TypeError) as problem:
+                raise Damaged(f"{name} holds something that is no number: {problem}") from None
+
+
+def _json(text: Any, what: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, TypeError, RecursionError) as problem:
+        raise Damaged(f"{what} is no JSON: {problem}") from None
+
+
+def _check(value: Mapping[str, Any], what: str, kinds: Mapping[str, type], whole: Iterable[str]) -> None:
+    for name, kind in kinds.items():
+        if not isinstance(value.get(name, kind()), kind | None):
+            raise Damaged(f"{what}: {name} is {value[name]!r}")
+    for name in whole:
+        if not _whole(value.get(name, 1)):
+            raise Damaged(f"{what}: {name} is {value[name]!r}")
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31

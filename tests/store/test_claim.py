@@ -87,7 +87,8 @@ def test_a_killed_driver_is_taken_over_at_once(store: Store, study: str, url: st
     assert driver.stdout.readline() == "ready\n"
     with pytest.raises(StorageError, match=f"process {driver.pid} on"), store.claim(study):
         pass
-    time.sleep(0.3)
+    while len(store.trials(study)) < 6 and driver.poll() is None:
+        time.sleep(0.05)
     driver.send_signal(signal.SIGKILL)  # at any instant of its loop
     driver.wait()
     assert store.driver(study) is None

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import random
-import statistics
 import subprocess
 import sys
-import time
 import warnings
+from collections import Counter
 from collections.abc import Callable
 
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from sqlalchemy import text
+from sqlalchemy import Engine, event, text
 
 from nas.cost import cost
 from nas.errors import StorageError
@@ -181,7 +180,7 @@ import json, sys, time
 import optuna
 study = optuna.load_study(study_name="first", storage=sys.argv[1])
 seen = []
-while not seen or seen[-1] < 40:
+while len(set(seen)) < 5:
     seen.append(len(study.get_trials(deepcopy=False)))
     print("reading", flush=True)
 print(json.dumps(seen))
@@ -197,47 +196,54 @@ def test_another_process_reads_while_the_driver_writes(store: Store, url: str) -
     reader.stdout.readline()
     rng = random.Random(0)
     with store.claim("first"):
-        for _ in range(40):
+        while reader.poll() is None:  # until it has seen the study grow
             finish(store, start(store, "first", rng))
-            time.sleep(0.005)
-        output, _ = reader.communicate(timeout=60)
-    assert reader.returncode == 0
-    seen = json.loads(output.splitlines()[-1])
+    assert reader.wait() == 0
+    seen = json.loads(reader.stdout.read().splitlines()[-1])
     assert seen == sorted(seen)
-    assert len(set(seen)) > 3  # it saw the study grow
 
 
-def test_a_trial_is_finished_in_milliseconds(store: Store) -> None:
-    """90 choices a trial. Measured 3 ms; Optuna's own `add_trial` takes 53 ms."""
+def test_a_trial_is_finished_in_few_statements(store: Store) -> None:
+    """90 choices a trial, as one transaction: 3 ms, where Optuna's own `add_trial` takes 53 ms."""
     make_study(store, space="attn_cnn")
     space = Space.load("attn_cnn")
-    rng = random.Random(0)
-    drawn = [draw(space, rng) for _ in range(25)]
-    costs = [cost(architecture, INPUT, 10) for _, _, architecture in drawn]
-    ours: list[float] = []
+    assignment, options, architecture = draw(space, random.Random(0))
     with store.claim("first"):
-        for (assignment, options, architecture), price in zip(drawn, costs, strict=True):
-            trial_id = store.start_trial(
-                "first", assignment=assignment, options=options, architecture=architecture, cost=price
-            )
-            ours.append(_seconds(lambda trial_id=trial_id: finish(store, trial_id)))  # type: ignore[misc]
-    assert statistics.median(ours) < 0.025
-    theirs: list[float] = []
-    study = optuna.create_study(directions=["maximize"], storage=store.optuna_storage())
-    for assignment, options, _ in drawn[:5]:
-        trial = create_trial(
-            value=0.5,
-            params=assignment,
-            distributions={name: CategoricalDistribution(options[name]) for name in assignment},
+        trial_id = store.start_trial(
+            "first",
+            assignment=assignment,
+            options=options,
+            architecture=architecture,
+            cost=cost(architecture, INPUT, 10),
         )
-        theirs.append(_seconds(lambda trial=trial: study.add_trial(trial)))  # type: ignore[misc]
-    assert statistics.median(ours) < statistics.median(theirs) / 2
+        ours = _counted(store._engine, lambda: finish(store, trial_id))
+    storage = store.optuna_storage()
+    study = optuna.create_study(directions=["maximize"], storage=storage)
+    distributions = {name: CategoricalDistribution(options[name]) for name in assignment}
+    trial = create_trial(value=0.5, params=assignment, distributions=distributions)
+    theirs = _counted(storage.engine, lambda: study.add_trial(trial))
+    assert ours["commits"] == 1
+    assert ours["statements"] <= 20
+    assert theirs["statements"] > 5 * ours["statements"]
 
 
-def _seconds(call: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    call()
-    return time.perf_counter() - started
+def _counted(engine: Engine, call: Callable[[], object]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+
+    def statement(*arguments: object) -> None:
+        counts["statements"] += 1
+
+    def commit(connection: object) -> None:
+        counts["commits"] += 1
+
+    event.listen(engine, "before_cursor_execute", statement)
+    event.listen(engine, "commit", commit)
+    try:
+        call()
+    finally:
+        event.remove(engine, "before_cursor_execute", statement)
+        event.remove(engine, "commit", commit)
+    return counts
 
 
 def test_ids_choices_and_what_is_new(store: Store) -> None:

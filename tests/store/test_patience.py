@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import sqlite3
 import threading
-import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 from sqlalchemy import Engine, event
@@ -22,59 +23,62 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "FIRST_PAUSE", 0.05)
 
 
-def _lock(store: Store, seconds: float) -> threading.Thread:
-    """Another process's lock on the file, for so long."""
+@contextmanager
+def _locked(store: Store) -> Iterator[Callable[[], None]]:
+    """Another process's lock on the file, until the end of the block or until what it gives is called."""
     other = sqlite3.connect(str(store.url.database), isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
 
     def unlock() -> None:
-        time.sleep(seconds)
-        other.execute("ROLLBACK")
-        other.close()
+        if other.in_transaction:
+            other.execute("ROLLBACK")
 
-    thread = threading.Thread(target=unlock)
-    thread.start()
-    return thread
+    try:
+        yield unlock
+    finally:
+        unlock()
+        other.close()
 
 
 def test_a_locked_database_is_waited_for_and_nothing_is_lost(url: str) -> None:
     notes: list[str] = []
     with Store.open(url, create=True) as store:
         make_study(store)
-        store.patience.notify = notes.append
+
+        def waited_for(write: Callable[[], int | None]) -> int | None:
+            with _locked(store) as unlock:
+                store.patience.notify = lambda note: (notes.append(note), unlock())[0]
+                return write()
+
         with store.claim("first"):
-            for write in range(3):  # while a trial starts, learns, finishes
-                trial_id = -1
-                for step in range(3):
-                    thread = _lock(store, 0.5) if step == write else None
-                    if step == 0:
-                        trial_id = start(store, "first", random.Random(write))
-                    elif step == 1:
-                        store.record_epoch(trial_id, curve(0.6)[0])
-                    else:
-                        assert finish(store, trial_id, 0.6) == write
-                    if thread is not None:
-                        thread.join()
+            for place in range(3):  # while a trial starts, learns, finishes
+                steps: list[Callable[[Callable[[], int | None]], int | None]] = [lambda write: write()] * 3
+                steps[place] = waited_for
+                trial_id = steps[0](lambda place=place: start(store, "first", random.Random(place)))  # type: ignore[misc]
+                assert trial_id is not None
+                steps[1](lambda trial_id=trial_id: store.record_epoch(trial_id, curve(0.6)[0]))  # type: ignore[misc]
+                assert steps[2](lambda trial_id=trial_id: finish(store, trial_id, 0.6)) == place  # type: ignore[misc]
         assert store.trials("first")["state"].tolist() == ["complete"] * 3
         assert len(store.epochs("first")) == 9
     assert len(notes) == 3
     assert all("was locked by another process" in note and "trying again for up to 10 min" in note for note in notes)
 
 
-def test_patience_ends_with_one_line_and_the_next_writes_do_not_wait_again(url: str) -> None:
+def test_patience_ends_with_one_line_and_the_next_writes_do_not_wait_again(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with Store.open(url, create=True) as store:
         make_study(store)
         with store.claim("first"):
             trial_id = start(store, "first", random.Random(0))
             store.patience.seconds = 0.3
-            thread = _lock(store, 1.5)
-            with pytest.raises(StorageError, match="was locked by another process"):
-                finish(store, trial_id)
-            began = time.monotonic()
-            with pytest.raises(StorageError, match="was locked"):
-                finish(store, trial_id)
-            assert time.monotonic() - began < 0.5
-            thread.join()
+            with _locked(store):
+                with pytest.raises(StorageError, match="was locked by another process"):
+                    finish(store, trial_id)
+                with monkeypatch.context() as context:
+                    context.setattr(store.patience, "_sleep", lambda seconds: pytest.fail("it waits again"))
+                    with pytest.raises(StorageError, match="was locked"):
+                        finish(store, trial_id)
             finish(store, trial_id)
         assert store.trials("first")["state"].tolist() == ["complete"]
 
@@ -85,13 +89,9 @@ def test_who_asks_for_the_end_need_not_wait(url: str, monkeypatch: pytest.Monkey
         make_study(store)
         with store.claim("first"):
             trial_id = start(store, "first", random.Random(0))
-            store.patience.hurried = lambda: True  # Ctrl-C
-            thread = _lock(store, 3.0)
-            began = time.monotonic()
-            with pytest.raises(StorageError, match="was locked by another process"):
+            store.patience.hurried = lambda: True  # Ctrl-C; else it would wait for 10 minutes
+            with _locked(store), pytest.raises(StorageError, match="was locked by another process"):
                 finish(store, trial_id)
-            assert time.monotonic() - began < 2.5
-            thread.join()
         assert store.trials("first")["state"].tolist() == ["interrupted"]
 
 

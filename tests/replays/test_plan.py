@@ -98,7 +98,9 @@ OTHER: dict[str, object] = {"epochs": 3, "fraction": 0.5, "image_size": 16, "bat
 
 
 def test_data_that_cannot_be_had_names_the_remedy() -> None:
-    with pytest.raises(DataError, match=r"data set 'imagenet' .*--data imagefolder:PATH.* 180 GiB, so it takes a small --image-size"):
+    with pytest.raises(
+        DataError, match=r"data set 'imagenet' .*--data imagefolder:PATH.* 180 GiB, so it takes a small --image-size"
+    ):
         plan("balashov_resnet50")
 
 

@@ -87,6 +87,7 @@ class PublishedConfig:
     classes: int = 0
     assignment: dict[str, Scalar] = field(default_factory=dict)
     recipe: Recipe = field(default_factory=Recipe)
+    """The paper's. Its precision is float32 where the file names none: papers train in it unless they say otherwise."""
     proposed: bool = False
     """Whether it is what the paper proposes, and no ablation or baseline."""
     first: bool = False
@@ -128,7 +129,10 @@ class PublishedConfig:
         except NasError as problem:
             document.fail(("space",), f"space: {problem}")
         spaces[config.space] = space
-        return replace(config, assignment=_expand(config.assignment, space, document))
+        recipe = config.recipe
+        if recipe.precision == "auto":
+            recipe = recipe.replace(precision="fp32")
+        return replace(config, assignment=_expand(config.assignment, space, document), recipe=recipe)
 
     def architecture(self) -> Architecture:
         """The published network, for the paper's input. Raises AssignmentError when it is no point of its space."""

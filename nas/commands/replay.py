@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 )
 @click.option("--image-size", type=int, metavar="PIXELS", help="Resize images to this side.  [default: the paper's]")
 @click.option("--pretrained/--no-pretrained", default=True, help="Start from weights where the paper does, or never.")
-@training_options(seeds=1, share="the paper's")
+@click.option(
+    "--validation", type=float, default=0.0, show_default=True, help="Share of training images held out for curves."
+)
+@training_options(seeds=1, share="the paper's", precision="the paper's, fp32")
 @storage_option
 @json_option
 def command(

@@ -15,7 +15,7 @@ from nas.errors import NasError
 @study_option("The study whose networks are retrained.", required=True)
 @click.option("--top", type=int, metavar="K", help="The K most accurate of the front.  [default: the whole front]")
 @click.option("--trial", "trials", type=int, multiple=True, metavar="N", help="This trial; may be given several times.")
-@training_options(seeds=3, share="all")
+@training_options(seeds=3, share="all", precision="the study's")
 @storage_option
 @json_option
 def command(

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def training_options(seeds: int, share: str) -> Callable[[F], F]:
+def training_options(seeds: int, share: str, precision: str) -> Callable[[F], F]:
     """The options of `nas.replays.options.TrainingOptions` that both commands take; `seeds` is the default, `share` that of the
-    training images, in words.
+    training images and `precision` that of the arithmetic, in words.
     """
     options = [
         click.option("--epochs", type=int, help="Other epochs; the schedule is stretched over them."),
@@ -31,6 +31,7 @@ def training_options(seeds: int, share: str) -> Callable[[F], F]:
         click.option("--seeds", type=int, default=seeds, show_default=True, help="Trainings with different seeds."),
         click.option("--recipe", metavar="FILE", help="Another training recipe (YAML)."),
         click.option("--batch-size", type=int, help="Another batch size."),
+        click.option("--precision", metavar="NAME", help=f"auto, fp32, bf16 or fp16.  [default: {precision}]"),
         click.option("--data-root", metavar="DIR", help="Folder of downloaded data sets.  [default: ~/.cache/nas]"),
         click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu or cuda."),
         click.option("--threads", type=int, help="CPU threads.  [default: PyTorch's; on Ray, --cpus-per-trial]"),
@@ -65,6 +66,8 @@ def run_and_show(
     """
     from nas.replays.options import TrainingOptions
     from nas.replays.progress import Lines, LiveView
+    from nas.report.comparison import comparison_record, comparisons, print_comparison
+    from nas.report.comparison_pictures import draw_comparison
     from nas.report.replay_pictures import draw
     from nas.report.replays import print_ran, ran_record
     from nas.terminal import Terminal
@@ -75,16 +78,25 @@ def run_and_show(
     plans = make_plans(options)
     console = Terminal()
     progress = LiveView(console) if sys.stdout.isatty() and not as_json else Lines()
+    rans: list[Ran] = []
     records: list[dict[str, Any]] = []
     states: set[str] = set()
     try:
         for ran in run(plans, options, progress):
             pictures = draw(ran)
+            rans.append(ran)
             states |= set(ran.measured["state"])
             if as_json:
                 records.append(ran_record(ran, pictures))
             else:
                 print_ran(console, ran, pictures)
+        for group in comparisons(rans):
+            pictures = draw_comparison(group)
+            if not as_json:
+                print_comparison(console, group, pictures)
+            for record in records:
+                if record["name"] in {other.plan.title for other in group}:
+                    record["comparison"] = comparison_record(group, pictures)
     finally:
         if as_json and records:  # also when one of several could not be trained
             print_json(records)

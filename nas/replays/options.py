@@ -10,6 +10,7 @@ from nas.errors import SearchError, nearest
 from nas.recipe import Recipe
 
 DEVICES: Final = ("auto", "cpu", "cuda")
+PRECISIONS: Final = ("auto", "fp32", "bf16", "fp16")
 OUTPUT: Final = "nas-replays"
 MAX_SEEDS: Final = 1_000
 
@@ -27,6 +28,10 @@ class TrainingOptions:
     image_size: int | None = None
     recipe: str | Path | Recipe | None = None
     batch_size: int | None = None
+    precision: str | None = None
+    """auto, fp32, bf16 or fp16; None: the recipe's, which for a published network is fp32."""
+    validation: float = 0.0
+    """Share of the training images that a replay holds out, to draw validation curves; 0 trains on all of them."""
     pretrained: bool = True
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = None
@@ -44,5 +49,10 @@ class TrainingOptions:
             raise SearchError(f"seeds: must be from 1 to {MAX_SEEDS}, not {self.seeds}")
         if self.fraction is not None and not 0 < self.fraction <= 1:
             raise SearchError(f"fraction: must be above 0 and at most 1, not {self.fraction}")
+        if not 0 <= self.validation < 1:
+            raise SearchError(f"validation: must be at least 0 and below 1, not {self.validation}")
+        if self.precision is not None and self.precision not in PRECISIONS:
+            known, hint = ", ".join(PRECISIONS), nearest(self.precision, PRECISIONS)
+            raise SearchError(f"no precision '{self.precision}'; known: {known}{hint}")
         if self.device not in DEVICES:
             raise SearchError(f"no device '{self.device}'; known: {', '.join(DEVICES)}{nearest(self.device, DEVICES)}")

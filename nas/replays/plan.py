@@ -42,6 +42,25 @@ class Plan:
     claims: tuple[Claim, ...] = ()
     """Of the paper, for its own data set `claimed_on`."""
     claimed_on: str = ""
+    paper: str = ""
+    """Whose network it is; empty for a member of a front."""
+    caption: str = ""
+    """What the network is, in words."""
+    precision: str | None = None
+    """What the paper trains in; None for a member of a front."""
+
+    @property
+    def on_claimed_data(self) -> bool:
+        """Whether the claims can be held against what is measured: on their data set, or on a folder that may hold it."""
+        name = self.dataset.task.dataset
+        return name == self.claimed_on or name.startswith("imagefolder:")
+
+    def deviations_in(self, precision: str) -> tuple[str, ...]:
+        """The deviations of a training that came to this precision: what `auto` comes to is known on its device."""
+        theirs = self.precision
+        if theirs is None or self.recipe.precision != "auto" or precision in ("auto", theirs):
+            return self.deviations
+        return (*self.deviations, f"precision {precision} instead of {theirs}")
 
     @property
     def task(self) -> dict[str, Any]:
@@ -103,9 +122,9 @@ def plan_replay(config: PublishedConfig, options: TrainingOptions, shelf: Shelf)
     if why is not None:
         raise DataError(f"{config.name}: {why}")
     square = config.input[1] if config.input[1] == config.input[2] else None
-    task = Task(data, options.data_root, 0.0, 0, options.image_size or square)
+    task = Task(data, options.data_root, options.validation, 0, options.image_size or square)
     fraction = config.fraction if options.fraction is None else options.fraction
-    whole = len(shelf.take(task).train)
+    whole, held = len(shelf.take(task).train), len(shelf.take(task).validation)
     dataset = shelf.take(task, fraction)
     space = Space.load(config.space)
     try:
@@ -126,7 +145,10 @@ def plan_replay(config: PublishedConfig, options: TrainingOptions, shelf: Shelf)
         theirs = cost(config.architecture(), config.input, config.classes)
         if theirs.parameters != price.parameters:
             deviations.append(f"therefore {price.parameters:,} parameters instead of {theirs.parameters:,}")
-    deviations += recipe_differences(recipe, config.recipe)
+    known = recipe.replace(precision=config.recipe.precision) if recipe.precision == "auto" else recipe
+    deviations += recipe_differences(known, config.recipe)
+    if held:
+        deviations.append(f"{held:,} of {whole + held:,} training images held out for the validation curves")
     if fraction != config.fraction:
         theirs_share = "" if config.fraction == 1 else f", where the paper takes {config.fraction:.3g} of them"
         deviations.append(
@@ -148,6 +170,9 @@ def plan_replay(config: PublishedConfig, options: TrainingOptions, shelf: Shelf)
         published=config.name,
         claims=config.claims,
         claimed_on=config.data,
+        paper=config.paper,
+        caption=config.title,
+        precision=config.recipe.precision,
     )
 
 
@@ -238,6 +263,8 @@ def _recipe(theirs: Recipe, options: TrainingOptions) -> Recipe:
         recipe = shortened(recipe, options.epochs)
     if options.batch_size is not None:
         recipe = recipe.replace(batch_size=options.batch_size)
+    if options.precision is not None:
+        recipe = recipe.replace(precision=options.precision)
     if recipe.seed + options.seeds > 2**31:
         raise RecipeError(f"seed: must be below 2^31, not {recipe.seed}")
     return recipe

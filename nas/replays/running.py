@@ -29,8 +29,10 @@ def retrain_plans(
 
     `trials` names finished trials, of the front or not; `top` takes the most accurate of the front; neither: the front.
     """
-    if options.data is not None or options.image_size is not None:
-        raise SearchError(f"study '{study}': is retrained on its own data; --data and --image-size belong to a replay")
+    if options.data is not None or options.image_size is not None or options.validation:
+        raise SearchError(
+            f"study '{study}': is retrained on all of its own data; --data, --image-size and --validation belong to a replay"
+        )
     if top is not None and top < 1:
         raise SearchError(f"top: must be at least 1, not {top}")
     with Store.open(options.storage or DEFAULT_URL) as store:

@@ -106,7 +106,7 @@ class Report:
             recipe=plan.recipe.replace(seed=seed).to_dict() | {"precision": self.precision},
             fraction=plan.fraction,
             curve=self.curve,
-            deviations=plan.deviations,
+            deviations=plan.deviations_in(self.precision),
             seconds=sum(float(epoch["seconds"]) for epoch in self.curve),
             device=self.device,
             environment=self.environment,
@@ -254,7 +254,7 @@ class Training:
             "epochs": plan.recipe.epochs,
             "seed": self.seed,
             "test_accuracy": tested.accuracy,
-            "deviations": list(plan.deviations),
+            "deviations": list(plan.deviations_in(self.precision)),
         }
         return Card(plan.architecture, data.input, data.classes, data.class_names, data.mean, data.std, facts)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -68,7 +70,7 @@ def draw_curves(ran: Ran, path: Path) -> None:
         label = letters(f"paper, {claim.printed} % on {ran.plan.claimed_on}")
         accuracy.axhline(claim.value, color=GREY, lw=1.2, ls=(0, (5, 3)), label=label, zorder=1)
     for axes, name in ((loss, "cross-entropy"), (accuracy, "accuracy (%)")):
-        _plain(axes)
+        plain(axes)
         axes.set_xlabel("epoch", color=INK)
         axes.set_ylabel(name, color=INK)
         axes.set_xlim(min(1, last - 1) - 0.02 * last, last * 1.03)
@@ -123,8 +125,27 @@ def draw_confusion(ran: Ran, path: Path) -> None:
     save(figure, path, dpi=PIXELS_PER_INCH)
 
 
-def draw_gradcam(ran: Ran, path: Path) -> None:
-    """A few test images of different classes, and what spoke for the predicted class in the last feature map."""
+@dataclass(frozen=True)
+class Seen:
+    """Where a network looked on some test images."""
+
+    layer: str
+    """The feature map that Grad-CAM looks at."""
+    chosen: list[int]
+    """Places of the test images."""
+    images: list[npt.NDArray[np.uint8]]
+    """(H, W, 3) each."""
+    overlays: list[npt.NDArray[np.uint8]]
+    """The same with what spoke for the predicted class."""
+    true: list[int]
+    predicted: list[int]
+
+
+def look(ran: Ran) -> Seen | None:
+    """A few test images of different classes, and what spoke for the predicted class in the last feature map.
+
+    None where there are no weights any more, or every feature map has one position.
+    """
     import torch
 
     from nas.compile import compile_model
@@ -135,11 +156,11 @@ def draw_gradcam(ran: Ran, path: Path) -> None:
     there = [weights for weights in map(Path, complete["weights"]) if weights.exists()]
     data, architecture = ran.plan.dataset, ran.plan.architecture
     if not there:
-        return
+        return None
     try:
         layer = last_feature_map(architecture, data.input, data.classes, FEWEST_POSITIONS)
     except NasError:
-        return  # its feature maps have one position: nothing can be seen
+        return None
     weights, test = there[0], test_images(data.task)
     model = compile_model(architecture, data.input, data.classes)
     fill(model, read_weights(weights)[0], weights)
@@ -152,17 +173,32 @@ def draw_gradcam(ran: Ran, path: Path) -> None:
     with torch.no_grad():
         predicted = model(x).argmax(1)
     maps = grad_cam(model, layer, x, predicted).numpy()
-    figure = _figure(1.28 * len(chosen) + 0.3, 3.6, ran, f"Grad-CAM of {layer} for the predicted class")
-    rows = figure.subplots(2, len(chosen), squeeze=False)
+    images = [_picture(pixels[column]) for column in range(len(chosen))]
+    overlays = [overlay(image, found) for image, found in zip(images, maps, strict=True)]
+    return Seen(layer, chosen, images, overlays, [int(test.y[place]) for place in chosen], predicted.tolist())
+
+
+def _picture(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """(C, H, W) with one channel or three as (H, W, 3)."""
+    image = np.repeat(pixels, 3, 0) if pixels.shape[0] == 1 else pixels
+    return np.ascontiguousarray(image[:3].transpose(1, 2, 0))
+
+
+def draw_gradcam(ran: Ran, path: Path) -> None:
+    """What `look` finds, the images above."""
+    seen = look(ran)
+    if seen is None:
+        return  # nothing can be seen
+    count = len(seen.chosen)
+    figure = _figure(1.28 * count + 0.3, 3.6, ran, f"Grad-CAM of {seen.layer} for the predicted class")
+    rows = figure.subplots(2, count, squeeze=False)
     figure.subplots_adjust(left=0.012, right=0.988, top=0.70, bottom=0.015, wspace=0.06, hspace=0.06)
-    for column, place in enumerate(chosen):
-        image = np.repeat(pixels[column], 3, 0) if pixels.shape[1] == 1 else pixels[column]
-        image = np.ascontiguousarray(image[:3].transpose(1, 2, 0))
-        true, guess = int(test.y[place]), int(predicted[column])
-        rows[0, column].imshow(image, interpolation="nearest")
-        rows[1, column].imshow(overlay(image, maps[column]), interpolation="nearest")
-        right = true == guess
-        text = data.class_names[true] + ("" if right else f"\nas {data.class_names[guess]}")
+    for column in range(count):
+        rows[0, column].imshow(seen.images[column], interpolation="nearest")
+        rows[1, column].imshow(seen.overlays[column], interpolation="nearest")
+        names = ran.plan.dataset.class_names
+        right = seen.true[column] == seen.predicted[column]
+        text = names[seen.true[column]] + ("" if right else f"\nas {names[seen.predicted[column]]}")
         rows[0, column].set_title(letters(text), fontsize=8.5, color=INK if right else ORANGE, pad=4)
         for axes in rows[:, column]:
             axes.axis("off")
@@ -177,22 +213,30 @@ def examples(y: npt.NDArray[np.int64]) -> list[int]:
 
 
 def _figure(width: float, height: float, ran: Ran, more: str = "") -> Figure:
+    record = summaries(ran.measured)[0].record()
+    lines = [f"test accuracy {accuracy_text(record)}  ·  data {data_name(ran)}", more]
+    return titled(width, height, ran.plan.title, lines)
+
+
+def data_name(ran: Ran) -> str:
+    """The data set, or the name of its folder."""
+    kind, folder, place = ran.plan.dataset.task.dataset.partition(":")
+    return Path(place).name if folder else kind
+
+
+def titled(width: float, height: float, title: str, lines: Sequence[str]) -> Figure:
+    """An empty figure of so many inches with a title and small lines under it, at the upper left."""
     figure = Figure(figsize=(width, height), dpi=PIXELS_PER_INCH)
     FigureCanvasAgg(figure)
-    record = summaries(ran.measured)[0].record()
-    data = ran.plan.dataset.task.dataset.partition(":")
-    parts = [f"test accuracy {accuracy_text(record)}", f"data {Path(data[2]).name if data[1] else data[0]}"]
-    figure.text(
-        0.12 / width, 1 - 0.22 / height, letters(ran.plan.title), fontsize=12, weight="bold", color=INK, va="center"
-    )
-    line = "  ·  ".join(parts)
-    figure.text(0.12 / width, 1 - 0.46 / height, letters(line), fontsize=8.5, color=FAINT, va="center")
-    if more:
-        figure.text(0.12 / width, 1 - 0.66 / height, more, fontsize=8.5, color=FAINT, va="center")
+    figure.text(0.12 / width, 1 - 0.22 / height, letters(title), fontsize=12, weight="bold", color=INK, va="center")
+    for place, line in enumerate(lines):
+        height_of = 1 - (0.46 + 0.2 * place) / height
+        figure.text(0.12 / width, height_of, letters(line), fontsize=8.5, color=FAINT, va="center")
     return figure
 
 
-def _plain(axes: Axes) -> None:
+def plain(axes: Axes) -> None:
+    """A quiet grid, and no frame above and at the right."""
     axes.grid(True, color="#e6e9ec", linewidth=0.8, zorder=0)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

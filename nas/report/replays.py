@@ -200,7 +200,7 @@ def ran_record(ran: Ran, pictures: Sequence[Path]) -> dict[str, Any]:
                 "claimed": claim.value,
                 "unit": claim.unit,
                 "measured": value,
-                "deviation": None if value is None else value - claim.value,
+                "deviation": None if value is None or not plan.on_claimed_data else value - claim.value,
             }
             for claim, value in _measured_claims(ran)
         ],
@@ -217,15 +217,16 @@ def print_ran(console: Console, ran: Ran, pictures: Sequence[Path]) -> None:
     claims = _measured_claims(ran)
     if claims:
         table = Table(box=None, padding=(0, 2, 0, 0))
-        for name in ("metric", "claimed", "measured", "deviation", "unit", "printed in"):
-            numeric = name in ("claimed", "measured", "deviation")
+        for name in ("metric", "claimed", "measured", "difference", "unit", "printed in"):
+            numeric = name in ("claimed", "measured", "difference")
             table.add_column(name, justify="right" if numeric else "left", no_wrap=numeric)
         for claim, value in claims:
             shown = "" if value is None else f"{value:.{max(2, claim.decimals)}f}"
             gap = "" if value is None else f"{value - claim.value:+.{max(2, claim.decimals)}f}"
+            gap = gap if plan.on_claimed_data else "other data"
             table.add_row(claim.metric, claim.printed, shown, gap, claim.unit, claim.table)
         console.print(Padding(table, (0, 0, 0, 2)))
-    for line in plan.deviations:
+    for line in rows.iloc[-1]["deviations"]:
         console.print(f"  deviation    {line}", soft_wrap=True)
     for state, reason in rows[rows["state"] != "complete"][["state", "reason"]].itertuples(index=False):
         console.print(f"  {state:<11}  {reason}", soft_wrap=True)

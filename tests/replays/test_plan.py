@@ -67,6 +67,43 @@ def test_other_data_shapes_and_fractions_are_deviations(config: Path) -> None:
     )
 
 
+def test_papers_are_float32_and_anything_else_is_a_deviation(config: Path, tmp_path: Path) -> None:
+    assert plan(config).recipe.precision == "fp32"
+    half = plan(config, precision="bf16")
+    assert (half.recipe.precision, half.deviations) == ("bf16", ("precision bf16 instead of fp32",))
+    assert half.key != plan(config).key
+    recipe = tmp_path / "recipe.yaml"  # one that leaves the precision open: what it comes to is known on the device
+    recipe.write_text(
+        "{lr: 0.2, schedule: step, milestones: [4, 6], batch_size: 64, epochs: 8, augment: {crop_padding: 0, flip: false}}"
+    )
+    for found in (plan(config, recipe=recipe), plan(config, precision="auto")):
+        assert (found.recipe.precision, found.deviations) == ("auto", ())
+        assert found.deviations_in("bf16") == ("precision bf16 instead of fp32",)
+        assert found.deviations_in("fp32") == ()
+    config.write_text(config.read_text().replace("recipe: {lr", "recipe: {precision: bf16, lr"))
+    assert plan(config).deviations == ()  # this paper says otherwise
+    assert plan(config, precision="fp32").deviations == ("precision fp32 instead of bf16",)
+
+
+def test_images_held_out_for_curves_are_a_deviation(config: Path) -> None:
+    found = plan(config, validation=0.2)
+    held = len(found.dataset.validation)
+    assert (held, len(found.dataset.train)) == (287, 1433 - 287)
+    assert found.deviations == ("287 of 1,433 training images held out for the validation curves",)
+    assert found.key != plan(config).key
+    less = plan(config, validation=0.2, fraction=0.5)
+    assert len(less.dataset.validation) == held
+    assert less.deviations == (
+        *found.deviations,
+        f"{len(less.dataset.train):,} of 1,146 training images, the same share of every class",
+    )
+
+
+def test_claims_are_held_against_their_own_data(config: Path) -> None:
+    assert plan(config).on_claimed_data
+    assert not plan("kong_aim", data="digits", image_size=16).on_claimed_data
+
+
 def test_the_share_of_the_paper_is_no_deviation(config: Path) -> None:
     config.write_text(config.read_text() + "fraction: 0.1\n")
     found = plan(config)
@@ -105,7 +142,16 @@ def test_data_that_cannot_be_had_names_the_remedy() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"epochs": 0}, {"fraction": 0.0}, {"fraction": 1.5}, {"seeds": 0}, {"device": "gpu"}, {"threads": 0}]
+    "wrong",
+    [
+        {"epochs": 0},
+        {"fraction": 0.0},
+        {"fraction": 1.5},
+        {"seeds": 0},
+        {"device": "gpu"},
+        {"threads": 0},
+        {"precision": "half"},
+    ],
 )
 def test_options_that_cannot_be(wrong: dict[str, object]) -> None:
     with pytest.raises(SearchError, match=f"{next(iter(wrong))}.*{next(iter(wrong.values()))}"):

@@ -83,6 +83,13 @@ def test_several_configs_and_the_list_of_what_was_measured(run: Run, config: Pat
     assert out.index("tiny_net  test accuracy") < out.index("tiny_two  test accuracy")
     assert "deviation    431 of 1,433 training images, the same share of every class" in out
     assert "tiny_two seed 0: epoch 1/1, loss" in err
+    together = out.partition("Nobody et al., On nothing\n")[2]  # behind the reports of both
+    rows = [line.split() for line in together.splitlines() if line.strip().startswith("tiny_")]
+    assert [(row[0], row[1]) for row in rows] == [("tiny_net", "97.5"), ("tiny_two", "97.5")]
+    pictures = [line.split()[1] for line in together.splitlines() if line.startswith("  picture ")]
+    assert [Path(path).name for path in pictures] == ["comparison.png", "gradcam.png"]
+    for path in pictures:
+        Image.open(path).verify()
     code, out, _ = run("replay", "--list", str(config), "--json")
     assert code == 0
     (record,) = json.loads(out)
@@ -98,6 +105,32 @@ def test_a_published_network_by_its_recipe_on_other_data(run: Run) -> None:
     assert "data digits instead of cifar10" in record["deviations"]
     assert "1 epoch instead of 100" in record["deviations"]
     assert record["states"] == ["complete"]
+
+
+def test_claims_of_other_data_are_not_compared(run: Run) -> None:
+    arguments = ("kong_baseline", "--data", "digits", "--image-size", "16", "--epochs", "1", "--fraction", "0.05")
+    code, out, _ = run("replay", *arguments, *QUICK)
+    assert code == 0
+    (row,) = [line.split() for line in out.splitlines() if line.strip().startswith("accuracy ")]
+    assert (row[1], row[3:5]) == ("77.83", ["other", "data"])
+    assert replay(run, *arguments)["claims"][0]["deviation"] is None
+
+
+def test_validation_curves_and_the_precision_that_auto_came_to(
+    run: Run, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nas.train.precision.cpu_gains_from_bf16", lambda: True)
+    arguments = (str(config), "--epochs", "2", "--validation", "0.2")
+    assert "precision bf16 instead of fp32" not in replay(run, *arguments)["deviations"]
+    assert "precision bf16 instead of fp32" in replay(run, *arguments, "--precision", "auto")["deviations"]
+    with Store.open(f"sqlite:///{tmp_path}/nas.db") as store:
+        rows = store.measurements()
+    assert [recipe["precision"] for recipe in rows["recipe"]] == ["fp32", "bf16"]
+    for curve in rows["curve"]:
+        assert all(0 < epoch["accuracy"] <= 1 and epoch["loss"] > 0 for epoch in curve)
+    _, out, _ = run("replay", *arguments, "--precision", "auto", *QUICK)
+    assert "  deviation    precision bf16 instead of fp32" in out
+    assert "  deviation    287 of 1,433 training images held out for the validation curves" in out
 
 
 def test_a_network_that_diverges_is_a_result(run: Run, config: Path) -> None:

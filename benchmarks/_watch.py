@@ -79,7 +79,7 @@ def run_watched(
     start = time.monotonic()
     with (folder / f"{name}.out").open("w") as out, (folder / f"{name}.log").open("a") as log:
         child = subprocess.Popen(
-            command, cwd=folder, env=dict(environment), stdout=out, stderr=log, preexec_fn=_die_with_parent
+            command, cwd=folder, env=dict(environment), stdout=out, stderr=log, preexec_fn=_heed_ctrl_c
         )
         meter = Meter(psutil.Process(child.pid))
         asked: float | None = None
@@ -106,7 +106,9 @@ def run_watched(
     return Watched(child.returncode, before + sum(meter.seen.values()), time.monotonic() - start)
 
 
-def _die_with_parent() -> None:
+def _heed_ctrl_c() -> None:
+    """Ctrl-C works, which a shell has its background jobs ignore, and comes by itself when the parent is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
 import sys
+import time
 import zipfile
 from argparse import Namespace
 from pathlib import Path
@@ -11,7 +13,6 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 import torch
 from PIL import Image
@@ -167,13 +168,41 @@ def test_time_of_all_processes_is_counted_and_goes_on_after_a_kill(tmp_path: Pat
     assert again.core_seconds > watched.core_seconds + 1.0
 
 
-def test_a_command_gets_ctrl_c_at_its_limit(tmp_path: Path, module: Any) -> None:
-    watch = module("_watch")
-    (tmp_path / "endless.py").write_text(
-        "import time\ntry:\n    while time.process_time() < 60:\n        pass\n"
-        "except KeyboardInterrupt:\n    print('in good order')\n"
+ENDLESS = """
+import pathlib, time
+pathlib.Path("begun").touch()
+try:
+    while time.process_time() < 60:
+        pass
+except KeyboardInterrupt:
+    pathlib.Path("ended").write_text("in good order")
+"""
+
+
+@pytest.mark.parametrize("ended_by", ["limit", "kill"])
+def test_a_command_ends_in_good_order_at_its_limit_and_with_its_parent(tmp_path: Path, ended_by: str) -> None:
+    (tmp_path / "endless.py").write_text(ENDLESS)
+    (tmp_path / "parent.py").write_text(
+        f"""
+import pathlib, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell starts what runs in the background
+sys.path.insert(0, {str(BENCHMARKS)!r})
+from _watch import run_watched
+limit = {1.0 if ended_by == "limit" else None}
+run_watched([sys.executable, "endless.py"], pathlib.Path.cwd(), "endless", {{}}, print, limit)
+"""
     )
-    watched = watch.run_watched([sys.executable, "endless.py"], tmp_path, "endless", {}, lambda _: None, limit=1.0)
-    assert watched.code == 0
-    assert (tmp_path / "endless.out").read_text() == "in good order\n"
-    assert not psutil.Process().children()
+    parent = subprocess.Popen([sys.executable, "parent.py"], cwd=tmp_path)
+    if ended_by == "kill":
+        _wait_for(tmp_path / "begun")
+        time.sleep(0.5)
+        parent.kill()
+    parent.wait()
+    _wait_for(tmp_path / "ended")
+
+
+def _wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 100
+    while not path.exists():
+        assert time.monotonic() < deadline, path
+        time.sleep(0.05)

@@ -12,10 +12,11 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nas.driver.gpus import Note, find_gpu, wait_for_machines
+from nas.driver.leftovers import descendants, end_leftovers, remember
 from nas.driver.options import AUTO, RayOptions
 from nas.driver.packing import SHARED_BY, Gpu
 from nas.errors import SearchError
@@ -40,6 +41,8 @@ class Resources:
     """What trials share, where each says for itself how much it takes of one; None where all take `gpus`."""
     timed: bool = False
     """Whether one GPU is left out, on which networks are timed."""
+    processes: frozenset[int] = frozenset()
+    """Of a Ray that this process has started."""
 
     @property
     def device(self) -> str:
@@ -59,6 +62,7 @@ def run_trials(link: Link, trainable: Any, resources: Resources) -> None:
     from ray import tune
 
     from nas.driver.scheduler import EndOfSearch, Scheduler, Starts
+    from nas.driver.watch import watched
 
     def request(config: dict[str, Any]) -> tune.PlacementGroupFactory:
         bundle = {"CPU": resources.cpus, "GPU": config.get("gpus", resources.gpus)}
@@ -87,8 +91,11 @@ def run_trials(link: Link, trainable: Any, resources: Resources) -> None:
             ),
         )
         try:
-            tuner.fit()
+            with watched(link, resources.processes):
+                tuner.fit()
         except ray.exceptions.RayError as problem:
+            if link.problem is not None:
+                raise link.problem from problem
             reason = str(problem).strip().splitlines()[0]
             raise SearchError(f"Ray stopped the run: {reason}; run the same command again to continue") from problem
 
@@ -119,7 +126,9 @@ def ray_session(options: RayOptions, note: Note = lambda text: None) -> Iterator
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     ours = not ray.is_initialized()
+    before, note_of_ours, processes = descendants(os.getpid()), None, frozenset[int]()
     if ours:
+        end_leftovers()
         if options.ray_address is not None:
             check_reachable(options.ray_address)
         try:
@@ -137,11 +146,16 @@ def ray_session(options: RayOptions, note: Note = lambda text: None) -> Iterator
                 # Ray sends a token of its own accord to the address auto only, and does not say what it missed.
                 reason += "; if the cluster asks for a token (`ray start` says so), set RAY_AUTH_MODE=token"
             raise SearchError(f"Ray at {options.ray_address or 'this machine'} cannot be reached: {reason}") from None
+        if options.ray_address is None:
+            processes = frozenset(descendants(os.getpid()) - before)
+            note_of_ours = remember(processes)
     try:
-        yield _resources(options, _available(options, note), note)
+        yield replace(_resources(options, _available(options, note), note), processes=processes)
     finally:
         if ours:
             ray.shutdown()
+        if note_of_ours is not None:
+            note_of_ours.unlink(missing_ok=True)
 
 
 def check_reachable(address: str) -> None:

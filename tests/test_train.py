@@ -311,7 +311,9 @@ def test_memory_of_a_broken_model_is_given_back(digits: Dataset) -> None:
     def grow(y: Tensor) -> Tensor:
         return y + torch.empty(1 << 50, device=y.device).sum()
 
-    before = torch.cuda.memory_allocated()
-    result = train(lambda: _Breaks(grow), digits, RECIPE, "cuda")
-    assert result.state is State.OUT_OF_MEMORY
-    assert torch.cuda.memory_allocated() <= before + 1024
+    held = []
+    for _ in range(2):  # the first leaves the images and cuBLAS's workspace on the device
+        result = train(lambda: _Breaks(grow), digits, RECIPE, "cuda")
+        assert result.state is State.OUT_OF_MEMORY
+        held.append(torch.cuda.memory_allocated())
+    assert held[1] <= held[0] + 1024

@@ -91,7 +91,8 @@ def _end(pid: int, begun: str) -> bool:
 def descendants(pid: int) -> set[int]:
     """The processes of this machine that this one started, and those that they did. None off Linux."""
     parents = dict(_parents())
-    found, new = set(), {pid}
+    found: set[int] = set()
+    new = {pid}
     while new:
         new = {child for child, parent in parents.items() if parent in new} - found
         found |= new

@@ -22,7 +22,7 @@ from nas.recipe import Recipe
 from nas.train.trainer import EVALUATION_BATCH
 
 SHARED_BY = (8, 6, 4, 3, 2, 1)
-"""How many trials a GPU may be shared by. Beyond eight the kernels of one wait for those of the others anyway."""
+"""How many trials a GPU may be shared by. Without MPS two of them already take turns, and only launching overlaps."""
 
 CONTEXT_BYTES = 640 << 20
 """What CUDA, cuDNN and cuBLAS take in each process, outside of PyTorch's allocator."""

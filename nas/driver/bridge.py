@@ -173,9 +173,10 @@ class Bridge(Link):
 
     def _epoch(self, trial_id: str, report: dict[str, Any]) -> None:
         running = self._running[trial_id]
+        first = not running.trained
         running.last.update(report)
         if report["epoch"] is not None:
-            self._deaths.epoch()
+            self._deaths.epoch(first=first)
             self.store.record_epoch(running.row, report["epoch"])
 
     def _finish(self, trial_id: str, report: Mapping[str, Any]) -> None:
@@ -201,7 +202,7 @@ class Bridge(Link):
     def _count(self, running: Attempt, report: Mapping[str, Any]) -> SearchError | None:
         """Takes note of whether workers come to train. The error that ends the search, when they do not."""
         if report.get("epoch") is not None or running.trained:
-            self._deaths.epoch()
+            self._deaths.epoch(first=not running.trained)
         elif report.get("retry") == Retry.ELSEWHERE and not report.get("node_lost"):
             return self._deaths.death(report["reason"], len(self._running))
         return None

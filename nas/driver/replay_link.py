@@ -83,7 +83,7 @@ class ReplayLink(Link):
             running.begun = True
             self.progress.begin(name, self.jobs[running.place].plan.recipe.epochs, report["begun"])
         if report["epoch"] is not None:
-            self._deaths.epoch()
+            self._deaths.epoch(first=not running.curve)
             running.curve.append(report["epoch"])
             self.progress.epoch(name, Epoch(**report["epoch"]))
 

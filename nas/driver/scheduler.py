@@ -100,7 +100,9 @@ def last_words(problem: Exception | None, seconds: float, timeout: float | None)
     if _node_lost(problem):
         return {**_report(State.INTERRUPTED, NODE_LOST, seconds, Retry.ELSEWHERE), "node_lost": True}
     if _never_made(problem):
-        reason = f"its worker process could not be made: {cause_of(problem)}"
+        host = re.search(r"\bip=([\w.:]+)", str(problem))
+        where = f" on {host[1]}" if host else ""
+        reason = f"its worker process could not be made{where}: {cause_of(problem)}"
         return _report(State.INTERRUPTED, reason, seconds, Retry.ELSEWHERE)
     if problem is None or isinstance(problem, RayActorError | WorkerCrashedError):  # the dead may leave no error behind
         # An alarm that is heard ends the trial, not its process. Our clock starts when the process is up, its own before.

@@ -35,7 +35,7 @@ from nas.train import (
     release_memory,
     seed_everything,
 )
-from nas.train.device import UNREACHABLE
+from nas.train.device import UNREACHABLE, place
 
 REPORT = "report"
 """Key of a result under which the report stands as JSON: Tune flattens nested dictionaries."""
@@ -149,7 +149,12 @@ class TrialWorker(tune.Trainable):  # type: ignore[misc]
         return None
 
     def _weighed(self, verdict: Verdict) -> Verdict:
-        """Memory that may have run out has not where a whole device was less than half taken."""
+        """The verdict with what this process knows: what of its device was taken, and which that is.
+
+        Memory that may have run out has not where a whole device was less than half taken.
+        """
+        if verdict.retry == Retry.ELSEWHERE:  # one that is broken has to be found
+            return replace(verdict, reason=f"{verdict.reason}, on {place(self.device)}")
         if verdict.doubtful and not self.shared and (peak_memory(self.device) or 0) < _total_bytes(self.device) / 2:
             return replace(verdict, state=State.FAILED)
         return verdict

@@ -7,6 +7,8 @@ a name. What is said about a training must not get lost in it.
 from __future__ import annotations
 
 import gc
+import os
+import socket
 from contextlib import suppress
 
 import torch
@@ -48,6 +50,15 @@ def peak_memory(device: torch.device) -> int | None:
     with suppress(*UNREACHABLE):
         return int(torch.cuda.max_memory_reserved(device))
     return None
+
+
+def place(device: torch.device) -> str:
+    """Where it is, such as ``GPU 3 of worker7``: by the name that CUDA_VISIBLE_DEVICES has for it, if any."""
+    if device.type != "cuda":
+        return f"{device.type} of {socket.gethostname()}"
+    index = device.index or 0
+    shown = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    return f"GPU {shown[index] if index < len(shown) else index} of {socket.gethostname()}"
 
 
 def why_unusable(device: torch.device) -> str | None:

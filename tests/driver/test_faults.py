@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from importlib import import_module
 from types import SimpleNamespace
@@ -23,6 +24,7 @@ class Gpu:
     """What a worker asks of CUDA. `broken` names calls that raise, as all do when the context is lost."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
         self.broken: set[str] = set()
         self.calls: list[str] = []
         self.reserved = GIB
@@ -99,7 +101,8 @@ def test_the_report_of_a_lost_device_is_not_lost_itself(gpu: Gpu, monkeypatch: p
     gpu.broken = {broken, "empty_cache"}
     report, retired = said(made)
     assert (report["state"], report["retry"]) == ("failed", "elsewhere")
-    assert report["reason"] == "AcceleratorError: CUDA error: an illegal memory access was encountered"
+    where = f"GPU 3 of {socket.gethostname()}"
+    assert report["reason"] == f"AcceleratorError: CUDA error: an illegal memory access was encountered, on {where}"
     assert report["device"] == "cuda: NVIDIA H100"
     assert retired
 

@@ -47,7 +47,7 @@ NEVER_MADE = ActorDiedError(
     )
 )
 DIED = "its worker process died (crashed, killed, or out of memory)"
-MADE = "its worker process could not be made: ModuleNotFoundError: No module named 'blocks.new'"
+MADE = "its worker process could not be made on 10.0.0.2: ModuleNotFoundError: No module named 'blocks.new'"
 
 
 def _task_error(cause: Exception) -> Exception:

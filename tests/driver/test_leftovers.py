@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from nas.driver import watch
 from nas.driver.leftovers import descendants, end_leftovers, remember
+from nas.driver.link import Link
 from nas.driver.watch import _name
 from nas.store import Store
 from nas.store.claim import process_begin
@@ -156,7 +158,26 @@ def test_the_agents_of_a_killed_driver_are_ended_by_the_next_start(driver: subpr
     assert not list(folder.glob("nas-ray-*"))
 
 
-@pytest.mark.parametrize("name", ["raylet", pytest.param("gcs_server", marks=pytest.mark.slow)])
+def test_a_process_of_ray_that_dies_is_seen_at_once(
+    orphan: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = _name(orphan.pid)
+    assert name is not None
+    monkeypatch.setattr(watch, "VITAL", (name,))
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.05)
+    link = Link()
+    with watch.watched(link, {orphan.pid}):
+        assert not link.ended()
+        orphan.kill()  # its parent, this process, has not asked yet how it ended
+        deadline = time.monotonic() + 60
+        while not link.ended() and time.monotonic() < deadline:
+            time.sleep(0.05)
+    assert f"Ray's process {name} on this machine died" in str(link.problem)
+    assert "the same command goes on" in str(link.problem)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["raylet", "gcs_server"])
 def test_a_ray_that_dies_ends_the_search_with_one_line_and_interrupts_its_trials(
     driver: subprocess.Popen[str], storage: str, name: str
 ) -> None:

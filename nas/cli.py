@@ -16,7 +16,7 @@ from nas.plain import one_line, visible
 COMMANDS = {
     "search": "Search a space for networks, or continue a study.",
     "space": "Check, show, count, sample, cost and draw a space.",
-    "study": "List studies; show, plot and export one.",
+    "study": "List studies; show, plot, export and recount one.",
     "replay": "Check published networks against their papers, or train them again.",
     "retrain": "Train members of a front again and measure them on the test set.",
     "bench": "Compare samplers on a table of trained networks.",

@@ -31,6 +31,8 @@ class LoadedStudy:
         self.storage = storage or DEFAULT_URL
         with Store.open(self.storage) as store:
             self._row: StudyRow = store.study(study_name(store, name))
+        if self._row.outdated_costs:
+            warnings.warn(self._row.outdated_costs, stacklevel=2)
 
     def __repr__(self) -> str:
         return f"<study {self.name} in {self.storage.rpartition('@')[2]}>"

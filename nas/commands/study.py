@@ -1,7 +1,9 @@
-"""`nas study`: list studies; show, plot and export one."""
+"""`nas study`: list studies; show, plot, export and recount one."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +14,9 @@ from nas.commands.options import json_option, output_path, print_json, say, stor
 from nas.errors import StorageError
 
 if TYPE_CHECKING:
-    from nas.store import Store
+    from nas.store import Store, StudyRow
 
+SILENT_SECONDS = 3.0
 study_argument = click.argument("name", required=False, shell_complete=completing.studies)
 
 
@@ -36,6 +39,11 @@ def _name(store: Store, name: str | None) -> str:
         found = ", ".join(names) or "none"
         raise StorageError(f"{store.shown_url}: name a study; there are: {found}")
     return str(names[0])
+
+
+def _say_whether_outdated(study: StudyRow) -> None:
+    if study.outdated_costs:
+        say(f"Note: {study.outdated_costs}", err=True)
 
 
 @command.command(name="list")
@@ -84,6 +92,7 @@ def show(name: str | None, storage: str | None, as_json: bool) -> None:
         epochs = sorted({*rung_epochs(full), *stops, full})
         correlations = rank_correlations(store.accuracies(study.name, epochs), epochs)
         tests = front_tests(study, trials, pareto_of(trials, study.objectives), store.measurements())
+    _say_whether_outdated(study)
     if as_json:
         print_json(summary_record(study, trials, environments, correlations, tests))
         return
@@ -119,6 +128,7 @@ def pareto(name: str | None, storage: str | None, output: tuple[Path, ...], as_j
         front = store.front(study.name)
         trials = store.trials(study.name) if output else front
         measured = store.measurements()
+    _say_whether_outdated(study)
     tests = front_tests(study, trials, front, measured, published=bool(output))
     if as_json:
         print_json(front_records(front, tests))
@@ -148,6 +158,57 @@ def export(name: str | None, storage: str | None, output: Path) -> None:
 
     output_path(output, (".csv", ".parquet"))
     with _open(storage) as store:
-        trials = store.trials(_name(store, name))
+        study = store.study(_name(store, name))
+        trials = store.trials(study.name)
+    _say_whether_outdated(study)
     write(trials, output)
     say(f"{len(trials)} trials in {output}")
+
+
+@command.command()
+@study_argument
+@storage_option
+@json_option
+def recount(name: str | None, storage: str | None, as_json: bool) -> None:
+    """Count parameters, MACs and memory of all trials again.
+
+    For a study whose costs came from other counting rules than those of this nas, or of before they were recorded: in
+    our tables, in Optuna's and for its retrainings. Nothing is trained; accuracies stay what they are.
+
+    \b
+    nas study recount attn_cnn-digits
+    """
+    from blocks.counting import COUNTING_RULES
+    from nas.store import DEFAULT_URL, Store
+
+    with Store.open(storage or DEFAULT_URL, create=True) as store:
+        study = store.study(_name(store, name)).name
+        with store.claim(study):
+            found = store.recount(study, _counting())
+    if as_json:
+        record = {"trials": found.trials, "changed": found.changed, "outside": found.outside}
+        print_json({"study": study, "counting_rules": COUNTING_RULES, **record})
+        return
+    say(
+        f"study {study}: {len(found.changed)} of {found.trials} trials have other costs by version {COUNTING_RULES} of the rules"
+    )
+    if found.outside:
+        say(f"{len(found.outside)} complete trials break a constraint of the study now: {_some(found.outside)}")
+
+
+def _some(numbers: Sequence[int]) -> str:
+    shown = ", ".join(map(str, numbers[:8]))
+    return shown if len(numbers) <= 8 else f"{shown} and {len(numbers) - 8} more"
+
+
+def _counting() -> Callable[[int, int], None]:
+    """Says every few seconds how far the counting is."""
+    told = time.monotonic()
+
+    def progress(done: int, total: int) -> None:
+        nonlocal told
+        if time.monotonic() - told > SILENT_SECONDS:
+            told = time.monotonic()
+            say(f"counted {done:,} of {total:,} networks", err=True)
+
+    return progress

@@ -111,6 +111,7 @@ def study_note(evidence: Evidence, tested: Tested, url: str, optuna_id: int) -> 
         f"Space {code(study.space_name)}, data {data}, {counted(epochs, 'epoch')}. "
         f"Trials: {plain(states) or 'none yet'}.{running}",
         "",
+        *([plain(study.outdated_costs), ""] if study.outdated_costs else []),
         *_front(evidence, tested, optuna_id),
         *_published(evidence, tested),
         *_ends(evidence),

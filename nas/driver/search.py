@@ -126,6 +126,8 @@ def _open_study(
                 constraints=constraints,
             )
     study = store.study(name)
+    if study.outdated_costs:
+        raise SearchError(study.outdated_costs)
     differences = []
     if study.space_fingerprint != space.fingerprint:
         differences.append(f"another space or another version of it ('{study.space_name}')")

@@ -137,6 +137,7 @@ def summary_record(
         "recipe": dict(study.recipe),
         "objectives": list(study.objectives),
         "constraints": dict(study.constraints),
+        "counting_rules": study.counting_rules,
         "seed": study.seed,
         "states": dict(Counter(trials["state"])),
         "cached": int(trials["source"].notna().sum()),

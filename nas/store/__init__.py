@@ -5,6 +5,7 @@ from nas.store.latencies import Timed
 from nas.store.measurements import Measured
 from nas.store.memories import Memory
 from nas.store.records import PastResult, Reconciled, StudyRow, TrialRow
+from nas.store.recounting import Recounted
 from nas.store.schema import DIRECTIONS, FINISHED
 from nas.store.store import Store
 
@@ -16,6 +17,7 @@ __all__ = [
     "Memory",
     "PastResult",
     "Reconciled",
+    "Recounted",
     "Store",
     "StudyRow",
     "Timed",

@@ -23,11 +23,13 @@ from sqlalchemy import (
     Float,
     Integer,
     Text,
+    bindparam,
     column,
     delete,
     insert,
     select,
     table,
+    update,
 )
 from sqlalchemy.orm import Session
 
@@ -201,6 +203,32 @@ def trial_ids(session: Session, study: int, since: int = 0) -> dict[int, int]:
         select(_TRIALS.c.number, _TRIALS.c.trial_id).where(_TRIALS.c.study_id == study, _TRIALS.c.number >= since)
     )
     return {row.number: row.trial_id for row in rows}
+
+
+def change_costs(
+    session: Session, name: str, costs: Mapping[int, Mapping[str, int]], objectives: Sequence[str]
+) -> None:
+    """Gives trials other costs, by their numbers, among their values and attributes; nothing else of them changes."""
+    study = study_id(session, name)
+    ids = {} if study is None else trial_ids(session, study)
+    known = {number: changed for number, changed in costs.items() if number in ids}
+    values = [
+        {"id": ids[number], "place": place, "new": float(changed[objective])}
+        for number, changed in known.items()
+        for place, objective in enumerate(objectives)
+        if objective in changed
+    ]
+    attributes = [
+        {"id": ids[number], "name": name, "new": json.dumps(value)}
+        for number, changed in known.items()
+        for name, value in changed.items()
+    ]
+    if values:
+        here = (_VALUES.c.trial_id == bindparam("id")) & (_VALUES.c.objective == bindparam("place"))
+        session.execute(update(_VALUES).where(here).values(value=bindparam("new")), values)
+    if attributes:
+        here = (_ATTRIBUTES.c.trial_id == bindparam("id")) & (_ATTRIBUTES.c.key == bindparam("name"))
+        session.execute(update(_ATTRIBUTES).where(here).values(value_json=bindparam("new")), attributes)
 
 
 def clear(session: Session, study: int) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import URL, Engine, func, inspect, select
 
 from nas.architecture import Architecture
 from nas.errors import AssignmentError, StorageError, nearest
-from nas.store import connection, damaged, frames, latencies, measurements, memories, optuna_projection
+from nas.store import connection, damaged, frames, latencies, measurements, memories, optuna_projection, upgrading
 from nas.store.claim import read_owner
 from nas.store.connection import DEFAULT_URL, reading, writing
 from nas.store.latencies import Timed
@@ -50,8 +50,9 @@ class Reader:
     def open(cls, url: str = DEFAULT_URL, *, create: bool = False) -> Self:
         """Opens a study database; with `create` it may be a new one, without it opening writes nothing.
 
-        Raises StorageError for a URL that is none, a file that is missing or no study database, one that a newer nas
-        has written, and a server that does not answer.
+        But one that an older nas has written gets the tables of this one, whoever opens it. Raises StorageError for a URL
+        that is none, a file that is missing or no study database, one that a newer nas has written, and a server that
+        does not answer.
         """
         parsed = connection.parse(url)
         store = cls(parsed, connection.connect(parsed, create=create))
@@ -313,7 +314,9 @@ class Reader:
             raise StorageError(f"storage '{self.shown_url}': no study database (it has no table nas_schema)")
         with reading(self._engine) as session:
             version = session.scalar(select(Schema.version))
-        if version != VERSION:
+        if upgrading.is_older(version):
+            upgrading.upgrade(self._engine)
+        elif version != VERSION:
             raise StorageError(
                 f"storage '{self.shown_url}': its tables have version {version}, this nas reads version {VERSION}; "
                 + ("upgrade nas" if (version or 0) > VERSION else "use the nas that wrote it, or another file")

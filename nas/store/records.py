@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy.engine import RowMapping
 
 from blocks.base import Scalar
+from blocks.counting import COUNTING_RULES
 from nas.store import damaged
 from nas.store.schema import DIRECTIONS, Study, Trial, dump
 
@@ -31,6 +33,19 @@ class StudyRow:
     seed: int
     created_at: datetime.datetime
     """Naive UTC."""
+    counting_rules: int | None
+    """Version of the rules that its costs came from; None where that was not recorded."""
+
+    @property
+    def outdated_costs(self) -> str | None:
+        """In a sentence, what is wrong with the costs when they came from other rules than those of this nas; else None."""
+        if self.counting_rules == COUNTING_RULES:
+            return None
+        theirs = "were not recorded" if self.counting_rules is None else f"have version {self.counting_rules}"
+        return (
+            f"study '{self.name}': its costs were counted by rules that {theirs}, and this nas counts by version "
+            f"{COUNTING_RULES}; `nas study recount {shlex.quote(self.name)}` counts them again"
+        )
 
     @classmethod
     def of(cls, study: Study) -> StudyRow:
@@ -47,6 +62,7 @@ class StudyRow:
             damaged.mapping(study.constraints, "constraints"),
             study.seed,
             study.created_at,
+            study.counting_rules,
         )
 
     def key(self, architecture: str) -> str:

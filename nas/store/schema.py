@@ -30,8 +30,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from blocks.base import Scalar
 
-VERSION: Final = 1
-"""Raised whenever a table or the meaning of a column changes; a new table that older versions need not know does not."""
+VERSION: Final = 2
+"""Raised whenever a table or the meaning of a column changes, with a step in `nas.store.upgrading`; a new table that older
+versions need not know does not."""
 
 DIRECTIONS: Final[Mapping[str, Literal["minimize", "maximize"]]] = {
     "accuracy": "maximize",
@@ -84,6 +85,8 @@ class Study(Base):
     constraints: Mapped[str] = mapped_column(Text)
     seed: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[datetime.datetime]
+    counting_rules: Mapped[int | None]
+    """Version of the rules (`blocks.counting`) that the costs of all its trials came from; NULL: of before it was recorded."""
     # The process that runs the study; all NULL when none does.
     owner_token: Mapped[str | None]
     owner_host: Mapped[str | None]

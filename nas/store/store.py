@@ -11,13 +11,14 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from blocks.base import Scalar
+from blocks.counting import COUNTING_RULES
 from nas.architecture import Architecture
 from nas.cost import Cost
 from nas.document import shorten
 from nas.errors import StorageError, StudyExists, nearest
 from nas.plain import problem_of_name
 from nas.space import Space
-from nas.store import connection, latencies, measurements, memories, optuna_projection
+from nas.store import connection, latencies, measurements, memories, optuna_projection, recounting
 from nas.store import writing as steps
 from nas.store.claim import Heart
 from nas.store.connection import writing
@@ -28,6 +29,7 @@ from nas.store.optuna_projection import Choice
 from nas.store.patience import Patience
 from nas.store.reader import Reader
 from nas.store.records import PastResult, Reconciled, StudyRow
+from nas.store.recounting import Recounted
 from nas.store.schema import COMPLETE, DIRECTIONS, Study, Trial, dump, utc_now
 
 
@@ -97,6 +99,7 @@ class Store(Reader):
                     constraints=dump(constraints or {}),
                     seed=seed,
                     created_at=utc_now(),
+                    counting_rules=COUNTING_RULES,
                 )
             )
         with connection.explained(self.url):
@@ -139,6 +142,22 @@ class Store(Reader):
 
         interrupted = self.patience(end)
         return Reconciled(interrupted, self.patience(lambda again: self._project_all(claim)))
+
+    def recount(self, study: str, progress: Callable[[int, int], None] = lambda done, total: None) -> Recounted:
+        """Counts the costs of every trial again, by the rules of this nas, here and for Optuna.
+
+        `progress` is told how many networks of how many are counted. Raises StorageError when this process has not claimed
+        the study, and for a network that cannot be counted; then nothing is changed.
+        """
+        claim = self._claimed_by_name(study)
+        costs = recounting.count(self.networks(study), claim.study, progress)
+
+        def write(again: bool) -> Recounted:
+            with writing(self._engine) as session:
+                claim.heart.beat(session)
+                return recounting.write(session, claim.study, costs)
+
+        return self.patience(write)
 
     def start_trial(
         self,

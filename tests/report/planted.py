@@ -8,6 +8,7 @@ import random
 import numpy as np
 import pandas as pd
 
+from blocks.counting import COUNTING_RULES
 from nas.cost import cost
 from nas.report.analysis.evidence import Evidence
 from nas.space import Space
@@ -65,6 +66,7 @@ def planted(count: int = 150, *, seed: int = 0, culprit: bool = True, good: bool
         {},
         0,
         datetime.datetime(2026, 1, 1),
+        COUNTING_RULES,
     )
     learned = pd.DataFrame(curves, columns=["trial", "hash", "epoch", "accuracy"])
     return Evidence(study, trials, learned, (), None, networks)

@@ -132,6 +132,7 @@ def setting_section(evidence: Evidence) -> Html:
                 "objectives": ", ".join(study.objectives),
                 "constraints": "; ".join(bounds) or "none",
                 "seed": study.seed,
+                "costs": study.outdated_costs or f"by version {study.counting_rules} of the counting rules",
                 "first trial begun": f"{begun:%Y-%m-%d %H:%M} UTC" if len(trials) else "–",
                 "last trial ended": f"{ended:%Y-%m-%d %H:%M} UTC" if len(trials) else "–",
                 "devices": "; ".join(sorted(set(trials["device"].dropna()))) or "–",

@@ -1,0 +1,91 @@
+"""Counting the costs of a study again, when the rules have changed since they were counted.
+
+A cost stands in three places: in the row of its trial, among the values and attributes that Optuna has of it, and in the
+rows of its retrainings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from sqlalchemy import inspect, select, update
+from sqlalchemy.orm import Session
+
+from blocks.counting import COUNTING_RULES
+from nas.architecture import Architecture
+from nas.cost import Cost, cost
+from nas.errors import AssignmentError, Infeasible, StorageError
+from nas.store import optuna_projection
+from nas.store.records import StudyRow
+from nas.store.schema import COMPLETE, Measurement, Study, Trial
+
+NAMES: Final = ("parameters", "macs", "activation_bytes")
+
+
+@dataclass(frozen=True)
+class Recounted:
+    """What counting again has changed."""
+
+    trials: int
+    changed: tuple[int, ...]
+    """Numbers of the trials that have another cost now."""
+    outside: tuple[int, ...]
+    """Numbers of the complete trials that break a constraint of the study now."""
+
+
+def count(networks: Mapping[str, str], study: StudyRow, progress: Callable[[int, int], None]) -> dict[str, Cost]:
+    """The cost of every network, by hash. Raises StorageError that names the one that cannot be counted."""
+    input, classes = study.task.get("input"), study.task.get("classes")
+    if not isinstance(input, list) or not isinstance(classes, int):
+        raise StorageError(f"study '{study.name}': its task names no input and classes, without which no cost is known")
+    costs: dict[str, Cost] = {}
+    for done, (digest, text) in enumerate(networks.items()):
+        progress(done, len(networks))
+        try:
+            costs[digest] = cost(Architecture.from_json(text), tuple(input), classes)
+        except (AssignmentError, Infeasible) as problem:
+            raise StorageError(f"study '{study.name}': network {digest[:8]} cannot be counted: {problem}") from None
+    return costs
+
+
+def write(session: Session, study: StudyRow, costs: Mapping[str, Cost]) -> Recounted:
+    """Puts the costs wherever the study has them, and says by which rules they were counted."""
+    columns = [getattr(Trial, name) for name in NAMES]
+    trials = session.execute(
+        select(Trial.id, Trial.number, Trial.hash, Trial.state, *columns)
+        .where(Trial.study_id == study.id, Trial.number.is_not(None))
+        .order_by(Trial.number)
+    ).all()
+    changed = [row for row in trials if tuple(row[4:]) != tuple(asdict(costs[row.hash]).values())]
+    if changed:
+        session.execute(update(Trial), [{"id": row.id, **asdict(costs[row.hash])} for row in changed])
+        told = {int(row.number): asdict(costs[row.hash]) for row in changed}
+        optuna_projection.change_costs(session, study.name, told, study.objectives)
+    if inspect(session.connection()).has_table(Measurement.__tablename__):
+        _measurements(session, study, costs)
+    session.execute(update(Study).where(Study.id == study.id).values(counting_rules=COUNTING_RULES))
+    outside = [row.number for row in trials if row.state == COMPLETE and _breaks(study, costs[row.hash])]
+    return Recounted(len(trials), tuple(row.number for row in changed), tuple(outside))
+
+
+def _measurements(session: Session, study: StudyRow, costs: Mapping[str, Cost]) -> None:
+    for digest in session.scalars(select(Measurement.hash).where(Measurement.study_id == study.id).distinct()).all():
+        if digest in costs:
+            session.execute(
+                update(Measurement)
+                .where(Measurement.study_id == study.id, Measurement.hash == digest)
+                .values(parameters=costs[digest].parameters, macs=costs[digest].macs)
+            )
+
+
+def _breaks(study: StudyRow, price: Cost) -> bool:
+    for name, bounds in study.constraints.items():
+        value = getattr(price, name, None)
+        if value is None or not isinstance(bounds, dict):
+            continue
+        low, high = bounds.get("min"), bounds.get("max")
+        if (low is not None and value < low) or (high is not None and value > high):
+            return True
+    return False

@@ -1,0 +1,47 @@
+"""From the tables of an older nas to those of this one: one step a version, all in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from sqlalchemy import Engine, inspect, select, text, update
+from sqlalchemy.orm import Session
+
+from nas.errors import StorageError
+from nas.store.connection import writing
+from nas.store.schema import VERSION, Schema, Study
+
+
+def _counting_rules(session: Session) -> None:
+    # Older costs came from PyTorch's formulas, which depend on its version: NULL, since nobody knows which they were.
+    columns = [column["name"] for column in inspect(session.connection()).get_columns(Study.__tablename__)]
+    if "counting_rules" not in columns:
+        session.execute(text("ALTER TABLE nas_studies ADD COLUMN counting_rules INTEGER"))
+
+
+STEPS: Final[dict[int, Callable[[Session], None]]] = {1: _counting_rules}
+"""From each version to the next one."""
+
+
+def is_older(version: int | None) -> bool:
+    """Whether tables of this version can be made those of this nas."""
+    return version in STEPS
+
+
+def upgrade(engine: Engine) -> None:
+    """Makes the tables those of this nas; a process that comes second finds it done.
+
+    Raises StorageError where the database cannot be written; then nothing has changed.
+    """
+    try:
+        with writing(engine) as session:
+            version = session.scalars(select(Schema.version).with_for_update()).one()
+            while version in STEPS:
+                STEPS[version](session)
+                version += 1
+            session.execute(update(Schema).values(version=version))
+    except StorageError as problem:
+        raise StorageError(
+            f"{problem}; an older nas wrote it, and its tables have to be brought to version {VERSION}"
+        ) from problem.__cause__

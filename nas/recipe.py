@@ -55,9 +55,15 @@ class Recipe:
     weight_decay: float = 5e-4
     decay_norm_bias: bool = True
     """Whether weight decay applies to biases and norm weights too."""
-    schedule: Literal["one_cycle", "cosine", "step", "constant"] = "one_cycle"
+    schedule: Literal["one_cycle", "cosine", "wsd", "step", "constant"] = "one_cycle"
+    """`wsd`: warm-up, stable, decay (Hu et al. 2024, MiniCPM, section 4): constant, then a linear fall to 0 over the last
+    `decay` of the training. What is measured before the fall does not depend on how long the training will be."""
     warmup_epochs: float = 0.0
     """Linear rise of the learning rate before the schedule starts (one_cycle: length of its rise; 0 means 0.3 of all)."""
+    warmup: float = 0.0
+    """The same as a share of the training; the longer of the two counts."""
+    decay: float = 1 / 3
+    """Share of the training in which `wsd` falls."""
     milestones: tuple[float, ...] = (0.5, 0.75)
     """Where `step` lowers the learning rate: below 1 as a share of the epochs, otherwise in epochs."""
     gamma: float = 0.1
@@ -65,8 +71,19 @@ class Recipe:
     label_smoothing: float = 0.0
     clip_norm: float = 0.0
     """Largest norm of the gradient; 0 for no limit."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """`balanced`: each class counts alike in the loss, however many images it has."""
+    sampling: Literal["shuffle", "balanced"] = "shuffle"
+    """`shuffle`: each image once an epoch; `balanced`: as many images an epoch, each class as often as any other."""
+    ema: float = 0.0
+    """Decay a step of an exponential moving average of the weights, which is then what is measured and kept; 0 for none."""
+    norm_images: int = 2_048
+    """Training images over which the statistics of batch norm are measured anew before a network is measured (Wu and
+    Johnson 2021, Rethinking "Batch" in BatchNorm, section 3); 0: its running averages, which lag behind the weights."""
     batch_size: int = 128
     epochs: int = 5
+    steps: int = 0
+    """Steps of the optimizer that a training takes, to the nearest epoch; 0: as many as `epochs` say."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Auto: bf16 on CUDA and on CPUs that gain by it, fp32 elsewhere."""
     channels_last: Literal["auto", "yes", "no"] = "auto"
@@ -84,7 +101,12 @@ class Recipe:
         _need(self.clip_norm >= 0, "clip_norm", "at least 0", self.clip_norm)
         _need(1 <= self.batch_size <= 65_536, "batch_size", "from 1 to 65536", self.batch_size)
         _need(1 <= self.epochs <= 100_000, "epochs", "from 1 to 100000", self.epochs)
+        _need(0 <= self.steps <= 1_000_000_000, "steps", "from 0 to 1000000000", self.steps)
         _need(self.warmup_epochs >= 0, "warmup_epochs", "at least 0", self.warmup_epochs)
+        _need(0 <= self.warmup < 1, "warmup", "at least 0 and below 1", self.warmup)
+        _need(0 < self.decay <= 1, "decay", "above 0 and at most 1", self.decay)
+        _need(0 <= self.ema < 1, "ema", "at least 0 and below 1", self.ema)
+        _need(0 <= self.norm_images <= 1_000_000, "norm_images", "from 0 to 1000000", self.norm_images)
         _need(0 < self.gamma <= 1, "gamma", "above 0 and at most 1", self.gamma)
         _need(all(value > 0 for value in self.milestones), "milestones", "above 0", list(self.milestones))
 
@@ -111,6 +133,17 @@ class Recipe:
         data = dataclasses.asdict(self)
         data["milestones"] = list(self.milestones)
         return data
+
+    def for_images(self, images: int) -> Recipe:
+        """The recipe for that many training images: its steps as epochs, at least one."""
+        if not self.steps:
+            return self
+        return self.replace(epochs=max(1, round(self.steps / self.steps_per_epoch(images))), steps=0)
+
+    def steps_per_epoch(self, images: int) -> int:
+        """Batches that so many training images make; a single one left over joins the batch before."""
+        full, rest = divmod(images, self.batch_size)
+        return max(1, full + (rest > 1 or (rest == 1 and self.batch_size == 1)))
 
     def replace(self, **changes: Any) -> Recipe:
         """A recipe with these fields changed. Raises RecipeError."""

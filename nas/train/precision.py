@@ -29,12 +29,12 @@ def amp_dtype(recipe: Recipe, device: torch.device, model: nn.Module, input: tup
 
     Left open, it is bfloat16 on CUDA devices that have it and on CPUs where this model gains by it; float16 on other CUDA
     devices, whose tensor cores compute in nothing else (Volta, Turing). On a CPU it is never bfloat16, even if asked for,
-    where a convolution's stride exceeds its map: oneDNN's gradient of the weights then reads memory that nobody wrote, and
-    is NaN or 1e32 as often as not (PyTorch 2.11 to 2.15).
+    where a convolution is dilated or its stride exceeds its map: oneDNN's gradient of the weights then reads memory that nobody
+    wrote, and is NaN or 1e32 as often as not (PyTorch 2.11 to 2.15).
     """
     if device.type != "cpu" or recipe.precision in ("fp32", "fp16"):
         return _of_any_model(recipe, device)
-    if recipe.precision == "auto" and not cpu_gains_from_bf16():
+    if (recipe.precision == "auto" and not cpu_gains_from_bf16()) or has_dilation(model):
         return None
     convs = passes(model, input)
     if any(conv.strides_past_its_map for conv in convs):
@@ -54,6 +54,15 @@ def _of_any_model(recipe: Recipe, device: torch.device) -> torch.dtype | None:
 def cpu_gains_from_bf16() -> bool:
     """Whether this CPU multiplies bfloat16 in hardware; without it bfloat16 is emulated and slower."""
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def has_dilation(model: nn.Module) -> bool:
+    """Whether a convolution is dilated.
+
+    oneDNN's gradients of the weights of such convolutions are wrong in bfloat16, mostly NaN: for stride 1, maps of 32×32,
+    dilation 2 and 3, kernels of 3 to 7, most numbers of channels and groups (PyTorch 2.14.1, AMD EPYC with AVX512-BF16).
+    """
+    return any(isinstance(module, nn.Conv2d) and max(module.dilation) > 1 for module in model.modules())
 
 
 @dataclass(frozen=True)

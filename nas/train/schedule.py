@@ -12,7 +12,7 @@ from nas.recipe import Recipe
 
 def schedule(recipe: Recipe, epoch: float, epochs: int) -> float:
     """The factor of the learning rate at `epoch` (a fraction counts) of `epochs`."""
-    warmup = min(recipe.warmup_epochs, epochs)
+    warmup = min(max(recipe.warmup_epochs, recipe.warmup * epochs), epochs)
     if recipe.schedule == "one_cycle":
         rise = warmup or 0.3 * epochs
         if epoch < rise:
@@ -22,6 +22,8 @@ def schedule(recipe: Recipe, epoch: float, epochs: int) -> float:
         return max(1e-4, epoch / warmup)
     if recipe.schedule == "cosine":
         return _half_cosine(epoch - warmup, epochs - warmup)
+    if recipe.schedule == "wsd":
+        return max(1e-4, min(1.0, (epochs - epoch) / (recipe.decay * epochs)))
     if recipe.schedule == "step":
         at = [milestone * epochs if milestone < 1 else milestone for milestone in recipe.milestones]
         return float(recipe.gamma ** sum(epoch >= milestone for milestone in at))

@@ -48,6 +48,24 @@ def pareto(frame: pd.DataFrame, objectives: Sequence[str]) -> pd.DataFrame:
     return complete[mask].sort_values([*order, "trial"], kind="stable")
 
 
+def left_out(frame: pd.DataFrame, objectives: Sequence[str]) -> pd.DataFrame:
+    """The trials that were stopped early and would be on the front with what they had by then: nobody beats them.
+
+    A network that was trained to an end of its own in another trial is none of them. Each network once, the best first.
+    """
+    import moocore
+
+    ended = frame[~frame["state"].isin(["stopped_early", "interrupted"])]
+    stopped = frame[(frame["state"] == "stopped_early") & frame["accuracy"].notna() & ~frame["hash"].isin(ended["hash"])]
+    stopped = stopped.drop_duplicates("hash", keep="last")
+    complete = frame[frame["state"] == "complete"].drop_duplicates("hash")
+    if stopped.empty:
+        return stopped
+    values = np.vstack([losses(stopped, objectives), losses(complete, objectives)])
+    mask = moocore.is_nondominated(values, keep_weakly=True)[: len(stopped)]
+    return stopped[mask].sort_values("accuracy", ascending=False, kind="stable")
+
+
 def hypervolume(frame: pd.DataFrame, objectives: Sequence[str]) -> float:
     """The volume that the front dominates in the scaled space of `losses`, up to (1, …, 1): from 0 to 1, more is better."""
     import moocore

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
     from nas.cost import Cost
 
+FIRST_SHARE = 0.1
+LAST_SHARE = 2 / 3
+"""Shares of a training between which trials are stopped."""
+MEASUREMENTS = 9
+"""Of a network during its training: each costs a look at the validation images, and statistics of batch norm."""
 FEWEST = 5
 """Trials below which a rank correlation says nothing."""
 
@@ -41,7 +46,7 @@ class Place:
 class Rungs:
     """The trials that reached each rung, with what they were worth there."""
 
-    def __init__(self, objectives: Sequence[str], epochs: int, min_epochs: int, reduction_factor: float) -> None:
+    def __init__(self, objectives: Sequence[str], epochs: int, min_epochs: int | None, reduction_factor: float) -> None:
         self.objectives = tuple(objectives)
         self.factor = reduction_factor
         self.epochs = rung_epochs(epochs, min_epochs, reduction_factor)
@@ -69,15 +74,26 @@ class Rungs:
                 self._members[epoch][network] = tuple(values)
 
 
-def rung_epochs(epochs: int, min_epochs: int = 1, reduction_factor: float = 3.0) -> tuple[int, ...]:
-    """The rungs below a full training: ``min_epochs``, eta times as many, and so on."""
-    rungs: list[int] = []
-    rung = float(min_epochs)
-    while round(rung) < epochs:
-        if not rungs or round(rung) > rungs[-1]:
-            rungs.append(round(rung))
-        rung *= reduction_factor
-    return tuple(rungs)
+def rung_epochs(epochs: int, min_epochs: int | None = None, reduction_factor: float = 3.0) -> tuple[int, ...]:
+    """The rungs below a full training: its 1/eta-th part, the 1/eta-th of that, and so on down to `min_epochs`.
+
+    None of them lies in the last third, where the learning rate falls and what is measured changes most; none before
+    `min_epochs`, by default a tenth of the training.
+    """
+    first = max(1, math.ceil(epochs * FIRST_SHARE)) if min_epochs is None else min_epochs
+    rungs: set[int] = set()
+    rung = epochs / reduction_factor
+    while round(rung) >= first:
+        if round(rung) <= LAST_SHARE * epochs and round(rung) < epochs:
+            rungs.add(round(rung))
+        rung /= reduction_factor
+    return tuple(sorted(rungs))
+
+
+def measured_epochs(epochs: int, rungs: Sequence[int] = ()) -> frozenset[int]:
+    """The epochs after which a network is measured: those of `rungs`, and `MEASUREMENTS` evenly over the training."""
+    even = {max(1, round(epochs * place / MEASUREMENTS)) for place in range(1, MEASUREMENTS + 1)}
+    return frozenset(even | set(rungs) | {epochs})
 
 
 def order(losses: npt.NDArray[np.float64]) -> list[int]:

@@ -30,6 +30,7 @@ LAYERS = [
     ("nas.compile", "nas.pretrained"),
     ("nas.cost",),
     ("nas.study",),
+    ("nas.recipes",),
     ("nas.recipe",),
     ("nas.parse",),
     ("nas.wellformed",),
@@ -39,7 +40,7 @@ LAYERS = [
     ("nas.naming",),
     ("nas.document", "nas.resources"),
     ("nas.terminal",),
-    ("nas.errors", "nas.plain"),
+    ("nas.errors", "nas.plain", "nas.uncertainty"),
     ("blocks",),
 ]
 # `Space.load` calls the parser, which makes a `Space`; a constraint is checked on a `Cost` (for the type checker only).

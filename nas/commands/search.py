@@ -46,11 +46,14 @@ if TYPE_CHECKING:
 )
 @click.option("--image-size", type=int, metavar="PIXELS", help="Resize images to squares of this side.")
 @click.option(
-    "--validation", type=float, default=0.1, show_default=True, help="Share of training images to measure on."
+    "--validation",
+    type=float,
+    help="Share of training images to measure on.  [default: 1,000 images, from a tenth to a quarter]",
 )
 @click.option("--trials", type=int, default=32, show_default=True, help="Finished trials of the study in all.")
 @click.option("--time", metavar="DURATION", help="Stop after this long, such as 30m or 1h30m.")
-@click.option("--epochs", type=int, help="Epochs a trial.  [default: the recipe's, 5]")
+@click.option("--steps", type=int, help="Steps of the optimizer in a trial.  [default: the recipe's]")
+@click.option("--epochs", type=int, help="The same in epochs.")
 @objectives_option
 @click.option(
     "--latency-device", type=click.Choice(["cpu", "cuda"]), help="Where latency is measured.  [default: cuda, if any]"
@@ -75,7 +78,12 @@ if TYPE_CHECKING:
 )
 @click.option("--max-concurrent", type=int, help="Most trials at once.  [default: as many as fit]")
 @ray_address_option
-@click.option("--recipe", metavar="FILE", help="Training recipe (YAML).")
+@click.option(
+    "--recipe",
+    metavar="NAME|FILE",
+    help="How networks are trained: fast (300 steps), modern (1,000 and more), paper-like (160 epochs), or a YAML file.  "
+    "[default: modern; digits: fast]",
+)
 @click.option(
     "--seed-points",
     is_flag=False,
@@ -93,7 +101,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="pareto_asha stops trials early that are not among the best so far.",
 )
-@click.option("--min-epochs", type=int, default=1, show_default=True, help="First epoch at which a trial may stop.")
+@click.option("--min-epochs", type=int, help="First epoch at which a trial may stop.  [default: a tenth of them]")
 @click.option("--reduction-factor", type=float, default=3.0, show_default=True, help="One in so many trials goes on.")
 @click.option("--trial-timeout", metavar="DURATION", help="End a trial that takes longer, such as 10m.")
 @click.option(

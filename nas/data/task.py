@@ -15,6 +15,10 @@ from nas.errors import DataError
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
+WANTED = 1_000
+"""Images to measure on, where there are enough."""
+LEAST_SHARE, MOST_SHARE = 0.1, 0.25
+
 Progress = Callable[[int, int], None]
 """Told how many images are decoded, and of how many."""
 
@@ -27,8 +31,9 @@ class Task:
     """``digits``, ``cifar10``, ``cifar100``, ``fashion_mnist`` or ``imagefolder:PATH``."""
     root: str | None = None
     """Folder of downloaded data sets; None means ``~/.cache/nas``."""
-    validation: float = 0.1
-    """Share of the training images that a search measures on; 0 to train on all of them and measure on a test set."""
+    validation: float | None = 0.1
+    """Share of the training images that a search measures on; 0 to train on all of them and measure on a test set; None: as
+    many as it takes to tell networks apart, see `validation_share`. A `Dataset` has a task with the share that was taken."""
     seed: int = 0
     """Of the split."""
     image_size: int | None = None
@@ -36,7 +41,7 @@ class Task:
 
     def __post_init__(self) -> None:
         """Refuses values outside their range."""
-        if not 0 <= self.validation < 1:
+        if self.validation is not None and not 0 <= self.validation < 1:
             raise DataError(f"validation share: must be at least 0 and below 1, not {self.validation}")
         if self.image_size is not None and not 1 <= self.image_size <= 1024:
             raise DataError(f"image size: must be from 1 to 1024 pixels, not {self.image_size}")
@@ -97,6 +102,8 @@ def make_dataset(task: Task, x: Images, y: Labels, class_names: tuple[str, ...])
     together, or a class is too small to be split.
     """
     check_labels(task, x, y, class_names)
+    if task.validation is None:
+        task = replace(task, validation=validation_share(len(y)))
     if task.validation:
         train, validation = held_out(y, class_names, task.validation, task.seed, keep=1, what=task.dataset)
     else:
@@ -111,6 +118,15 @@ def make_dataset(task: Task, x: Images, y: Labels, class_names: tuple[str, ...])
         mean,
         std,
     )
+
+
+def validation_share(images: int) -> float:
+    """The share of so many training images that is held out to measure on.
+
+    1,000 images tell an accuracy of 75 % to 1.4 points (standard error), 250 to 2.7. What is held out cannot be learned from,
+    so that it is at most a quarter, and a tenth at least.
+    """
+    return round(min(max(WANTED / max(1, images), LEAST_SHARE), MOST_SHARE), 4)
 
 
 def joined(dataset: Dataset) -> Dataset:

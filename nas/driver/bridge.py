@@ -23,6 +23,7 @@ from nas.driver.progress import Progress
 from nas.driver.sampling import Proposal, Proposer
 from nas.driver.trainable import REPORT
 from nas.errors import SearchError
+from nas.front import left_out
 from nas.recipe import Recipe
 from nas.rungs import Rungs
 from nas.store import Memory, PastResult, Store
@@ -43,6 +44,8 @@ class Plan:
     """Seconds."""
     cache: bool = True
     """Whether results of the same network are taken over."""
+    measured: tuple[int, ...] | None = None
+    """Epochs after which a network is measured; None: all."""
 
 
 class Bridge(Link):
@@ -60,6 +63,10 @@ class Bridge(Link):
         self.packing: Packing | None = None
         """What each trial has of a device; None: a CPU."""
         self._running = Attempts()
+        self._called_back: set[str] = set()
+        """Networks that were stopped early and are trained to the end after all."""
+        self._changed = True
+        """Whether a trial has ended since somebody last looked for those."""
         self._deaths = Deaths()
         store.patience.hurried = lambda: self.stop_reason is not None
 
@@ -68,7 +75,7 @@ class Bridge(Link):
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial, None when there may be one later, or that there is none."""
         config = self._guarded(lambda: self._start(trial_id))
-        if config is None and (self.ended() or not self._running.more_to_come):
+        if config is None and (self.ended() or not (self._running.more_to_come or self._may_call_back())):
             return str(Searcher.FINISHED)
         return config
 
@@ -102,7 +109,7 @@ class Bridge(Link):
             return True
         proposal = running.proposal
         place = self.rungs.enter(proposal.architecture.hash, epoch["epoch"], epoch["accuracy"], proposal.cost)
-        if place is None or place.goes_on or proposal.published:
+        if place is None or place.goes_on or proposal.published or proposal.architecture.hash in self._called_back:
             return True
         running.stopped = f"{place.rank} of {place.of} at epoch {epoch['epoch']}"
         return False
@@ -132,6 +139,7 @@ class Bridge(Link):
         return {
             "architecture": attempt.proposal.architecture.to_json(),
             "recipe": self.plan.recipe.to_dict(),
+            "measured": self.plan.measured,
             "timeout": self.plan.trial_timeout,
             "gpus": attempt.slot.gpus,
             "memory": attempt.slot.memory,
@@ -159,9 +167,45 @@ class Bridge(Link):
             if past is not None:
                 self._take_over(proposal, row, past)
                 continue
-            slot = Slot(0.0) if self.packing is None else self.packing.slot(proposal.architecture)
-            return Attempt(proposal, row, slot)
-        return None
+            return Attempt(proposal, row, self._slot(proposal))
+        return self._call_back()
+
+    def _slot(self, proposal: Proposal) -> Slot:
+        return Slot(0.0) if self.packing is None else self.packing.slot(proposal.architecture)
+
+    def _may_call_back(self) -> bool:
+        """Whether a trial that runs may be stopped, and called back later."""
+        return self.rungs is not None and bool(self._running)
+
+    def _call_back(self) -> Attempt | None:
+        """When all is proposed: the next trial that was stopped early and would be on the front, to be trained to its end."""
+        if self.rungs is None or self.ended() or not self._changed:
+            return None
+        trials = self.store.trials(self.plan.study)
+        waiting = left_out(trials, self.proposer.objectives)
+        waiting = waiting[~waiting["hash"].isin(self._called_back)]
+        if waiting.empty:
+            self._changed = False  # until another trial ends
+            return None
+        stopped = waiting.iloc[0]
+        proposal = self.proposer.again(stopped["assignment"], stopped["hash"])
+        if proposal is None:
+            raise SearchError(f"trial {stopped['trial']}: its network cannot be built any more; was the space changed?")
+        self._called_back.add(stopped["hash"])
+        row = self.store.start_trial(
+            self.plan.study,
+            assignment=proposal.assignment,
+            options=proposal.options,
+            architecture=proposal.architecture,
+            cost=proposal.cost,
+            published=proposal.published,
+        )
+        if proposal.timed is not None:
+            self.store.add_latency(replace(proposal.timed, trial_id=row))
+        self.progress.note(
+            f"trial {stopped['trial']} was stopped early and would be on the front: its network is trained to the end"
+        )
+        return Attempt(proposal, row, self._slot(proposal))
 
     def _take_over(self, proposal: Proposal, row: int, past: PastResult) -> None:
         number = self.store.take_over(row, past)
@@ -236,7 +280,8 @@ class Bridge(Link):
             epochs=[epoch] if epoch else [],
         )
         self._running.end(running)
-        if state == State.INTERRUPTED:
+        self._changed = True
+        if state == State.INTERRUPTED and running.proposal.architecture.hash not in self._called_back:
             self.started -= 1  # it counts when it is evaluated again
         fidelity = epoch.get("epoch", 0) / self.plan.recipe.epochs
         if state == State.COMPLETE:

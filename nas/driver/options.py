@@ -80,10 +80,12 @@ class SearchOptions:
     data: str = "digits"
     data_root: str | None = None
     image_size: int | None = None
-    validation: float = 0.1
+    validation: float | None = None
+    """Share of the training images to measure on; None: see `nas.data.task.validation_share`."""
     trials: int = DEFAULT_TRIALS
     time: str | float | None = None
     epochs: int | None = None
+    steps: int | None = None
     objectives: Sequence[str] = ("accuracy", "parameters")
     max_parameters: float | None = None
     max_macs: float | None = None
@@ -102,14 +104,15 @@ class SearchOptions:
     cache: bool = True
     trial_timeout: str | float | None = None
     scheduler: str = "none"
-    min_epochs: int = 1
+    min_epochs: int | None = None
+    """First epoch at which a trial may stop; None: a tenth of a training."""
     reduction_factor: float = 3.0
     latency_device: str | None = None
     """cpu or cuda; None: CUDA where the driver has one."""
 
     def __post_init__(self) -> None:
         """Raises SearchError for a value that cannot be."""
-        for name in ("trials", "epochs", "min_epochs"):
+        for name in ("trials", "epochs", "steps", "min_epochs"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise SearchError(f"{name}: must be at least 1, not {value}")
@@ -117,7 +120,9 @@ class SearchOptions:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise SearchError(f"{name}: must be above 0, not {value}")
-        if not 0 < self.validation < 1:
+        if self.epochs is not None and self.steps is not None:
+            raise SearchError("epochs and steps: one or the other")
+        if self.validation is not None and not 0 < self.validation < 1:
             raise SearchError(f"validation share: must be between 0 and 1, not {self.validation}")
         if isinstance(self.seed_points, bool):
             object.__setattr__(self, "seed_points", "auto" if self.seed_points else "none")

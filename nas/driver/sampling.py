@@ -44,6 +44,8 @@ class Problem:
     input: Shape
     classes: int
     objectives: tuple[str, ...]
+    measured_on: int | None = None
+    """Images on which an accuracy is measured; None: it is exact."""
 
 
 def _pareto(seed: int, problem: Problem) -> BaseSampler:
@@ -54,6 +56,7 @@ def _pareto(seed: int, problem: Problem) -> BaseSampler:
         input=problem.input,
         classes=problem.classes,
         objectives=problem.objectives,
+        measured_on=problem.measured_on,
         seed=seed,
     )
 
@@ -124,8 +127,12 @@ class Proposer:
         seeds: Iterable[SeedPoint] = (),
         clock: Callable[[Architecture], Timed] | None = None,
         epochs: int | None = None,
+        measured_on: int | None = None,
     ) -> None:
-        """`epochs` of a full training say what a past trial that was stopped early is worth; without it, nothing."""
+        """`epochs` of a full training say what a past trial that was stopped early is worth; without it, nothing.
+
+        `measured_on` is how many images an accuracy comes from, None where it is exact.
+        """
         check_sampler(sampler)
         self._clock = clock
         self._trials: dict[int, Trial] = {}
@@ -141,7 +148,7 @@ class Proposer:
             StudyDirection.MAXIMIZE if name in MAXIMIZED else StudyDirection.MINIMIZE for name in self.objectives
         ]
         logging.getLogger("optuna").setLevel(logging.ERROR)
-        problem = Problem(space, input, classes, self.objectives)
+        problem = Problem(space, input, classes, self.objectives, measured_on)
         storage = InMemoryStorage()
         self._study = optuna.create_study(
             storage=storage, directions=directions, sampler=SAMPLERS[sampler](seed + 7919 * len(past), problem)
@@ -200,6 +207,11 @@ class Proposer:
                 if found is not None:
                     return found
         return None
+
+    def again(self, assignment: Assignment, digest: str) -> Proposal | None:
+        """The network with this assignment and hash once more; None when the space does not build it any more."""
+        self.seen.discard(digest)
+        return self._ask(assignment)
 
     def finish(self, proposal: Proposal, accuracy: float | None, fidelity: float = 1.0) -> None:
         """Tells the sampler what came out; None when nothing did.

@@ -8,6 +8,8 @@ from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from nas.data import Dataset, Task, load, source
 from nas.document import shorten
 from nas.driver.options import SearchOptions, parse_duration
@@ -16,13 +18,18 @@ from nas.driver.progress import Progress
 from nas.driver.seeds import choose_seeds
 from nas.driver.tuning import Resources, ray_session, run_trials, stoppable
 from nas.errors import SearchError, StudyExists
-from nas.front import hypervolume, pareto
+from nas.front import hypervolume, left_out, pareto
 from nas.plain import problem_of_name
 from nas.recipe import Recipe
-from nas.rungs import Rungs
+from nas.recipes import described, fitted
+from nas.rungs import Rungs, measured_epochs, rung_epochs
 from nas.space import Space
 from nas.study import SeedPoint
 from nas.train import State
+from nas.uncertainty import standard_error
+
+FEW_IMAGES = 20
+"""Of a class, up to which a measurement says little."""
 
 if TYPE_CHECKING:
     # Every process that trains imports this package, and needs no database.
@@ -61,17 +68,14 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
     space = options.space if isinstance(options.space, Space) else Space.load(options.space)
     space = space.limit(parameters=options.max_parameters, macs=options.max_macs)
     task = Task(options.data, options.data_root, options.validation, 0, options.image_size)
-    recipe = _recipe(options, task)
-    if options.scheduler != "none" and options.min_epochs >= recipe.epochs:
-        raise SearchError(
-            f"min_epochs: must be below the {recipe.epochs} epochs of a training, not {options.min_epochs}: "
-            f"--scheduler {options.scheduler} would never stop one"
-        )
+    _ = fitted(options.recipe or source(task).recipe, 1, source(task).augment)  # a fault in it is told before data is read
     name = f"{space.name}-{task.dataset.partition(':')[0]}" if options.study is None else options.study
     with Store.open(options.storage or DEFAULT_URL, create=True) as store:
         if (problem := problem_of_name(name)) and not store.has_study(name):
             raise SearchError(f"study {shorten(name)}: {problem}; name it with --study")
         dataset = load(task)
+        recipe = _recipe(options, dataset)
+        _tell_protocol(dataset, recipe, progress)
         check_feasible(space, dataset.input, dataset.classes)
         study = _open_study(store, name, space, dataset, recipe, options)
         store.patience.notify = progress.note
@@ -94,16 +98,36 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
         )
 
 
-def _recipe(options: SearchOptions, task: Task) -> Recipe:
-    recipe = options.recipe
-    if recipe is None:
-        recipe = Recipe(augment=source(task).augment)
-    elif not isinstance(recipe, Recipe):
-        recipe = Recipe.load(recipe)
-    changes: dict[str, Any] = {"seed": options.seed}
+def _recipe(options: SearchOptions, dataset: Dataset) -> Recipe:
+    """The recipe of every trial, its steps as epochs of the training images."""
+    images, origin = len(dataset.train), source(dataset.task)
+    recipe = fitted(options.recipe or origin.recipe, images, origin.augment).replace(seed=options.seed)
     if options.epochs is not None:
-        changes["epochs"] = options.epochs
-    return recipe.replace(**changes)
+        recipe = recipe.replace(epochs=options.epochs)
+    if options.steps is not None:
+        recipe = recipe.replace(steps=options.steps).for_images(images)
+    if options.scheduler == "none":
+        return recipe
+    if not rung_epochs(recipe.epochs, options.min_epochs, options.reduction_factor):
+        raise SearchError(
+            f"min_epochs: --scheduler {options.scheduler} would never stop one of the {recipe.epochs} epochs of a training: its "
+            f"first rung is epoch {options.min_epochs or 1} or later, and none lies in the last third"
+        )
+    return recipe
+
+
+def _tell_protocol(dataset: Dataset, recipe: Recipe, progress: Progress) -> None:
+    """How networks are trained and measured, in words; and how sure a measurement is."""
+    images = len(dataset.validation)
+    progress.note(f"each trial: {described(recipe, len(dataset.train))}")
+    line = (
+        f"measured on {images:,} of {images + len(dataset.train):,} training images; an accuracy of 75 % has a standard error of "
+        f"{standard_error(0.75, images):.1%}"
+    )
+    fewest = int(np.bincount(dataset.validation.y, minlength=dataset.classes).min())
+    if fewest <= FEW_IMAGES:
+        line += f"; of one class {fewest} images alone are measured on: small differences between networks are chance"
+    progress.note(line)
 
 
 def _open_study(
@@ -112,6 +136,7 @@ def _open_study(
     """The study of that name, which must search the same; a new one when there is none."""
     task = {**dataset.task.to_dict(), "fingerprint": dataset.fingerprint, "input": list(dataset.input)}
     task["classes"] = dataset.classes
+    task["validation_images"] = len(dataset.validation)
     constraints = {key: asdict(bounds) for key, bounds in space.constraints.items()}
     # Another driver may make it between the look and the write; then the claim on it decides who runs.
     with suppress(StudyExists):
@@ -126,6 +151,11 @@ def _open_study(
                 constraints=constraints,
             )
     study = store.study(name)
+    if "norm_images" not in study.recipe:
+        raise SearchError(
+            f"study '{name}' in {store.shown_url} was begun by an older version, which measured networks before their batch "
+            "norm knew their weights; its trials do not compare with those of today, so name another --study"
+        )
     if study.outdated_costs:
         raise SearchError(study.outdated_costs)
     differences = []
@@ -156,7 +186,7 @@ def _run(
 ) -> str:
     """Trains until the budget is spent. Returns why it ended."""
     finished = int((past["state"] != "interrupted").sum())
-    if finished >= options.trials:
+    if finished >= options.trials and (options.scheduler == "none" or not len(left_out(past, study.objectives))):
         progress.note(f"study '{study.name}' has {finished} finished trials already; --trials counts them all")
         return "done"
     from nas.driver.bridge import Bridge, Plan
@@ -176,10 +206,15 @@ def _run(
         seeds=seeds,
         clock=clock,
         epochs=recipe.epochs,
+        measured_on=len(dataset.validation),
     )
     timeout = parse_duration(options.trial_timeout, "trial_timeout")
-    plan = Plan(study.name, recipe, options.trials, trial_timeout=timeout, cache=options.cache)
-    bridge = Bridge(proposer, store, plan, _rungs(options, study, store, recipe), finished=finished, progress=progress)
+    rungs = _rungs(options, study, store, recipe)
+    measured = measured_epochs(recipe.epochs, rungs.epochs if rungs else ())
+    plan = Plan(
+        study.name, recipe, options.trials, trial_timeout=timeout, cache=options.cache, measured=tuple(sorted(measured))
+    )
+    bridge = Bridge(proposer, store, plan, rungs, finished=finished, progress=progress)
     budget = parse_duration(options.time)
     with ExitStack() as session:
         resources = session.enter_context(ray_session(ray_options, progress.note))

@@ -40,6 +40,9 @@ from nas.train.device import UNREACHABLE, place
 REPORT = "report"
 """Key of a result under which the report stands as JSON: Tune flattens nested dictionaries."""
 
+TRAINED = (State.COMPLETE, State.UNTRAINED)
+"""States of a training that went through to its end."""
+
 LEAK_BYTES = 1 << 30
 """A process that holds so much more after a trial than after its first one has a leak, and is replaced."""
 
@@ -128,14 +131,17 @@ class TrialWorker(tune.Trainable):  # type: ignore[misc]
         seed_everything(recipe.seed)
         architecture = Architecture.from_json(config["architecture"])
         model = compile_model(architecture, self.dataset.input, self.dataset.classes)
-        self.trainer = Trainer(model, self.dataset, recipe, self.device)
+        self.trainer = Trainer(model, self.dataset, recipe, self.device, measured=config["measured"])
 
     def _epoch(self) -> dict[str, Any]:
+        """Trains until the network is measured."""
         assert self.trainer is not None
-        epoch = asdict(self.trainer.step())
+        epoch = self.trainer.step()
+        while not self.trainer.is_measured(epoch.epoch):
+            epoch = self.trainer.step()
         if self.trainer.finished:
-            self.ended = Verdict(State.COMPLETE)
-        return epoch
+            self.ended = self.trainer.verdict()
+        return asdict(epoch)
 
     def _guarded(self, action: Any) -> Any:
         """What `action` returns; None, and `ended` says why, when the model goes wrong or takes too long."""
@@ -160,14 +166,14 @@ class TrialWorker(tune.Trainable):  # type: ignore[misc]
         return verdict
 
     def _end(self) -> None:
-        broken = self.ended is not None and self.ended.state != State.COMPLETE
+        broken = self.ended is not None and self.ended.state not in TRAINED
         self.trainer = None
         if broken or self.device.type == "cuda":
             release_memory()
 
     def _spent(self, ended: Verdict) -> bool:
         """Whether the next model would suffer from what this process has been through."""
-        if ended.retire or (ended.state != State.COMPLETE and not self._answers()):
+        if ended.retire or (ended.state not in TRAINED and not self._answers()):
             return True
         held = _held_bytes(self.device)
         if self.held is None:

@@ -90,6 +90,12 @@ class Warp:
         warped: Array = (flat - self.mean) / self.scale
         return warped
 
+    def variance(self, errors: Array, deviations: Array) -> Array:
+        """Of the standardized values of `errors` that are known to these standard deviations."""
+        low, high = np.maximum(errors - deviations, self.floor), errors + deviations
+        variance: Array = np.where(deviations > 0, ((self(high) - self(low)) / 2) ** 2, 0.0)
+        return variance
+
     def inverse(self, warped: Array) -> Array:
         """Errors of standardized values."""
         flat = warped * self.scale + self.mean

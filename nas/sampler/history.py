@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nas.sampler.domain import Domain
 from nas.sampler.pool import Key, Pool, assignment_key
+from nas.uncertainty import standard_error
 
 PARTIAL: Final = "partial"
 """User attribute of a trial that was stopped early: what its learned objective was by then, and its share of a full training."""
@@ -37,13 +38,18 @@ class Observation:
     """As they were reported; empty when the trial did not complete."""
     shift: float = 0.0
     """log(share of a full training): 0 for a complete trial, below for one that was stopped early."""
+    deviation: float = 0.0
+    """Standard error of `error`; 0 where it is exact."""
 
 
 class History:
-    """Follows a study. `learned` is the place of the objective that has to be learned; all others are costs."""
+    """Follows a study. `learned` is the place of the objective that has to be learned; all others are costs.
 
-    def __init__(self, domain: Domain, pool: Pool, learned: int) -> None:
-        self._domain, self._pool, self._learned = domain, pool, learned
+    An error in [0, 1] was `measured_on` so many images, or is exact where that is None.
+    """
+
+    def __init__(self, domain: Domain, pool: Pool, learned: int, measured_on: int | None = None) -> None:
+        self._domain, self._pool, self._learned, self._measured_on = domain, pool, learned, measured_on
         self._read = 0
         self._open: dict[int, None] = {}
         self._unread: dict[Key, FrozenTrial] = {}
@@ -106,14 +112,21 @@ class History:
             values = [sign * value for sign, value in zip(signs, trial.values, strict=True)]
             error = self._error(study, trial.values[self._learned])
             costs = tuple(value for place, value in enumerate(values) if place != self._learned)
-            self.observed.append(Observation(candidate, error, costs))
+            self.observed.append(Observation(candidate, error, costs, deviation=self._deviation(error)))
         elif PARTIAL in trial.user_attrs:
             partial: Mapping[str, float] = trial.user_attrs[PARTIAL]
             error, share = self._error(study, partial["value"]), min(max(partial["share"], 1e-3), 1 - 1e-9)
-            self.observed.append(Observation(candidate, error, shift=math.log(share)))
+            self.observed.append(
+                Observation(candidate, error, shift=math.log(share), deviation=self._deviation(error))
+            )
         elif identity not in self.seen | running:  # else it was turned down because its network is known
             self.observed.append(Observation(candidate, None))
         self.seen.add(identity)
+
+    def _deviation(self, error: float | None) -> float:
+        if error is None or self._measured_on is None or not 0 <= error <= 1:
+            return 0.0
+        return standard_error(error, self._measured_on)
 
     def _error(self, study: Study, value: float) -> float | None:
         """Less is better; None for what is no number."""

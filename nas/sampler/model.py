@@ -35,13 +35,17 @@ class Learner:
     _count: int = 0
     _age: int = 0
 
-    def learn(self, x: Array, group: Numbers, y: Array, extra: Array, shift: Array, age: int) -> Weights:
+    def learn(
+        self, x: Array, group: Numbers, y: Array, extra: Array, shift: Array, known: Array, age: int
+    ) -> Weights:
         """See `nas.sampler.surrogate.learn`; `age` changes when `x` is scaled anew."""
         if self.weights is None or self._age != age or len(y) >= self._count + max(1, self._count // 20):
             keep = inducing(y, FIT_AT_MOST) if len(y) > FIT_AT_MOST else np.arange(len(y))
             start = self.weights if self._age == age else None
             steps = FIRST_STEPS if start is None else STEPS
-            self.weights = learn(x[keep], group, y[keep], extra[keep], shift[keep], start=start, steps=steps)
+            self.weights = learn(
+                x[keep], group, y[keep], extra[keep], shift[keep], known[keep], start=start, steps=steps
+            )
             self._count, self._age = len(y), age
         return self.weights
 
@@ -74,8 +78,8 @@ class Model:
             mean, deviation = values.mean(), values.std() or 1.0
             x, none = matrix[rows[known]], np.zeros(len(seen))
             learner = self._costs.setdefault(int(column), Learner())
-            weights = learner.learn(x, group, (values - mean) / deviation, none, none, age)
-            posterior = Posterior(weights, x, group, (values - mean) / deviation, none, none)
+            weights = learner.learn(x, group, (values - mean) / deviation, none, none, none, age)
+            posterior = Posterior(weights, x, group, (values - mean) / deviation, none, none, none)
             missing = wanted[np.isnan(costs[wanted, column])]
             told = posterior(matrix[missing])[0] * deviation + mean
             filled[missing, column] = np.exp(told) if logarithmic else told
@@ -113,8 +117,11 @@ class Model:
         y = warp(np.where(known, errors, errors[full].max()))
         y[~known] = max(y[known].max(), 0.0)
         extra = np.where(known, np.abs(shift), FAILED_NOISE)
-        weights = self._error.learn(matrix[rows], group, y, extra, shift, age)
-        posterior = Posterior(weights, matrix[rows], group, y, extra, shift)
+        measured = warp.variance(np.where(known, errors, 0.0), np.array([item.deviation for item in observed]))
+        weights = self._error.learn(matrix[rows], group, y, extra, shift, measured, age)
+        posterior = Posterior(weights, matrix[rows], group, y, extra, shift, measured)
+        if measured.any():  # the luckiest measurements are not the front
+            front_errors = warp.inverse(posterior(matrix[front_rows])[0])
         front = _Front(front_errors, budgets(costs[front_rows]))
         if len(pending):  # kriging believer (Ginsbourger et al. 2010): runs will give what the model expects of them
             believed = posterior(matrix[pending])[0]
@@ -126,6 +133,7 @@ class Model:
                 np.concatenate([y, believed]),
                 np.concatenate([extra, none]),
                 np.concatenate([shift, none]),
+                np.concatenate([measured, none]),
             )
             front.add(warp.inverse(believed), budgets(costs[pending]))
         reference = float(front_errors.max())

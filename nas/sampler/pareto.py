@@ -43,6 +43,9 @@ class ParetoSampler(BaseSampler):
     order, by default ``("accuracy", "parameters")``; parameters, macs and activation_bytes are known of every
     network, others (latency) are predicted from the trials.
 
+    An accuracy that was `measured_on` so many images is known to its standard error, which the model takes into account; the
+    front to be improved is then what the model makes of the measurements, not their luckiest ones.
+
     Without a space it works on any objective function of Optuna, conditional ones too. The first value of a trial is
     the one that must be learned, all others are costs; ``costs(params)`` gives them for a candidate before it is tried,
     or None when it is not allowed; it may raise KeyError for one that lacks a parameter, because no trial has been asked
@@ -57,6 +60,7 @@ class ParetoSampler(BaseSampler):
         classes: int = 10,
         objectives: Sequence[str] | None = None,
         costs: Callable[[Assignment], Sequence[float] | None] | None = None,
+        measured_on: int | None = None,
         seed: int | None = None,
     ) -> None:
         if space is None and objectives is not None:
@@ -67,6 +71,7 @@ class ParetoSampler(BaseSampler):
         if space is not None and not MAXIMIZED & set(names):
             raise ValueError(f"objectives: one must be accuracy, which has to be learned, not {', '.join(names)}")
         self._space, self._input, self._classes, self._names, self._costs = space, input, classes, names, costs
+        self._measured_on = measured_on
         self._seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
         self._random = RandomSampler(seed=self._seed)
         self._rng = np.random.default_rng(self._seed)
@@ -124,22 +129,24 @@ class ParetoSampler(BaseSampler):
     def _begin(self, study: Study) -> _Search:
         count = len(study.directions)
         if self._space is None:
-            return _Search(TrialDomain(count - 1, self._costs), 0, self._seed, self._rng)
+            return _Search(TrialDomain(count - 1, self._costs), 0, self._measured_on, self._seed, self._rng)
         if count != len(self._names):
             raise ValueError(f"the study must have the objectives {', '.join(self._names)}, not {count} of them")
         learned = next(place for place, name in enumerate(self._names) if name in MAXIMIZED)
         costs = [name for name in self._names if name not in MAXIMIZED]
         domain = SpaceDomain(self._space, self._input or self._space.input, self._classes, costs)
-        return _Search(domain, learned, self._seed, self._rng)
+        return _Search(domain, learned, self._measured_on, self._seed, self._rng)
 
 
 class _Search:
     """The candidates of one study and what is hoped of them."""
 
-    def __init__(self, domain: Domain, learned: int, seed: int, rng: np.random.Generator) -> None:
+    def __init__(
+        self, domain: Domain, learned: int, measured_on: int | None, seed: int, rng: np.random.Generator
+    ) -> None:
         self._domain, self._rng = domain, rng
         self._pool = Pool(domain, seed)
-        self.history = History(domain, self._pool, learned)
+        self.history = History(domain, self._pool, learned, measured_on)
         self._model = Model(seed)
         self._version = domain.version
         self._queue: list[int] = []

@@ -44,9 +44,17 @@ class Weights:
 
 
 def learn(
-    x: Array, group: npt.NDArray[np.int64], y: Array, extra: Array, shift: Array, *, start: Weights | None, steps: int
+    x: Array,
+    group: npt.NDArray[np.int64],
+    y: Array,
+    extra: Array,
+    shift: Array,
+    known: Array,
+    *,
+    start: Weights | None,
+    steps: int,
 ) -> Weights:
-    """Weights that make the standardized observations `y` likely; see `Posterior` for `extra` and `shift`."""
+    """Weights that make the standardized observations `y` likely; see `Posterior` for `extra`, `shift` and `known`."""
     groups = int(group.max(initial=-1)) + 1
     mean = np.array([NOISE_PRIOR[0], SIGNAL_PRIOR[0], *[-np.log(max(groups, 1))] * groups])
     spread = np.array([NOISE_PRIOR[1], SIGNAL_PRIOR[1], *[WEIGHT_SPREAD] * groups])
@@ -61,7 +69,7 @@ def learn(
         scaled = x * np.exp(0.5 * theta[2:])[group]
         kernel, slope = _matern(squared_distances(scaled, scaled))
         matrix = signal * kernel + outer
-        matrix[np.diag_indices_from(matrix)] += noise * (1 + extra) + JITTER
+        matrix[np.diag_indices_from(matrix)] += noise * (1 + extra) + known + JITTER
         try:
             lower = cholesky(matrix, lower=True, check_finite=False)
         except np.linalg.LinAlgError:
@@ -87,17 +95,25 @@ def learn(
 class Posterior:
     """The error of any network, after observations `x` (n, columns) and `y` (n).
 
-    `extra` is added to the noise of an observation, in multiples of it. `shift` says how far an observation is from a
+    `extra` is added to the noise of an observation, in multiples of it; `known` is a variance that is known beforehand, from
+    how it was measured. `shift` says how far an observation is from a
     full training: a linear effect of unknown size, by which low fidelities are off, is learned beside the rest.
     """
 
     def __init__(
-        self, weights: Weights, x: Array, group: npt.NDArray[np.int64], y: Array, extra: Array, shift: Array
+        self,
+        weights: Weights,
+        x: Array,
+        group: npt.NDArray[np.int64],
+        y: Array,
+        extra: Array,
+        shift: Array,
+        known: Array,
     ) -> None:
         self._weights, self._group = weights, group
         self._signal = np.exp(weights.signal)
         scaled = weights.scaled(x, group)
-        noise = np.exp(weights.noise) * (1 + extra) + JITTER
+        noise = np.exp(weights.noise) * (1 + extra) + known + JITTER
         if len(x) <= EXACT_AT_MOST:
             self._base, self._shift = scaled, shift
             matrix = self._kernel(scaled, scaled) + np.outer(shift, shift)

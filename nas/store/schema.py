@@ -45,10 +45,12 @@ DIRECTIONS: Final[Mapping[str, Literal["minimize", "maximize"]]] = {
 
 RUNNING: Final = "running"
 COMPLETE: Final = "complete"
+UNTRAINED: Final = "untrained"
 STOPPED_EARLY: Final = "stopped_early"
 INTERRUPTED: Final = "interrupted"
 FINISHED: Final = (
     COMPLETE,
+    UNTRAINED,
     STOPPED_EARLY,
     "diverged",
     "out_of_memory",

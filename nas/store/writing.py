@@ -276,7 +276,7 @@ def next_number(session: Session, study: StudyRow) -> int:
 
 
 def _epoch_count(trial_id: int) -> object:
-    return select(func.count()).where(EpochRow.trial_id == trial_id).scalar_subquery()
+    return select(func.coalesce(func.max(EpochRow.epoch), 0)).where(EpochRow.trial_id == trial_id).scalar_subquery()
 
 
 def _epoch_row(trial_id: int, epoch: Mapping[str, object]) -> dict[str, object]:

@@ -18,6 +18,8 @@ class State(StrEnum):
     """How a trial ended. Every trial ends in one of these."""
 
     COMPLETE = "complete"
+    UNTRAINED = "untrained"
+    """Trained to the end, and no better than a guess: its accuracy says nothing of what the network is worth."""
     STOPPED_EARLY = "stopped_early"
     DIVERGED = "diverged"
     OUT_OF_MEMORY = "out_of_memory"

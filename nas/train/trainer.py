@@ -24,9 +24,10 @@ from nas.recipe import Recipe
 from nas.train.averages import Averaged, recalibrate
 from nas.train.device import forget_peak, release_memory
 from nas.train.environment import device_name
-from nas.train.outcome import Diverged, State, outcome
+from nas.train.outcome import Diverged, State, Verdict, outcome
 from nas.train.precision import amp_dtype
 from nas.train.schedule import make_optimizer, schedule
+from nas.train.verdict import untrained
 
 CHECK_EVERY = 20  # iterations between two looks at the loss: a look makes the CPU wait for a GPU
 EXPLODED = 1_000.0  # times the loss of a guess; nothing comes back from there
@@ -145,9 +146,8 @@ class Trainer:
         trained = time.perf_counter()
         accuracy, top5, loss = math.nan, math.nan, math.nan
         number = len(self.epochs) + 1
-        last = number >= self.recipe.epochs
-        is_measured = last or self.measured is None or number in self.measured
-        if is_measured and (self.validation_batches.images or last):
+        is_measured = self.is_measured(number)
+        if is_measured and (self.validation_batches.images or number >= self.recipe.epochs):
             self.settle()
         if is_measured and self.validation_batches.images:
             accuracy, top5, loss = self._evaluate(self.validation_batches)
@@ -167,10 +167,20 @@ class Trainer:
         self.epochs.append(epoch)
         return epoch
 
+    def is_measured(self, epoch: int) -> bool:
+        """Whether the network is measured after that epoch, counted from 1."""
+        return self.measured is None or epoch in self.measured or epoch >= self.recipe.epochs
+
     @property
     def network(self) -> nn.Module:
         """What is measured and kept."""
         return self.model if self.averaged is None else self.averaged.model
+
+    def verdict(self) -> Verdict:
+        """How the training ended: complete, or untrained with the reason. After the last epoch."""
+        last = self.epochs[-1]
+        problem = untrained(self.dataset, last.accuracy, last.loss) if self.validation_batches.images else None
+        return Verdict(State.COMPLETE) if problem is None else Verdict(State.UNTRAINED, problem)
 
     def settle(self) -> None:
         """Makes `network` ready to be measured: statistics of batch norm for the weights that it has now."""

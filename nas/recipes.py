@@ -1,0 +1,114 @@
+"""Recipes by name, fitted to the data: batch size, steps, learning rate and augmentation follow from the images.
+
+A network learns by steps. An epoch of 750 photos is 6 steps of 128 images, and 5 such epochs teach nothing; so a recipe says
+how many steps a training takes, and small sets are trained in small batches.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from nas.errors import RecipeError, nearest
+from nas.recipe import Augment, Recipe
+
+BATCHES: Final = ((400, 16), (4_000, 32), (16_000, 64), (64_000, 128), (256_000, 256))
+"""Batch size by the number of training images below which it is taken; 512 above."""
+FEWEST_EPOCHS: Final = 5
+"""Of a large set, where 1,000 steps would not show every image."""
+
+
+def fast(images: int, augment: Augment) -> Recipe:
+    """For a first look: 300 steps."""
+    return replace(modern(images, augment), steps=300)
+
+
+def modern(images: int, augment: Augment) -> Recipe:
+    """What trains nearly every network of the shipped spaces, with and without norms: AdamW, averaged weights, a third of decay.
+
+    Gradients are clipped so that networks without norms start too. Ten random networks of attn_cnn on 800 photos of four
+    classes, 500 steps of 32, a schedule of one cycle in all but the last: see docs/training.md.
+    """
+    batch = batch_size(images)
+    return Recipe(
+        optimizer="adamw",
+        lr=2e-3 * math.sqrt(batch / 32),  # Malladi et al. 2022: the square root of the batch size for Adam
+        weight_decay=0.05,
+        decay_norm_bias=False,
+        schedule="wsd",
+        warmup=0.1,
+        decay=1 / 3,
+        ema=0.99,
+        clip_norm=1.0,
+        label_smoothing=0.1,
+        batch_size=batch,
+        steps=max(1_000, FEWEST_EPOCHS * math.ceil(images / batch)),
+        augment=augment,
+    )
+
+
+def paper_like(images: int, augment: Augment) -> Recipe:
+    """As papers on small images train: SGD, 160 epochs, a tenth of the learning rate after a half and three quarters.
+
+    He et al. 2016, Deep Residual Learning, section 4.2, in epochs; float32.
+    """
+    return Recipe(
+        lr=0.1 * min(1.0, batch_size(images) / 128),
+        weight_decay=1e-4,
+        schedule="step",
+        milestones=(0.5, 0.75),
+        batch_size=batch_size(images),
+        epochs=160,
+        precision="fp32",
+        augment=augment,
+    )
+
+
+RECIPES: Final[dict[str, Callable[[int, Augment], Recipe]]] = {
+    "fast": fast,
+    "modern": modern,
+    "paper-like": paper_like,
+}
+"""Recipes by name, each made from the number of training images and the augmentation that leaves their classes as they are."""
+
+
+def batch_size(images: int) -> int:
+    """The batch size for so many training images."""
+    return next((batch for bound, batch in BATCHES if images < bound), 512)
+
+
+def fitted(recipe: str | Path | Recipe, images: int, augment: Augment) -> Recipe:
+    """A recipe itself, one by its name, or one of a file, with its steps as epochs of so many training images.
+
+    Raises RecipeError when it is none of these.
+    """
+    if isinstance(recipe, Recipe):
+        return recipe.for_images(images)
+    if str(recipe) in RECIPES:
+        return RECIPES[str(recipe)](images, augment).for_images(images)
+    if not Path(recipe).expanduser().exists():
+        raise RecipeError(
+            f"{recipe}: no such recipe file, and none of {', '.join(RECIPES)}{nearest(str(recipe), RECIPES)}"
+        )
+    return Recipe.load(recipe).for_images(images)
+
+
+def described(recipe: Recipe, images: int) -> str:
+    """One line of a recipe, for so many training images."""
+    recipe = recipe.for_images(images)
+    steps = recipe.epochs * recipe.steps_per_epoch(images)
+    augment = recipe.augment
+    kinds = {
+        f"crops of {augment.crop_padding} pixels": augment.crop_padding,
+        "flips": augment.flip,
+        "cutout": augment.cutout,
+        "colour": augment.color_jitter,
+    }
+    shown = " and ".join(name for name, there in kinds.items() if there) or "no augmentation"
+    return (
+        f"{steps:,} steps of {recipe.batch_size} images ({recipe.epochs} epochs), {recipe.optimizer} with learning rate "
+        f"{recipe.lr:.2g}, {recipe.schedule}, weight decay {recipe.weight_decay:g}, {shown}"
+    )

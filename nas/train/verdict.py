@@ -1,0 +1,32 @@
+"""Whether a training has taught its network anything."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from nas.data import Dataset, Split
+from nas.uncertainty import standard_error
+
+EXPLODED = 10.0
+"""Times the loss of a guess, log(classes): a validation loss above says that the network does not work."""
+
+
+def majority(split: Split) -> float:
+    """Share of the commonest class: what one is right in who always says it."""
+    return float(np.bincount(split.y).max() / len(split))
+
+
+def untrained(dataset: Dataset, accuracy: float, loss: float) -> str | None:
+    """Why a network with this validation accuracy in [0, 1] and loss counts as untrained; None when it has learned.
+
+    No better than the commonest class means less than two standard errors above its share.
+    """
+    guess = majority(dataset.validation)
+    bound = guess + 2 * standard_error(guess, len(dataset.validation))
+    if accuracy < bound:
+        return f"accuracy {accuracy:.1%} is not above chance: the commonest class alone gives {guess:.1%}"
+    if not loss < EXPLODED * math.log(max(2, dataset.classes)):
+        return f"validation loss {loss:.3g} has exploded: a guess has {math.log(max(2, dataset.classes)):.2f}"
+    return None

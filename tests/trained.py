@@ -12,7 +12,7 @@ from PIL import Image
 
 from nas.compile import compile_model
 from nas.cost import cost
-from nas.data import Dataset, Task, load, source
+from nas.data import Dataset, Task, augmentation, load
 from nas.parse import parse_space
 from nas.recipe import Recipe
 from nas.store import Store
@@ -36,7 +36,7 @@ def make_trained_study(folder: Path) -> str:
     (folder / "little.yaml").write_text(SPACE)
     space = parse_space(folder / "little.yaml")
     data = load(Task("digits"))
-    recipe = Recipe(epochs=4, lr=0.1, batch_size=32, augment=source(data.task).augment)
+    recipe = Recipe(epochs=4, lr=0.1, batch_size=32, augment=augmentation(data))
     url = f"sqlite:///{folder / 'nas.db'}"
     task = {**data.task.to_dict(), "fingerprint": data.fingerprint, "input": list(data.input), "classes": data.classes}
     with Store.open(url, create=True) as store:

@@ -50,6 +50,13 @@ if TYPE_CHECKING:
     type=float,
     help="Share of training images to measure on.  [default: 1,000 images, from a tenth to a quarter]",
 )
+@click.option(
+    "--folds",
+    type=int,
+    default=1,
+    show_default=True,
+    help="Cross-validation in so many parts: as many trainings a trial.",
+)
 @click.option("--trials", type=int, default=32, show_default=True, help="Finished trials of the study in all.")
 @click.option("--time", metavar="DURATION", help="Stop after this long, such as 30m or 1h30m.")
 @click.option("--steps", type=int, help="Steps of the optimizer in a trial.  [default: the recipe's]")

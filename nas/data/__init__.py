@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nas.data.batches import Batches
 from nas.data.folder import read_image
-from nas.data.sources import DATASETS, load, load_test, source
+from nas.data.sources import DATASETS, augmentation, load, load_test, source
 from nas.data.task import Dataset, Split, Task, fraction_of
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Dataset",
     "Split",
     "Task",
+    "augmentation",
     "fraction_of",
     "load",
     "load_test",

@@ -18,6 +18,7 @@ Labels = npt.NDArray[np.int64]
 WANTED = 1_000
 """Images to measure on, where there are enough."""
 LEAST_SHARE, MOST_SHARE = 0.1, 0.25
+MOST_FOLDS = 20
 
 Progress = Callable[[int, int], None]
 """Told how many images are decoded, and of how many."""
@@ -38,11 +39,18 @@ class Task:
     """Of the split."""
     image_size: int | None = None
     """Side of the square images; None leaves them as they are (digits: 16)."""
+    folds: int = 1
+    """More than one: the training images are parted into so many, and a network is measured on each part after a training on
+    the others, so that every image is measured once. `validation` is then 0."""
 
     def __post_init__(self) -> None:
         """Refuses values outside their range."""
         if self.validation is not None and not 0 <= self.validation < 1:
             raise DataError(f"validation share: must be at least 0 and below 1, not {self.validation}")
+        if not 1 <= self.folds <= MOST_FOLDS:
+            raise DataError(f"folds: must be from 1 to {MOST_FOLDS}, not {self.folds}")
+        if self.folds > 1 and self.validation:
+            raise DataError(f"folds and validation share: one or the other, not {self.folds} and {self.validation}")
         if self.image_size is not None and not 1 <= self.image_size <= 1024:
             raise DataError(f"image size: must be from 1 to 1024 pixels, not {self.image_size}")
 
@@ -84,6 +92,38 @@ class Dataset:
         """How many there are."""
         return len(self.class_names)
 
+    @property
+    def measured_labels(self) -> Labels:
+        """Of the images that a network is measured on."""
+        return self.train.y if self.task.folds > 1 else self.validation.y
+
+    @property
+    def trained_images(self) -> int:
+        """How many a network is trained on."""
+        folds = self.task.folds
+        return len(self.train) if folds == 1 else round(len(self.train) * (folds - 1) / folds)
+
+    def folded(self) -> list[Dataset]:
+        """One data set a fold: its part is for validation, the others for training. The parts have the same share of classes."""
+        folds = self.task.folds
+        rng = np.random.default_rng(self.task.seed)
+        part = np.empty(len(self.train), dtype=np.int64)
+        start = 0
+        for label in range(
+            self.classes
+        ):  # what is left over of one class goes to the parts that the class before spared
+            members = rng.permutation(np.flatnonzero(self.train.y == label))
+            part[members] = (start + np.arange(len(members))) % folds
+            start += len(members)
+        found = []
+        for number in range(folds):
+            inside, outside = np.flatnonzero(part == number), np.flatnonzero(part != number)
+            splits = [
+                Split(np.ascontiguousarray(self.train.x[index]), self.train.y[index]) for index in (outside, inside)
+            ]
+            found.append(replace(self, train=splits[0], validation=splits[1]))
+        return found
+
     @cached_property
     def fingerprint(self) -> str:
         """16 hexadecimal digits over every byte of images and labels: the same data and split, the same fingerprint."""
@@ -102,9 +142,11 @@ def make_dataset(task: Task, x: Images, y: Labels, class_names: tuple[str, ...])
     together, or a class is too small to be split.
     """
     check_labels(task, x, y, class_names)
-    if task.validation is None:
+    if task.folds > 1:
+        check_folds(task, y, class_names)
+    elif task.validation is None:
         task = replace(task, validation=validation_share(len(y)))
-    if task.validation:
+    if task.folds == 1 and task.validation:
         train, validation = held_out(y, class_names, task.validation, task.seed, keep=1, what=task.dataset)
     else:
         train, validation = np.arange(len(y)), np.arange(0)
@@ -118,6 +160,15 @@ def make_dataset(task: Task, x: Images, y: Labels, class_names: tuple[str, ...])
         mean,
         std,
     )
+
+
+def check_folds(task: Task, y: Labels, class_names: tuple[str, ...]) -> None:
+    """Raises DataError when a class has not an image for each fold and one more."""
+    for name, count in zip(class_names, np.bincount(y, minlength=len(class_names)), strict=True):
+        if count <= task.folds:
+            raise DataError(
+                f"{task.dataset}: class '{name}' has {count} training images; {task.folds} folds need {task.folds + 1} at least"
+            )
 
 
 def validation_share(images: int) -> float:

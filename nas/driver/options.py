@@ -82,6 +82,8 @@ class SearchOptions:
     image_size: int | None = None
     validation: float | None = None
     """Share of the training images to measure on; None: see `nas.data.task.validation_share`."""
+    folds: int = 1
+    """More than one: cross-validation in so many parts."""
     trials: int = DEFAULT_TRIALS
     time: str | float | None = None
     epochs: int | None = None
@@ -112,7 +114,7 @@ class SearchOptions:
 
     def __post_init__(self) -> None:
         """Raises SearchError for a value that cannot be."""
-        for name in ("trials", "epochs", "steps", "min_epochs"):
+        for name in ("trials", "epochs", "steps", "min_epochs", "folds"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise SearchError(f"{name}: must be at least 1, not {value}")
@@ -120,6 +122,10 @@ class SearchOptions:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise SearchError(f"{name}: must be above 0, not {value}")
+        if self.folds > 1 and self.validation is not None:
+            raise SearchError(
+                "folds and validation share: one or the other; with folds every training image is measured once"
+            )
         if self.epochs is not None and self.steps is not None:
             raise SearchError("epochs and steps: one or the other")
         if self.validation is not None and not 0 < self.validation < 1:

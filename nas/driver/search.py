@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nas.data import Dataset, Task, load, source
+from nas.data import Dataset, Task, augmentation, load, source
 from nas.document import shorten
 from nas.driver.options import SearchOptions, parse_duration
 from nas.driver.packing import Packing
@@ -21,7 +21,7 @@ from nas.errors import SearchError, StudyExists
 from nas.front import hypervolume, left_out, pareto
 from nas.plain import problem_of_name
 from nas.recipe import Recipe
-from nas.recipes import described, fitted
+from nas.recipes import check_recipe, described, fitted
 from nas.rungs import Rungs, measured_epochs, rung_epochs
 from nas.space import Space
 from nas.study import SeedPoint
@@ -30,6 +30,9 @@ from nas.uncertainty import standard_error
 
 FEW_IMAGES = 20
 """Of a class, up to which a measurement says little."""
+LARGE_ERROR = 0.02
+"""Standard error of an accuracy of 75 % from which cross-validation is offered."""
+OFFERED_FOLDS = 4
 
 if TYPE_CHECKING:
     # Every process that trains imports this package, and needs no database.
@@ -67,8 +70,9 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
     check_sampler(options.sampler)
     space = options.space if isinstance(options.space, Space) else Space.load(options.space)
     space = space.limit(parameters=options.max_parameters, macs=options.max_macs)
-    task = Task(options.data, options.data_root, options.validation, 0, options.image_size)
-    _ = fitted(options.recipe or source(task).recipe, 1, source(task).augment)  # a fault in it is told before data is read
+    validation = 0.0 if options.folds > 1 else options.validation
+    task = Task(options.data, options.data_root, validation, 0, options.image_size, options.folds)
+    check_recipe(options.recipe)  # a fault in it is told before data is read
     name = f"{space.name}-{task.dataset.partition(':')[0]}" if options.study is None else options.study
     with Store.open(options.storage or DEFAULT_URL, create=True) as store:
         if (problem := problem_of_name(name)) and not store.has_study(name):
@@ -100,8 +104,9 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
 
 def _recipe(options: SearchOptions, dataset: Dataset) -> Recipe:
     """The recipe of every trial, its steps as epochs of the training images."""
-    images, origin = len(dataset.train), source(dataset.task)
-    recipe = fitted(options.recipe or origin.recipe, images, origin.augment).replace(seed=options.seed)
+    images = dataset.trained_images
+    recipe = fitted(options.recipe or source(dataset.task).recipe, images, augmentation(dataset))
+    recipe = recipe.replace(seed=options.seed)
     if options.epochs is not None:
         recipe = recipe.replace(epochs=options.epochs)
     if options.steps is not None:
@@ -118,15 +123,20 @@ def _recipe(options: SearchOptions, dataset: Dataset) -> Recipe:
 
 def _tell_protocol(dataset: Dataset, recipe: Recipe, progress: Progress) -> None:
     """How networks are trained and measured, in words; and how sure a measurement is."""
-    images = len(dataset.validation)
-    progress.note(f"each trial: {described(recipe, len(dataset.train))}")
-    line = (
-        f"measured on {images:,} of {images + len(dataset.train):,} training images; an accuracy of 75 % has a standard error of "
-        f"{standard_error(0.75, images):.1%}"
-    )
-    fewest = int(np.bincount(dataset.validation.y, minlength=dataset.classes).min())
+    labels, folds = dataset.measured_labels, dataset.task.folds
+    images, every = len(labels), len(dataset.train) + len(dataset.validation)
+    progress.note(f"each trial: {described(recipe, dataset.trained_images)}")
+    how = "" if folds == 1 else f", each once in {folds} trainings of a network, which take {folds} times as long"
+    error = standard_error(0.75, images)
+    line = f"measured on {images:,} of {every:,} training images{how}; an accuracy of 75 % has a standard error of {error:.1%}"
+    fewest = int(np.bincount(labels, minlength=dataset.classes).min())
     if fewest <= FEW_IMAGES:
         line += f"; of one class {fewest} images alone are measured on: small differences between networks are chance"
+    if folds == 1 and error > LARGE_ERROR:
+        line += (
+            f" (--folds {OFFERED_FOLDS} measures all {every:,}, to {standard_error(0.75, every):.1%}, and takes {OFFERED_FOLDS} "
+            "times as long)"
+        )
     progress.note(line)
 
 
@@ -136,7 +146,7 @@ def _open_study(
     """The study of that name, which must search the same; a new one when there is none."""
     task = {**dataset.task.to_dict(), "fingerprint": dataset.fingerprint, "input": list(dataset.input)}
     task["classes"] = dataset.classes
-    task["validation_images"] = len(dataset.validation)
+    task["validation_images"] = len(dataset.measured_labels)
     constraints = {key: asdict(bounds) for key, bounds in space.constraints.items()}
     # Another driver may make it between the look and the write; then the claim on it decides who runs.
     with suppress(StudyExists):
@@ -206,7 +216,7 @@ def _run(
         seeds=seeds,
         clock=clock,
         epochs=recipe.epochs,
-        measured_on=len(dataset.validation),
+        measured_on=len(dataset.measured_labels),
     )
     timeout = parse_duration(options.trial_timeout, "trial_timeout")
     rungs = _rungs(options, study, store, recipe)

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from ray import tune
+from torch import nn
 
 from nas.architecture import Architecture
 from nas.compile import compile_model
@@ -36,6 +37,7 @@ from nas.train import (
     seed_everything,
 )
 from nas.train.device import UNREACHABLE, place
+from nas.train.folds import Folds
 
 REPORT = "report"
 """Key of a result under which the report stands as JSON: Tune flattens nested dictionaries."""
@@ -61,7 +63,7 @@ class Retire(Exception):
 class TrialWorker(tune.Trainable):  # type: ignore[misc]
     """Trains the architecture in `config`; each step reports ``{"epoch", "state", "reason", "retry", …}``."""
 
-    trainer: Trainer | None
+    trainer: Trainer | Folds | None
     ended: Verdict | None
     """How the trial has ended, and why."""
 
@@ -128,10 +130,16 @@ class TrialWorker(tune.Trainable):  # type: ignore[misc]
         forget_peak(self.device)
         self._limit_memory(config["memory"])
         recipe = Recipe.from_dict(config["recipe"])
-        seed_everything(recipe.seed)
         architecture = Architecture.from_json(config["architecture"])
-        model = compile_model(architecture, self.dataset.input, self.dataset.classes)
-        self.trainer = Trainer(model, self.dataset, recipe, self.device, measured=config["measured"])
+
+        def make_model() -> nn.Module:
+            return compile_model(architecture, self.dataset.input, self.dataset.classes)
+
+        if self.dataset.task.folds > 1:
+            self.trainer = Folds(make_model, self.dataset, recipe, self.device, measured=config["measured"])
+        else:
+            seed_everything(recipe.seed)
+            self.trainer = Trainer(make_model(), self.dataset, recipe, self.device, measured=config["measured"])
 
     def _epoch(self) -> dict[str, Any]:
         """Trains until the network is measured."""

@@ -116,9 +116,7 @@ class History:
         elif PARTIAL in trial.user_attrs:
             partial: Mapping[str, float] = trial.user_attrs[PARTIAL]
             error, share = self._error(study, partial["value"]), min(max(partial["share"], 1e-3), 1 - 1e-9)
-            self.observed.append(
-                Observation(candidate, error, shift=math.log(share), deviation=self._deviation(error))
-            )
+            self.observed.append(Observation(candidate, error, shift=math.log(share), deviation=self._deviation(error)))
         elif identity not in self.seen | running:  # else it was turned down because its network is known
             self.observed.append(Observation(candidate, None))
         self.seen.add(identity)

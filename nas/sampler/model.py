@@ -35,9 +35,7 @@ class Learner:
     _count: int = 0
     _age: int = 0
 
-    def learn(
-        self, x: Array, group: Numbers, y: Array, extra: Array, shift: Array, known: Array, age: int
-    ) -> Weights:
+    def learn(self, x: Array, group: Numbers, y: Array, extra: Array, shift: Array, known: Array, age: int) -> Weights:
         """See `nas.sampler.surrogate.learn`; `age` changes when `x` is scaled anew."""
         if self.weights is None or self._age != age or len(y) >= self._count + max(1, self._count // 20):
             keep = inducing(y, FIT_AT_MOST) if len(y) > FIT_AT_MOST else np.arange(len(y))

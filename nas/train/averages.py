@@ -84,4 +84,3 @@ class Averaged:
         """Goes on where `state_dict` was taken."""
         self.model.load_state_dict(state["model"])
         self.steps = state["steps"]
-

@@ -6,16 +6,17 @@ import math
 
 import numpy as np
 
-from nas.data import Dataset, Split
+from nas.data import Dataset
+from nas.data.task import Labels
 from nas.uncertainty import standard_error
 
 EXPLODED = 10.0
 """Times the loss of a guess, log(classes): a validation loss above says that the network does not work."""
 
 
-def majority(split: Split) -> float:
+def majority(labels: Labels) -> float:
     """Share of the commonest class: what one is right in who always says it."""
-    return float(np.bincount(split.y).max() / len(split))
+    return float(np.bincount(labels).max() / len(labels))
 
 
 def untrained(dataset: Dataset, accuracy: float, loss: float) -> str | None:
@@ -23,8 +24,8 @@ def untrained(dataset: Dataset, accuracy: float, loss: float) -> str | None:
 
     No better than the commonest class means less than two standard errors above its share.
     """
-    guess = majority(dataset.validation)
-    bound = guess + 2 * standard_error(guess, len(dataset.validation))
+    guess = majority(dataset.measured_labels)
+    bound = guess + 2 * standard_error(guess, len(dataset.measured_labels))
     if accuracy < bound:
         return f"accuracy {accuracy:.1%} is not above chance: the commonest class alone gives {guess:.1%}"
     if not loss < EXPLODED * math.log(max(2, dataset.classes)):

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from nas.cost import Cost
 
-FIRST_SHARE = 0.1
+FIRST_SHARE = 0.25
 LAST_SHARE = 2 / 3
-"""Shares of a training between which trials are stopped."""
+"""Shares of a training between which trials are stopped: before, the learning rate has just risen and orders say little."""
 MEASUREMENTS = 9
 """Of a network during its training: each costs a look at the validation images, and statistics of batch norm."""
 FEWEST = 5
@@ -78,7 +78,7 @@ def rung_epochs(epochs: int, min_epochs: int | None = None, reduction_factor: fl
     """The rungs below a full training: its 1/eta-th part, the 1/eta-th of that, and so on down to `min_epochs`.
 
     None of them lies in the last third, where the learning rate falls and what is measured changes most; none before
-    `min_epochs`, by default a tenth of the training.
+    `min_epochs`, by default a quarter of the training.
     """
     first = max(1, math.ceil(epochs * FIRST_SHARE)) if min_epochs is None else min_epochs
     rungs: set[int] = set()

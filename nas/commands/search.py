@@ -108,7 +108,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="pareto_asha stops trials early that are not among the best so far.",
 )
-@click.option("--min-epochs", type=int, help="First epoch at which a trial may stop.  [default: a tenth of them]")
+@click.option("--min-epochs", type=int, help="First epoch at which a trial may stop.  [default: a quarter of them]")
 @click.option("--reduction-factor", type=float, default=3.0, show_default=True, help="One in so many trials goes on.")
 @click.option("--trial-timeout", metavar="DURATION", help="End a trial that takes longer, such as 10m.")
 @click.option(

@@ -107,7 +107,7 @@ class SearchOptions:
     trial_timeout: str | float | None = None
     scheduler: str = "none"
     min_epochs: int | None = None
-    """First epoch at which a trial may stop; None: a tenth of a training."""
+    """First epoch at which a trial may stop; None: a quarter of a training."""
     reduction_factor: float = 3.0
     latency_device: str | None = None
     """cpu or cuda; None: CUDA where the driver has one."""

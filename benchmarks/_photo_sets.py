@@ -49,6 +49,25 @@ class PhotoSet:
         return cache / f"{self.name}-{seed}-{hashlib.sha256(self.key(seed).encode()).hexdigest()[:8]}"
 
 
+@dataclass(frozen=True)
+class Case:
+    """One set of photos with its seed: what all parts are done on."""
+
+    photos: PhotoSet
+    seed: int
+    folder: Path
+
+    @property
+    def key(self) -> str:
+        """Names the images."""
+        return self.photos.key(self.seed)
+
+    @property
+    def title(self) -> str:
+        """For a person."""
+        return f"{self.photos.name}, seed {self.seed}"
+
+
 def even(name: str, classes: tuple[str, ...], images: int) -> PhotoSet:
     """A set with as many images of each class."""
     return PhotoSet(name, classes, (images,) * len(classes))

@@ -7,9 +7,9 @@ import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from _photo_sets import PhotoSet
+from _photo_sets import Case
 from _plain import trainings
 
 Row = Mapping[str, Any]
@@ -27,22 +27,6 @@ NOTE = (
     "most the found one's parameters. The ratio is to a training of 1,000 steps of a plain ResNet-8 of at most "
     "{limit:,.0f} parameters, timed right before and after the search."
 )
-
-
-class Case(Protocol):
-    """A set of photos with its seed."""
-
-    @property
-    def photos(self) -> PhotoSet:
-        """The set."""
-
-    @property
-    def seed(self) -> int:
-        """Of its drawing."""
-
-    @property
-    def key(self) -> str:
-        """Names the images."""
 
 
 def part_plain(case: Case, network: str, width: int, steps: int, seed: int) -> dict[str, Any]:

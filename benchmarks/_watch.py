@@ -72,10 +72,12 @@ def run_watched(
     """Runs a command in `folder`; what it prints goes to NAME.out and NAME.log there, its time to NAME.seconds.
 
     At `limit` core seconds, with those of earlier runs, it gets the signal of Ctrl-C once. A second run goes on counting
-    where one that was killed stopped. The command does not outlive this process.
+    where one that was killed stopped, and is not begun past the limit. The command does not outlive this process.
     """
     counted = folder / f"{name}.seconds"
     before = float(json.loads(counted.read_text())) if counted.exists() else 0.0
+    if limit is not None and before >= limit:
+        return Watched(0, before, 0.0)
     start = time.monotonic()
     with (folder / f"{name}.out").open("w") as out, (folder / f"{name}.log").open("a") as log:
         child = subprocess.Popen(
@@ -98,7 +100,7 @@ def run_watched(
                 if now - shown > SAY_SECONDS:
                     shown = now
                     of = "" if limit is None else f" of {limit:,.0f}"
-                    say(f"{name}: {total:,.0f}{of} core seconds; {_last_line(folder, name)}")
+                    say(f"{name}: {total:,.0f}{of} core seconds; {last_line(folder, name)}")
         finally:
             if child.poll() is None:
                 child.send_signal(signal.SIGINT)
@@ -112,7 +114,8 @@ def _heed_ctrl_c() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)
 
 
-def _last_line(folder: Path, name: str) -> str:
+def last_line(folder: Path, name: str) -> str:
+    """What a command said last: on its output, else where it complains."""
     for ending in ("out", "log"):
         lines = (folder / f"{name}.{ending}").read_text(errors="replace").split("\n")
         said = [line.strip() for line in lines if line.strip()]

@@ -22,13 +22,11 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
-import shlex
 import statistics
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from tempfile import gettempdir
@@ -40,11 +38,10 @@ from torch.utils.flop_counter import FlopCounterMode
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import _plain
 from _common import environment_line
-from _photo_sets import SETS, PhotoSet, draw
-from _photo_table import part_found, part_plain, standard_error, table
-from _watch import run_watched
+from _photo_search import REPOSITORY, Budget, Failed, find_network
+from _photo_sets import SETS, Case, PhotoSet, draw
+from _photo_table import part_found, part_plain, table
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 PACE_STEPS = 100
 
 
@@ -83,25 +80,6 @@ class Results:
         return row
 
 
-@dataclass(frozen=True)
-class Case:
-    """One set of photos with its seed: what all parts are done on."""
-
-    photos: PhotoSet
-    seed: int
-    folder: Path
-
-    @property
-    def key(self) -> str:
-        """Names the images."""
-        return self.photos.key(self.seed)
-
-    @property
-    def title(self) -> str:
-        """For a person."""
-        return f"{self.photos.name}, seed {self.seed}"
-
-
 @cache
 def images(folder: Path) -> _plain.Images:
     """The images of a set in memory."""
@@ -127,7 +105,7 @@ def macs(network: str, width: int, classes: int) -> int:
     model = _plain.resnet(_plain.NETWORKS[network], width, classes).eval()
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         model(torch.zeros(1, 3, 32, 32))
-    return counter.get_total_flops() // 2
+    return int(counter.get_total_flops()) // 2
 
 
 def pace(case: Case, limit: float) -> float:
@@ -136,83 +114,6 @@ def pace(case: Case, limit: float) -> float:
     width = _plain.widest(blocks, len(case.photos.classes), limit)
     trained = _plain.train(images(case.folder), blocks, width, PACE_STEPS, 0)
     return trained.core_seconds / PACE_STEPS * 1_000
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What a search with its retraining may take."""
-
-    core_seconds: float
-    search: float
-    """Core seconds after which the search ends; the rest is for retraining."""
-
-
-def find_network(
-    case: Case, sampler: str, limit: float, budget: Budget, work: Path, options: argparse.Namespace
-) -> dict[str, Any]:
-    """The command that a user types, and what it says of the network that it ends with. All of nas that is called is here.
-
-    The search is ended with Ctrl-C when it has had its share, as `--time` would end it on a machine of our own.
-    """
-    work.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
-    storage = f"sqlite:///{work / 'nas.db'}"
-    study = ["--study", "photos", "--storage", storage]
-    command = [sys.executable, "-m", "nas"]
-    search = [
-        *(*command, "search", *study, "--space", str(REPOSITORY / "search_spaces" / "attn_cnn.yaml")),
-        *("--data", f"imagefolder:{case.folder}", "--max-parameters", f"{limit:.0f}", "--seed", str(case.seed)),
-        *("--sampler", sampler, "--trials", "100000", "--max-concurrent", str(options.max_concurrent)),
-        *shlex.split(options.search_options),
-    ]
-    retrain = [
-        *(*command, "retrain", *study, "--top", "1", "--threads", "1", "--output", str(work / "retrained"), "--json"),
-        *shlex.split(options.retrain_options),
-    ]
-    searched = run_watched(search, work, "search", environment, say, budget.search)
-    if searched.code not in (0, 130):
-        raise SystemExit(f"{shlex.join(search)}: exit code {searched.code}; see {work}/search.log")
-    retrained = run_watched(retrain, work, "retrain", environment, say)
-    if retrained.code:
-        raise SystemExit(f"{shlex.join(retrain)}: exit code {retrained.code}; see {work}/retrain.log")
-    return {
-        **_read_result(storage, json.loads((work / "retrain.out").read_text())[0], case),
-        "core_seconds": searched.core_seconds + retrained.core_seconds,
-        "search_core_seconds": searched.core_seconds,
-        "commands": [shlex.join(search), shlex.join(retrain)],
-    }
-
-
-def _read_result(storage: str, retrained: dict[str, Any], case: Case) -> dict[str, Any]:
-    """Accuracies of the network that a search ended with, and what became of its trials."""
-    import nas
-
-    frame = nas.load_study("photos", storage).trials()
-    trial = frame[frame["trial"] == retrained["trial"]].iloc[0]
-    accuracies = [float(value) for value in retrained["accuracies"]]
-    if not accuracies:
-        raise SystemExit(f"{case.title}: no retraining of trial {retrained['trial']} came to its end")
-    return {
-        "trial": int(retrained["trial"]),
-        "parameters": int(retrained["parameters"]),
-        "macs": int(retrained["macs"]),
-        "accuracies": accuracies,
-        "accuracy": statistics.mean(accuracies),
-        "error": standard_error(accuracies, case.photos.test * len(case.photos.classes)),
-        "validation_accuracy": float(trial["accuracy"]),
-        "validation_error": standard_error([float(trial["accuracy"])], _validation_images(storage, case)),
-        "states": {str(state): int(count) for state, count in frame["state"].value_counts().items()},
-    }
-
-
-def _validation_images(storage: str, case: Case) -> int:
-    """How many images the search measured on."""
-    from nas.data import Task, load
-    from nas.store import Store
-
-    with Store.open(storage) as store:
-        task = store.study("photos").task
-    return len(load(Task(f"imagefolder:{case.folder}", None, float(task["validation"]), 0, None)).validation)
 
 
 def find(case: Case, sampler: str, options: argparse.Namespace, results: Results) -> dict[str, Any]:
@@ -229,7 +130,7 @@ def find(case: Case, sampler: str, options: argparse.Namespace, results: Results
     digest = hashlib.sha256(json.dumps(part).encode()).hexdigest()[:8]
     work = options.work / f"{options.label}-{case.photos.name}-{case.seed}-{sampler}-{digest}"
     start = time.monotonic()
-    found = find_network(case, sampler, options.limit, budget, work, options)
+    found = find_network(case, sampler, budget, work, options, say)
     plain = statistics.mean([before, pace(case, options.limit)])
     say(
         f"{case.title}: {sampler} search: {found['accuracy']:.1%} of the test images, {found['parameters']:,} parameters"
@@ -246,21 +147,29 @@ def commit() -> str:
     return done.stdout.strip()
 
 
-def run(cases: list[Case], options: argparse.Namespace, results: Results) -> None:
-    """All parts that are not done: the shortest first, so that a table of all sets is there early."""
+def run(cases: list[Case], options: argparse.Namespace, results: Results) -> int:
+    """Does all parts that are not done, short trainings first. Returns how many searches gave no result."""
     if "plain" in options.parts:
         trainings = [
             (case, training) for case in cases for training in _plain.trainings(len(case.photos.classes), options.limit)
         ]
         for case, training in sorted(trainings, key=lambda pair: pair[1][2]):
             train_plain(case, *training, results)
+    failed = 0
     for case in cases:
-        if "found" in options.parts:
-            found = find(case, "pareto", options, results)
-            for training in _plain.trainings(len(case.photos.classes), found["parameters"]):
-                train_plain(case, *training, results)
-        if "random" in options.parts:
-            find(case, "random", options, results)
+        for sampler, part in (("pareto", "found"), ("random", "random")):
+            if part not in options.parts:
+                continue
+            try:
+                found = find(case, sampler, options, results)
+            except Failed as problem:
+                say(f"{case.title}: {problem}")
+                failed += 1
+                continue
+            if part == "found":
+                for training in _plain.trainings(len(case.photos.classes), found["parameters"]):
+                    train_plain(case, *training, results)
+    return failed
 
 
 def number(text: str) -> float:
@@ -316,6 +225,7 @@ def main() -> None:
     options.work, options.cache = options.work.resolve(), options.cache.resolve()
     torch.set_num_threads(1)
     results = Results(options.results)
+    failed = 0
     try:
         sets = chosen_sets(options)
         seeds = [int(seed) for seed in options.seeds.split(",")]
@@ -323,11 +233,13 @@ def main() -> None:
         if not options.table:
             for case in cases:
                 draw(case.photos, case.seed, options.archive, options.cache)
-            run(cases, options, results)
+            failed = run(cases, options, results)
     except ValueError as problem:
         sys.exit(f"photos.py: {problem}")
     print(table(cases, options, results.find))
     print(f"\n{environment_line()}; one thread")
+    if failed:
+        sys.exit(f"photos.py: searches without a result: {failed}; see above")
 
 
 if __name__ == "__main__":

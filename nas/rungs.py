@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 FIRST_SHARE = 0.25
 LAST_SHARE = 2 / 3
 """Shares of a training between which trials are stopped: before, the learning rate has just risen and orders say little."""
-MEASUREMENTS = 9
+MEASUREMENTS = 6
 """Of a network during its training: each costs a look at the validation images, and statistics of batch norm."""
 FEWEST = 5
 """Trials below which a rank correlation says nothing."""

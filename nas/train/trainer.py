@@ -128,7 +128,9 @@ class Trainer:
             memory_format=self.layout,
             resident=resident,
         )
-        self.norm_batches = self._evaluation_batches(_some(dataset.train, recipe.norm_images), resident)
+        final, meanwhile = recipe.norm_images, recipe.norm_images // 4  # on the way nobody keeps the network
+        self.norm_batches = self._evaluation_batches(_some(dataset.train, final), resident)
+        self.some_norm_batches = self._evaluation_batches(_some(dataset.train, meanwhile), resident)
         self.validation_batches = self._evaluation_batches(dataset.validation, resident)
         self.optimizer = make_optimizer(model, recipe)
         self.averaged = Averaged(self.model, recipe.ema) if recipe.ema else None
@@ -148,7 +150,7 @@ class Trainer:
         number = len(self.epochs) + 1
         is_measured = self.is_measured(number)
         if is_measured and (self.validation_batches.images or number >= self.recipe.epochs):
-            self.settle()
+            self.settle(self.norm_batches if number >= self.recipe.epochs else self.some_norm_batches)
         if is_measured and self.validation_batches.images:
             accuracy, top5, loss = self._evaluate(self.validation_batches)
             if not math.isfinite(loss):
@@ -182,11 +184,11 @@ class Trainer:
         problem = untrained(self.dataset, last.accuracy, last.loss) if self.validation_batches.images else None
         return Verdict(State.COMPLETE) if problem is None else Verdict(State.UNTRAINED, problem)
 
-    def settle(self) -> None:
-        """Makes `network` ready to be measured: statistics of batch norm for the weights that it has now."""
+    def settle(self, batches: Batches | None = None) -> None:
+        """Makes `network` ready to be measured: statistics of batch norm for the weights that it has now, over `batches`."""
         if self.averaged is not None:
             self.averaged.take_buffers()
-        recalibrate(self.network, self.norm_batches, self._autocast())
+        recalibrate(self.network, batches or self.norm_batches, self._autocast())
 
     def evaluate(self, split: Split) -> tuple[float, float, float]:
         """Top-1 and top-5 accuracy in [0, 1] and mean loss on other images, such as those of `nas.data.load_test`."""

@@ -12,7 +12,7 @@ from blocks import BLOCKS
 from nas.cost import cost
 from nas.grammar import BlockNode, Choice, Graph, GraphNode, SwitchNode, options_of
 from nas.space import Space
-from nas.study import PublishedConfig
+from nas.study import PublishedConfig, published_configs
 
 SPACE = Space.load("attn_cnn")
 OF_THE_PAPERS = [
@@ -110,4 +110,4 @@ def test_the_residual_of_kong_may_start_at_the_output_of_aim() -> None:
 def test_published_networks_keep_their_hashes() -> None:
     """A network that was trained before is found again by its hash: it is that of the day on which it was published here."""
     pinned = json.loads(Path(__file__).with_name("published_hashes.json").read_text())
-    assert {name: PublishedConfig.load(name).architecture().hash for name in pinned} == pinned
+    assert {config.name: config.architecture().hash for config in published_configs()} == pinned

@@ -98,6 +98,8 @@ def count(
     from nas.census import feasible_share
 
     space = _load(file, max_parameters, max_macs)
+    if not as_json:
+        click.echo(f"{_number(space.size)} assignments")  # at once: the share takes up to half a minute
     share = feasible_share(space, input_shape or space.input, classes, samples=samples, seed=seed)
     if as_json:
         print_json(
@@ -110,7 +112,6 @@ def count(
             }
         )
         return
-    click.echo(f"{_number(space.size)} assignments")
     if share.exact:
         click.echo(f"{share.value:.2%} of them fit the input and the constraints (all were built)")
         click.echo(f"{share.networks:,} distinct networks")

@@ -67,7 +67,8 @@ def changed(config: str, **changes: object) -> dict[str, object]:
     return {name: value for name, value in assignment.items() if value is not None}
 
 
-CAM = {"": "cam", ".cam.reduction": 4, ".cam.compression": "per_path", ".cam.kernel_size": 3, ".cam.norm": "batch"}
+CAM = {"present": True, "module": "cam", "module.cam.reduction": 4, "module.cam.compression": "per_path"}
+CAM |= {"module.cam.kernel_size": 3, "module.cam.norm": "batch"}
 
 
 def test_cross_attention_fits_into_resnet_34() -> None:
@@ -77,9 +78,7 @@ def test_cross_attention_fits_into_resnet_34() -> None:
     gates |= {f"body.residual.{stage}.layers.basic.gate_reduction": 4 for stage in range(4)}
     gated = SPACE.from_assignment(changed("kong_resnet34", **gates))
     behind = {
-        f"{place}{name}": value
-        for place in ("body.residual.2.attention.module", "neck.module")
-        for name, value in CAM.items()
+        f"{place}.{name}": value for place in ("body.residual.2.attention", "neck") for name, value in CAM.items()
     }
     staged = SPACE.from_assignment(changed("kong_resnet34", **behind))
     assert staged.blocks == {**plain.blocks, "cam": 2}

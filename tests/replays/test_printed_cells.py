@@ -1,4 +1,4 @@
-"""Every cell that the five papers print is a claim of a config, and every claim of a config is a cell that is printed.
+"""Every cell that the five papers print is a claim of a config, and what a config claims of them is a cell that is printed.
 
 The list was typed from the papers and knows nothing of the configs but their names.
 """
@@ -154,6 +154,7 @@ def test_the_list_of_printed_cells_is_whole() -> None:
 def test_every_printed_cell_is_a_claim_and_every_claim_is_printed() -> None:
     printed = {cell for cell, _ in cells()}
     ours = {cell for config in every_config() if config.name not in READINGS for cell in claimed(config)}
+    ours = {cell for cell in ours if cell.author in TEXTS}  # the five papers; others lend a network
     assert printed - ours == set()
     assert ours - printed == set()
 

@@ -178,5 +178,8 @@ def test_every_published_network_still_reads() -> None:
     for path in every("search_spaces"):
         Space.load(path)
     for path in every("studies"):
-        architecture = PublishedConfig.load(path).architecture()
+        config = PublishedConfig.load(path)
+        if config.without_network is not None:  # claims alone
+            continue
+        architecture = config.architecture()
         assert Architecture.from_json(architecture.to_json()) == architecture

@@ -123,7 +123,7 @@ def test_a_training_forgets_the_peak_of_another_before_its_model_takes_memory(mo
 
     monkeypatch.setattr(torch.cuda, "init", lambda: order.append("opened"))
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: order.append("forgotten"))
-    dataset: Any = SimpleNamespace(input=(3, 8, 8))
+    dataset: Any = SimpleNamespace(input=(3, 8, 8), train=range(100))
     with pytest.raises(torch.OutOfMemoryError):
         Trainer(Model(), dataset, Recipe(precision="fp32"), "cuda")
     assert order == ["opened", "forgotten", "model"]

@@ -5,17 +5,44 @@ import random
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nas.cost import Cost
-from nas.rungs import Rungs, order, rank_correlations, rung_epochs
+from nas.rungs import Rungs, measured_epochs, order, rank_correlations, rung_epochs
 
 
 @pytest.mark.parametrize(
     ("epochs", "first", "factor", "rungs"),
-    [(20, 1, 3.0, (1, 3, 9)), (9, 1, 3.0, (1, 3)), (5, 2, 2.0, (2, 4)), (1, 1, 3.0, ()), (6, 1, 1.5, (1, 2, 3, 5))],
+    [
+        (20, 1, 3.0, (1, 2, 7)),
+        (9, 1, 3.0, (1, 3)),
+        (5, 2, 2.0, (2,)),
+        (1, 1, 3.0, ()),
+        (6, 1, 1.5, (1, 2, 3, 4)),
+        (20, None, 3.0, (7,)),
+        (100, None, 2.0, (25, 50)),
+        (10, None, 1.2, (3, 4, 5, 6)),
+        (10, 4, 3.0, ()),
+    ],
 )
-def test_rungs_lie_below_the_full_training(epochs: int, first: int, factor: float, rungs: tuple[int, ...]) -> None:
+def test_rungs_lie_below_the_full_training(
+    epochs: int, first: int | None, factor: float, rungs: tuple[int, ...]
+) -> None:
     assert rung_epochs(epochs, first, factor) == rungs
+
+
+@given(st.integers(1, 1000), st.one_of(st.none(), st.integers(1, 1000)), st.floats(1.01, 20))
+def test_no_rung_lies_in_the_last_third_or_before_the_first_that_may_be(
+    epochs: int, first: int | None, factor: float
+) -> None:
+    rungs = rung_epochs(epochs, first, factor)
+    assert list(rungs) == sorted(set(rungs))
+    assert all(1 <= rung <= 2 * epochs / 3 and rung < epochs for rung in rungs)
+    assert all(rung >= (epochs / 4 if first is None else first) for rung in rungs)
+    measured = measured_epochs(epochs, rungs)
+    assert {epochs, *rungs} <= measured <= set(range(1, epochs + 1))
+    assert len(measured) <= len(rungs) + 9
 
 
 def test_fronts_come_one_after_the_other_and_within_one_the_most_hypervolume() -> None:

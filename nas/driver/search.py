@@ -79,9 +79,9 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
             raise SearchError(f"study {shorten(name)}: {problem}; name it with --study")
         dataset = load(task)
         recipe = _recipe(options, dataset)
-        _tell_protocol(dataset, recipe, progress)
         check_feasible(space, dataset.input, dataset.classes)
         study = _open_study(store, name, space, dataset, recipe, options)
+        _tell_protocol(dataset, recipe, progress)
         store.patience.notify = progress.note
         with store.claim(name) as repaired:
             if repaired.interrupted:
@@ -111,14 +111,25 @@ def _recipe(options: SearchOptions, dataset: Dataset) -> Recipe:
         recipe = recipe.replace(epochs=options.epochs)
     if options.steps is not None:
         recipe = recipe.replace(steps=options.steps).for_images(images)
-    if options.scheduler == "none":
-        return recipe
-    if not rung_epochs(recipe.epochs, options.min_epochs, options.reduction_factor):
-        raise SearchError(
-            f"min_epochs: --scheduler {options.scheduler} would never stop one of the {recipe.epochs} epochs of a training: its "
-            f"first rung is epoch {options.min_epochs or 1} or later, and none lies in the last third"
-        )
+    if options.scheduler != "none":
+        _check_rungs(recipe.epochs, options)
     return recipe
+
+
+def _check_rungs(epochs: int, options: SearchOptions) -> None:
+    """Raises SearchError where early stopping would never look at a trial."""
+    if rung_epochs(epochs, options.min_epochs, options.reduction_factor):
+        return
+    possible = rung_epochs(epochs, 1, options.reduction_factor)
+    if options.min_epochs is not None and possible:
+        raise SearchError(
+            f"min_epochs: must be at most {possible[-1]}, not {options.min_epochs}: --scheduler {options.scheduler} would never "
+            f"stop one, because its last look is after {possible[-1]} of the {epochs} epochs of a training"
+        )
+    raise SearchError(
+        f"a training of {epochs} epochs is too short for --scheduler {options.scheduler} with reduction factor "
+        f"{options.reduction_factor:g}: it would never stop one; train longer, or leave the scheduler out"
+    )
 
 
 def _tell_protocol(dataset: Dataset, recipe: Recipe, progress: Progress) -> None:

@@ -17,7 +17,7 @@ from nas.driver.trainable import REPORT, Retire, TrialWorker
 
 GIB = 1 << 30
 DEAD = torch.AcceleratorError("CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be …")
-CONFIG = {"timeout": None, "memory": None, "gpus": 1.0}
+CONFIG = {"timeout": None, "memory": None, "gpus": 1.0, "measured": None}
 
 
 class Gpu:
@@ -74,12 +74,12 @@ def worker(problem: BaseException, monkeypatch: pytest.MonkeyPatch, **config: An
     """On a GPU, with a model that is never really built."""
     monkeypatch.setattr(trainable, "Architecture", SimpleNamespace(from_json=lambda text: None))
     monkeypatch.setattr(trainable, "compile_model", lambda *given: None)
-    monkeypatch.setattr(trainable, "Trainer", lambda *given: None)
+    monkeypatch.setattr(trainable, "Trainer", lambda *given, **more: None)
     made = Worker.__new__(Worker)
     made.problem = problem
     recipe = trainable.Recipe().to_dict()
     given = {**CONFIG, "recipe": recipe, "architecture": "{}", **config}
-    made.setup(given, SimpleNamespace(input=(1, 8, 8), classes=10), 1, "cuda")  # type: ignore[arg-type]
+    made.setup(given, SimpleNamespace(input=(1, 8, 8), classes=10, task=SimpleNamespace(folds=1)), 1, "cuda")  # type: ignore[arg-type]
     return made
 
 

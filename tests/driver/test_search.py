@@ -23,6 +23,7 @@ from nas.driver.progress import Progress
 from nas.driver.tuning import STOP_SECONDS
 from nas.errors import SearchError, StorageError
 from nas.store import Store
+from tests.driver.conftest import QUICK
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
@@ -43,16 +44,16 @@ class Notes(Progress):
 
 
 def test_a_search_finds_a_front_and_continues(space_file: Path, storage: str) -> None:
-    first = nas.search(space_file, storage=storage, trials=4, epochs=1)
+    first = nas.search(space_file, storage=storage, trials=4, recipe=QUICK)
     assert first.states == {"complete": 4}
     assert first.ended == "done"
     assert len(first.front) >= 1
     assert first.trials["hash"].nunique() == 4
-    more = nas.search(space_file, storage=storage, trials=6, epochs=1)
+    more = nas.search(space_file, storage=storage, trials=6, recipe=QUICK)
     assert more.states == {"complete": 6}
     assert list(more.trials["hash"][:4]) == list(first.trials["hash"])
     assert more.hypervolume >= first.hypervolume
-    again = nas.search(space_file, storage=storage, trials=6, epochs=1)
+    again = nas.search(space_file, storage=storage, trials=6, recipe=QUICK)
     assert len(again.trials) == 6
 
     # Optuna, and so its dashboard, sees the same
@@ -68,11 +69,11 @@ def test_a_search_finds_a_front_and_continues(space_file: Path, storage: str) ->
         assert len(store.epochs("tiny-digits")) == 6
 
     with pytest.raises(SearchError, match="begun with epochs 1, not 2"):
-        nas.search(space_file, storage=storage, trials=9, epochs=2)
+        nas.search(space_file, storage=storage, trials=9, recipe=QUICK, epochs=2)
     other = space_file.with_name("other.yaml")
-    other.write_text(space_file.read_text().replace("[2, 4, 8]", "[2, 4]"))
+    other.write_text(space_file.read_text().replace("[4, 8, 16]", "[4, 8]"))
     with pytest.raises(SearchError, match="begun with another space"):
-        nas.search(other, storage=storage, study="tiny-digits", trials=9, epochs=1)
+        nas.search(other, storage=storage, study="tiny-digits", trials=9, recipe=QUICK)
     with (
         pytest.raises(StorageError, match="no study 'tiny-digit'.*did you mean 'tiny-digits'"),
         Store.open(storage) as store,
@@ -84,12 +85,12 @@ def test_what_goes_wrong_costs_one_trial(tmp_path: Path, storage: str) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text(
         "name: bad\ninput: [1, 16, 16]\ngraph:\n"
-        "  stem: {block: conv, channels: 4, stride: 2}\n"
+        "  stem: {block: conv, channels: 12, stride: 2}\n"
         "  trap: {block: misbehave, how: {choose: [not, raise, memory, nan, die]}}\n"
-        "  head: {block: classifier}\n"
+        "  head: {block: classifier, pool: flatten}\n"
     )
     notes = Notes()
-    result = nas.search(path, storage=storage, trials=5, epochs=1, max_concurrent=2, progress=notes)
+    result = nas.search(path, storage=storage, trials=5, recipe=QUICK, max_concurrent=2, progress=notes)
     ended = {row["assignment"]["trap.how"]: (row["state"], row["reason"]) for row in result.trials.to_dict("records")}
     assert ended["not"][0] == "complete"
     assert ended["raise"] == ("failed", "RuntimeError: this block is broken")
@@ -99,7 +100,7 @@ def test_what_goes_wrong_costs_one_trial(tmp_path: Path, storage: str) -> None:
     assert "worker process died" in ended["die"][1]
     states = [trial.state.name for trial in optuna.load_study(study_name="bad-digits", storage=storage).trials]
     assert sorted(states) == ["COMPLETE", "FAIL", "FAIL", "FAIL", "FAIL"]
-    more = nas.search(path, storage=storage, trials=50, epochs=1, progress=notes)
+    more = nas.search(path, storage=storage, trials=50, recipe=QUICK, progress=notes)
     assert (more.ended, len(more.trials)) == ("exhausted", 5)
     assert "every architecture of bad inside the constraints has been evaluated" in notes.notes
 
@@ -107,14 +108,14 @@ def test_what_goes_wrong_costs_one_trial(tmp_path: Path, storage: str) -> None:
 def test_published_networks_start_first_and_those_that_do_not_fit_are_counted(storage: str) -> None:
     notes = Notes()
     result = nas.search(
-        "attn_cnn", storage=storage, trials=2, epochs=1, max_parameters=4_750_000, max_macs=6e7, progress=notes
+        "attn_cnn", storage=storage, trials=2, steps=40, max_parameters=4_750_000, max_macs=6e7, progress=notes
     )
     (line,) = [note for note in notes.notes if note.startswith("seed points")]
-    assert line.startswith("seed points: kong_baseline, 1 of ")
+    assert line.startswith("seed points: banbury_resnet8, 1 of ")
     assert " published networks that fit; outside of parameters at most 4,750,000 and macs at most 60,000,000: " in line
     assert ", kong_aim_cam among them; no room in images of 1×16×16: " in line
     assert line.endswith(" (--seed-points all, auto or none)")
-    assert list(result.trials["published"].dropna()) == ["kong_baseline"]
+    assert list(result.trials["published"].dropna()) == ["banbury_resnet8"]
 
 
 def test_time_ends_a_search(space_file: Path, storage: str) -> None:
@@ -126,7 +127,9 @@ def test_time_ends_a_search(space_file: Path, storage: str) -> None:
 
 def test_one_worker_and_one_seed_make_the_same_decisions(space_file: Path, tmp_path: Path) -> None:
     runs = [
-        nas.search(space_file, storage=f"sqlite:///{tmp_path}/{name}.db", trials=5, epochs=1, max_concurrent=1).trials
+        nas.search(
+            space_file, storage=f"sqlite:///{tmp_path}/{name}.db", trials=5, recipe=QUICK, max_concurrent=1
+        ).trials
         for name in "ab"
     ]
     assert list(runs[0]["hash"]) == list(runs[1]["hash"])
@@ -141,7 +144,10 @@ def test_one_worker_and_one_seed_make_the_same_decisions(space_file: Path, tmp_p
         ({"objectives": ("acuracy", "macs")}, "no objective 'acuracy'; known: .*did you mean 'accuracy'"),
         ({"objectives": ("macs",)}, "accuracy must be one of them"),
         ({"sampler": "tpee"}, "no sampler 'tpee'.*did you mean 'tpe'"),
-        ({"scheduler": "pareto_asha", "epochs": 4, "min_epochs": 4}, "min_epochs: must be below the 4 epochs"),
+        (
+            {"scheduler": "pareto_asha", "epochs": 4, "min_epochs": 4},
+            "min_epochs: must be at most 1, not 4: .* of the 4 epochs",
+        ),
         ({"cpus_per_trial": 10_000}, "cpus_per_trial: 10000 wanted, but Ray has"),
         ({"gpus_per_trial": 64}, "gpus_per_trial: must be at most 1, not 64"),
         ({"device": "cuda"}, "gpus_per_trial: 1 wanted, but Ray has 0"),

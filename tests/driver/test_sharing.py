@@ -25,7 +25,7 @@ from nas.driver.packing import CONTEXT_BYTES, Gpu, Packing, training_bytes
 from nas.driver.trainable import TrialWorker
 from nas.recipe import Recipe
 from nas.store import Store
-from tests.driver.conftest import SPACE
+from tests.driver.conftest import QUICK, SPACE
 from tests.driver.simulated import INPUT, SimulatedTune, epoch, learns, quality, report
 
 GIB = 1 << 30
@@ -41,7 +41,7 @@ def dataset() -> Dataset:
 def space_file(tmp_path: Path) -> Path:
     """Networks that take from 0.3 to 5 GiB, with batches of 65,536."""
     path = tmp_path / "tiny.yaml"
-    path.write_text(SPACE.replace("[2, 4, 8]", "[2, 8, 32]"))
+    path.write_text(SPACE.replace("[4, 8, 16]", "[2, 8, 32]"))
     return path
 
 
@@ -255,12 +255,12 @@ def test_a_real_trial_that_runs_out_of_memory_beside_others_is_tried_again_alone
     path = tmp_path / "crowded.yaml"
     path.write_text(
         "name: crowded\ninput: [1, 16, 16]\ngraph:\n"
-        "  stem: {block: conv, channels: {choose: [2, 3]}, stride: 2}\n"
+        "  stem: {block: conv, channels: {choose: [8, 12]}, stride: 2}\n"
         "  trap: {block: misbehave, how: {choose: [not, crowded]}}\n"
-        "  head: {block: classifier}\n"
+        "  head: {block: classifier, pool: flatten}\n"
     )
     result = nas.search(
-        path, storage=storage, trials=4, epochs=1, max_concurrent=2, sampler="random", gpus_per_trial="auto"
+        path, storage=storage, trials=4, recipe=QUICK, max_concurrent=2, sampler="random", gpus_per_trial="auto"
     )
     assert result.states == {"complete": 4}
     reasons = result.trials["reason"].dropna().tolist()

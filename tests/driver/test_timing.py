@@ -23,6 +23,7 @@ from nas.errors import NasError, SearchError
 from nas.front import hypervolume, pareto, scaled_loss
 from nas.space import Space
 from nas.store import Store
+from tests.driver.conftest import QUICK
 
 OBJECTIVES = ("accuracy", "latency")
 
@@ -37,7 +38,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_search_for_accuracy_and_latency(
     space_file: Path, storage: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = nas.search(space_file, storage=storage, objectives=OBJECTIVES, trials=3, epochs=2, latency_device="cpu")
+    first = nas.search(
+        space_file, storage=storage, objectives=OBJECTIVES, trials=3, recipe=QUICK, epochs=2, latency_device="cpu"
+    )
     assert first.states == {"complete": 3}
     assert (first.trials["latency"] > 0).all()
     assert list(first.front["latency"]) == sorted(first.front["latency"])
@@ -53,14 +56,17 @@ def test_a_search_for_accuracy_and_latency(
     assert [trial.values for trial in study.trials] == first.trials[list(OBJECTIVES)].to_numpy().tolist()
     assert study.trials[0].user_attrs["latency"] == first.trials["latency"][0]
     more = nas.search(
-        space_file, storage=storage, objectives=OBJECTIVES, trials=5, epochs=2, latency_device="cpu",
+        space_file, storage=storage, objectives=OBJECTIVES, trials=5, recipe=QUICK, epochs=2, latency_device="cpu",
         scheduler="pareto_asha",
     )  # fmt: skip
     assert list(more.trials["latency"][:3]) == list(first.trials["latency"])
-    assert len(more.trials) == 5
+    assert (more.trials["trial"] < 5).sum() == 5  # and what was stopped and would be on the front, once more
+    assert set(more.front["state"]) == {"complete"}
 
     # Another study takes results and times over.
-    other = nas.search(space_file, storage=storage, study="other", objectives=OBJECTIVES, trials=3, epochs=2)
+    other = nas.search(
+        space_file, storage=storage, study="other", objectives=OBJECTIVES, trials=3, recipe=QUICK, epochs=2
+    )
     known = dict(zip(more.trials["hash"], more.trials["latency"], strict=True))
     for row in other.trials.to_dict("records"):
         assert row["latency"] == known.get(row["hash"], row["latency"])

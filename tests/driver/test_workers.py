@@ -15,6 +15,7 @@ import nas.driver.trainable
 import tests.driver.failing  # noqa: F401 (registers the block that misbehaves)
 from nas.errors import SearchError
 from nas.store import Store
+from tests.driver.conftest import QUICK
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
@@ -23,11 +24,11 @@ def _search(folder: Path, storage: str, ways: str, **options: object) -> pd.Data
     path = folder / "bad.yaml"
     path.write_text(
         "name: bad\ninput: [1, 16, 16]\ngraph:\n"
-        "  stem: {block: conv, channels: 4, stride: 2}\n"
+        "  stem: {block: conv, channels: 12, stride: 2}\n"
         f"  trap: {{block: misbehave, how: {{choose: [{ways}]}}}}\n"
-        "  head: {block: classifier}\n"
+        "  head: {block: classifier, pool: flatten}\n"
     )
-    options = {"epochs": 1, "max_concurrent": 1, "sampler": "random", **options}
+    options = {"recipe": QUICK, "max_concurrent": 1, "sampler": "random", **options}
     trials = nas.search(path, storage=storage, trials=ways.count(",") + 1, **options).trials
     with Store.open(storage) as store:
         assert store.running("bad-digits") == 0

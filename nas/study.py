@@ -87,7 +87,8 @@ class PublishedConfig:
     classes: int = 0
     assignment: dict[str, Scalar] = field(default_factory=dict)
     recipe: Recipe = field(default_factory=Recipe)
-    """The paper's. Its precision is float32 where the file names none: papers train in it unless they say otherwise."""
+    """The paper's. Where the file says nothing else, its precision is float32, in which papers train, and `norm_images` is 0:
+    papers measure with batch norm's running averages."""
     proposed: bool = False
     """Whether it is what the paper proposes, and no ablation or baseline."""
     first: bool = False
@@ -117,6 +118,8 @@ class PublishedConfig:
             for key in _OF_NETWORKS & document.data.keys():
                 document.fail((key,), f"{key}: a config that says without_network has none")
             return config
+        if "norm_images" not in document.data.get("recipe", {}):
+            config = replace(config, recipe=config.recipe.replace(norm_images=0))
         for key in sorted(_OF_NETWORKS_ALWAYS - document.data.keys()):
             document.fail((), f"published config: the key '{key}' is missing")
         if len(config.input) != 3 or min(config.input) < 1:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.compile import compile_model
+from nas.retrained import in_order, latest_first
 from nas.store import Store
 from nas.weights import Card, fill, read_weights
 from nas.which import Network
@@ -85,7 +86,10 @@ def _card(network: Network) -> Card:
 
 
 def _known(network: Network, storage: str | None) -> list[tuple[Path, str]]:
-    """Files of weights of this network that the database names, the latest first, each in words."""
+    """Files of weights of this network that the database names, each in words.
+
+    Those of the latest way in which it was trained come first, and of its seeds that which is kept: see `nas.retrained`.
+    """
     if network.study is None and network.published is None:
         return []
     url = network.database(storage)
@@ -95,14 +99,15 @@ def _known(network: Network, storage: str | None) -> list[tuple[Path, str]]:
         found = store.measurements()
     rows = found[(found["hash"] == network.architecture.hash) & found["weights"].notna()]
     known = []
-    for row in reversed(rows.to_dict("records")):
+    ways = [in_order(rows[rows["key"] == key]) for key in latest_first(rows)]
+    for row in [row for way in ways for row in way]:
         task = row["task"]
         if task.get("classes") != network.classes or task.get("input") != list(network.input):
             continue
         if network.task and task.get("dataset") != network.task.get("dataset"):
             continue
         accuracy = "" if row["accuracy"] != row["accuracy"] else f", test accuracy {row['accuracy']:.2%}"
-        known.append((Path(row["weights"]), f"{row['kind']} of {row['epochs']} epochs{accuracy}"))
+        known.append((Path(row["weights"]), f"{row['kind']} of {row['epochs']} epochs, seed {row['seed']}{accuracy}"))
     return known
 
 

@@ -4,7 +4,8 @@
 
     23                     trial 23 of --study, which may be left out where the database holds only one
     attn_cnn-digits:23     trial 23 of that study
-    best                   the most accurate trial of the study; attn_cnn-digits:best likewise
+    best                   the most accurate trial of the study, or the final network where it was retrained;
+                           attn_cnn-digits:best likewise
     09518401               the trial whose hash begins so (8 digits or more, as tables show them)
     kong_aim_cam           the published config of that name, or a config file
     network.json           an architecture, as `nas export --format state-dict` and the database hold it
@@ -25,6 +26,7 @@ from nas.errors import AssignmentError, Infeasible, NasError, StorageError, Stud
 from nas.front import pareto
 from nas.plain import file_stem
 from nas.resources import every
+from nas.retrained import final, of_study
 from nas.space import Space
 from nas.store import DEFAULT_URL, Store, StudyRow
 from nas.store.connection import parse
@@ -143,10 +145,14 @@ def _of_store(word: str, study: str | None, storage: str | None, input: Shape | 
 
 
 def _best(store: Store, row: StudyRow) -> int:
+    """The final network of a study whose most accurate trial was retrained, else that trial."""
     front = pareto(store.trials(row.name), row.objectives)
     if front.empty:
         raise StorageError(f"study '{row.name}' has no complete trial yet")
-    return int(front.loc[front["accuracy"].idxmax(), "trial"])
+    most = front.loc[front["accuracy"].idxmax()]
+    retrained = of_study(store.measurements(), row.name)
+    chosen = final(retrained) if most["hash"] in {one.hash for one in retrained} else None
+    return int(most["trial"]) if chosen is None else chosen.trial
 
 
 def _of_hash(word: str, study: str | None, storage: str | None, input: Shape | None, classes: int | None) -> Network:

@@ -21,6 +21,7 @@ LAYERS = [
     ("nas.export", "nas.predict", "nas.latency"),
     ("nas.trained",),
     ("nas.which",),
+    ("nas.retrained",),
     ("nas.store",),
     ("nas.rungs",),
     ("nas.front",),
@@ -40,7 +41,7 @@ LAYERS = [
     ("nas.naming",),
     ("nas.document", "nas.resources"),
     ("nas.terminal",),
-    ("nas.errors", "nas.plain", "nas.uncertainty"),
+    ("nas.errors", "nas.plain", "nas.uncertainty", "nas.scores"),
     ("blocks",),
 ]
 # `Space.load` calls the parser, which makes a `Space`; a constraint is checked on a `Cost` (for the type checker only).

@@ -53,7 +53,7 @@ def test_the_table_for_a_person(run: Run, tmp_path: Path) -> None:
     assert lines[0] == path.name
     assert lines[1].split() == [lines[1].split()[0], str(label)]
     assert lines[1].split()[0].endswith("%")
-    assert "retrain of 4 epochs, test accuracy" in lines[-1]
+    assert "retrain of 4 epochs, seed 0, test accuracy" in lines[-1]
     assert list(tmp_path.glob("*-gradcam.png")) == []
 
 

@@ -79,7 +79,7 @@ def make_trained_study(folder: Path) -> str:
                 weights = folder / "trial-0.safetensors"
                 facts = {"kind": "retrain", "study": STUDY, "trial": 0, "test_accuracy": last.accuracy}
                 card = Card(architecture, data.input, data.classes, data.class_names, data.mean, data.std, facts)
-                save_weights(weights, trainer.model, card)
+                save_weights(weights, trainer.network, card)
                 price = cost(architecture, data.input, data.classes)
                 now = datetime.datetime(2026, 1, 1)
                 store.add_measurement(

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @click.option(
     "--validation", type=float, default=0.0, show_default=True, help="Share of training images held out for curves."
 )
-@training_options(seeds=1, share="the paper's", precision="the paper's, fp32")
+@training_options(seeds=1, share="the paper's", steps="the paper's epochs", precision="the paper's, fp32")
 @storage_option
 @json_option
 def command(

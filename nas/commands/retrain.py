@@ -1,4 +1,4 @@
-"""`nas retrain`: front members trained again on all training images, and measured on the test set."""
+"""`nas retrain`: front members trained again for long enough to be used, and measured on the test set."""
 
 from __future__ import annotations
 
@@ -15,20 +15,29 @@ from nas.errors import NasError
 @study_option("The study whose networks are retrained.", required=True)
 @click.option("--top", type=int, metavar="K", help="The K most accurate of the front.  [default: the whole front]")
 @click.option("--trial", "trials", type=int, multiple=True, metavar="N", help="This trial; may be given several times.")
-@training_options(seeds=3, share="all", precision="the study's")
+@click.option(
+    "--validation",
+    type=float,
+    help="Share of all training images to choose among seeds by, from what the search measured on; 0 trains on all.  "
+    "[default: 0.1, or the search's share]",
+)
+@training_options(seeds=3, share="all that are not held out", steps="4 times the search's", precision="the study's")
 @storage_option
 @json_option
 def command(
     study: str, top: int | None, trials: tuple[int, ...], storage: str | None, as_json: bool, **values: Any
 ) -> int:
-    """Retrain members of a study's front on train + validation, and read the test set once for each seed.
+    """Train members of a study's front again, longer than the search, and measure them on the test set.
+
+    Each is trained with several seeds; the one that does best on validation images is kept, which `nas export` and `nas
+    predict` take. Validation and test accuracy of the same weights stand beside each other, class by class.
 
     Afterwards `nas study pareto` shows test accuracy with its standard deviation, and marks members of the front that
     are statistically tied with a cheaper one (Welch's t-test, p at least 0.05). One network is trained in this process;
     several, or one with an option of Ray, are trained side by side on Ray.
 
     \b
-    nas retrain --study attn_cnn-cifar10 --top 5 --epochs 100
+    nas retrain --study attn_cnn-cifar10 --top 5 --steps 20000
     nas retrain --study attn_cnn-digits --trial 23 --trial 30 --seeds 5
     """
     from nas.replays.running import retrain_plans

@@ -59,6 +59,14 @@ if TYPE_CHECKING:
 )
 @click.option("--trials", type=int, default=32, show_default=True, help="Finished trials of the study in all.")
 @click.option("--time", metavar="DURATION", help="Stop after this long, such as 30m or 1h30m.")
+@click.option(
+    "--retrain",
+    type=int,
+    default=0,
+    metavar="K",
+    help="At the end, after --time too, train the K most accurate of the front again for long enough to be used, with 3 seeds "
+    "and 4 times the steps, and name the final network.  [default: 0]",
+)
 @click.option("--steps", type=int, help="Steps of the optimizer in a trial.  [default: the recipe's]")
 @click.option("--epochs", type=int, help="The same in epochs.")
 @objectives_option
@@ -123,7 +131,7 @@ def command(objectives: str, as_json: bool, plot: Path | None, no_seed_points: b
     \b
     nas search --space attn_cnn
     nas search --space attn_cnn --data cifar10 --epochs 20 --trials 200 --max-parameters 2M
-    nas search --space my_space.yaml --data imagefolder:photos --time 8h --gpus-per-trial 0.5
+    nas search --space my_space.yaml --data imagefolder:photos --time 8h --retrain 3
     """
     from nas.driver import SearchOptions, search
 
@@ -152,6 +160,8 @@ def _progress(as_json: bool) -> Progress:
 
 
 def _summary(result: SearchResult) -> dict[str, Any]:
+    from nas.report.final import final_record
+    from nas.report.replays import ran_record
     from nas.report.tables import front_records
 
     return {
@@ -163,10 +173,13 @@ def _summary(result: SearchResult) -> dict[str, Any]:
         "hypervolume": result.hypervolume,
         "objectives": list(result.objectives),
         "front": front_records(result.front),
+        "retrained": [ran_record(ran, ()) for ran in result.retrained],
+        "final": None if result.final is None else final_record(result.final),
     }
 
 
 def _show(result: SearchResult, plot: Path, storage: str | None) -> None:
+    from nas.report.final import print_final, print_retrained
     from nas.report.plots import plot_front, subtitle_of
     from nas.report.tables import front_table
     from nas.report.tested import front_tests
@@ -187,16 +200,29 @@ def _show(result: SearchResult, plot: Path, storage: str | None) -> None:
     subtitle = subtitle_of(study)
     plot_front(result.trials, result.objectives, plot, title=result.study, subtitle=subtitle, tests=tests)
     console.print(f"picture      {plot}", soft_wrap=True)
-    for line in next_commands(result.study, result.storage, storage):
+    if result.retrained:
+        print_retrained(console, result.retrained)
+    if result.final is not None:
+        print_final(console, result.final)
+    for line in next_commands(result.study, result.storage, storage, final=result.final is not None):
         console.print(line, soft_wrap=True)
 
 
-def next_commands(study: str, shown: str, storage: str | None) -> list[str]:
-    """What to type after a search of `study` in the database that the user named `storage`; `shown` hides the password."""
+def next_commands(study: str, shown: str, storage: str | None, *, final: bool = False) -> list[str]:
+    """What to type after a search of `study` in the database that the user named `storage`; `shown` hides the password.
+
+    `final`: whether there is a network to take away.
+    """
     # What NAS_STORAGE names is found there again.
     where = "" if storage in (None, os.environ.get("NAS_STORAGE")) else f" --storage {shlex.quote(shown)}"
     name = shlex.quote(study)
+    best = shlex.quote(f"{study}:best")
+    take = [
+        f"export       nas export {best}{where} -o network.onnx",
+        f"predict      nas predict {best} photo.jpg{where}",
+    ]
     return [
+        *(take if final else ()),
         f"look closer  nas study show {name}{where}",
         f"dashboard    nas dashboard --study {name}{where}",
         "continue     the same command with a larger --trials",

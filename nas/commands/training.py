@@ -19,17 +19,22 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def training_options(seeds: int, share: str, precision: str) -> Callable[[F], F]:
-    """The options of `nas.replays.options.TrainingOptions` that both commands take; `seeds` is the default, `share` that of the
-    training images and `precision` that of the arithmetic, in words.
+def training_options(seeds: int, share: str, steps: str, precision: str) -> Callable[[F], F]:
+    """The options of `nas.replays.options.TrainingOptions` that both commands take; `seeds` is the default, `share`, `steps` and
+    `precision` those of the training images, of the steps and of the arithmetic, in words.
     """
     options = [
-        click.option("--epochs", type=int, help="Other epochs; the schedule is stretched over them."),
+        click.option(
+            "--steps",
+            type=int,
+            help=f"Steps of the optimizer; the schedule is stretched over them.  [default: {steps}]",
+        ),
+        click.option("--epochs", type=int, help="The same in epochs."),
         click.option(
             "--fraction", type=float, help=f"Share of the training images, of every class.  [default: {share}]"
         ),
         click.option("--seeds", type=int, default=seeds, show_default=True, help="Trainings with different seeds."),
-        click.option("--recipe", metavar="FILE", help="Another training recipe (YAML)."),
+        click.option("--recipe", metavar="NAME|FILE", help="Another recipe: fast, modern, paper-like, or a YAML file."),
         click.option("--batch-size", type=int, help="Another batch size."),
         click.option("--precision", metavar="NAME", help=f"auto, fp32, bf16 or fp16.  [default: {precision}]"),
         click.option("--data-root", metavar="DIR", help="Folder of downloaded data sets.  [default: ~/.cache/nas]"),

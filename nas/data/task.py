@@ -180,11 +180,33 @@ def validation_share(images: int) -> float:
     return round(min(max(WANTED / max(1, images), LEAST_SHARE), MOST_SHARE), 4)
 
 
-def joined(dataset: Dataset) -> Dataset:
-    """The data set with its validation images among the training images, and none held out."""
-    x = np.concatenate([dataset.train.x, dataset.validation.x])
-    y = np.concatenate([dataset.train.y, dataset.validation.y])
-    return make_dataset(replace(dataset.task, validation=0.0), x, y, dataset.class_names)
+def regrouped(dataset: Dataset, share: float) -> Dataset:
+    """The data set with this share of all its images as its validation part, drawn from the validation part that it has.
+
+    The others are trained on. Where every image is measured once, by cross-validation, the part is drawn from all. Raises
+    DataError for a share above that of the validation part.
+    """
+    if dataset.task.folds > 1:
+        task = replace(dataset.task, validation=share, folds=1)
+        return make_dataset(task, dataset.train.x, dataset.train.y, dataset.class_names)
+    whole = dataset.task.validation or 0.0
+    if not 0 <= share <= whole:
+        raise DataError(
+            f"validation share: must be from 0 to {whole:g}, the share that the search held out, not {share:g}"
+        )
+    if share == whole:
+        return dataset
+    task = replace(dataset.task, validation=share)
+    y = dataset.validation.y
+    if share:
+        more, kept = held_out(y, dataset.class_names, share / whole, task.seed, keep=0, what=task.dataset)
+    else:
+        more, kept = np.arange(len(y)), np.arange(0)
+    x = np.concatenate([dataset.train.x, dataset.validation.x[more]])
+    mean, std = _statistics(x)
+    train = Split(x, np.concatenate([dataset.train.y, y[more]]))
+    validation = Split(np.ascontiguousarray(dataset.validation.x[kept]), y[kept])
+    return Dataset(task, train, validation, dataset.class_names, mean, std)
 
 
 def fraction_of(dataset: Dataset, share: float, seed: int = 0) -> Dataset:

@@ -109,6 +109,8 @@ class SearchOptions:
     min_epochs: int | None = None
     """First epoch at which a trial may stop; None: a quarter of a training."""
     reduction_factor: float = 3.0
+    retrain: int = 0
+    """So many of the front, the most accurate, are trained again at the end: see `nas.driver.finishing`."""
     latency_device: str | None = None
     """cpu or cuda; None: CUDA where the driver has one."""
 
@@ -118,6 +120,8 @@ class SearchOptions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise SearchError(f"{name}: must be at least 1, not {value}")
+        if self.retrain < 0:
+            raise SearchError(f"retrain: must be at least 0, not {self.retrain}")
         for name in ("max_parameters", "max_macs"):
             value = getattr(self, name)
             if value is not None and not value > 0:

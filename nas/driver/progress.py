@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from nas.front import hypervolume, pareto
 from nas.plain import one_line
+from nas.replays import progress as trainings
+from nas.replays.progress import Progress as TrainingProgress
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +38,17 @@ class Progress:
 
     def end(self) -> None:
         """The search is over."""
+
+    def of_trainings(self) -> TrainingProgress:
+        """Who is told of the retrainings that follow: shows nothing but the notes."""
+        return _Notes(self)
+
+
+class _Notes(TrainingProgress):
+    """Hands notes on."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.note = progress.note  # type: ignore[method-assign]
 
 
 class _Counting(Progress):
@@ -105,6 +118,9 @@ class Lines(_Counting):
         super().finished(trial, running)
         self.note(f"{describe(trial)}  [{self.summary()}]")
 
+    def of_trainings(self) -> TrainingProgress:
+        return trainings.Lines()
+
 
 class LiveView(_Counting):
     """A view that is redrawn in place, for terminals."""
@@ -133,6 +149,9 @@ class LiveView(_Counting):
     def end(self) -> None:
         if self.live is not None:
             self.live.stop()
+
+    def of_trainings(self) -> TrainingProgress:
+        return trainings.LiveView(self.console)
 
     def _render(self) -> RenderableType:
         from rich.console import Group

@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     # Every process that trains imports this package, and needs no database.
     import pandas as pd
 
+    from nas.driver.finishing import Final
     from nas.driver.timing import Clock
+    from nas.replays.engine import Ran
     from nas.store import Store, StudyRow
 
 
@@ -56,6 +58,10 @@ class SearchResult:
     states: dict[str, int]
     ended: str
     """Why: ``done``, ``time is up``, ``interrupted`` or ``exhausted``."""
+    retrained: tuple[Ran, ...] = ()
+    """What came of the networks that were retrained at the end, the most accurate of the search first."""
+    final: Final | None = None
+    """The most accurate of them; None when none was."""
 
 
 def search(options: SearchOptions, progress: Progress | None = None) -> SearchResult:
@@ -90,7 +96,7 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
             seeds = choose_seeds(space, dataset, options.trials, str(options.seed_points), progress)
             ended = _run(options, progress, store, study, space, dataset, recipe, past, seeds)
             trials = store.trials(name)
-        return SearchResult(
+        result = SearchResult(
             name,
             store.shown_url,
             study.objectives,
@@ -100,6 +106,22 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
             dict(Counter(trials["state"])),
             ended,
         )
+    return _finished(result, options, space, progress) if options.retrain and ended != "interrupted" else result
+
+
+def _finished(result: SearchResult, options: SearchOptions, space: Space, progress: Progress) -> SearchResult:
+    """The result with its most accurate networks retrained; interrupted where the user stops that."""
+    from nas.driver.finishing import final_network, finish, most_accurate
+
+    chosen = most_accurate(result.trials, result.objectives, space, options.retrain)
+    if chosen.empty:
+        progress.note("no network to retrain: no trial inside the constraints is complete")
+        return result
+    try:
+        rans = finish(options, result.study, chosen, progress)
+    except KeyboardInterrupt:
+        return replace(result, ended="interrupted")
+    return replace(result, retrained=tuple(rans), final=final_network(rans))
 
 
 def _recipe(options: SearchOptions, dataset: Dataset) -> Recipe:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from nas.errors import SearchError, nearest
 from nas.recipe import Recipe
@@ -13,6 +13,8 @@ DEVICES: Final = ("auto", "cpu", "cuda")
 PRECISIONS: Final = ("auto", "fp32", "bf16", "fp16")
 OUTPUT: Final = "nas-replays"
 MAX_SEEDS: Final = 1_000
+SEEDS: Final = 3
+"""Seeds with which a member of a front is retrained, unless a user says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,12 @@ class TrainingOptions:
     """How networks are trained and measured again: the options of `nas replay` and `nas retrain`, with underscores."""
 
     epochs: int | None = None
+    steps: int | None = None
     fraction: float | None = None
-    """Share of the training images; None: what the paper trains on, and all of them when retraining."""
+    """Share of the images that are trained on; None: what the paper trains on, and all of them when retraining."""
+    validation: float | None = None
+    """Share of all training images that is held out: by a replay to draw validation curves, by a retraining to choose among
+    seeds. None: none in a replay, in a retraining see `nas.replays.plan.HELD_OUT`."""
     seeds: int = 1
     data: str | None = None
     data_root: str | None = None
@@ -30,10 +36,8 @@ class TrainingOptions:
     batch_size: int | None = None
     precision: str | None = None
     """auto, fp32, bf16 or fp16; None: the recipe's, which for a published network is fp32."""
-    validation: float = 0.0
-    """Share of the training images that a replay holds out, to draw validation curves; 0 trains on all of them."""
     pretrained: bool = True
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: str = "auto"
     threads: int | None = None
     again: bool = False
     output: str | Path = OUTPUT
@@ -41,16 +45,18 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         """Raises SearchError for a value that cannot be."""
-        for name in ("epochs", "batch_size", "threads", "image_size"):
+        for name in ("epochs", "steps", "batch_size", "threads", "image_size"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise SearchError(f"{name}: must be at least 1, not {value}")
+        if self.epochs is not None and self.steps is not None:
+            raise SearchError("epochs and steps: one or the other")
+        if self.validation is not None and not 0 <= self.validation < 1:
+            raise SearchError(f"validation: must be at least 0 and below 1, not {self.validation}")
         if not 1 <= self.seeds <= MAX_SEEDS:
             raise SearchError(f"seeds: must be from 1 to {MAX_SEEDS}, not {self.seeds}")
         if self.fraction is not None and not 0 < self.fraction <= 1:
             raise SearchError(f"fraction: must be above 0 and at most 1, not {self.fraction}")
-        if not 0 <= self.validation < 1:
-            raise SearchError(f"validation: must be at least 0 and below 1, not {self.validation}")
         if self.precision is not None and self.precision not in PRECISIONS:
             known, hint = ", ".join(PRECISIONS), nearest(self.precision, PRECISIONS)
             raise SearchError(f"no precision '{self.precision}'; known: {known}{hint}")

@@ -5,19 +5,26 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from nas.architecture import Architecture
 from nas.cost import Cost, cost
-from nas.data import DATASETS, Dataset, Task, fraction_of, load
-from nas.data.task import joined
+from nas.data import DATASETS, Dataset, Task, augmentation, fraction_of, load
+from nas.data.task import regrouped
 from nas.errors import DataError, Infeasible, RecipeError, StudyError
 from nas.recipe import Recipe
+from nas.recipes import fitted
 from nas.replays.options import TrainingOptions
 from nas.space import Space
 from nas.store import StudyRow, TrialRow
 from nas.store.schema import dump
 from nas.study import Claim, PublishedConfig
+from nas.train.averages import has_batch_norm
+
+LONGER: Final = 4
+"""Times the steps of the search that a network is retrained for: what was good enough to compare is not yet to be used."""
+HELD_OUT: Final = 0.1
+"""Share of all training images that a retraining does not train on, or that of the search where it held out fewer."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +129,7 @@ def plan_replay(config: PublishedConfig, options: TrainingOptions, shelf: Shelf)
     if why is not None:
         raise DataError(f"{config.name}: {why}")
     square = config.input[1] if config.input[1] == config.input[2] else None
-    task = Task(data, options.data_root, options.validation, 0, options.image_size or square)
+    task = Task(data, options.data_root, options.validation or 0.0, 0, options.image_size or square)
     fraction = config.fraction if options.fraction is None else options.fraction
     whole, held = len(shelf.take(task).train), len(shelf.take(task).validation)
     dataset = shelf.take(task, fraction)
@@ -132,8 +139,9 @@ def plan_replay(config: PublishedConfig, options: TrainingOptions, shelf: Shelf)
     except Infeasible as problem:
         size = "×".join(map(str, dataset.input))
         raise StudyError(f"{config.name}: cannot take images of {size} ({problem}); try --image-size") from None
-    recipe = _recipe(config.recipe, options)
     price = cost(architecture, dataset.input, dataset.classes)
+    theirs_recipe = config.recipe.for_images(len(dataset.train))
+    recipe = _changed(_replay_recipe(theirs_recipe, architecture, dataset, options), options, len(dataset.train))
     deviations = []
     if data != config.data:
         deviations.append(f"data {data} instead of {config.data}")
@@ -145,8 +153,8 @@ def plan_replay(config: PublishedConfig, options: TrainingOptions, shelf: Shelf)
         theirs = cost(config.architecture(), config.input, config.classes)
         if theirs.parameters != price.parameters:
             deviations.append(f"therefore {price.parameters:,} parameters instead of {theirs.parameters:,}")
-    known = recipe.replace(precision=config.recipe.precision) if recipe.precision == "auto" else recipe
-    deviations += recipe_differences(known, config.recipe)
+    known = recipe.replace(precision=theirs_recipe.precision) if recipe.precision == "auto" else recipe
+    deviations += recipe_differences(known, theirs_recipe)
     if held:
         deviations.append(f"{held:,} of {whole + held:,} training images held out for the validation curves")
     if fraction != config.fraction:
@@ -176,8 +184,19 @@ def plan_replay(config: PublishedConfig, options: TrainingOptions, shelf: Shelf)
     )
 
 
-def study_data(study: StudyRow, options: TrainingOptions) -> Dataset:
-    """The training images of a study's data, its validation part among them, or a fraction of them.
+@dataclass(frozen=True)
+class StudyData:
+    """The images of a study, as its networks are retrained on them."""
+
+    dataset: Dataset
+    """Its validation part is a part of the search's, so that what the search trained on is trained on again; of all images where
+    the search measured on all by cross-validation."""
+    searched_on: int
+    """Images that the search trained on."""
+
+
+def study_data(study: StudyRow, options: TrainingOptions) -> StudyData:
+    """The images of a study's data, with a part held out to choose among seeds, or a fraction of the others.
 
     Raises DataError when they are not the images that the study was made with.
     """
@@ -188,6 +207,7 @@ def study_data(study: StudyRow, options: TrainingOptions) -> Dataset:
         float(str(facts["validation"])),
         int(str(facts["seed"])),
         facts["image_size"],  # type: ignore[arg-type]
+        int(str(facts.get("folds", 1))),
     )
     dataset = load(task)
     if dataset.fingerprint != facts.get("fingerprint"):
@@ -195,29 +215,37 @@ def study_data(study: StudyRow, options: TrainingOptions) -> Dataset:
             f"study '{study.name}': {task.dataset} holds other images than those it was made with; "
             "name the right folder with --data-root"
         )
-    return fraction_of(joined(dataset), 1.0 if options.fraction is None else options.fraction)
+    measured_on = dataset.task.validation if task.folds == 1 else 1.0
+    share = min(HELD_OUT, measured_on or 0.0) if options.validation is None else options.validation
+    again = fraction_of(regrouped(dataset, share), 1.0 if options.fraction is None else options.fraction)
+    return StudyData(again, dataset.trained_images)
 
 
 def plan_retraining(
-    study: StudyRow, trial: TrialRow, architecture: Architecture, data: Dataset, options: TrainingOptions
+    study: StudyRow, trial: TrialRow, architecture: Architecture, data: StudyData, options: TrainingOptions
 ) -> Plan:
-    """How a member of a front is trained again: by the study's recipe on all training images, unless `options` say otherwise.
-
-    `data` is what `study_data` gives.
+    """How a member of a front is trained again: by the study's recipe in `LONGER` times its steps, unless `options` say
+    otherwise. `data` is what `study_data` gives.
     """
+    dataset = data.dataset
+    images = len(dataset.train)
     theirs = Recipe.from_dict(study.recipe)
-    recipe = _recipe(theirs, options)
-    deviations = [line.replace("instead of", "instead of the search's") for line in recipe_differences(recipe, theirs)]
+    searched = theirs.epochs * theirs.steps_per_epoch(data.searched_on)
+    recipe = _retraining_recipe(theirs, searched, dataset, options)
+    steps = recipe.epochs * recipe.steps_per_epoch(images)
+    differences = recipe_differences(recipe, shortened(theirs, recipe.epochs))
+    deviations = [f"{steps:,} steps instead of {searched:,}"] if steps != searched else []
+    deviations = [line.replace("instead of", "instead of the search's") for line in [*deviations, *differences]]
     fraction = 1.0 if options.fraction is None else options.fraction
     if fraction < 1:
-        deviations.append(f"{fraction:.3g} of the training images ({len(data.train):,}), of every class alike")
-    price = cost(architecture, data.input, data.classes)
+        deviations.append(f"{fraction:.3g} of the training images ({images:,}), of every class alike")
+    price = cost(architecture, dataset.input, dataset.classes)
     return Plan(
         "retrain",
         f"{study.name}-{trial.number}",
         architecture,
         price,
-        data,
+        dataset,
         recipe,
         fraction,
         tuple(deviations),
@@ -253,21 +281,43 @@ def recipe_differences(ours: Recipe, theirs: Recipe) -> list[str]:
     return lines
 
 
-def _recipe(theirs: Recipe, options: TrainingOptions) -> Recipe:
-    recipe = theirs
-    if isinstance(options.recipe, Recipe):
-        recipe = options.recipe
-    elif options.recipe is not None:
-        recipe = Recipe.load(options.recipe)
-    if options.epochs is not None:
-        recipe = shortened(recipe, options.epochs)
+def _replay_recipe(theirs: Recipe, architecture: Architecture, dataset: Dataset, options: TrainingOptions) -> Recipe:
+    """The recipe that a user names, or the paper's, in which statistics of batch norm are measured before the test set is read."""
+    if options.recipe is not None:
+        return fitted(options.recipe, len(dataset.train), augmentation(dataset))
+    if theirs.norm_images or not has_batch_norm(architecture, dataset.input, dataset.classes):
+        return theirs
+    return theirs.replace(norm_images=Recipe().norm_images)
+
+
+def _retraining_recipe(theirs: Recipe, searched: int, dataset: Dataset, options: TrainingOptions) -> Recipe:
+    """The recipe that a user names, or the search's of `searched` steps over more of them."""
+    images = len(dataset.train)
+    if options.recipe is not None:
+        recipe = fitted(options.recipe, images, augmentation(dataset))
+    else:
+        recipe = _stretched(theirs, LONGER * searched, images)
+    return _changed(recipe, options, images)
+
+
+def _changed(recipe: Recipe, options: TrainingOptions, images: int) -> Recipe:
+    """The recipe for so many training images, with what a user wants otherwise."""
     if options.batch_size is not None:
         recipe = recipe.replace(batch_size=options.batch_size)
     if options.precision is not None:
         recipe = recipe.replace(precision=options.precision)
+    if options.epochs is not None:
+        recipe = shortened(recipe, options.epochs)
+    if options.steps is not None:
+        recipe = _stretched(recipe, options.steps, images)
     if recipe.seed + options.seeds > 2**31:
         raise RecipeError(f"seed: must be below 2^31, not {recipe.seed}")
     return recipe
+
+
+def _stretched(recipe: Recipe, steps: int, images: int) -> Recipe:
+    """The recipe over so many steps, to the nearest epoch; its schedule keeps its shares."""
+    return shortened(recipe, max(1, round(steps / recipe.steps_per_epoch(images))))
 
 
 def _flat(data: Mapping[str, Any]) -> dict[str, Any]:

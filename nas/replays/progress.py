@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 
+MOST_LINES = 60
+"""Of one training: small sets of images are trained in hundreds of short epochs."""
+
+
 class Progress:
     """Told what happens to trainings, several of which may run at once; shows nothing. The views below derive from it."""
 
@@ -49,7 +53,9 @@ class Lines(Progress):
         self.epochs[name] = epochs
 
     def epoch(self, name: str, epoch: Epoch) -> None:
-        """Prints its line."""
+        """Prints its line, of a long training every so many epochs."""
+        if epoch.epoch % math.ceil(self.epochs[name] / MOST_LINES) and epoch.epoch < self.epochs[name]:
+            return
         self.note(f"{name}: epoch {epoch.epoch}/{self.epochs[name]}, {describe(epoch)}")
 
 

@@ -25,14 +25,12 @@ def replay_plans(configs: Sequence[PublishedConfig], options: TrainingOptions) -
 def retrain_plans(
     study: str, options: TrainingOptions, *, trials: Sequence[int] = (), top: int | None = None
 ) -> list[Plan]:
-    """How front members of a study are to be trained on all its training images. Raises a NasError when they cannot be.
+    """How front members of a study are to be trained again. Raises a NasError when they cannot be.
 
     `trials` names finished trials, of the front or not; `top` takes the most accurate of the front; neither: the front.
     """
-    if options.data is not None or options.image_size is not None or options.validation:
-        raise SearchError(
-            f"study '{study}': is retrained on all of its own data; --data, --image-size and --validation belong to a replay"
-        )
+    if options.data is not None or options.image_size is not None:
+        raise SearchError(f"study '{study}': is retrained on its own data; --data and --image-size belong to a replay")
     if top is not None and top < 1:
         raise SearchError(f"top: must be at least 1, not {top}")
     with Store.open(options.storage or DEFAULT_URL) as store:

@@ -7,7 +7,7 @@ import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from nas.errors import NasError
 from nas.replays import checkpoint
 from nas.replays.plan import Plan
 from nas.replays.progress import Progress
+from nas.rungs import measured_epochs
+from nas.scores import Score
 from nas.store import Measured
 from nas.store.schema import utc_now
 from nas.train import (
@@ -87,6 +89,8 @@ class Report:
     top5: float | None = None
     loss: float | None = None
     weights: str | None = None
+    scores: Mapping[str, Mapping[str, Sequence[int]]] = field(default_factory=dict)
+    """By part of the data, ``validation`` and ``test``: what `Score.to_dict` gives."""
 
     def measured(self, plan: Plan, seed: int) -> Measured:
         """The row of the study database."""
@@ -115,6 +119,7 @@ class Report:
             study=plan.study,
             trial=plan.trial,
             weights=self.weights,
+            scores={part: Score.from_dict(score) for part, score in self.scores.items()},
         )
 
 
@@ -171,7 +176,9 @@ class Training:
 
             with redirect_stdout(sys.stderr):  # PyTorch announces a download where our results stand
                 load_pretrained(model, plan.pretrained)
-        trainer = self.trainer = Trainer(model, plan.dataset, plan.recipe.replace(seed=self.seed), self.device)
+        recipe = plan.recipe.replace(seed=self.seed)
+        measured = measured_epochs(recipe.epochs)
+        trainer = self.trainer = Trainer(model, plan.dataset, recipe, self.device, measured=measured)
         self.precision = {None: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[trainer.amp_dtype]
         if state is not None:
             trainer.load_state_dict(state["trainer"])
@@ -194,13 +201,17 @@ class Training:
         return epoch
 
     def measure(self, split: Split) -> Report:
-        """Reads the test set, and writes weights and confusion matrix."""
+        """Reads the test set, and writes weights and confusion matrix. What is written, validated and tested is one network."""
         assert self.trainer is not None
-        tested = examine(self.trainer.predict(split), torch.from_numpy(split.y), self.plan.dataset.classes)
+        tested = self._examine(self.trainer, split)
         if not math.isfinite(tested.loss):
             raise Diverged(f"test loss is {tested.loss}")
         write_confusion(self.files.confusion, tested.confusion, self.plan.dataset.class_names)
-        save_weights(self.files.weights, self.trainer.model, self._card(tested))
+        scores = {"test": Score.of_confusion(tested.confusion.tolist())}
+        if len(self.plan.dataset.validation):
+            validated = self._examine(self.trainer, self.plan.dataset.validation)
+            scores["validation"] = Score.of_confusion(validated.confusion.tolist())
+        save_weights(self.files.weights, self.trainer.network, self._card(scores))
         weights = str(self.files.weights.absolute())
         return replace(
             self.failed(State.COMPLETE, ""),
@@ -208,7 +219,11 @@ class Training:
             top5=tested.top5,
             loss=tested.loss,
             weights=weights,
+            scores={part: score.to_dict() for part, score in scores.items()},
         )
+
+    def _examine(self, trainer: Trainer, split: Split) -> Tested:
+        return examine(trainer.predict(split), torch.from_numpy(split.y), self.plan.dataset.classes)
 
     def failed(self, state: State, reason: str) -> Report:
         """What is recorded of a training whose test set was not read."""
@@ -243,7 +258,7 @@ class Training:
             )
         return state
 
-    def _card(self, tested: Tested) -> Card:
+    def _card(self, scores: Mapping[str, Score]) -> Card:
         plan, data = self.plan, self.plan.dataset
         facts = {
             "kind": plan.kind,
@@ -253,9 +268,12 @@ class Training:
             "data": data.task.dataset,
             "epochs": plan.recipe.epochs,
             "seed": self.seed,
-            "test_accuracy": tested.accuracy,
+            "test_accuracy": scores["test"].accuracy,
+            "test_standard_error": scores["test"].error,
             "deviations": list(plan.deviations_in(self.precision)),
         }
+        if "validation" in scores:
+            facts["accuracy_held_out"] = scores["validation"].accuracy
         return Card(plan.architecture, data.input, data.classes, data.class_names, data.mean, data.std, facts)
 
 

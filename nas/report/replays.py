@@ -17,6 +17,8 @@ from nas.replays.checking import NO_NETWORK, NOT_CHECKED, NOT_CLAIMED, OFF, REPR
 from nas.replays.plan import obstacle
 from nas.report.measured import accuracy_text, summaries
 from nas.report.text import counted
+from nas.report.worth import print_worth, worth_record
+from nas.retrained import Retrained, of_way
 from nas.terminal import styled
 
 if TYPE_CHECKING:
@@ -204,6 +206,7 @@ def ran_record(ran: Ran, pictures: Sequence[Path]) -> dict[str, Any]:
             }
             for claim, value in _measured_claims(ran)
         ],
+        "kept": None if (kept := _kept(ran)) is None else worth_record(kept, plan.dataset),
         "files": [str(path) for path in [*map(Path, rows["weights"].dropna()), *pictures]],
     }
 
@@ -226,14 +229,21 @@ def print_ran(console: Console, ran: Ran, pictures: Sequence[Path]) -> None:
             gap = gap if plan.on_claimed_data else "other data"
             table.add_row(claim.metric, claim.printed, shown, gap, claim.unit, claim.table)
         console.print(Padding(table, (0, 0, 0, 2)))
+    if (kept := _kept(ran)) is not None:
+        print_worth(console, kept, plan.dataset)
     for line in rows.iloc[-1]["deviations"]:
-        console.print(f"  deviation    {line}", soft_wrap=True)
+        console.print(f"  {'deviation' if plan.kind == 'replay' else 'otherwise'}    {line}", soft_wrap=True)
     for state, reason in rows[rows["state"] != "complete"][["state", "reason"]].itertuples(index=False):
         console.print(f"  {state:<11}  {reason}", soft_wrap=True)
     console.print(f"  measured on  {summary.device}, {_where(rows)}", soft_wrap=True)
     for path in pictures:
         console.print(f"  picture      {path}", soft_wrap=True)
     console.print(f"  folder       {ran.folder}", soft_wrap=True)
+
+
+def _kept(ran: Ran) -> Retrained | None:
+    """The training of a retraining that is kept; nothing is chosen among the seeds of a replay."""
+    return of_way(ran.measured) if ran.plan.kind == "retrain" else None
 
 
 def _measured_claims(ran: Ran) -> list[tuple[Claim, float | None]]:

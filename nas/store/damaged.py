@@ -33,6 +33,14 @@ def sequence(text: Any, what: str) -> list[Any]:
     return value
 
 
+def counts(text: Any, what: str) -> tuple[int, ...]:
+    """The whole numbers that a column holds. Raises Damaged that names the column when it is anything else."""
+    value = sequence(text, what)
+    if not all(isinstance(one, int) and not isinstance(one, bool) and one >= 0 for one in value):
+        raise Damaged(f"{what} are no counts: {text!r}")
+    return tuple(value)
+
+
 def assignment(text: Any) -> dict[str, Any]:
     """The assignment that a column holds: words and numbers by name. Raises Damaged when it is anything else."""
     value = mapping(text, "assignment")

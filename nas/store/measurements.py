@@ -15,8 +15,9 @@ from sqlalchemy import Connection, Table, insert, inspect, select
 from sqlalchemy.orm import Session
 
 from nas.architecture import Architecture
+from nas.scores import Score
 from nas.store import damaged
-from nas.store.schema import ArchitectureRow, EnvironmentRow, Measurement, Study, dump, finite, utc_now
+from nas.store.schema import ArchitectureRow, EnvironmentRow, Measurement, ScoreRow, Study, dump, finite, utc_now
 from nas.store.writing import insert_if_absent
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ COLUMNS = (
     "environment",
     "started_at",
     "finished_at",
+    "scores",
 )
 """Of the frame of all measurements."""
 
@@ -90,14 +92,16 @@ class Measured:
     trial: int | None = None
     weights: str | None = None
     """File of the final weights."""
+    scores: Mapping[str, Score] = field(default_factory=dict)
+    """By part of the data, ``validation`` and ``test``: right answers of the same weights, class by class."""
     finished_at: datetime.datetime = field(default_factory=utc_now)
 
 
 def record(session: Session, measured: Measured) -> None:
-    """Adds a measurement; the table is made in a database that has none yet. Raises ValueError for an unknown study."""
-    table = Measurement.__table__
-    assert isinstance(table, Table)
-    table.create(session.connection(), checkfirst=True)
+    """Adds a measurement; tables are made in a database that has none yet. Raises ValueError for an unknown study."""
+    for table in (Measurement.__table__, ScoreRow.__table__):
+        assert isinstance(table, Table)
+        table.create(session.connection(), checkfirst=True)
     study_id = None
     if measured.study is not None:
         study_id = session.scalar(select(Study.id).where(Study.name == measured.study))
@@ -108,7 +112,7 @@ def record(session: Session, measured: Measured) -> None:
     environment = dump(measured.environment)
     digest = hashlib.sha256(environment.encode()).hexdigest()[:32]
     insert_if_absent(session, EnvironmentRow, {"hash": digest, "json": environment})
-    session.execute(
+    inserted = session.execute(
         insert(Measurement).values(
             kind=measured.kind,
             published=measured.published,
@@ -138,21 +142,29 @@ def record(session: Session, measured: Measured) -> None:
             finished_at=measured.finished_at,
         )
     )
+    (number,) = inserted.inserted_primary_key  # type: ignore[attr-defined]
+    for part, score in measured.scores.items():
+        right, images = dump(list(score.right)), dump(list(score.images))
+        session.execute(insert(ScoreRow).values(measurement_id=number, part=part, right=right, images=images))
 
 
 def frame(connection: Connection) -> pd.DataFrame:
     """Every measurement with the columns `COLUMNS`, the oldest first; of one key and seed only the latest.
 
-    `study` is a name; task and recipe are dicts, curve and deviations lists. Empty where the database has no such table.
+    `study` is a name; task and recipe are dicts, curve and deviations lists, scores a dict of `Score`. Empty where the
+    database has no such table.
     """
     import pandas as pd
 
     if not inspect(connection).has_table(Measurement.__tablename__):
         return pd.DataFrame(columns=list(COLUMNS))
-    columns = [getattr(Measurement, name) for name in COLUMNS if name != "study"]
+    columns = [getattr(Measurement, name) for name in COLUMNS if name not in ("study", "scores")]
     query = select(*columns, Study.name.label("study")).outerjoin(Study, Study.id == Measurement.study_id)
     found: Any = pd.read_sql_query(query.order_by(Measurement.id), connection)
-    found = found.drop_duplicates(["key", "seed"], keep="last").reset_index(drop=True)[list(COLUMNS)]
+    found = found.drop_duplicates(["key", "seed"], keep="last").reset_index(drop=True)
+    scores = _scores(connection)
+    found["scores"] = [scores.get(int(number), {}) for number in found["id"]]
+    found = found[list(COLUMNS)]
     damaged.make_numbers(
         found, whole=("seed", "parameters", "macs", "epochs"), real=("accuracy", "top5", "loss", "seconds", "fraction")
     )
@@ -165,6 +177,22 @@ def frame(connection: Connection) -> pd.DataFrame:
         found[name] = [damaged.sequence(text, name) for text in found[name]]
     frame: pd.DataFrame = found
     return frame
+
+
+def _scores(connection: Connection) -> dict[int, dict[str, Score]]:
+    """By measurement and part of the data."""
+    if not inspect(connection).has_table(ScoreRow.__tablename__):
+        return {}
+    found: dict[int, dict[str, Score]] = {}
+    query = select(ScoreRow.measurement_id, ScoreRow.part, ScoreRow.right, ScoreRow.images)
+    for number, part, right, images in connection.execute(query):
+        score = Score(damaged.counts(right, "right"), damaged.counts(images, "images"))
+        if len(score.right) != len(score.images) or not score.total:
+            raise damaged.Damaged(
+                f"right and images of measurement {number} are of other classes: {right!r}, {images!r}"
+            )
+        found.setdefault(number, {})[part] = score
+    return found
 
 
 def _without_nan(epoch: Mapping[str, object]) -> dict[str, object]:

@@ -10,6 +10,7 @@
     nas_epochs          learning curves
     nas_environments    what trials were measured on
     nas_measurements    test accuracies of networks that were replayed or retrained
+    nas_scores          right answers of those, class by class
     nas_latencies       how long networks take, by device
     nas_memories        how much device memory trials took
 
@@ -207,6 +208,19 @@ class Measurement(Base):
     environment: Mapped[str] = mapped_column(ForeignKey("nas_environments.hash"))
     started_at: Mapped[datetime.datetime]
     finished_at: Mapped[datetime.datetime]
+
+
+class ScoreRow(Base):
+    """Right answers of a measured network, class by class. An older database gets the table with its first row."""
+
+    __tablename__ = "nas_scores"
+    measurement_id: Mapped[int] = mapped_column(ForeignKey("nas_measurements.id"), primary_key=True)
+    part: Mapped[str] = mapped_column(primary_key=True)
+    """``validation`` or ``test``."""
+    right: Mapped[str] = mapped_column(Text)
+    """JSON: images of each class that were classified right."""
+    images: Mapped[str] = mapped_column(Text)
+    """JSON: images of each class."""
 
 
 class LatencyRow(Base):

@@ -15,6 +15,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from nas.architecture import Architecture
+from nas.compile import compile_model
+
+
+def has_batch_norm(architecture: Architecture, input: tuple[int, ...], classes: int) -> bool:
+    """Whether the network of an architecture has a batch norm with statistics of its own."""
+    with torch.device("meta"):
+        model = compile_model(architecture, input, classes)
+    return bool(_norms(model))
+
+
+def _norms(model: nn.Module) -> list[_BatchNorm]:
+    return [module for module in model.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
+
 
 @torch.no_grad()
 def recalibrate(
@@ -25,7 +39,7 @@ def recalibrate(
     Nothing else of the model runs as in training, so that dropout drops nothing (Wu and Johnson 2021, Rethinking "Batch"
     in BatchNorm, section 3: precise BatchNorm). Without batches nothing changes.
     """
-    norms = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
+    norms = _norms(model)
     batches = iter(batches)
     first = next(batches, None)
     if not norms or first is None:

@@ -27,7 +27,8 @@ data: digits
 input: [1, 8, 8]
 classes: 10
 assignment: {{conv.channels: 16}}
-recipe: {{lr: 0.2, schedule: step, milestones: [4, 6], batch_size: 64, epochs: 8, augment: {{crop_padding: 0, flip: false}}}}
+recipe: {{lr: 0.2, norm_images: 2048, schedule: step, milestones: [4, 6], batch_size: 64, epochs: 8,
+  augment: {{crop_padding: 0, flip: false}}}}
 claims:
   - {{metric: accuracy, value: 97.5, unit: '%', table: Table 1}}
   - {{metric: parameters, value: 0.3, unit: M, table: Table 1}}

@@ -57,6 +57,27 @@ def test_the_paper_itself_has_no_deviation(config: Path) -> None:
     assert len(found.dataset.validation) == 0
 
 
+def test_batch_norm_is_measured_anew_unless_the_config_says_so_itself(config: Path, tmp_path: Path) -> None:
+    config.write_text(config.read_text().replace("norm_images: 2048, ", ""))
+    found = plan(config)
+    assert (found.recipe.norm_images, found.deviations) == (2048, ("norm_images 2048 instead of 0",))
+    recipe = tmp_path / "running.yaml"
+    recipe.write_text(
+        "{norm_images: 0, lr: 0.2, schedule: step, milestones: [4, 6], batch_size: 64, epochs: 8, precision: fp32, "
+        "augment: {crop_padding: 0, flip: false}}"
+    )
+    assert plan(config, recipe=recipe).recipe.norm_images == 0
+    space = next(config.parent.glob("tiny.yaml"))
+    space.write_text(space.read_text().replace("norm: batch", "norm: none"))
+    assert plan(config).deviations == ()  # nothing to be measured
+
+
+def test_steps_stretch_the_schedule(config: Path) -> None:
+    found = plan(config, steps=100)
+    assert found.recipe.epochs == 4  # of 23 steps each
+    assert found.recipe.milestones == (0.5, 0.75)
+
+
 def test_other_data_shapes_and_fractions_are_deviations(config: Path) -> None:
     found = plan(config, image_size=16, fraction=0.1, epochs=2, batch_size=32)
     assert found.deviations == (

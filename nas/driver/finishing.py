@@ -1,0 +1,89 @@
+"""The end of a search that is to give a network to use: the most accurate members of its front, retrained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nas.driver.options import SearchOptions
+from nas.driver.progress import Progress, duration
+from nas.front import pareto
+from nas.replays.options import SEEDS, TrainingOptions
+from nas.replays.plan import LONGER
+from nas.retrained import Retrained, cheaper, final, of_way
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from nas.replays.engine import Ran
+    from nas.replays.plan import Plan
+    from nas.space import Space
+
+
+@dataclass(frozen=True)
+class Final:
+    """The network that a search ends with, and those that it was chosen among."""
+
+    ran: Ran
+    """Its trainings."""
+    network: Retrained
+    candidates: tuple[Retrained, ...]
+    """All that were retrained, the most accurate first."""
+
+    @property
+    def cheaper(self) -> Retrained | None:
+        """The smallest one that is within one standard error of it; None: that itself."""
+        return cheaper(self.candidates, self.network)
+
+
+def most_accurate(trials: pd.DataFrame, objectives: Sequence[str], space: Space, number: int) -> pd.DataFrame:
+    """So many of the front, the most accurate first, of the networks that keep the constraints of `space` as they are now."""
+    inside = trials
+    for name, bounds in space.constraints.items():
+        if bounds.min is not None:
+            inside = inside[inside[name] >= bounds.min]
+        if bounds.max is not None:
+            inside = inside[inside[name] <= bounds.max]
+    front = pareto(inside, objectives)
+    return front.sort_values(["accuracy", "trial"], ascending=[False, True]).head(number)
+
+
+def finish(options: SearchOptions, study: str, chosen: pd.DataFrame, progress: Progress) -> list[Ran]:
+    """Retrains the networks of the trials `chosen`, those that were not yet, side by side on Ray.
+
+    Raises KeyboardInterrupt when the user stops it; the same call goes on from the last epochs.
+    """
+    from nas.driver.replaying import run_on_ray
+    from nas.replays.running import retrain_plans
+
+    training = TrainingOptions(
+        data_root=options.data_root, seeds=SEEDS, device=options.ray.device, storage=options.storage
+    )
+    plans = retrain_plans(study, training, trials=[int(number) for number in chosen["trial"]])
+    _tell(plans, chosen, training, progress)
+    return list(run_on_ray(plans, training, options.ray, progress.of_trainings()))
+
+
+def final_network(rans: Sequence[Ran]) -> Final | None:
+    """The most accurate of them by validation accuracy; None when none was trained to its end."""
+    found = [(ran, way) for ran in rans if (way := of_way(ran.measured)) is not None]
+    found.sort(key=lambda pair: (-(pair[1].mean or 0.0), pair[1].parameters))
+    chosen = final([way for _, way in found])
+    if chosen is None:
+        return None
+    ran = next(ran for ran, way in found if way is chosen)
+    return Final(ran, chosen, tuple(way for _, way in found))
+
+
+def _tell(plans: Sequence[Plan], chosen: pd.DataFrame, training: TrainingOptions, progress: Progress) -> None:
+    """What comes now, and how long one training takes by the pace of the search."""
+    names = ", ".join(f"{number}" for number in chosen["trial"])
+    steps = plans[0].recipe.epochs * plans[0].recipe.steps_per_epoch(len(plans[0].dataset.train))
+    images = len(plans[0].dataset.validation)
+    slowest = float(chosen["seconds"].max()) * LONGER
+    about = f"; one takes up to about {duration(slowest)}" if slowest >= 1 else ""
+    progress.note(
+        f"retraining the {len(plans)} most accurate of the front (trial {names}): {training.seeds} seeds of {steps:,} steps each, "
+        f"chosen by {images:,} validation images{about}"
+    )

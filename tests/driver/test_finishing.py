@@ -1,0 +1,108 @@
+"""A search that ends with a network to use: real Ray, real training on digits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import nas
+from nas.driver.finishing import most_accurate
+from nas.driver.progress import Progress
+from nas.errors import SearchError
+from nas.parse import parse_space
+from nas.store import Store
+from tests.conftest import Run
+
+SPACE = """
+name: small
+input: [1, 16, 16]
+graph:
+  conv: {block: conv, channels: {choose: [4, 8, 16]}, norm: batch, stride: 2}
+  down: {block: max_pool}
+  head: {block: classifier}
+"""
+
+
+@pytest.fixture
+def space(tmp_path: Path) -> Path:
+    path = tmp_path / "small.yaml"
+    path.write_text(SPACE)
+    return path
+
+
+class Notes(Progress):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_one_command_goes_from_images_to_a_network(run: Run, space: Path, tmp_path: Path) -> None:
+    command = ("search", "--space", str(space), "--trials", "3", "--steps", "100", "--retrain", "2")
+    code, out, err = run(*command, "--json")
+    assert code == 0
+    result = json.loads(out)
+    assert [record["seeds"] for record in result["retrained"]] == [3] * len(result["retrained"])
+    front = sorted(result["front"], key=lambda one: -one["accuracy"])
+    assert [record["trial"] for record in result["retrained"]] == [one["trial"] for one in front[:2]]
+    final = result["final"]
+    assert final["validation_mean"] == max(record["kept"]["validation_mean"] for record in result["retrained"])
+    assert Path(final["weights"]).is_file()
+    assert final["test"]["images"] == 364
+    # the same command again trains nothing, and says it in words
+    with Store.open(f"sqlite:///{tmp_path}/nas.db") as store:
+        before = len(store.measurements())
+    code, out, err = run(*command)
+    assert code == 0
+    with Store.open(f"sqlite:///{tmp_path}/nas.db") as store:
+        assert len(store.measurements()) == before
+    assert f"final network  small-digits-{final['trial']}" in out
+    assert f"seed {final['seed']}, the best of 3 on the validation images" in out
+    assert "nas export small-digits:best -o network.onnx" in out
+    assert "measured before" in err
+    code, out, _ = run("export", "small-digits:best", "--json")
+    exported = json.loads(out)
+    assert (exported["weights"], exported["hash"]) == (final["weights"], final["hash"])
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_from_python_and_with_what_is_missing(
+    space: Path, storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    notes = Notes()
+    first = nas.search(space, storage=storage, trials=2, steps=100, retrain=1, progress=notes)
+    assert first.final is not None
+    assert first.final.network.trial == int(first.front.loc[first.front["accuracy"].idxmax(), "trial"])
+    assert any(note.startswith("retraining the 1 most accurate of the front") for note in notes.notes)
+    more = nas.search(space, storage=storage, trials=2, steps=100, retrain=2)
+    assert len(more.retrained) == min(2, len(more.front))
+    assert more.retrained[0].trained == ()
+    assert all(ran.trained for ran in more.retrained[1:])
+    assert nas.search(space, storage=storage, trials=2, steps=100).final is None
+
+
+def test_networks_outside_the_constraints_of_today_are_no_candidates(space: Path) -> None:
+    trials = pd.DataFrame(
+        {
+            "trial": [0, 1, 2],
+            "state": ["complete"] * 3,
+            "hash": ["a", "b", "c"],
+            "accuracy": [0.5, 0.7, 0.9],
+            "parameters": [10, 20, 30],
+        }
+    )
+    objectives = ("accuracy", "parameters")
+    assert list(most_accurate(trials, objectives, parse_space(space), 2)["trial"]) == [2, 1]
+    limited = parse_space(space).limit(parameters=25)
+    assert list(most_accurate(trials, objectives, limited, 2)["trial"]) == [1, 0]
+
+
+def test_a_number_that_cannot_be_is_one_line(space: Path) -> None:
+    with pytest.raises(SearchError, match="retrain: must be at least 0, not -1"):
+        nas.search(space, retrain=-1)

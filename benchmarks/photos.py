@@ -129,13 +129,15 @@ def find(case: Case, sampler: str, options: argparse.Namespace, results: Results
     )
     digest = hashlib.sha256(json.dumps(part).encode()).hexdigest()[:8]
     work = options.work / f"{options.label}-{case.photos.name}-{case.seed}-{sampler}-{digest}"
-    start = time.monotonic()
+    start, version = time.monotonic(), commit()
     found = find_network(case, sampler, budget, work, options, say)
     plain = statistics.mean([before, pace(case, options.limit)])
     say(
         f"{case.title}: {sampler} search: {found['accuracy']:.1%} of the test images, {found['parameters']:,} parameters"
     )
-    facts = {"plain_core_seconds": plain, "wall_seconds": time.monotonic() - start, "commit": commit()}
+    facts = {"plain_core_seconds": plain, "wall_seconds": time.monotonic() - start, "commit": version}
+    if commit() != version:
+        say(f"{case.title}: the checkout changed from {version} to {commit()} under the search; measure a copy of it")
     return results.add(part, {**found, **facts})
 
 

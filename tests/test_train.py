@@ -317,3 +317,34 @@ def test_memory_of_a_broken_model_is_given_back(digits: Dataset) -> None:
         assert result.state is State.OUT_OF_MEMORY
         held.append(torch.cuda.memory_allocated())
     assert held[1] <= held[0] + 1024
+
+
+class _WrongInBfloat16(torch.autograd.Function):
+    """A kernel whose gradient is infinite in bfloat16, as oneDNN's are for some convolutions."""
+
+    @staticmethod
+    def forward(ctx: object, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: object, grad: Tensor) -> Tensor:
+        return grad * math.inf if grad.dtype == torch.bfloat16 else grad
+
+
+class _Faulty(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = network()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _WrongInBfloat16.apply(self.body(x))
+
+
+def test_a_cpu_that_computes_wrong_gradients_in_bfloat16_goes_on_in_float32(digits: Dataset) -> None:
+    seed_everything(0)
+    trainer = Trainer(_Faulty(), digits, RECIPE.replace(precision="bf16", clip_norm=5.0))
+    assert trainer.amp_dtype == torch.bfloat16
+    while not trainer.finished:
+        epoch = trainer.step()
+    assert trainer.amp_dtype is None
+    assert epoch.accuracy > 0.8

@@ -28,7 +28,6 @@ from tests.blocks.conformance import (
 )
 
 every_block = pytest.mark.parametrize("name", BLOCKS)
-every_property = pytest.mark.parametrize("holds", PROPERTIES, ids=lambda holds: holds.__name__)
 without_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 NUMERIC = {
     gradients_reach_the_input_and_every_weight,
@@ -40,21 +39,17 @@ NUMERIC = {
 ODD_SIZES = ((7, 9), (1, 1), (2, 2), (1, 5), (3, 2))
 
 
+@pytest.mark.timeout(1500)  # many cases: some seconds at rest
 @every_block
-def test_every_two_values_meet(name: str) -> None:
-    """Or the block refuses every case that was tried with them."""
+def test_every_two_values(name: str) -> None:
     met = {pair for case in pairs(name) if not case.is_refused for pair in met_by(case)}
-    for pair in set(every_pair(name)) - met:
+    for pair in set(every_pair(name)) - met:  # the block refuses every case that was tried with them
         alone = Case(name, tuple(item for item in dict(pair).items()))
         assert alone.is_refused
         assert alone in pairs(name) or Case(name, alone.changed[::-1]) in pairs(name)
-
-
-@every_block
-@every_property
-def test_pairs(holds: Property, name: str) -> None:
-    for case in tried(holds, name):
-        check(holds, case)
+    for holds in PROPERTIES:
+        for case in tried(holds, name):
+            check(holds, case)
 
 
 def tried(holds: Property, name: str) -> Iterator[Case]:
@@ -68,6 +63,7 @@ def tried(holds: Property, name: str) -> Iterator[Case]:
         yield from pairs(name)
 
 
+@pytest.mark.timeout(1500)
 @every_block
 def test_the_whole_product(name: str) -> None:
     """A few cases, always the same; `make slow` draws many others."""
@@ -108,7 +104,7 @@ def check(holds: Property, case: Case) -> None:
         try:
             holds(case)
         except BaseException as problem:  # pytest's failures are no Exceptions
-            problem.add_note(f"{case} at {'×'.join(map(str, case.shape))}")
+            problem.add_note(f"{holds.__name__}: {case} at {'×'.join(map(str, case.shape))}")
             raise
 
 
@@ -140,25 +136,23 @@ def test_training_lowers_the_loss_and_repeats_itself(name: str, device: str) -> 
     assert first == second or device != "cpu"
 
 
-@pytest.mark.parametrize("name", BLOCKS)
-def test_documented(name: str) -> None:
-    block = BLOCKS[name]
-    lines = (block.module.__doc__ or "").splitlines()
-    assert re.search(r"\(B, .*\) -> \(B, .*\)", lines[0]), "the docstring opens with the shape line"
-    assert 10 < len(block.summary) < 200
-    assert block.summary.endswith(".")
-    assert re.search(r"\d", block.source), "a source has a year, a section or an equation"
-    module = __import__(block.module.__module__, fromlist=["__doc__"])
-    assert len((module.__doc__ or "").splitlines()[0]) > 10
+def test_documented() -> None:
+    for name, block in BLOCKS.items():
+        lines = (block.module.__doc__ or "").splitlines()
+        assert re.search(r"\(B, .*\) -> \(B, .*\)", lines[0]), f"{name}: the docstring opens with the shape line"
+        assert 10 < len(block.summary) < 200, name
+        assert block.summary.endswith("."), name
+        assert re.search(r"\d", block.source), f"{name}: a source has a year, a section or an equation"
+        module = __import__(block.module.__module__, fromlist=["__doc__"])
+        assert len((module.__doc__ or "").splitlines()[0]) > 10, name
 
 
-@pytest.mark.parametrize("name", BLOCKS)
-def test_refuses_what_is_no_feature_map(name: str) -> None:
-    block = BLOCKS[name]
-    with pytest.raises(ShapeError, match=f"block '{name}' takes feature maps"):
-        block.make({}, ((10,),), CLASSES)
-    with pytest.raises(ShapeError, match="at least one" if block.takes_many else "takes one input, not 2"):
-        block.make({}, () if block.takes_many else (SHAPE, SHAPE), CLASSES)
+def test_refuses_what_is_no_feature_map() -> None:
+    for name, block in BLOCKS.items():
+        with pytest.raises(ShapeError, match=f"block '{name}' takes feature maps"):
+            block.make({}, ((10,),), CLASSES)
+        with pytest.raises(ShapeError, match="at least one" if block.takes_many else "takes one input, not 2"):
+            block.make({}, () if block.takes_many else (SHAPE, SHAPE), CLASSES)
 
 
 def test_one_name_means_one_thing() -> None:

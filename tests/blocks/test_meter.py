@@ -117,14 +117,15 @@ def described(result: Any) -> list[tuple[Any, ...]]:
     return [(tuple(tensor.shape), tensor.dtype) for tensor in tensors]
 
 
-@pytest.mark.parametrize(("operation", "arguments"), APPLICABLE, ids=lambda value: getattr(value, "__name__", ""))
-def test_rules_give_what_the_operation_gives(operation: Any, arguments: tuple[Any, ...]) -> None:
-    assert described(RULES[operation](*arguments)) == described(operation(*arguments))
+def test_rules_give_what_the_operation_gives() -> None:
+    for place, (operation, arguments) in enumerate(APPLICABLE):
+        given, expected = RULES[operation](*arguments), operation(*arguments)
+        assert described(given) == described(expected), f"{operation}, case {place}"
 
 
-@pytest.mark.parametrize(("operation", "arguments"), REFUSED, ids=lambda value: getattr(value, "__name__", ""))
-def test_rules_leave_the_rest_to_pytorch(operation: Any, arguments: tuple[Any, ...]) -> None:
-    assert RULES[operation](*arguments) is None
+def test_rules_leave_the_rest_to_pytorch() -> None:
+    for place, (operation, arguments) in enumerate(REFUSED):
+        assert RULES[operation](*arguments) is None, f"{operation}, case {place}"
 
 
 def test_every_rule_is_tried() -> None:

@@ -172,7 +172,7 @@ def _summary(result: SearchResult) -> dict[str, Any]:
         "cached": int(result.trials["source"].notna().sum()),
         "hypervolume": result.hypervolume,
         "objectives": list(result.objectives),
-        "front": front_records(result.front),
+        "front": front_records(result.front, images=result.measured_on),
         "retrained": [ran_record(ran, ()) for ran in result.retrained],
         "final": None if result.final is None else final_record(result.final),
     }
@@ -190,8 +190,12 @@ def _show(result: SearchResult, plot: Path, storage: str | None) -> None:
     counts = ", ".join(f"{number} {state}" for state, number in sorted(result.states.items()))
     if result.front.empty:
         console.print(f"study {result.study}: {counts or 'no trials'}; no complete trial, so no front yet")
+        if result.states.get("untrained"):
+            console.print(f"what untrained networks share: nas why --study {shlex.quote(result.study)}", soft_wrap=True)
         return
-    console.print(front_table(result.front, result.objectives, title=f"Pareto front of {result.study}"))
+    console.print(
+        front_table(result.front, result.objectives, f"Pareto front of {result.study}", images=result.measured_on)
+    )
     why = {"done": "all trials are done", "exhausted": "nothing is left to try"}.get(result.ended, result.ended)
     console.print(f"{counts}; hypervolume {result.hypervolume:.4f}; ended: {why}")
     with Store.open(storage or DEFAULT_URL) as store:

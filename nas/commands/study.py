@@ -120,25 +120,28 @@ def pareto(name: str | None, storage: str | None, output: tuple[Path, ...], as_j
     from nas.report.plots import plot_front, subtitle_of
     from nas.report.tables import front_records, front_table
     from nas.report.tested import front_tests
+    from nas.report.text import counted
 
     for path in output:
         output_path(path, (".png", ".html"))
     with _open(storage) as store:
         study = store.study(_name(store, name))
         front = store.front(study.name)
-        trials = store.trials(study.name) if output else front
+        trials = store.trials(study.name)
         measured = store.measurements()
     _say_whether_outdated(study)
     tests = front_tests(study, trials, front, measured, published=bool(output))
     if as_json:
-        print_json(front_records(front, tests))
+        print_json(front_records(front, tests, images=study.validation_images))
     elif front.empty:
         say(f"study {study.name} has no complete trial yet")
     else:
         from nas.terminal import Terminal
 
         title = f"Pareto front of {study.name}"
-        Terminal().print(front_table(front, study.objectives, title, tests))
+        Terminal().print(front_table(front, study.objectives, title, tests, images=study.validation_images))
+        if untrained := int((trials["state"] == "untrained").sum()):
+            say(f"{counted(untrained, 'trial')} beside them {'is' if untrained == 1 else 'are'} untrained: see nas why")
     for path in output:
         plot_front(trials, study.objectives, path, title=study.name, subtitle=subtitle_of(study), tests=tests)
         say(str(path), err=as_json)

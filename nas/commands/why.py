@@ -27,8 +27,9 @@ def command(
 ) -> None:
     """Show how trials ended, and which blocks and choices go together with a bad end.
 
-    Bad are diverged, out_of_memory, timed_out and failed. Rates have Wilson's 95 % interval; q is the p-value of Fisher's
-    exact test against the trials without the property, corrected for the number of tests (Benjamini and Hochberg).
+    Bad are untrained (trained to the end, and no better than a guess), diverged, out_of_memory, timed_out and failed. Rates
+    have Wilson's 95 % interval; q is the p-value of Fisher's exact test against the trials without the property, corrected
+    for the number of tests (Benjamini and Hochberg).
 
     \b
     nas why

@@ -17,6 +17,7 @@ from nas.report.text import counted, short
 from nas.resources import every
 from nas.store import DEFAULT_URL
 from nas.study import PublishedConfig
+from nas.uncertainty import with_error
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,7 +81,7 @@ def trial_note(study: StudyRow, row: Mapping[str, Any], url: str, curve: bool, t
     for line in tested:
         lines += [line, ""]
     drawing = f"/nas/network/{study.id}/{row['hash']}.svg"
-    cells = _cells(row)
+    cells = _cells(row, study.validation_images)
     lines += [
         *table(list(cells), [list(cells.values())], range(len(cells))),
         "",
@@ -135,9 +136,12 @@ def _front(evidence: Evidence, tested: Tested, optuna_id: int) -> list[str]:
     step = max(1, -(-len(rows) // FRONT))
     shown = [*rows[::step], *([rows[-1]] if (len(rows) - 1) % step else [])]
     picture = f"/nas/front/{study.id}-{len(evidence.trials)}-{len(tested.measurements)}.svg"
-    head = ["trial", *_cells(rows[0])]
+    head = ["trial", *_cells(rows[0], study.validation_images)]
     cells = [
-        [f"[{row['trial']}](/dashboard/studies/{optuna_id}/trials?numbers={row['trial']})", *_cells(row).values()]
+        [
+            f"[{row['trial']}](/dashboard/studies/{optuna_id}/trials?numbers={row['trial']})",
+            *_cells(row, study.validation_images).values(),
+        ]
         for row in shown
     ]
     if tested.retrained:
@@ -179,10 +183,10 @@ def _ends(evidence: Evidence) -> list[str]:
     return ["### Trials without a result", "", *table(("trials", "state", "reason"), rows, (0,)), ""]
 
 
-def _cells(row: Mapping[str, Any]) -> dict[str, str]:
-    """Result and costs of a trial, by their headings."""
+def _cells(row: Mapping[str, Any], images: int | None) -> dict[str, str]:
+    """Result and costs of a trial, by their headings; an accuracy measured on so many images has its standard error."""
     cells = {
-        "accuracy": f"{row['accuracy']:.2%}" if row["accuracy"] == row["accuracy"] else "–",
+        "accuracy": with_error(row["accuracy"], images) if row["accuracy"] == row["accuracy"] else "–",
         "parameters": f"{row['parameters']:,}",
         "float32": f"{row['parameters'] * FLOAT_BYTES / 2**20:,.2f} MiB",
         "MACs": short(row["macs"]),

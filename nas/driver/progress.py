@@ -12,6 +12,7 @@ from nas.front import hypervolume, pareto
 from nas.plain import one_line
 from nas.replays import progress as trainings
 from nas.replays.progress import Progress as TrainingProgress
+from nas.uncertainty import with_error
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,9 +24,18 @@ class Progress:
     """Told by the driver what happens; shows nothing. The views below derive from it."""
 
     def begin(
-        self, study: str, past: pd.DataFrame, objectives: Sequence[str], trials: int, deadline: float | None
+        self,
+        study: str,
+        past: pd.DataFrame,
+        objectives: Sequence[str],
+        trials: int,
+        deadline: float | None,
+        measured_on: int | None = None,
     ) -> None:
-        """A search starts, on top of the trials that the study already has; `deadline` is in `time.monotonic`."""
+        """A search starts, on top of the trials that the study already has.
+
+        `deadline` is in `time.monotonic`; an accuracy is `measured_on` so many images.
+        """
 
     def note(self, text: str) -> None:
         """Something the user should know."""
@@ -55,9 +65,16 @@ class _Counting(Progress):
     """Keeps the counts and the front: what every trial changes must not grow with the trials."""
 
     def begin(
-        self, study: str, past: pd.DataFrame, objectives: Sequence[str], trials: int, deadline: float | None
+        self,
+        study: str,
+        past: pd.DataFrame,
+        objectives: Sequence[str],
+        trials: int,
+        deadline: float | None,
+        measured_on: int | None = None,
     ) -> None:
         self.study, self.objectives, self.trials, self.deadline = study, tuple(objectives), trials, deadline
+        self.measured_on = measured_on
         self.front = pareto(past, self.objectives) if len(past) else past.head(0)
         self.counts = Counter(past["state"])
         self.running = 0
@@ -98,6 +115,8 @@ class _Counting(Progress):
         counts = self.counts
         failed = sum(counts[state] for state in ("failed", "diverged", "out_of_memory", "timed_out"))
         parts = [f"{self.done}/{self.trials} done", f"{self.running} running", f"{failed} failed"]
+        if counts["untrained"]:
+            parts.append(f"{counts['untrained']} untrained")
         if self.cached:
             parts.append(f"{self.cached} cached")
         if counts["complete"]:
@@ -116,7 +135,7 @@ class Lines(_Counting):
 
     def finished(self, trial: Mapping[str, Any], running: int) -> None:
         super().finished(trial, running)
-        self.note(f"{describe(trial)}  [{self.summary()}]")
+        self.note(f"{describe(trial, self.measured_on)}  [{self.summary()}]")
 
     def of_trainings(self) -> TrainingProgress:
         return trainings.Lines()
@@ -130,9 +149,15 @@ class LiveView(_Counting):
         self.live: Live | None = None
 
     def begin(
-        self, study: str, past: pd.DataFrame, objectives: Sequence[str], trials: int, deadline: float | None
+        self,
+        study: str,
+        past: pd.DataFrame,
+        objectives: Sequence[str],
+        trials: int,
+        deadline: float | None,
+        measured_on: int | None = None,
     ) -> None:
-        super().begin(study, past, objectives, trials, deadline)
+        super().begin(study, past, objectives, trials, deadline, measured_on)
         from rich.live import Live
 
         self.live = Live(console=self.console, get_renderable=self._render, refresh_per_second=4, transient=True)
@@ -144,7 +169,7 @@ class LiveView(_Counting):
     def finished(self, trial: Mapping[str, Any], running: int) -> None:
         super().finished(trial, running)
         if trial["state"] != "complete":
-            self.note(describe(trial))
+            self.note(describe(trial, self.measured_on))
 
     def end(self) -> None:
         if self.live is not None:
@@ -168,7 +193,7 @@ class LiveView(_Counting):
             name = row["published"]
             table.add_row(
                 str(row["trial"]),
-                f"{row['accuracy']:.2%}",
+                with_error(row["accuracy"], self.measured_on),
                 f"{row['parameters']:,}",
                 f"{row['macs']:,}",
                 name if isinstance(name, str) else "",
@@ -177,9 +202,9 @@ class LiveView(_Counting):
         return Group(table, bar, Text(f"{self.summary()} · {elapsed} so far"))
 
 
-def describe(trial: Mapping[str, Any]) -> str:
-    """One line about a trial that has ended."""
-    accuracy = f"{trial['accuracy']:.2%}" if trial["accuracy"] is not None else "no accuracy"
+def describe(trial: Mapping[str, Any], measured_on: int | None = None) -> str:
+    """One line about a trial that has ended; its accuracy was `measured_on` so many images."""
+    accuracy = with_error(trial["accuracy"], measured_on) if trial["accuracy"] is not None else "no accuracy"
     name = f" {trial['published']}" if trial["published"] else ""
     line = f"trial {trial['trial']}{name}: {trial['state']}, {accuracy}, {trial['parameters']:,} parameters"
     return f"{line}: {trial['reason']}" if trial["reason"] else line

@@ -58,6 +58,8 @@ class SearchResult:
     states: dict[str, int]
     ended: str
     """Why: ``done``, ``time is up``, ``interrupted`` or ``exhausted``."""
+    measured_on: int | None = None
+    """Images on which an accuracy was measured."""
     retrained: tuple[Ran, ...] = ()
     """What came of the networks that were retrained at the end, the most accurate of the search first."""
     final: Final | None = None
@@ -105,6 +107,7 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
             hypervolume(trials, study.objectives),
             dict(Counter(trials["state"])),
             ended,
+            study.validation_images,
         )
     return _finished(result, options, space, progress) if options.retrain and ended != "interrupted" else result
 
@@ -273,7 +276,7 @@ def _run(
             gpu=resources.gpu,
             observed=[(memory.predicted_bytes, memory.peak_bytes) for memory in store.memories(study.name)],
         )
-        progress.begin(study.name, past, study.objectives, options.trials, deadline)
+        progress.begin(study.name, past, study.objectives, options.trials, deadline, len(dataset.measured_labels))
         try:
             run_trials(bridge, _trainable(dataset, resources), resources)
         finally:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from nas.errors import NasError
 from nas.plain import visible
 from nas.report.plots import BLUE, FAINT, GREY, INK, LABELS, ORANGE, PALE, Shown
+from nas.report.text import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +33,8 @@ def write_html(shown: Shown, path: Path) -> None:
             figure.add_trace(trace, row=1, col=column)
         figure.update_xaxes(type="log", title=LABELS[cost], dtick=1, minor={"dtick": "D1"}, row=1, col=column)
         figure.update_yaxes(title=shown.accuracy_label, row=1, col=column)
-    title = f"<b>{_safe(shown.title)}</b><br><span style='font-size:13px;color:{FAINT}'>{_safe(shown.subtitle)}</span>"
+    notes = shown.subtitle + (f"  ·  {counted(shown.untrained, 'trial')} untrained" if shown.untrained else "")
+    title = f"<b>{_safe(shown.title)}</b><br><span style='font-size:13px;color:{FAINT}'>{_safe(notes)}</span>"
     figure.update_layout(
         # In pixels from the edge, however high the window is; the legend grows upwards from the plot.
         title={"text": title, "x": 0, "xanchor": "left", "y": 1, "yanchor": "top", "pad": {"t": 16, "l": 16}},

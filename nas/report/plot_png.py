@@ -16,7 +16,7 @@ from nas.report.canvas import letters, save
 from nas.report.geometry import Point, Rect
 from nas.report.labels import gap, place
 from nas.report.plots import BLUE, FAINT, GREY, INK, LABELS, ORANGE, PALE, Shown
-from nas.report.text import tick
+from nas.report.text import counted, tick
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -151,11 +151,10 @@ def _limits(axes: Axes, shown: Shown, cost: str) -> None:
     margin = max(0.08 * (high - low), 0.5)
     axes.set_ylim(low - margin, high + margin)
     below = int((accuracy < low - margin).sum())
-    if below:
-        trials = "trial" if below == 1 else "trials"
-        axes.text(
-            0.995, 0.012, f"{below} {trials} below", transform=axes.transAxes, ha="right", fontsize=8, color=FAINT
-        )
+    notes = [f"{counted(below, 'trial')} below"] if below else []
+    notes += [f"{counted(shown.untrained, 'trial')} untrained"] if shown.untrained else []
+    if notes:
+        axes.text(0.995, 0.012, ", ".join(notes), transform=axes.transAxes, ha="right", fontsize=8, color=FAINT)
 
 
 def _label(figure: Figure, axes: Axes, shown: Shown, cost: str) -> None:

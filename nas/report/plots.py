@@ -45,6 +45,8 @@ class Shown:
     costs: tuple[str, ...]
     title: str
     subtitle: str
+    untrained: int = 0
+    """Trials whose accuracy says nothing of their network: counted, and not drawn."""
     tests: FrontTests = field(default_factory=FrontTests)
     """What the test set said; all of it empty where nothing was retrained or replayed."""
 
@@ -148,11 +150,12 @@ def plot_front(
     With `tests` retrained members have their test accuracy with an error bar of one standard deviation, and published
     networks stand where their papers claim (hollow) and where they were measured here (filled).
 
-    `trials` is what `Store.trials` gives. Trials that gave no result are not shown. Equal trials give equal bytes.
-    Raises NasError when the file cannot be written.
+    `trials` is what `Store.trials` gives. Trials that gave no result are not shown, untrained ones are counted. Equal trials give
+    equal bytes. Raises NasError when the file cannot be written.
     """
     complete = trials[trials["state"] == "complete"].drop_duplicates("hash")
     stopped = trials[(trials["state"] == "stopped_early") & trials["accuracy"].notna()]
+    stopped = stopped[~stopped["hash"].isin(complete["hash"])]  # not those that were trained to the end after all
     shown = Shown(
         complete,
         stopped.drop_duplicates("hash"),
@@ -161,6 +164,7 @@ def plot_front(
         tuple(name for name in objectives if name != "accuracy") or ("parameters",),
         title,
         subtitle,
+        int((trials["state"] == "untrained").sum()),
         tests or FrontTests(),
     )
     if path.suffix.lower() == ".html":

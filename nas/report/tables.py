@@ -12,6 +12,7 @@ from nas.front import hypervolume, pareto
 from nas.report.measured import accuracy_text
 from nas.report.text import counted, shape, short
 from nas.terminal import styled
+from nas.uncertainty import standard_error, with_error
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,16 +22,20 @@ if TYPE_CHECKING:
     from nas.store import StudyRow
 
 
-def front_records(front: pd.DataFrame, tests: FrontTests | None = None) -> list[dict[str, Any]]:
+def front_records(
+    front: pd.DataFrame, tests: FrontTests | None = None, *, images: int | None = None
+) -> list[dict[str, Any]]:
     """The trials of a front as plain data, cheapest first; accuracy in [0, 1].
 
-    With `tests` each has what the test set said about it under the key "test"; null when it was not retrained.
+    Measured on so many `images` an accuracy has a standard error; null where their number is not known. With `tests` each has
+    what the test set said about it under the key "test"; null when it was not retrained.
     """
     return [
         {
             "trial": int(row["trial"]),
             "hash": str(row["hash"]),
             "accuracy": float(row["accuracy"]),
+            "standard_error": standard_error(float(row["accuracy"]), images) if images else None,
             "parameters": int(row["parameters"]),
             "macs": int(row["macs"]),
             **({"latency": float(row["latency"])} if "latency" in row else {}),
@@ -43,8 +48,18 @@ def front_records(front: pd.DataFrame, tests: FrontTests | None = None) -> list[
     ]
 
 
-def front_table(front: pd.DataFrame, objectives: Sequence[str], title: str, tests: FrontTests | None = None) -> Table:
-    """A front as a table, cheapest first; with test accuracies and ties where members were retrained."""
+def front_table(
+    front: pd.DataFrame,
+    objectives: Sequence[str],
+    title: str,
+    tests: FrontTests | None = None,
+    *,
+    images: int | None = None,
+) -> Table:
+    """A front as a table, cheapest first; with test accuracies and ties where members were retrained.
+
+    An accuracy that was measured on so many `images` has its standard error.
+    """
     table = _table(title)
     wide = "activation_bytes" in objectives
     timed = "latency" in objectives
@@ -62,7 +77,7 @@ def front_table(front: pd.DataFrame, objectives: Sequence[str], title: str, test
     if published:
         table.add_column("published", overflow="fold")  # the only one that may take a second line in a narrow terminal
     for row in front.to_dict("records"):
-        cells = [str(row["trial"]), f"{row['accuracy']:.2%}", f"{row['parameters']:,}"]
+        cells = [str(row["trial"]), with_error(row["accuracy"], images), f"{row['parameters']:,}"]
         if "MACs" in costs:
             cells.append(short(row["macs"]))
         if wide:
@@ -91,6 +106,7 @@ def study_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
             "objectives": row["objectives"],
             "trials": int(row["trials"]),
             "complete": int(row["complete"]),
+            "untrained": int(row["untrained"]),
             "running": int(row["running"]),
             "best_accuracy": None if row["best_accuracy"] != row["best_accuracy"] else float(row["best_accuracy"]),
             "created_at": str(row["created_at"]),
@@ -114,7 +130,7 @@ def studies_table(frame: pd.DataFrame) -> Table:
             row["study"],
             row["space"],
             row["data"],
-            f"{row['complete']} of {row['trials']}",
+            f"{row['complete']} of {row['trials']}" + (f", {row['untrained']} untrained" if row["untrained"] else ""),
             "" if best is None else f"{best:.2%}",
             ", ".join(row["objectives"]),
             row["created_at"][:16],
@@ -147,7 +163,7 @@ def summary_record(
         "devices": sorted({str(name) for name in trials["device"].dropna()}),
         "environments": [dict(environment) for environment in environments],
         "rank_correlations": [dict(pair) for pair in correlations],
-        "front": front_records(pareto(trials, study.objectives), tests),
+        "front": front_records(pareto(trials, study.objectives), tests, images=study.validation_images),
     }
 
 
@@ -167,6 +183,7 @@ def print_summary(
         "data": _task_text(task),
         "recipe": f"{recipe.get('optimizer')}, {counted(recipe.get('epochs'), 'epoch')}, batch {recipe.get('batch_size')}",
         "objectives": ", ".join(study.objectives),
+        **_measured(study),
         "trials": ", ".join(f"{n} {state}" for state, n in sorted(Counter(trials["state"]).items())) or "none",
         "training": f"{trials['seconds'].sum():,.0f} s in all",
         "devices": "; ".join(sorted({str(name) for name in trials["device"].dropna()})) or "none yet",
@@ -199,7 +216,15 @@ def print_summary(
         console.print(correlations_table(correlations))
     front = pareto(trials, study.objectives)
     if not front.empty:
-        console.print(front_table(front, study.objectives, title="Pareto front", tests=tests))
+        console.print(front_table(front, study.objectives, "Pareto front", tests, images=study.validation_images))
+
+
+def _measured(study: StudyRow) -> dict[str, str]:
+    images = study.validation_images
+    if images is None:
+        return {}
+    error = f"an accuracy of 75 % has a standard error of {100 * standard_error(0.75, images):.1f} points"
+    return {"measured on": f"{images:,} images; {error}"}
 
 
 def correlations_table(correlations: Sequence[Mapping[str, Any]]) -> Table:

@@ -21,6 +21,7 @@ from nas.store.schema import (
     EPOCH_VALUES,
     FINISHED,
     RUNNING,
+    UNTRAINED,
     EnvironmentRow,
     EpochRow,
     Study,
@@ -49,7 +50,7 @@ def uncollected() -> Iterator[None]:
 def studies(connection: Connection) -> pd.DataFrame:
     """One row per study, in the order of their making.
 
-    Columns: study, space, data, objectives (list), trials (finished), complete, running, best_accuracy, seed,
+    Columns: study, space, data, objectives (list), trials (finished), complete, untrained, running, best_accuracy, seed,
     created_at, updated_at (last finished trial).
     """
     frame = _read(
@@ -61,6 +62,7 @@ def studies(connection: Connection) -> pd.DataFrame:
             Study.objectives,
             func.count(Trial.number).label("trials"),
             func.count(case((Trial.state == COMPLETE, 1))).label("complete"),
+            func.count(case((Trial.state == UNTRAINED, 1))).label("untrained"),
             func.count(case((Trial.state == RUNNING, 1))).label("running"),
             func.max(case((Trial.state == COMPLETE, Trial.accuracy))).label("best_accuracy"),
             Study.seed,

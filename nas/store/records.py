@@ -37,6 +37,12 @@ class StudyRow:
     """Version of the rules that its costs came from; None where that was not recorded."""
 
     @property
+    def validation_images(self) -> int | None:
+        """On how many images an accuracy was measured; None for a study that does not say."""
+        images = self.task.get("validation_images")
+        return images if type(images) is int and images > 0 else None
+
+    @property
     def outdated_costs(self) -> str | None:
         """In a sentence, what is wrong with the costs when they came from other rules than those of this nas; else None."""
         if self.counting_rules == COUNTING_RULES:

@@ -43,6 +43,7 @@ def test_records_of_a_front_are_the_contract_of_the_command() -> None:
             "trial",
             "hash",
             "accuracy",
+            "standard_error",
             "parameters",
             "macs",
             "state",
@@ -52,6 +53,7 @@ def test_records_of_a_front_are_the_contract_of_the_command() -> None:
         assert type(record["trial"]) is type(record["parameters"]) is type(record["macs"]) is int
         assert 0 < record["accuracy"] < 1
         assert record["published"] in (None, "kong_aim")
+        assert record["standard_error"] is None  # nobody said on how many images
         assert record["assignment"]["stem.channels"] == 32
 
 

@@ -49,7 +49,7 @@ def curves_section(evidence: Evidence) -> Html:
         plot(x, y, layers, label=f"Accuracy over {last} epochs"),
     )
     found = rungs(evidence.epochs, evidence.complete)
-    lead = "Accuracy on the validation images after each epoch."
+    lead = "Accuracy on the validation images, after the epochs at which networks were measured."
     if found is None:
         return section("Learning curves", picture, id="curves", lead=lead)
     return section("Learning curves", tag("div", picture, _matrix(found), class_="pair"), id="curves", lead=lead)

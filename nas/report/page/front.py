@@ -20,6 +20,7 @@ from nas.report.page.markup import Child, Html, section, tag
 from nas.report.page.plot import Axis, diamonds, dots, linear, logarithmic, plot, steps, upright
 from nas.report.tested import FrontTests
 from nas.report.text import short
+from nas.uncertainty import with_error
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,6 +71,9 @@ def _plot(evidence: Evidence, cost: str, nth: int, marks: Sequence[Mark]) -> Htm
     front, complete = evidence.front, _sample(evidence)
     trials = evidence.trials
     stopped = trials[(trials["state"] == "stopped_early") & trials["accuracy"].notna()].drop_duplicates("hash")
+    stopped = stopped[
+        ~stopped["hash"].isin(evidence.complete["hash"])
+    ]  # not those that were trained to the end after all
     stopped = stopped.iloc[:: max(1, len(stopped) // DOTS + 1)]
     shown = complete if stopped.empty else _joined(complete, stopped)
     accuracy = evidence.complete["accuracy"].to_numpy(float) * 100
@@ -90,6 +94,8 @@ def _plot(evidence: Evidence, cost: str, nth: int, marks: Sequence[Mark]) -> Htm
     ]
     below = int((accuracy < y.low).sum())
     notes = [f"{below} below {y.low:.0f} %"] if below else []
+    untrained = int((trials["state"] == "untrained").sum())
+    notes += [f"{untrained:,} untrained, not shown"] if untrained else []
     if len(complete) < len(evidence.complete):
         notes.append(f"{len(complete):,} of {len(evidence.complete):,} networks shown")
     data = _hover(evidence, inside, cost, x, y, marks)
@@ -187,7 +193,7 @@ def _hover(evidence: Evidence, frame: pd.DataFrame, cost: str, x: Axis, y: Axis,
             [
                 round(1000 * x.at(_positive(cost, row[cost]))),
                 round(1000 * (1 - y.at(row["accuracy"] * 100))),
-                f"{row['accuracy']:.2%}",
+                with_error(row["accuracy"], evidence.study.validation_images),
                 cost_text(row),
                 f"trial {row['trial']}" + ("" if row["state"] == "complete" else f" · {row['state']}"),
                 row["published"] if isinstance(row["published"], str) else "",
@@ -242,9 +248,10 @@ class _Column:
 
 
 def _columns(evidence: Evidence, tests: FrontTests) -> list[_Column]:
+    images = evidence.study.validation_images
     columns = [
         _Column("trial", "3.5rem", "n", lambda row: row["trial"]),
-        _Column("accuracy", "5.5rem", "n strong", lambda row: f"{row['accuracy']:.2%}"),
+        _Column("accuracy", "7rem", "n strong", lambda row: with_error(row["accuracy"], images)),
     ]
     if tests.retrained:
         columns.append(_Column("test, trained again", "16rem", "n wide", lambda row: _test(tests, row)))

@@ -17,6 +17,7 @@ from nas.report.page.progress import progress_section, time_unit
 from nas.report.page.setting import failures_section, published_section, setting_section
 from nas.report.plots import subtitle_of
 from nas.report.tested import front_tests
+from nas.uncertainty import with_error
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,14 +73,13 @@ def page(evidence: Evidence, measurements: pd.DataFrame) -> str:
 def _tiles(evidence: Evidence) -> Html:
     trials = evidence.trials
     states = Counter(trials["state"])
-    others = len(trials) - states["complete"]
     hours = float(trials["seconds"].fillna(0).sum()) / 3600
     unit, factor = time_unit(hours)
     best = evidence.complete["accuracy"].max() if len(evidence.complete) else None
     tiles = [
-        (f"{states['complete']:,}", "complete trials" + (f", {others:,} others" if others else "")),
+        (f"{states['complete']:,}", _others(states)),
         (str(len(evidence.front)), "networks on the front"),
-        ("–" if best is None else f"{best:.2%}", "best validation accuracy"),
+        ("–" if best is None else with_error(best, evidence.study.validation_images), "best validation accuracy"),
         (f"{hypervolume(trials, evidence.study.objectives):.4f}", "hypervolume"),
         (f"{hours * factor:,.1f}", f"{unit} of training"),
     ]
@@ -88,3 +88,9 @@ def _tiles(evidence: Evidence) -> Html:
         tag("dl", [tag("div", tag("dd", value), tag("dt", name)) for value, name in tiles], class_="tiles")
         + (running or "")
     )
+
+
+def _others(states: Counter[str]) -> str:
+    untrained, others = states["untrained"], sum(states.values()) - states["complete"] - states["untrained"]
+    parts = ["complete trials", f"{untrained:,} untrained" if untrained else "", f"{others:,} others" if others else ""]
+    return ", ".join(part for part in parts if part)

@@ -1,0 +1,132 @@
+"""Networks that learned nothing are counted and explained wherever a study is shown, and are never drawn as if they had."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+from pathlib import Path
+
+import matplotlib.axes
+import pytest
+
+from nas.dashboard import notes
+from nas.report.analysis.causes import causes, significant
+from nas.report.analysis.evidence import Evidence
+from nas.report.page.page import page
+from nas.report.plots import plot_front
+from nas.store import Store
+from tests.conftest import Run
+from tests.report.frames import invented
+from tests.report.planted import planted
+from tests.report.test_plots import traces
+from tests.store.filling import finish, make_study, start
+
+TASK = {"dataset": "digits", "input": [3, 32, 32], "classes": 10, "validation_images": 358}
+REASON = "accuracy 10.1% is not above chance: the commonest class alone gives 10.2%"
+TWO = ("accuracy", "parameters")
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """Six complete trials and two untrained ones."""
+    found = f"sqlite:///{tmp_path}/nas.db"
+    with Store.open(found, create=True) as store:
+        make_study(store, task=TASK)
+        rng = random.Random(0)
+        with store.claim("first"):
+            for number in range(8):
+                trial = start(store, "first", rng)
+                if number % 4 == 3:
+                    finish(store, trial, 0.101, "untrained", reason=REASON)
+                else:
+                    finish(store, trial, 0.742 + number / 100)
+    return found
+
+
+def test_the_commands_count_them_and_say_how_sure_an_accuracy_is(url: str, run: Run) -> None:
+    where = ("--storage", url)
+    assert "6 of 8, 2 untrained" in run("study", "list", *where)[1]
+    shown = run("study", "show", *where)[1]
+    assert "6 complete, 2 untrained" in shown
+    assert "358 images; an accuracy of 75 % has a standard error of 2.3 points" in shown
+    assert "is not above chance" in shown
+    front = run("study", "pareto", *where)[1]
+    assert "± 2.3 %" in front or "± 2.2 %" in front
+    assert "10.1" not in front
+    assert "2 trials beside them are untrained: see nas why" in front
+    (listed,) = json.loads(run("study", "list", "--json", *where)[1])
+    assert (listed["complete"], listed["untrained"]) == (6, 2)
+    members = json.loads(run("study", "pareto", "--json", *where)[1])
+    assert all(0.02 < member["standard_error"] < 0.025 for member in members)
+
+
+def test_why_does_not_say_that_all_is_well(url: str, run: Run) -> None:
+    shown = run("why", "--storage", url)[1]
+    assert "6 complete, 2 untrained" in shown
+    assert "is not above chance" in shown
+    assert "no trial ended badly" not in shown
+
+
+def test_why_names_what_they_share() -> None:
+    evidence = planted(150)
+    trials = evidence.trials.assign(state=evidence.trials["state"].replace("diverged", "untrained"))
+    (first, *_) = causes(dataclasses.replace(evidence, trials=trials))
+    assert significant(first)
+    assert "stage1.first.layer = identity" in (first.name, *first.also)
+    assert first.states == {"untrained": first.bad}
+
+
+def _squeezed(monkeypatch: pytest.MonkeyPatch, folder: Path, untrained: int) -> tuple[float, float]:
+    """The ends of the axis of accuracies."""
+    seen: list[float] = []
+    limit = matplotlib.axes.Axes.set_ylim
+
+    def watched(self: matplotlib.axes.Axes, *ends: float, **more: float) -> object:
+        seen[:] = ends
+        return limit(self, *ends, **more)
+
+    monkeypatch.setattr(matplotlib.axes.Axes, "set_ylim", watched)
+    trials = invented(40, states=["complete"] * 30 + ["untrained"] * 10).head(30 + untrained)
+    trials.loc[trials["state"] == "untrained", "accuracy"] = 0.25
+    plot_front(trials, TWO, folder / f"{untrained}.png", title="t")
+    return seen[0], seen[1]
+
+
+def test_a_picture_counts_them_and_is_not_squeezed_by_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _squeezed(monkeypatch, tmp_path, 0) == _squeezed(monkeypatch, tmp_path, 10)
+    trials = invented(12, states=["complete"] * 9 + ["untrained"] * 3)
+    trials.loc[9:, "accuracy"] = 0.1
+    plot_front(trials, TWO, tmp_path / "a.html", title="t", subtitle="s")
+    drawn = [y for trace in traces(tmp_path / "a.html") for y in trace["y"]]
+    assert min(drawn) > 50
+    assert "3 trials untrained" in (tmp_path / "a.html").read_text()
+
+
+def test_the_page_counts_them(url: str) -> None:
+    with Store.open(url) as store:
+        text = page(Evidence.read(store, "first"), store.measurements())
+    assert "complete trials, 2 untrained" in text
+    assert "2 untrained, not shown" in text
+    assert "is not above chance" in text
+    assert "± 2." in text
+
+
+def test_notes_of_the_dashboard_count_them(url: str) -> None:
+    with Store.open(url) as store:
+        evidence = Evidence.read(store, "first")
+        note = notes.study_note(evidence, notes.Tested(evidence.study, store.measurements()), url, 1)
+        row = evidence.trials[evidence.trials["state"] == "untrained"].iloc[0].to_dict()
+        of_one = notes.trial_note(evidence.study, row, url, curve=False)
+    assert "6 complete, 2 untrained" in note
+    assert "untrained" in note.partition("### Trials without a result")[2]
+    assert of_one.startswith(f"**untrained**: `{REASON}`")
+    assert "10.1 ± 1.6 %" in of_one
+
+
+def test_a_network_that_was_called_back_is_drawn_once(tmp_path: Path) -> None:
+    trials = invented(5, states=["complete"] * 3 + ["stopped_early"] * 2)
+    trials.loc[3, "hash"] = trials.loc[0, "hash"]
+    plot_front(trials, TWO, tmp_path / "a.html", title="t")
+    by_name = {trace["name"]: trace for trace in traces(tmp_path / "a.html")}
+    assert len(by_name["stopped early"]["x"]) == 1

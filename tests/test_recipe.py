@@ -4,10 +4,15 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from nas.data import Batches, Dataset, Split, Task
 from nas.errors import RecipeError
 from nas.recipe import Augment, Recipe
+from nas.recipes import RECIPES, batch_size, described, fitted
 from nas.train import schedule
 
 
@@ -93,3 +98,61 @@ def test_schedules_rise_and_fall_where_they_should() -> None:
     assert schedule(one_cycle, 0, 10) < 0.1
     assert schedule(one_cycle, 10, 10) < 0.001
     assert schedule(Recipe(schedule="constant"), 7, 10) == 1
+
+
+@pytest.mark.parametrize(
+    ("images", "batch"),
+    [(1, 16), (399, 16), (400, 32), (3_999, 32), (4_000, 64), (45_000, 128), (100_000, 256), (1_200_000, 512)],
+)
+def test_small_sets_are_trained_in_small_batches(images: int, batch: int) -> None:
+    recipe = fitted("modern", images, Augment())
+    assert recipe.batch_size == batch_size(images) == batch
+    steps = recipe.epochs * recipe.steps_per_epoch(images)
+    assert steps >= 0.95 * 1_000
+    assert recipe.epochs >= 5
+    assert recipe.lr == pytest.approx(fitted("modern", 1_000, Augment()).lr * (batch / 32) ** 0.5)
+    assert recipe.steps == 0  # they are epochs now
+
+
+def test_recipes_go_by_name_file_or_themselves(tmp_path: Path) -> None:
+    assert set(RECIPES) == {"fast", "modern", "paper-like"}
+    flips = Augment(flip=False)
+    for name in RECIPES:
+        assert fitted(name, 1_000, flips).augment == flips
+    fast = fitted("fast", 1_000, flips)
+    assert fast.epochs * fast.steps_per_epoch(1_000) == pytest.approx(300, abs=16)
+    assert fitted("paper-like", 1_000, flips).epochs == 160
+    path = _write(tmp_path, "steps: 500\nbatch_size: 10\n")
+    assert fitted(path, 1_000, flips) == fitted(str(path), 1_000, flips) == Recipe(batch_size=10, epochs=5)
+    assert fitted(Recipe(epochs=7), 1_000, flips) == Recipe(epochs=7)
+    with pytest.raises(
+        RecipeError, match=r"^modren: no such recipe file, and none of fast, modern, paper-like; did you"
+    ):
+        fitted("modren", 1_000, flips)
+
+
+def test_a_recipe_is_described_as_it_trains() -> None:
+    line = described(Recipe(batch_size=50, steps=300, lr=0.0123, schedule="wsd", augment=Augment(2, flip=True)), 1_000)
+    assert line.startswith("300 steps of 50 images (15 epochs), sgd with learning rate 0.012, wsd, weight decay ")
+    assert line.endswith("crops of 2 pixels and flips")
+    plain = described(Recipe(batch_size=50, epochs=1, augment=Augment(0, flip=False)), 100)
+    assert plain.startswith("2 steps of 50 images (1 epoch")
+    assert plain.endswith("no augmentation")
+
+
+@given(st.integers(1, 5_000), st.integers(1, 600), st.integers(1, 2_000))
+def test_steps_become_epochs_to_the_nearest(images: int, batch: int, steps: int) -> None:
+    recipe = Recipe(batch_size=batch, steps=steps)
+    each = recipe.steps_per_epoch(images)
+    fitting = recipe.for_images(images)
+    assert (fitting.epochs, fitting.steps) == (max(1, round(steps / each)), 0)
+    assert fitting.epochs == 1 or abs(fitting.epochs * each - steps) <= each / 2
+    assert fitting.for_images(images) == fitting
+
+
+@pytest.mark.parametrize(("images", "batch"), [(100, 32), (97, 32), (96, 32), (1, 32), (33, 32), (5, 1)])
+def test_an_epoch_has_as_many_steps_as_the_trainer_takes(images: int, batch: int) -> None:
+    y = np.arange(images, dtype=np.int64) % 2
+    train = Split(np.zeros((images, 1, 8, 8), np.uint8), y)
+    data = Dataset(Task("digits"), train, train, ("a", "b"), (0.0,), (1.0,))
+    assert Recipe(batch_size=batch).steps_per_epoch(images) == len(Batches(data.train, data, batch))

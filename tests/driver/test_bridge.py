@@ -15,8 +15,9 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError
 
 from nas.architecture import Architecture
 from nas.driver.packing import Slot
-from nas.driver.progress import Progress
+from nas.driver.progress import Progress, describe
 from nas.errors import SearchError, StorageError
+from nas.front import left_out, pareto
 from nas.rungs import Rungs
 from nas.space import Space
 from nas.store import Store, connection, patience
@@ -29,6 +30,14 @@ from tests.postgres import PostgresServer
 def store(storage: str) -> Iterator[Store]:
     with Store.open(storage, create=True) as opened:
         yield opened
+
+
+class Notes(Progress):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
 
 
 class Watch(Progress):
@@ -461,3 +470,99 @@ def test_only_what_came_far_enough_says_what_memory_it_needed(store: Store, spac
     with store.claim("tiny"):
         tune.run(workers=1)
     assert Packs.observed == [8, 7, 9]
+
+
+def _hashes(tune: SimulatedTune) -> list[str]:
+    return [Architecture.from_json(config["architecture"]).hash for config in tune.configs]
+
+
+def test_a_stopped_trial_that_would_be_on_the_front_is_trained_to_its_end(store: Store, space_file: Path) -> None:
+    """Rungs look at the accuracy alone, so that they stop what is cheap."""
+    notes = Notes()
+    tune = _run(store, space_file, trials=36, rungs=Rungs(("accuracy",), 9, 1, 3), epochs=9, progress=notes)
+    trials = store.trials("tiny")
+    objectives = ("accuracy", "parameters")
+    stopped = trials[trials["state"] == "stopped_early"]
+    again = trials[trials["trial"] >= 36]
+    assert len(again) >= 1
+    assert set(again["state"]) == {"complete"}  # whatever the rungs say of it now
+    assert set(again["epochs"]) == {9}
+    assert set(again["hash"]) <= set(stopped["hash"])
+    assert again["hash"].is_unique
+    assert left_out(trials, objectives).empty
+    assert len(tune.configs) == len(trials) == 36 + len(again)
+    said = [note for note in notes.notes if "would be on the front: its network is trained to the end" in note]
+    assert len(said) == len(again)
+    # with what they have by now, those that stay stopped are beaten by somebody who was trained to the end
+    front = pareto(trials, objectives)
+    for row in stopped[~stopped["hash"].isin(again["hash"])].to_dict("records"):
+        beats = (front["accuracy"] >= row["accuracy"]) & (front["parameters"] <= row["parameters"])
+        assert beats.any()
+
+
+def test_what_was_called_back_and_killed_is_called_back_by_the_next_run(store: Store, space_file: Path) -> None:
+    def killed(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        if len(tune.configs) <= 36:
+            yield from learns(config)
+            return
+        yield report(epoch(1, 0.1))
+        tune.bridge.stop_reason = "interrupted"
+        yield report(epoch(2, 0.1))
+
+    def rungs() -> Rungs:
+        return Rungs(("accuracy",), 9, 1, 3)
+
+    tune = SimulatedTune(store, space_file, trials=36, rungs=rungs(), epochs=9, worker=killed)
+    with store.claim("tiny"):
+        tune.run(workers=1)
+    trials = store.trials("tiny")
+    (lost,) = trials[trials["state"] == "interrupted"]["hash"]
+    assert lost in set(left_out(trials, ("accuracy", "parameters"))["hash"])
+    again = _run(store, space_file, trials=36, rungs=rungs(), epochs=9)
+    assert lost in _hashes(again)
+    trials = store.trials("tiny")
+    assert lost in set(trials[trials["state"] == "complete"]["hash"])
+    assert left_out(trials, ("accuracy", "parameters")).empty
+    assert not _run(store, space_file, trials=36, rungs=rungs(), epochs=9).configs
+
+
+def test_a_search_whose_time_is_up_calls_nobody_back(store: Store, space_file: Path) -> None:
+    def ends(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        if len(tune.configs) == 36:
+            tune.bridge.stop_reason = "time is up"
+        yield from learns(config)
+
+    tune = SimulatedTune(store, space_file, trials=36, rungs=Rungs(("accuracy",), 9, 1, 3), epochs=9, worker=ends)
+    with store.claim("tiny"):
+        tune.run(workers=1)
+    assert len(tune.configs) == 36
+    assert not left_out(store.trials("tiny"), ("accuracy", "parameters")).empty
+
+
+def test_a_network_that_learned_nothing_is_untrained_and_the_sampler_hears_of_a_failure(
+    store: Store, space_file: Path
+) -> None:
+    reason = "accuracy 10.1% is not above chance: the commonest class alone gives 10.1%"
+    number = iter(range(100))
+
+    def learns_nothing(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        if next(number) % 2:
+            yield report(epoch(1, 0.101), "untrained", reason)
+        else:
+            yield report(epoch(1, 0.5), "complete")
+
+    watch = Watch()
+    tune = _run(store, space_file, trials=8, worker=learns_nothing, epochs=1, progress=watch)
+    trials = store.trials("tiny")
+    assert sorted(trials["state"]) == ["complete"] * 4 + ["untrained"] * 4
+    bad = trials[trials["state"] == "untrained"]
+    assert set(bad["reason"]) == {reason}
+    assert set(bad["accuracy"]) == {0.101}  # kept, but no member of a front
+    assert not set(bad["trial"]) & set(store.front("tiny")["trial"])
+    states = [trial.state.name for trial in tune.proposer._study.get_trials(deepcopy=False)]
+    assert states.count("COMPLETE") == 4  # what is untrained has no value for it
+    assert describe(watch.trials[1], 358) == (
+        f"trial 1: untrained, 10.1 ± 1.6 %, {watch.trials[1]['parameters']:,} parameters: {reason}"
+    )
+    # another study does not take such a result over
+    assert len(_run(store, space_file, "other", trials=8, epochs=1).configs) == 4

@@ -73,3 +73,14 @@ def test_budgets_run_from_the_cheapest_to_the_dearest() -> None:
     assert scaled.max() == 1
     assert 0.02 < scaled[2, 0] < 0.6  # between its place on an even scale and on a logarithmic one
     assert scaled[2, 1] == pytest.approx(0.4)  # a cost of nothing has no logarithm
+
+
+def test_the_variance_of_a_warped_error_is_that_of_its_measurements() -> None:
+    rng = np.random.default_rng(0)
+    warp = Warp.fitted(rng.uniform(0.05, 0.6, 200))
+    errors, deviations = np.array([0.1, 0.3, 0.5]), np.array([0.01, 0.02, 0.03])
+    drawn = [
+        warp(rng.normal(error, deviation, 20_000)).var() for error, deviation in zip(errors, deviations, strict=True)
+    ]
+    assert np.allclose(warp.variance(errors, deviations), drawn, rtol=0.15)
+    assert warp.variance(errors, np.zeros(3)).tolist() == [0.0, 0.0, 0.0]

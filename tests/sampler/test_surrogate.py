@@ -77,3 +77,22 @@ def test_what_a_sparse_posterior_rests_on_holds_the_best() -> None:
     kept = inducing(y, 40)
     assert len(set(kept.tolist())) == 40
     assert set(np.argsort(y)[:20].tolist()) <= set(kept.tolist())
+
+
+def test_what_is_known_to_be_noisy_is_trusted_less_than_its_neighbours() -> None:
+    """One observation of 60 was lucky: 3 too low, and its known standard deviation says that it may be."""
+    x, group, y = _data(60)
+    weights, none = Weights(-5.0, 0.0, np.array([-2.0, -6.0])), np.zeros(60)
+    lucky, known = y.copy(), np.full(60, 0.01)
+    lucky[0], known[0] = y[0] - 3, 9.0
+    pulls = [Posterior(weights, x, group, lucky, none, none, var)(x[:1])[0][0] - y[0] for var in (none, known)]
+    assert abs(pulls[1]) < 0.3 * abs(pulls[0])
+
+
+def test_what_is_known_of_noise_is_not_learned_as_noise_of_the_model() -> None:
+    x, group, y = _data(100)
+    noisy = y + np.random.default_rng(5).normal(0, 0.7, len(y))
+    none, known = np.zeros(len(y)), np.full(len(y), 0.7**2)
+    told = learn(x, group, noisy, none, none, known, start=None, steps=40)
+    untold = learn(x, group, noisy, none, none, none, start=None, steps=40)
+    assert told.noise < untold.noise

@@ -114,7 +114,7 @@ class _Counting(Progress):
         """One line: done, running, failed, hypervolume, time left."""
         counts = self.counts
         failed = sum(counts[state] for state in ("failed", "diverged", "out_of_memory", "timed_out"))
-        parts = [f"{self.done}/{self.trials} done", f"{self.running} running", f"{failed} failed"]
+        parts = [f"{self.done}/{max(self.trials, self.done)} done", f"{self.running} running", f"{failed} failed"]
         if counts["untrained"]:
             parts.append(f"{counts['untrained']} untrained")
         if self.cached:

@@ -130,7 +130,7 @@ def studies_table(frame: pd.DataFrame) -> Table:
             row["study"],
             row["space"],
             row["data"],
-            f"{row['complete']} of {row['trials']}" + (f", {row['untrained']} untrained" if row["untrained"] else ""),
+            f"{row['complete']} of {row['trials']}" + (f"\n{row['untrained']} untrained" if row["untrained"] else ""),
             "" if best is None else f"{best:.2%}",
             ", ".join(row["objectives"]),
             row["created_at"][:16],

@@ -74,3 +74,16 @@ def test_lines_say_what_each_trial_did(capsys: object) -> None:
 
 def test_durations_read_like_speech() -> None:
     assert [duration(seconds) for seconds in (12, 200, 3900)] == ["12 s", "3 min 20 s", "1 h 5 min"]
+
+
+def test_what_is_trained_beyond_the_budget_does_not_make_the_count_odd(capsys: object) -> None:
+    """Trials that were stopped and are trained to their end after all."""
+    view = Lines()
+    view.begin("study", EMPTY, ("accuracy", "parameters"), 1, None, 358)
+    view.finished(_trial(0), 1)
+    view.finished({**_trial(1, "untrained", 0.101), "reason": "chance"}, 0)
+    first, second = capsys.readouterr().err.splitlines()  # type: ignore[attr-defined]
+    assert "trial 0 kong_aim: complete, 50.0 ± 2.6 %, 1,000 parameters" in first
+    assert "[1/1 done" in first
+    assert "trial 1: untrained, 10.1 ± 1.6 %, 2,000 parameters: chance" in second
+    assert "[2/2 done · 0 running · 0 failed · 1 untrained" in second

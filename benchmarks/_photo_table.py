@@ -21,7 +21,7 @@ HEAD = (
     *("test", "over plain", "validation", "core seconds", "ratio"),
 )
 NOTE = (
-    "Test and validation accuracies are with their standard errors, of the sample of images and of the seeds of training. "
+    "Test and validation accuracies are with their standard errors: of the sample of images, of plain networks also of the seeds. "
     "Plain networks are the best, on the test images themselves, of ResNet-8 and ResNet-20 and three numbers of steps, mean of "
     "two seeds, and their core seconds those of one such training. 'Over plain' is in points, over the plain network of at "
     "most the found one's parameters. The ratio is to a training of 1,000 steps of a plain ResNet-8 of at most "
@@ -37,7 +37,7 @@ def part_plain(case: Case, network: str, width: int, steps: int, seed: int) -> d
 
 def part_found(case: Case, sampler: str, options: Any) -> dict[str, Any]:
     """What names a search with its retraining among the results."""
-    names = ("label", "limit", "budget", "search_share", "search_options", "retrain_options", "max_concurrent")
+    names = ("label", "limit", "budget", "search_share", "search_options", "retrain", "max_concurrent")
     chosen = {name: getattr(options, name) for name in names}
     return {"part": "found", "key": case.key, "sampler": sampler, **chosen}
 

@@ -8,9 +8,9 @@ The archive holds CIFAR-10 as train/<class>/*.jpg and test/<class>/*.jpg. Of eac
 plain   ResNet-8 and ResNet-20, as wide as the limit of parameters allows, trained on all training images in 1,000, 2,000 and
         4,000 steps of 32, with two seeds each (benchmarks/_plain.py). The best mean on the *test* images is the
         reference: a choice that favours it, since nothing else here is chosen by test images.
-found   `nas search` under the limit, then its most accurate network retrained and tested: both together may take 20 times the
-        processor time of a plain training of 1,000 steps, which is measured right before and after. Then plain
-        networks of at most the found one's parameters.
+found   `nas search --retrain` under the limit, and the test accuracy of the weights that it ends with: all of it may take
+        20 times the processor time of a plain training of 1,000 steps, which is measured right before and after. Then
+        plain networks of at most the found one's parameters.
 random  the same with `--sampler random`.
 
 Each finished part is a line of --results; a part that stands there is not done again, and a search that was killed goes on.
@@ -211,7 +211,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--search-share", type=float, default=0.6, help="of the budget; the rest is for retraining")
     parser.add_argument("--max-concurrent", type=int, default=1, help="trials at once")
     parser.add_argument("--search-options", default="", help="more options of nas search, in one word")
-    parser.add_argument("--retrain-options", default="", help="more options of nas retrain, in one word")
+    parser.add_argument(
+        "--retrain", type=int, default=1, help="networks that are retrained, of which the final one is chosen"
+    )
     parser.add_argument("--label", default="default", help="of the state of nas, or the options, that is measured")
     parser.add_argument("--results", type=Path, default=Path("runs/photos.jsonl"))
     parser.add_argument("--work", type=Path, default=Path("runs/photos"), help="folder of databases and logs")

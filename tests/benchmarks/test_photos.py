@@ -139,7 +139,7 @@ def test_the_reference_is_the_best_mean_and_says_when_trainings_are_missing(modu
     table, plain = module("_photo_table"), module("_plain")
     photos = module("_photo_sets").even("pets", ("cat", "dog"), 100)
     case: Any = SimpleNamespace(photos=photos, seed=0, key="pets")
-    names = ("label", "limit", "budget", "search_share", "search_options", "retrain_options", "max_concurrent")
+    names = ("label", "limit", "budget", "search_share", "search_options", "retrain", "max_concurrent")
     options = Namespace(**dict.fromkeys(names, 0))
     options.limit = 10_000
     rows: dict[str, dict[str, Any]] = {}

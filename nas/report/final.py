@@ -31,8 +31,9 @@ def final_record(final: Final) -> dict[str, Any]:
 
 def print_retrained(console: Console, rans: Sequence[Ran]) -> None:
     """One row for each network that was retrained."""
-    table = Table(title="Retrained", title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
-    for name in ("trial", "validation, mean", "kept seed", "validation", "test", "parameters", "MACs"):
+    title = "Retrained: mean validation accuracy of all seeds; the kept one"
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
+    for name in ("trial", "mean", "kept", "validation", "test", "parameters", "MACs"):
         table.add_column(name, justify="right", no_wrap=True)
     for ran in rans:
         way = of_way(ran.measured)

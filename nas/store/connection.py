@@ -123,6 +123,10 @@ def explained(url: URL) -> Iterator[None]:
         trouble: BaseException = problem
         if not isinstance(trouble, SQLAlchemyError | SqliteError) and trouble.__cause__ is not None:
             trouble = trouble.__cause__  # Optuna wraps what SQLAlchemy raises
+        if isinstance(trouble, UnicodeDecodeError):  # flipped bits in a name of SQLite's own tables
+            raise StorageError(
+                f"storage '{shown(url)}': is damaged: it holds bytes that are no text; a backup may have it whole"
+            ) from trouble
         if not isinstance(trouble, SQLAlchemyError | SqliteError):
             raise
         raise StorageError(f"storage '{shown(url)}': {_explain(url, trouble)}") from trouble

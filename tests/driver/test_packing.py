@@ -144,18 +144,21 @@ def test_what_trials_reported_corrects_the_prediction(dataset: Dataset) -> None:
 
 def test_a_share_is_kept_while_it_is_large_enough(dataset: Dataset) -> None:
     """A process of another share has to be started, which takes longer than a small training."""
-    architectures = _draw(random.Random(3), 30)
-    sizes = [training_bytes(architecture, dataset, Recipe()) for architecture in architectures]
-    device = Gpu(int((4 * (UNSURE * float(np.median(sizes)) + CONTEXT_BYTES)) / USABLE))
-    packing = Packing(dataset, Recipe(), gpus=None, gpu=device)
-    kept = [packing.slot(architecture).gpus for architecture in architectures]
-    fresh = [Packing(dataset, Recipe(), gpus=None, gpu=device).slot(a).gpus for a in architectures]
-    assert all(mine >= best for mine, best in zip(kept, fresh, strict=True))
 
     def changes(values: list[float]) -> int:
         return sum(a != b for a, b in pairwise(values))
 
-    assert changes(kept) < changes(fresh) / 2
+    changed = [0, 0]
+    for seed in range(8):  # one order of networks alone says little
+        architectures = _draw(random.Random(seed), 30)
+        sizes = [training_bytes(architecture, dataset, Recipe()) for architecture in architectures]
+        device = Gpu(int((4 * (UNSURE * float(np.median(sizes)) + CONTEXT_BYTES)) / USABLE))
+        packing = Packing(dataset, Recipe(), gpus=None, gpu=device)
+        kept = [packing.slot(architecture).gpus for architecture in architectures]
+        fresh = [Packing(dataset, Recipe(), gpus=None, gpu=device).slot(a).gpus for a in architectures]
+        assert all(mine >= best for mine, best in zip(kept, fresh, strict=True))
+        changed = [changed[0] + changes(kept), changed[1] + changes(fresh)]
+    assert changed[0] < changed[1] / 2
 
 
 def test_a_share_that_the_user_names_is_taken(dataset: Dataset) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,7 +90,7 @@ def export_onnx(model: nn.Module, card: Card, notes: Notes, path: Path, *, train
         raise ExportError(f"--format onnx needs the package {problem.name}: pip install 'nas-attn-cnn[onnx]'") from None
     x_BCHW = _images(card, 2)
     try:
-        with _quiet():
+        with _quiet(), redirect_stdout(sys.stderr):  # older onnxscript prints what it did where our JSON stands
             program = torch.onnx.export(
                 model,
                 (x_BCHW,),

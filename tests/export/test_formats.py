@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,6 +78,23 @@ def test_random_networks(number: int, tmp_path: Path) -> None:
     model, about = warmed(architecture, (3, 32, 32), 10), card(architecture, (3, 32, 32), 10)
     export_onnx(model, about, Notes("a"), tmp_path / "network.onnx", trained=False)
     export_torch(model, about, Notes("a"), tmp_path / "network.pt2", trained=False)
+
+
+def test_what_others_print_does_not_stand_among_results(
+    library: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export = torch.onnx.export
+
+    def chatty(*arguments: Any, **options: Any) -> Any:
+        print("Applied 90 of general pattern rewrite rules.")  # as onnxscript 0.6 does
+        return export(*arguments, **options)
+
+    monkeypatch.setattr(torch.onnx, "export", chatty)
+    architecture = around("conv")
+    export_onnx(warmed(architecture), card(architecture, SHAPE, 7), Notes("a"), library / "chatty.onnx", trained=False)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "Applied 90" in said.err
 
 
 def test_an_onnx_file_carries_its_card(library: Path) -> None:

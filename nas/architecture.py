@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Any
 
 import networkx as nx
 
@@ -19,13 +19,11 @@ from blocks import BLOCKS
 from blocks.base import Params, Scalar
 from nas.document import shorten
 from nas.errors import AssignmentError, nearest
+from nas.limits import MAX_EDGES, MAX_NODES
 from nas.naming import check_name
 
 INPUT = "input"
 """The name of the tensor that enters a graph."""
-MAX_NODES: Final = 10_000
-MAX_EDGES: Final = 100_000
-"""Largest architecture that is read; those of the papers have fewer than 200 nodes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,22 @@
-"""Which share of a space can be trained at all: its shapes fit and its cost is inside the constraints."""
+"""What of a space can be trained at all: its shapes fit and its cost is inside the constraints."""
 
 from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 from dataclasses import dataclass
 
 from blocks.base import Shape
-from nas.cost import cost
-from nas.errors import Infeasible
+from nas.architecture import Architecture
+from nas.cost import Cost, cost
+from nas.errors import Infeasible, SearchError
 from nas.space import Assignment, Space
 
 ENUMERABLE = 20_000
 """Spaces up to this size are counted one by one: half a minute when every block shape is new."""
+PROBES = 1_000
+"""Random architectures that are costed before constraints count as impossible to meet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,54 @@ def _network(space: Space, assignment: Assignment, input: Shape, classes: int) -
     except Infeasible:
         return None
     return None if space.violation(cost(architecture, input, classes)) else architecture.hash
+
+
+class Tried:
+    """Architectures of a space that were built one after the other, and why those that did not fit did not."""
+
+    def __init__(self, space: Space, input: Shape, classes: int) -> None:
+        self._space, self._input, self._classes = space, input, classes
+        self._smallest: dict[str, int] = {}
+        self._reasons: Counter[str] = Counter()
+
+    def build(self, assignment: Assignment) -> tuple[Architecture, Cost] | None:
+        """What an assignment makes; None when its shapes do not fit or its cost breaks a constraint."""
+        try:
+            architecture = self._space.from_assignment(assignment, self._input, self._classes)
+            price = cost(architecture, self._input, self._classes)
+        except Infeasible as problem:
+            self._reasons[str(problem)] += 1
+            return None
+        if self._space.violation(price) is None:
+            return architecture, price
+        for name in self._space.constraints:
+            value = getattr(price, name)
+            self._smallest[name] = min(self._smallest.get(name, value), value)
+        return None
+
+    def problem(self, tried: str) -> SearchError:
+        """Why none of those that were tried fits: the commonest reason, or the smallest costs that were seen."""
+        if not self._smallest:
+            [(commonest, _)] = self._reasons.most_common(1)
+            return SearchError(
+                f"space {self._space.name}: {tried} architectures fits images of {list(self._input)}: {commonest}"
+            )
+        limits = ", ".join(
+            f"{name} at most {bounds.max:,.0f} (smallest seen: {self._smallest[name]:,})"
+            for name, bounds in self._space.constraints.items()
+            if bounds.max is not None
+        )
+        return SearchError(f"space {self._space.name}: {tried} architectures meets the constraints: {limits}")
+
+
+def check_feasible(space: Space, input: Shape, classes: int, seed: int = 0) -> None:
+    """Raises SearchError, naming the smallest costs seen, when no architecture fits the input and the constraints."""
+    rng = random.Random(seed)
+    exact = space.size <= ENUMERABLE
+    assignments = space.enumerate() if exact else (space.sample(rng) for _ in range(PROBES))
+    tried = Tried(space, input, classes)
+    if all(tried.build(assignment) is None for assignment in assignments):
+        raise tried.problem(f"none of its {space.size:,}" if exact else f"none of {PROBES:,} random")
 
 
 def wilson(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:

@@ -20,7 +20,7 @@ Scalar = str | int | float | bool
 KeyPath = tuple[str | int, ...]
 T = TypeVar("T")
 
-_MAX_BYTES = 1 << 20  # a hand-written file is a few kilobytes; more is a mistake or an attack
+_MAX_BYTES = 1 << 18  # a hand-written file is a few kilobytes; a megabyte takes PyYAML ten seconds
 _MAX_DEPTH = 64
 _PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str")}
 
@@ -77,8 +77,10 @@ class Document:
     def load(cls, path: Path, error: type[NasError] = SpaceError) -> Document:
         """Reads `path`; raises `error` when it cannot be read or is not YAML."""
         try:
+            if path.exists() and not path.is_file():  # a named pipe would be waited for
+                raise error(f"{path}: is no file")
             if path.stat().st_size > _MAX_BYTES:
-                raise error(f"{path}: larger than {_MAX_BYTES >> 20} MiB; a file of this kind is written by hand")
+                raise error(f"{path}: larger than {_MAX_BYTES >> 10} KiB; a file of this kind is written by hand")
             text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError:
             raise error(f"{path}: not a text file in UTF-8") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -12,7 +13,9 @@ import torch
 from blocks.base import Shape
 from nas.architecture import Architecture
 from nas.compile import compile_model
+from nas.cost import FLOAT_BYTES, cost
 from nas.errors import NasError
+from nas.memory import check_memory
 from nas.store import Timed
 from nas.train import State, device_name, judge
 from nas.train.device import UNREACHABLE
@@ -24,6 +27,8 @@ WARM_UP_SECONDS = 0.25
 WARM_UP_RUNS = 5
 LEAST_RUNS = 10
 MOST_RUNS = 1_000
+SPACE_TO_WORK = 1.5
+"""Convolutions of a CPU reorder their input and unfold it."""
 
 
 def find_device(name: str | None) -> torch.device:
@@ -51,6 +56,7 @@ def measure(
     Raises Infeasible when the shapes do not fit, NasError when the device runs out of memory or cannot be used.
     """
     device = device or torch.device("cpu")
+    check_batch(architecture, input, classes, batch, device)
     before = torch.get_num_threads()
     if threads is not None:
         torch.set_num_threads(threads)
@@ -84,6 +90,19 @@ def measure(
         len(times),
         version,
     )
+
+
+def check_batch(architecture: Architecture, input: Shape, classes: int, batch: int, device: torch.device) -> None:
+    """Raises NasError when a batch of this size needs more memory than a CPU has free; a GPU says so itself.
+
+    On a CPU nobody does: the machine grows slow, and then some other program is killed.
+    """
+    if device.type != "cpu":
+        return
+    price = cost(architecture, input, classes)
+    image = price.activation_bytes + FLOAT_BYTES * math.prod(input)
+    needed = round(SPACE_TO_WORK * batch * image) + FLOAT_BYTES * price.parameters
+    check_memory(needed, f"batches of {batch:,} images of {'×'.join(map(str, input))}", "name a smaller --batch")
 
 
 def _times(model: nn.Module, x_BCHW: Tensor, seconds: float) -> list[float]:

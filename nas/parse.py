@@ -27,13 +27,13 @@ from nas.grammar import (
     Value,
     options_of,
 )
+from nas.limits import MAX_EXTENT, MAX_NAME, MAX_OPTIONS, MAX_REPEAT
 from nas.naming import taken
+from nas.plain import one_line
 from nas.space import COSTS, Space
-from nas.wellformed import check_edges, check_shapes, check_shared
+from nas.wellformed import Extent, check_edges, check_extent, check_shapes, check_shared
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_MAX_NAME = 100
-_MAX_REPEAT = 1_000
 _OF_NODES = ("inputs", "present", "repeat", "share", "first")
 """What a node of one block says beside the hyperparameters of the block."""
 
@@ -48,6 +48,7 @@ class _Parser:
         self.doc = document
         self.fail = document.fail
         self.graphs: dict[str, Graph] = {}
+        self.extents: dict[str, Extent] = {}
         self.where_of: dict[str, KeyPath] = {}
 
     def space(self) -> Space:
@@ -56,11 +57,15 @@ class _Parser:
         for key in ("name", "input", "graph"):
             if key not in data:
                 self.fail((), f"space: the key '{key}' is missing")
-        if not isinstance(data["name"], str) or not data["name"]:
-            self.fail(("name",), f"name: must be a text, not {shorten(data['name'])}")
+        name = data["name"]
+        if not isinstance(name, str) or not name.strip() or len(name) > MAX_NAME or one_line(name) != name:
+            self.fail(
+                ("name",), f"name: must be a text in one line of at most {MAX_NAME} characters, not {shorten(name)}"
+            )
         shape = data["input"]
-        if not (isinstance(shape, list) and len(shape) == 3 and all(_whole(extent, 1) for extent in shape)):
-            self.fail(("input",), f"input: must be [channels, height, width], whole and positive, not {shorten(shape)}")
+        if not (isinstance(shape, list) and len(shape) == 3 and all(_whole(extent, 1, MAX_EXTENT) for extent in shape)):
+            rule = f"[channels, height, width], whole and from 1 to {MAX_EXTENT:,}"
+            self.fail(("input",), f"input: must be {rule}, not {shorten(shape)}")
         self.named_graphs(data)
         graph = self.graph("graph", ("graph",), data["graph"])
         used = set(_graphs_named([data.get("graphs"), data["graph"]]))
@@ -105,15 +110,17 @@ class _Parser:
             self.check_free((*where, key), key, f"node '{key}'", top=where == ("graph",))
         items = [self.node(key, (*where, key), value) for key, value in nodes.items()]
         check_edges(self.doc, where, items)
-        return Graph(name, tuple(items))
+        graph = Graph(name, tuple(items))
+        check_extent(self.doc, where, graph, self.extents)
+        return graph
 
     def check_name(self, where: KeyPath, name: str, what: str) -> None:
         if not _NAME.fullmatch(name):
             self.fail(
                 where, f"{what} {shorten(name)}: a name is letters, digits and underscores, and starts with no digit"
             )
-        if len(name) > _MAX_NAME:
-            self.fail(where, f"{what} {shorten(name)}: a name has at most {_MAX_NAME} characters, not {len(name):,}")
+        if len(name) > MAX_NAME:
+            self.fail(where, f"{what} {shorten(name)}: a name has at most {MAX_NAME} characters, not {len(name):,}")
         if name in (INPUT, NONE):
             self.fail(
                 where, f"{what} '{name}': this word means {'the tensor that enters' if name == INPUT else 'no edge'}"
@@ -150,6 +157,7 @@ class _Parser:
             )
         if len(options) < 2:
             self.fail((*where, "choose"), f"{what}: a choice needs at least two options, not {len(options)}")
+        self.check_number((*where, "choose"), len(options), what)
         nodes: dict[str, BlockNode | GraphNode] = {}
         for label, value in options.items():
             node = self.node(name, (*where, "choose", label), value)
@@ -254,10 +262,10 @@ class _Parser:
             return None
         repeat = self.value((*where, "repeat"), data["repeat"], f"{what}: repeat")
         for count in options_of(repeat):
-            if not _whole(count, 0) or int(count) > _MAX_REPEAT:
+            if not _whole(count, 0, MAX_REPEAT):
                 self.fail(
                     self.inside(where, "repeat", count),
-                    f"{what}: repeat must be a whole number from 0 to {_MAX_REPEAT}, not {shorten(count)}",
+                    f"{what}: repeat must be a whole number from 0 to {MAX_REPEAT}, not {shorten(count)}",
                 )
         return repeat
 
@@ -277,15 +285,20 @@ class _Parser:
                 self.fail(where, f"{what}: choose needs a list of values, not {shorten(options)}")
             if not options:
                 self.fail(where, f"{what}: choose has no options")
+            self.check_number(where, len(options), what)
             scalars = tuple(self.scalar((*where, place), option, what) for place, option in enumerate(options))
+            seen: set[tuple[bool, Scalar]] = set()  # true is equal to 1, and not the same
             for place, option in enumerate(scalars):
-                if any(
-                    option == other and isinstance(option, bool) == isinstance(other, bool) for other in scalars[:place]
-                ):
+                if (isinstance(option, bool), option) in seen:
                     self.fail((*where, place), f"{what}: the option {shorten(option)} stands twice")
+                seen.add((isinstance(option, bool), option))
             # One option is no decision; it would only show up as a choice that nobody can make.
             return Choice(scalars) if len(scalars) > 1 else scalars[0]
         return self.scalar(where, data, what)
+
+    def check_number(self, where: KeyPath, options: int, what: str) -> None:
+        if options > MAX_OPTIONS:
+            self.fail(where, f"{what}: a choice has at most {MAX_OPTIONS:,} options, not {options:,}")
 
     def scalar(self, where: KeyPath, data: Any, what: str) -> Scalar:
         if not isinstance(data, str | int | float):
@@ -349,8 +362,8 @@ class _Parser:
         return found
 
 
-def _whole(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+def _whole(value: object, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
 def _graphs_named(data: Any) -> list[str]:

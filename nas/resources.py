@@ -42,6 +42,8 @@ def find(kind: str, name: str | Path, error: type[NasError] = NasError) -> Path:
         return shipped[stem]
     if path.is_dir():
         raise error(f"{name}: this is a folder, not a YAML file")
+    if path.exists():
+        raise error(f"{name}: a named pipe or device is no file")
     hint = "" if looks_like_path else nearest(stem, shipped)
     if len(shipped) > MOST_NAMES:
         raise error(f"{name}: no such file, and none of the {len(shipped)} that are shipped{hint}")

@@ -10,17 +10,16 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from blocks.base import Shape
 from nas.architecture import Architecture
 from nas.errors import NasError, WeightsError, nearest
+from nas.limits import MAX_CLASSES, MAX_EXTENT
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-MAX_EXTENT: Final = 65_536
-MAX_CLASSES: Final = 1_000_000
 _KEY = "nas"
 """Of the header's metadata: the card as JSON."""
 
@@ -107,6 +106,8 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], Card | None]:
     """Tensors by name, on the CPU, and the card; None in a file that nas did not write. Raises WeightsError."""
     from safetensors import SafetensorError, safe_open
 
+    if path.exists() and not path.is_file():  # a named pipe would be waited for
+        raise WeightsError(f"{path}: no file of weights: it is no file")
     try:
         with safe_open(path, framework="pt") as file:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (it is no mapping)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import networkx as nx
 
 from nas.architecture import INPUT
-from nas.document import Document, KeyPath
+from nas.document import Document, KeyPath, shorten
 from nas.errors import Infeasible, SpaceError, nearest
 from nas.grammar import NONE, Graph, GraphItem, GraphNode, SwitchNode, always_met, options_of, shared_everywhere
+from nas.limits import MAX_DEPTH, MAX_NODES
 from nas.space import Space
 
 _TRIES = 64  # random architectures that are tried before a space counts as one in which no shapes can meet
@@ -20,6 +22,7 @@ _TRIES = 64  # random architectures that are tried before a space counts as one 
 def check_edges(document: Document, where: KeyPath, items: Sequence[GraphItem]) -> None:
     """Inputs must name nodes that run before; every node but the last must be able to reach another one."""
     names = [item.name for item in items]
+    turns = {name: turn for turn, name in enumerate(names)}
     edges: nx.DiGraph[str] = nx.DiGraph()
     edges.add_nodes_from([INPUT, *names])
     for place, item in enumerate(items):
@@ -33,7 +36,7 @@ def check_edges(document: Document, where: KeyPath, items: Sequence[GraphItem]) 
                         continue
                     if option not in edges:
                         known = [INPUT, *names[:place]]
-                        hint = nearest(option, known) or f"; nodes before it: {', '.join(known)}"
+                        hint = nearest(option, known) or f"; nodes before it: {shorten(', '.join(known), 300)[1:-1]}"
                         document.fail(
                             (*where, item.name), f"node '{item.name}': no node '{option}' in this graph{hint}"
                         )
@@ -44,7 +47,7 @@ def check_edges(document: Document, where: KeyPath, items: Sequence[GraphItem]) 
         around = [*cycle[turn:], *cycle[:turn], start]
         document.fail((*where, start), f"cyclic graph: {' -> '.join(around)}")
     for place, item in enumerate(items):
-        later = [name for name in edges.predecessors(item.name) if name in names[place:]]
+        later = [name for name in edges.predecessors(item.name) if turns.get(name, -1) >= place]
         if later:
             document.fail(
                 (*where, item.name),
@@ -67,6 +70,56 @@ def check_shared(document: Document, space: Space) -> None:
             document.fail(
                 ("graph", name), f"node '{name}': a graph shared everywhere has this name, which its choices carry"
             )
+
+
+class Extent(NamedTuple):
+    """How much a graph makes."""
+
+    largest: int
+    """Nodes of the largest architecture."""
+    written: int
+    """Nodes that a walk through all options meets, each once."""
+    depth: int
+    """Of graphs in graphs."""
+
+
+def check_extent(document: Document, where: KeyPath, graph: Graph, known: dict[str, Extent]) -> None:
+    """Refuses a graph that no machine could build: thirty lines of nested repeats say 10¹² nodes. Adds it to `known`.
+
+    The graphs in it are known already: what is used in two places is counted once, or it would take hours too.
+    """
+    parts = {item.name: _item_extent(item, known) for item in graph.nodes}
+    whole = Extent(
+        sum(part.largest for part in parts.values()),
+        sum(part.written for part in parts.values()),
+        max(part.depth for part in parts.values()),
+    )
+    known[graph.name] = whole
+    widest = max(parts, key=lambda name: max(parts[name][:2]))
+    if whole.depth > MAX_DEPTH:
+        document.fail(
+            where, f"graph '{graph.name}': graphs are nested {whole.depth} deep; at most {MAX_DEPTH} are allowed"
+        )
+    for count, what in ((whole.largest, "makes up to"), (whole.written, "has")):
+        if count > MAX_NODES:
+            limit = f"an architecture has at most {MAX_NODES:,}"
+            document.fail((*where, widest), f"graph '{graph.name}' {what} {_power(count)} nodes; {limit}")
+
+
+def _item_extent(item: GraphItem, known: dict[str, Extent]) -> Extent:
+    if isinstance(item, SwitchNode):
+        parts = [_item_extent(node, known) for node in item.nodes.values()]
+    elif isinstance(item, GraphNode):
+        parts = [known[name] for name in item.graphs]
+    else:
+        parts = [Extent(1, 1, 0)]
+    copies = 1 if isinstance(item, SwitchNode) or item.repeat is None else max(map(int, options_of(item.repeat)))
+    depth = max(part.depth for part in parts) + isinstance(item, GraphNode)
+    return Extent(copies * max(part.largest for part in parts), sum(part.written for part in parts), depth)
+
+
+def _power(count: int) -> str:
+    return f"{count:,}" if count < 10**9 else f"10^{len(str(count)) - 1}"
 
 
 def check_shapes(document: Document, space: Space) -> None:

@@ -22,8 +22,10 @@ from typing import Any, Final
 from blocks.base import Scalar, Shape
 from nas.architecture import Architecture
 from nas.cost import Cost, cost
+from nas.document import shorten
 from nas.errors import AssignmentError, Infeasible, NasError, StorageError, StudyError, nearest
 from nas.front import pareto
+from nas.limits import MAX_CLASSES, MAX_EXTENT
 from nas.plain import file_stem
 from nas.resources import every
 from nas.retrained import final, of_study
@@ -202,7 +204,9 @@ def _of_json(path: Path, input: Shape | None, classes: int | None) -> Network:
     shape = input or (tuple(own["input"]) if _is_shape(own.get("input")) else None)
     if shape is None:
         raise StudyError(f"{path}: an architecture knows no image size; give it with --input, such as 3,32,32")
-    count = classes or (own["classes"] if isinstance(own.get("classes"), int) else _DEFAULT_CLASSES)
+    count = classes or own.get("classes", _DEFAULT_CLASSES)
+    if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= MAX_CLASSES:
+        raise StudyError(f"{path}: classes must be a whole number up to {MAX_CLASSES:,}, not {shorten(count)}")
     try:
         architecture = Architecture.from_json(text)
     except AssignmentError as problem:
@@ -238,4 +242,8 @@ def _task_classes(row: StudyRow) -> int:
 
 
 def _is_shape(value: object) -> bool:
-    return isinstance(value, list) and len(value) == 3 and all(isinstance(n, int) and n > 0 for n in value)
+    return (
+        isinstance(value, list)
+        and len(value) == 3
+        and all(isinstance(n, int) and not isinstance(n, bool) and 0 < n <= MAX_EXTENT for n in value)
+    )

@@ -222,8 +222,14 @@ SHAPE = "name: s\ninput: [3, 2, 2]\ngraph:\n  a: {block: max_pool, stride: 4}\n 
         (["space", "draw", "attn_cnn", "-o", "a.gif"], "a.gif: must end with .svg or .png"),
         (["space", "draw", "attn_cnn", "-o", "absent/a.svg"], "absent does not exist"),
         (["space", "sample", "attn_cnn", "-n", "0"], "0 is not in the range"),
-        (["space", "sample", "nas_bench_macro", "--max-parameters", "10"], "none of 10,000 random architectures fits"),
-        (["space", "count", "attn_cnn", "--max-parameters", "few"], "must be a number such as 500000, 1e6 or 1.5M"),
+        (
+            ["space", "sample", "nas_bench_macro", "--max-parameters", "10"],
+            r"none of 1,000 random architectures meets the constraints: parameters at most 10 \(smallest seen: ",
+        ),
+        (
+            ["space", "count", "attn_cnn", "--max-parameters", "few"],
+            "must be a number above 0 such as 500000, 1e6 or 1.5M",
+        ),
         (["search", "--space", "attn_cnn", "--trials", "0"], "trials: must be at least 1, not 0"),
         (["search", "--space", "attn_cnn", "--data", "digit"], "no data set 'digit'; known: .*did you mean 'digits'?"),
         (["search", "--space", "attn_cnn", "--data", "imagefolder:absent"], "imagefolder:absent: no such folder"),

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from nas.data import Batches, Dataset, Split, Task, load, load_test
-from nas.data.folder import _check_memory
+from nas.data.folder import check_images
 from nas.data.task import make_dataset
 from nas.errors import DataError
 from nas.recipe import Augment
@@ -153,8 +153,11 @@ def test_decoding_says_how_far_it_is(tmp_path: Path) -> None:
 def test_images_that_no_memory_can_hold_are_refused_before_they_are_read() -> None:
     if not Path("/proc/meminfo").exists():
         pytest.skip("needs /proc/meminfo")
-    with pytest.raises(DataError, match=r"many images need 2147483648.0 GiB of memory .* give a smaller --image-size"):
-        _check_memory(1 << 60, "many images")
+    with pytest.raises(
+        DataError,
+        match=r"1,048,576 images of 1024×1024 pixels, .* need 6,144.0 GiB of memory, .* give a smaller --image-size",
+    ):
+        check_images(1 << 20, (3, 1024, 1024))
 
 
 @pytest.mark.parametrize(

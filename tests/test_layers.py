@@ -38,8 +38,8 @@ LAYERS = [
     ("nas.architecture",),
     ("nas.naming",),
     ("nas.document", "nas.resources"),
-    ("nas.terminal",),
-    ("nas.errors", "nas.plain", "nas.uncertainty", "nas.scores"),
+    ("nas.memory", "nas.terminal"),
+    ("nas.errors", "nas.limits", "nas.plain", "nas.uncertainty", "nas.scores"),
     ("blocks",),
 ]
 # `Space.load` calls the parser, which makes a `Space`; a constraint is checked on a `Cost` (for the type checker only).

@@ -14,10 +14,11 @@ import torch
 from hypothesis import given, settings
 from safetensors.torch import save
 
-from nas.architecture import INPUT, MAX_NODES, Architecture, Node
+from nas.architecture import INPUT, Architecture, Node
 from nas.compile import compile_model
 from nas.errors import AssignmentError, SpaceError
 from nas.export import Notes, to_python
+from nas.limits import MAX_NODES
 from nas.naming import check_name
 from nas.parse import parse_space
 from nas.resources import every

@@ -8,6 +8,7 @@ import click
 
 from nas.commands import completing
 from nas.commands.options import ShapeType, json_option, output_path, print_json, say, storage_option, study_option
+from nas.limits import MAX_CLASSES
 
 
 @click.command(name="diff")
@@ -16,7 +17,7 @@ from nas.commands.options import ShapeType, json_option, output_path, print_json
 @study_option("Of the trials; may be left out where the database holds only one.")
 @storage_option
 @click.option("--input", "input_shape", type=ShapeType(), help="Image shape for both; default: each one's own.")
-@click.option("--classes", type=click.IntRange(2, 1_000_000), help="For both; default: each one's own.")
+@click.option("--classes", type=click.IntRange(2, MAX_CLASSES), help="For both; default: each one's own.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Also draw both, to .svg or .png.")
 @json_option
 def command(

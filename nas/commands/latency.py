@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nas.commands import completing
-from nas.commands.options import json_option, print_json
+from nas.commands.options import json_option, print_json, whole
 from nas.commands.which import which, which_options
+from nas.limits import MAX_BATCH
 
 if TYPE_CHECKING:
     from nas.store import Timed
@@ -25,8 +26,8 @@ class BatchesType(click.ParamType[tuple[int, ...]]):
         if isinstance(value, tuple):
             return value
         parts = str(value).split(",")
-        if not all(part.strip().isdigit() and 0 < int(part) <= 65_536 for part in parts):
-            self.fail(f"must be sizes of batches such as 1,64, not '{value}'", param, ctx)
+        if not all(whole(part, MAX_BATCH) for part in parts):
+            self.fail(f"must be sizes of batches up to {MAX_BATCH:,}, such as 1,64, not '{value}'", param, ctx)
         return tuple(dict.fromkeys(int(part) for part in parts))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +13,19 @@ import click
 
 from nas.commands import completing
 from nas.errors import AssignmentError, NasError, nearest
+from nas.limits import MAX_CLASSES, MAX_EXTENT
 from nas.plain import visible
 
 if TYPE_CHECKING:
     from nas.space import Assignment, Space
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def whole(text: str, most: int) -> bool:
+    """Whether `text` is a whole number from 1 to `most`."""
+    digits = text.strip()
+    return digits.isdecimal() and len(digits) < 20 and 1 <= int(digits) <= most
 
 
 class ShapeType(click.ParamType[tuple[int, ...]]):
@@ -30,8 +38,8 @@ class ShapeType(click.ParamType[tuple[int, ...]]):
         if isinstance(value, tuple):
             return value
         parts = str(value).split(",")
-        if len(parts) != 3 or not all(part.strip().isdigit() and 0 < int(part) <= 65_536 for part in parts):
-            self.fail(f"must be channels,height,width such as 3,32,32, not '{value}'", param, ctx)
+        if len(parts) != 3 or not all(whole(part, MAX_EXTENT) for part in parts):
+            self.fail(f"must be channels,height,width up to {MAX_EXTENT:,}, such as 3,32,32, not '{value}'", param, ctx)
         return tuple(int(part) for part in parts)
 
 
@@ -46,9 +54,12 @@ class CountType(click.ParamType[float]):
             return float(value)
         factor = {"k": 1e3, "M": 1e6, "G": 1e9}.get(value[-1:], 1.0)
         try:
-            return float(value[:-1] if factor != 1.0 else value) * factor
+            number = float(value[:-1] if factor != 1.0 else value) * factor
         except ValueError:
-            self.fail(f"must be a number such as 500000, 1e6 or 1.5M, not '{value}'", param, ctx)
+            number = math.nan
+        if not 0 < number < math.inf:
+            self.fail(f"must be a number above 0 such as 500000, 1e6 or 1.5M, not '{value}'", param, ctx)
+        return number
 
 
 class GpusType(click.ParamType[float | str]):
@@ -77,7 +88,7 @@ objectives_option = click.option(
     "--objectives", default="accuracy,parameters", show_default=True, help="Also macs, activation_bytes, latency."
 )
 input_option = click.option("--input", "input_shape", type=ShapeType(), help="Image shape; default: the space's.")
-classes_option = click.option("--classes", type=click.IntRange(2, 1_000_000), default=10, show_default=True)
+classes_option = click.option("--classes", type=click.IntRange(2, MAX_CLASSES), default=10, show_default=True)
 json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output on stdout.")
 storage_option = click.option(
     "--storage",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import random
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
     from nas.architecture import Architecture
     from nas.space import Assignment, Space
 
-TRIES = 10_000  # random architectures for one that fits
+PRINTABLE = 10**4_000  # Python turns no number with more than 4,300 digits into text
+QUIET_SECONDS = 3.0  # before the user is told that it takes a while
 Shape = tuple[int, ...]
 
 
@@ -104,7 +107,8 @@ def count(
     if as_json:
         print_json(
             {
-                "size": space.size,
+                "size": space.size if space.size < PRINTABLE else None,
+                "log10_size": math.log10(space.size),
                 "exact": share.exact,
                 "feasible_share": share.value,
                 "interval": list(share.interval),
@@ -243,18 +247,19 @@ def _build(space: Space, assignment: Assignment, input_shape: Shape | None, clas
 def _draw(
     space: Space, rng: random.Random, input_shape: Shape | None, classes: int
 ) -> tuple[Assignment, Architecture, Any]:
-    from nas.cost import cost as cost_of
+    from nas.census import PROBES, Tried
 
-    for _ in range(TRIES):
+    tried = Tried(space, input_shape or space.input, classes)
+    told = time.monotonic() + QUIET_SECONDS
+    for _ in range(PROBES):
         assignment = space.sample(rng)
-        try:
-            architecture = space.from_assignment(assignment, input_shape, classes)
-        except Infeasible:
-            continue
-        price = cost_of(architecture, input_shape or space.input, classes)
-        if space.violation(price) is None:
-            return assignment, architecture, price
-    raise SearchError(f"{space.name}: none of {TRIES:,} random architectures fits the input and the constraints")
+        found = tried.build(assignment)
+        if found is not None:
+            return assignment, *found
+        if time.monotonic() >= told:
+            say(f"no random architecture fits so far; trying {PROBES:,}", err=True)
+            told = math.inf
+    raise tried.problem(f"none of {PROBES:,} random")
 
 
 def _number(value: int) -> str:
@@ -265,8 +270,8 @@ def _number(value: int) -> str:
 
 
 def _e(value: int) -> str:
-    digits = str(value)
-    return f"{digits[0]}.{digits[1:3]}e+{len(digits) - 1}"
+    exponent = int(math.log10(value))
+    return f"{10 ** (math.log10(value) - exponent):.2f}e+{exponent}"
 
 
 def _plain(value: object) -> str:

@@ -9,6 +9,7 @@ import click
 
 from nas.commands import completing
 from nas.commands.options import ShapeType, read_assignment, storage_option, study_option
+from nas.limits import MAX_CLASSES
 
 if TYPE_CHECKING:
     from nas.which import Network
@@ -22,7 +23,7 @@ def which_options(command: F) -> F:
         click.option(
             "--assignment", metavar="FILE|JSON|NAME", help="An architecture of the space that stands for the network."
         ),
-        click.option("--classes", type=click.IntRange(2, 1_000_000), help="Number of classes; default: its own."),
+        click.option("--classes", type=click.IntRange(2, MAX_CLASSES), help="Number of classes; default: its own."),
         click.option("--input", "input_shape", type=ShapeType(), help="Image shape; default: its own."),
         storage_option,
         study_option("Study of the trial; may be left out where there is only one."),

@@ -16,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 
 from nas.data.task import Images, Labels, Progress, held_out, one_line
 from nas.errors import DataError, nearest
+from nas.memory import check_memory
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 MAX_PIXELS = 64_000_000  # a header can claim any size; this bounds what one file makes us allocate
@@ -73,10 +74,17 @@ def _members(folder: Path, names: tuple[str, ...]) -> list[tuple[Path, int]]:
     return files
 
 
+def check_images(number: int, shape: tuple[int, ...]) -> None:
+    """Raises DataError when so many images (C, H, W) as bytes are more than there is memory for."""
+    needed = 2 * number * math.prod(shape)  # the split copies them once
+    what = f"{number:,} images of {shape[2]}×{shape[1]} pixels, while they are read,"
+    check_memory(needed, what, "give a smaller --image-size", DataError)
+
+
 def _decode(files: list[tuple[Path, int]], size: int | None, progress: Progress | None) -> Images:
     first, height, width = files[0][0], *_size(files[0][0])
     shape = (3, size, size) if size else (3, height, width)
-    _check_memory(len(files) * math.prod(shape), f"{len(files):,} images of {shape[2]}×{shape[1]} pixels")
+    check_images(len(files), shape)
     x = np.empty((len(files), *shape), dtype=np.uint8)
 
     def fill(start: int) -> int:
@@ -101,19 +109,6 @@ def _threads(height: int, width: int) -> int:
     # Threads fight for the interpreter's lock between images. One, two and four threads decode, in images a second:
     # 32×32 12,500 / 7,200 / 4,800; 128×128 4,200 / 7,600 / 4,300; 500×500 730 / 1,640 / 2,090.
     return min(os.cpu_count() or 1, 1 + math.isqrt(height * width) // 80)
-
-
-def _check_memory(needed: int, what: str) -> None:
-    try:
-        with Path("/proc/meminfo").open(encoding="ascii") as file:
-            free = next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        return  # not Linux: the allocation itself has to fail
-    if 2 * needed > free:  # the split copies them once
-        raise DataError(
-            f"{what} need {2 * needed / 2**30:.1f} GiB of memory while they are read, but {free / 2**30:.1f} GiB are "
-            "free; give a smaller --image-size"
-        )
 
 
 def _open(path: Path) -> Image.Image:

@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from nas.data.folder import read_folder
+from nas.data.folder import check_images, read_folder
 from nas.data.task import Dataset, Images, Labels, Progress, Split, Task, check_labels, make_dataset, one_line
 from nas.errors import DataError, nearest
 from nas.recipe import Augment
 
 DIGITS_SIZE = 16
+CHUNK_BYTES = 1 << 26  # of images as floats while they are resized
 NETWORK_TIMEOUT = 30.0  # seconds without an answer; torchvision itself would wait for ever
 
 Loader = Callable[[Task, bool, Progress | None], tuple[Images, Labels, tuple[str, ...]]]
@@ -156,12 +157,15 @@ def _sized(task: Task, x: Images) -> Images:
     import torch
     import torch.nn.functional as F
 
-    parts = []
-    for part in np.array_split(x, max(1, len(x) // 4096)):
-        tensor = torch.from_numpy(part.copy()).float()
+    channels = x.shape[1]
+    check_images(len(x), (channels, size, size))
+    large = np.empty((len(x), channels, size, size), dtype=np.uint8)
+    at_once = max(1, CHUNK_BYTES // (4 * channels * size * size))
+    for start in range(0, len(x), at_once):
+        tensor = torch.from_numpy(x[start : start + at_once].copy()).float()
         resized = F.interpolate(tensor, size=(size, size), mode="bilinear", align_corners=False, antialias=True)
-        parts.append(resized.round().clamp(0, 255).to(torch.uint8).numpy())
-    return np.concatenate(parts)
+        large[start : start + at_once] = resized.round().clamp(0, 255).to(torch.uint8).numpy()
+    return large
 
 
 def load(task: Task, progress: Progress | None = None) -> Dataset:

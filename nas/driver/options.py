@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ class RayOptions:
         if isinstance(gpus, str):
             if gpus != AUTO:
                 raise SearchError(f"gpus_per_trial: must be a number or '{AUTO}', not '{gpus}'{nearest(gpus, [AUTO])}")
-        elif gpus is not None and gpus < 0:
+        elif gpus is not None and not 0 <= gpus < math.inf:
             raise SearchError(f"gpus_per_trial: must be at least 0, not {gpus}")
         elif gpus is not None and gpus > 1:
             raise SearchError(f"gpus_per_trial: must be at most 1, not {gpus:g}: a network is trained on one GPU")
@@ -124,8 +125,8 @@ class SearchOptions:
             raise SearchError(f"retrain: must be at least 0, not {self.retrain}")
         for name in ("max_parameters", "max_macs"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise SearchError(f"{name}: must be above 0, not {value}")
+            if value is not None and not 0 < value < math.inf:
+                raise SearchError(f"{name}: must be a number above 0, not {value}")
         if self.folds > 1 and self.validation is not None:
             raise SearchError(
                 "folds and validation share: one or the other; with folds every training image is measured once"
@@ -178,6 +179,6 @@ def parse_duration(value: str | float | None, name: str = "time") -> float | Non
             raise SearchError(f"{name}: must be like 90s, 30m or 1h30m, not '{value}'")
         days, hours, minutes, rest = (int(part or 0) for part in match.groups())
         seconds = float(((days * 24 + hours) * 60 + minutes) * 60 + rest)
-    if seconds <= 0:
-        raise SearchError(f"{name}: must be more than nothing, not '{value}'")
+    if not 0 < seconds < math.inf:
+        raise SearchError(f"{name}: must be more than nothing and not endless, not '{value}'")
     return seconds

@@ -33,7 +33,6 @@ from nas.study import SeedPoint
 ASKS = 8
 NEIGHBOURS = 8  # of each rejected proposal
 RANDOM_TRIES = 2_000
-PROBES = 1_000  # random architectures that are costed before constraints count as impossible to meet
 
 
 @dataclass(frozen=True)
@@ -282,32 +281,3 @@ class Proposer:
         if timed is not None:
             price = with_latency(price, timed.milliseconds)
         return Proposal(plan.assignment, met, architecture, price, published, trial.number, timed)
-
-
-def check_feasible(space: Space, input: Shape, classes: int, seed: int = 0) -> None:
-    """Raises SearchError, naming the smallest costs seen, when no architecture fits the input and the constraints."""
-    rng = random.Random(seed)
-    exact = space.size <= ENUMERABLE
-    assignments = space.enumerate() if exact else (space.sample(rng) for _ in range(PROBES))
-    smallest: dict[str, int] = {}
-    reasons: dict[str, int] = {}
-    for assignment in assignments:
-        try:
-            price = cost(space.from_assignment(assignment, input, classes), input, classes)
-        except Infeasible as problem:
-            reasons[str(problem)] = reasons.get(str(problem), 0) + 1
-            continue
-        if space.violation(price) is None:
-            return
-        for name in space.constraints:
-            smallest[name] = min(smallest.get(name, getattr(price, name)), getattr(price, name))
-    tried = f"none of its {space.size:,}" if exact else f"none of {PROBES:,} random"
-    if not smallest:
-        commonest = max(reasons, key=lambda reason: reasons[reason])
-        raise SearchError(f"space {space.name}: {tried} architectures fits images of {list(input)}: {commonest}")
-    limits = ", ".join(
-        f"{name} at most {bounds.max:,.0f} (smallest seen: {smallest[name]:,})"
-        for name, bounds in space.constraints.items()
-        if bounds.max is not None
-    )
-    raise SearchError(f"space {space.name}: {tried} architectures meets the constraints: {limits}")

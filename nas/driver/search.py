@@ -71,7 +71,8 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
 
     Raises a NasError before anything starts when an option cannot be met.
     """
-    from nas.driver.sampling import check_feasible, check_sampler
+    from nas.census import check_feasible
+    from nas.driver.sampling import check_sampler
     from nas.store import DEFAULT_URL, Store
 
     progress = progress or Progress()

@@ -233,6 +233,8 @@ def _check_file(url: URL, create: bool) -> None:
     place = f"storage '{shown(url)}'"
     if path.is_dir():
         raise StorageError(f"{place}: {path} is a folder, not a database file")
+    if path.exists() and not path.is_file():
+        raise StorageError(f"{place}: {path} is no file")
     if not path.exists():
         if not create:
             raise StorageError(f"{place}: no such file {path}; `nas search` makes it, --storage names another")

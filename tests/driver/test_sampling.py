@@ -6,9 +6,10 @@ from typing import Any
 import optuna
 import pytest
 
+from nas.census import check_feasible
 from nas.commands.search import command
 from nas.driver.options import SearchOptions
-from nas.driver.sampling import SAMPLERS, Proposer, check_feasible, check_sampler
+from nas.driver.sampling import SAMPLERS, Proposer, check_sampler
 from nas.errors import SearchError
 from nas.space import Space
 from nas.study import seed_points

@@ -1,0 +1,175 @@
+"""What has no end is refused at once: spaces without bound, batches beyond memory, images without size, pipes."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nas import memory
+from nas.data import Task, load
+from nas.errors import DataError, NasError, SpaceError
+from nas.parse import parse_space
+from nas.space import Space
+from tests.conftest import Run
+
+HEAD = "  head: {block: classifier, pool: average}\n"
+
+
+def graphs(levels: int, body: str) -> str:
+    """Graphs g0, g1, … each of which stands in the next: `body` is that of one, {} the name of the one before."""
+    first = "graphs:\n  g0:\n    n: {block: conv}\n"
+    rest = "".join(f"  g{level}:\n" + body.replace("{}", f"g{level - 1}") for level in range(1, levels))
+    return f"{first}{rest}graph:\n  b: {{graph: g{levels - 1}}}\n{HEAD}"
+
+
+SPACES = {
+    "nested repeats": (
+        graphs(13, "    n: {graph: {}, repeat: 10}\n"),
+        r"line:15: graph 'g5' makes up to 100,000 nodes",
+    ),
+    "nested repeats of a choice": (
+        graphs(13, "    n: {graph: {}, repeat: {choose: [0, 1, 10]}}\n"),
+        r"graph 'g5' makes up to 100,000 nodes; an architecture has at most 10,000",
+    ),
+    "used twice": (graphs(40, "    n: {graph: {}}\n    m: {graph: {}, repeat: 0}\n"), r"graph 'g14' has 16,384 nodes"),
+    "nested deep": (graphs(500, "    n: {graph: {}}\n"), "graph 'g33': graphs are nested 33 deep; at most 32"),
+    "options": (
+        f"graph:\n  a: {{block: conv, channels: {{choose: [{', '.join(map(str, range(1, 20_001)))}]}}}}\n{HEAD}",
+        "line:4: node 'a': channels: a choice has at most 1,000 options, not 20,000",
+    ),
+    "labels": (
+        "graph:\n  a:\n    choose:\n" + "".join(f"      l{n}: {{block: conv}}\n" for n in range(1_001)) + HEAD,
+        "line:5: node 'a': a choice has at most 1,000 options, not 1,001",
+    ),
+    "bytes": ("graph:\n" + "# nothing\n" * 30_000 + HEAD, "larger than 256 KiB"),
+}
+
+
+@pytest.mark.parametrize("kind", list(SPACES))
+def test_a_space_without_bound_is_refused_with_its_line(kind: str, tmp_path: Path) -> None:
+    text, message = SPACES[kind]
+    path = tmp_path / "space.yaml"
+    path.write_text(f"name: s\ninput: [3, 8, 8]\n{text}")
+    began = time.process_time()
+    with pytest.raises(SpaceError, match=message.replace("line", "space.yaml")):
+        parse_space(path)
+    assert time.process_time() - began < 15
+
+
+@pytest.mark.parametrize(
+    "shape", ["[3, 1000000000, 1000000000]", "[0, 8, 8]", "[3, 8]", "[3, true, 8]", "[3, 65537, 1]"]
+)
+def test_an_image_that_is_none(shape: str, tmp_path: Path) -> None:
+    path = tmp_path / "space.yaml"
+    path.write_text(f"name: s\ninput: {shape}\ngraph:\n{HEAD}")
+    with pytest.raises(
+        SpaceError, match=r"space.yaml:2: input: must be \[channels, height, width\], whole and from 1 to 65,536"
+    ):
+        parse_space(path)
+
+
+def test_a_thousand_options_and_a_number_of_thousands_of_digits_are_answered(tmp_path: Path, run: Run) -> None:
+    options = ", ".join(map(str, range(1, 1_001)))
+    nodes = "".join(f"  n{n}: {{block: conv, channels: {{choose: [{options}]}}}}\n" for n in range(3))
+    many = f"graphs:\n  g:\n    n: {{block: {{choose: [conv, identity]}}}}\ngraph:\n  b: {{graph: g, repeat: 1000}}\n{nodes}"
+    for body in (f"graph:\n{nodes}", many, many.replace("repeat: 1000", "repeat: 1000, share: false")):
+        (tmp_path / "s.yaml").write_text(f"name: s\ninput: [3, 8, 8]\n{body}{HEAD}")
+        for command in ("check", "count"):
+            code, out, err = run("space", command, "s.yaml", *(["--samples", "10"] if command == "count" else []))
+            assert (code, err) == (0, "")
+            assert "assignments" in out
+    space = Space.load(tmp_path / "s.yaml")
+    assert space.size == 1_000**3 * 2**1_000
+    (tmp_path / "t.yaml").write_text(
+        f"name: s\ninput: [3, 8, 8]\ngraphs:\n  g:\n    n: {{block: {{choose: [{', '.join(['conv', 'identity'])}]}}, norm: "
+        f"{{choose: [none, batch]}}, kernel_size: {{choose: [1, 3, 5, 7]}}}}\ngraph:\n"
+        + "".join(f"  b{n}: {{graph: g, repeat: 1000}}\n" for n in range(5))
+        + HEAD
+    )
+    code, out, err = run("space", "check", "t.yaml")
+    assert (code, err) == (0, "")
+    assert "about 1" in out or "e+" in out
+
+
+def test_a_sample_that_cannot_be_names_the_smallest_seen(run: Run) -> None:
+    code, out, err = run("space", "sample", "nas_bench_macro", "--max-parameters", "5")
+    assert (code, out) == (2, "")
+    assert "none of 1,000 random architectures meets the constraints: parameters at most 5 (smallest seen: " in err
+
+
+def test_a_long_wait_has_a_sign_of_life(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    import nas.commands.space as command
+
+    monkeypatch.setattr(command, "QUIET_SECONDS", 0.0)
+    _, _, err = run("space", "sample", "nas_bench_macro", "--max-parameters", "5")
+    assert err.splitlines()[0] == "no random architecture fits so far; trying 1,000"
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "-1", "0", "1e400", "many"])
+@pytest.mark.parametrize("option", ["--max-parameters", "--max-macs"])
+def test_a_limit_is_a_number(option: str, value: str, run: Run) -> None:
+    for command in (["space", "count"], ["space", "sample"], ["search", "--space"]):
+        code, _, err = run(*command, "nas_bench_macro", option, value)
+        assert code == 2
+        assert f"must be a number above 0 such as 500000, 1e6 or 1.5M, not '{value}'" in err
+
+
+def test_a_batch_beyond_memory_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, _, err = run("latency", "kong_baseline", "--batch", "1000000000")
+    assert code == 2
+    assert "up to 65,536" in err
+    monkeypatch.setattr(memory, "free_bytes", lambda: 2**30)
+    code, _, err = run("latency", "kong_baseline", "--batch", "65536", "--threads", "1")
+    assert code == 2
+    assert "batches of 65,536 images of 3×32×32 need" in err
+    assert "but 1.0 GiB are free; name a smaller --batch" in err
+
+
+@pytest.mark.parametrize("value", ["²", "9" * 5_000, "1,2,3,4", "-3,32,32", "3,65537,1", ""])
+def test_a_shape_that_is_none(value: str, run: Run) -> None:
+    code, _, err = run("space", "count", "nas_bench_macro", "--input", value)
+    assert code == 2
+    assert "up to 65,536, such as 3,32,32" in err
+
+
+def test_images_beyond_memory_are_refused_before_they_are_resized(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "free_bytes", lambda: 2**30)
+    with pytest.raises(DataError, match=r"1,43\d images of 1024×1024 pixels.* need 2.8 GiB .*smaller --image-size"):
+        load(Task("digits", image_size=1024))
+
+
+def test_resizing_takes_the_memory_of_its_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    import nas.data.sources as sources
+
+    whole = load(Task("digits", image_size=40))
+    monkeypatch.setattr(sources, "CHUNK_BYTES", 40_000)
+    parts = load(Task("digits", image_size=40))
+    assert np.array_equal(whole.train.x, parts.train.x)
+    assert whole.fingerprint == parts.fingerprint
+
+
+@pytest.mark.parametrize("what", ["space", "weights", "database", "output"])
+def test_a_named_pipe_is_not_waited_for(what: str, run: Run, tmp_path: Path) -> None:
+    endings = {"space": "yaml", "weights": "safetensors", "database": "db", "output": "svg"}
+    os.mkfifo(tmp_path / f"pipe.{endings[what]}")
+    arguments = {
+        "space": ["space", "check", "pipe.yaml"],
+        "weights": ["export", "kong_baseline", "--weights", "pipe.safetensors"],
+        "database": ["study", "list", "--storage", "sqlite:///pipe.db"],
+        "output": ["space", "draw", "nas_bench_macro", "-o", "pipe.svg"],
+    }[what]
+    code, _, err = run(*arguments)
+    assert code == 2
+    assert "is no file" in err
+
+
+def test_free_memory_is_known_here() -> None:
+    free = memory.free_bytes()
+    assert free is None or free > 2**20
+    with pytest.raises(NasError, match=r"x need 8,388,608.0 GiB of memory, but .* are free; do y"):
+        memory.check_memory(2**53, "x", "do y")
+    memory.check_memory(1, "x", "do y")

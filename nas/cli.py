@@ -10,13 +10,14 @@ from typing import Any, NoReturn
 import click
 
 from nas import __version__
-from nas.errors import NasError, nearest
+from nas.commands.groups import ListedGroup
+from nas.errors import NasError
 from nas.plain import one_line, visible
 
 COMMANDS = {
     "search": "Search a space for networks, or continue a study.",
     "space": "Check, show, count, sample, cost and draw a space.",
-    "study": "List studies; show, plot, export and recount one.",
+    "study": "List studies; show, plot, export, recount, rename and delete one.",
     "replay": "Check published networks against their papers, or train them again.",
     "retrain": "Train members of a front again and measure them on the test set.",
     "bench": "Compare samplers on a table of trained networks.",
@@ -33,7 +34,7 @@ COMMANDS = {
 """Each is `nas.commands.<name>.command`, imported when it is called."""
 
 
-class LazyGroup(click.Group):
+class LazyGroup(ListedGroup):
     """A group whose commands are imported when they are needed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -46,14 +47,6 @@ class LazyGroup(click.Group):
             return None
         command: click.Command = importlib.import_module(f"nas.commands.{cmd_name}").command
         return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does, but an unknown command is answered with the nearest one."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            ctx.fail(f"no command '{args[0]}'; known: {', '.join(COMMANDS)}{nearest(args[0], COMMANDS)}")
-        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The table of commands, without importing them."""

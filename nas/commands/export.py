@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from nas.commands.options import json_option, print_json, say
+from nas.commands.options import json_option, output_path, print_json, say
 from nas.commands.which import network_options, which
 
 FORMATS = {"python": ".py", "onnx": ".onnx", "torch": ".pt2", "state-dict": ".safetensors"}
@@ -42,8 +42,10 @@ def command(format: str | None, output: Path | None, weights: Path | None, as_js
     nas export 23 -o network.onnx --weights best.safetensors
     nas export attn_cnn --assignment architecture.json --input 3,64,64 --classes 5
     """
-    if format is None:
-        format = next((name for name, ending in FORMATS.items() if output and output.suffix == ending), "python")
+    if format is None and output is not None:
+        output_path(output, tuple(FORMATS.values()))
+        format = next(name for name, ending in FORMATS.items() if output.suffix.lower() == ending)
+    format = format or "python"
     network = which(**named)  # type: ignore[arg-type]
     from nas.export import export
     from nas.trained import build

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from nas.commands import completing
+from nas.commands.groups import ListedGroup
 from nas.commands.options import (
     classes_option,
     input_option,
@@ -34,7 +35,7 @@ QUIET_SECONDS = 3.0  # before the user is told that it takes a while
 Shape = tuple[int, ...]
 
 
-@click.group(name="space")
+@click.group(name="space", cls=ListedGroup)
 def command() -> None:
     """Look into a space: FILE is a path, or the name of a shipped space."""
 

@@ -1,7 +1,8 @@
-"""`nas study`: list studies; show, plot, export and recount one."""
+"""`nas study`: list studies; show, plot, export, recount, rename and delete one."""
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import TYPE_CHECKING
 import click
 
 from nas.commands import completing
+from nas.commands.groups import ListedGroup
 from nas.commands.options import json_option, output_path, print_json, say, storage_option
-from nas.errors import StorageError
+from nas.errors import NasError, StorageError
+from nas.plain import visible
 
 if TYPE_CHECKING:
     from nas.store import Store, StudyRow
@@ -20,7 +23,7 @@ SILENT_SECONDS = 3.0
 study_argument = click.argument("name", required=False, shell_complete=completing.studies)
 
 
-@click.group(name="study")
+@click.group(name="study", cls=ListedGroup)
 def command() -> None:
     """Look at studies. NAME may be left out where a database holds only one."""
 
@@ -215,3 +218,48 @@ def _counting() -> Callable[[int, int], None]:
             say(f"counted {done:,} of {total:,} networks", err=True)
 
     return progress
+
+
+@command.command()
+@click.argument("name", shell_complete=completing.studies)
+@click.argument("new")
+@storage_option
+def rename(name: str, new: str, storage: str | None) -> None:
+    """Give a study another name. Optuna's copy is renamed too.
+
+    \b
+    nas study rename attn_cnn-imagefolder flowers
+    """
+    with _open_to_write(storage) as store:
+        store.rename_study(store.study(name).name, new)
+    say(f"study {name} is called {new} now")
+
+
+@command.command()
+@click.argument("name", shell_complete=completing.studies)
+@storage_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def delete(name: str, storage: str | None, yes: bool) -> None:
+    """Delete a study with all its trials, for ever. Optuna's copy goes too.
+
+    Networks that were retrained keep their test accuracies and weights, and trials of other studies that took over a
+    result keep it.
+
+    \b
+    nas study delete first-try
+    """
+    with _open_to_write(storage) as store:
+        trials = len(store.trials(store.study(name).name, assignments=False))
+        if not yes:
+            if not sys.stdin.isatty():
+                raise NasError(f"study {name} has {trials} trials; say --yes to delete it")
+            click.confirm(visible(f"delete study {name} with its {trials} trials?"), abort=True)
+        store.delete_study(name)
+    say(f"study {name} is deleted ({trials} trials)")
+
+
+def _open_to_write(storage: str | None) -> Store:
+    from nas.store import DEFAULT_URL, Store
+
+    _open(storage).close()  # what is not there is not made
+    return Store.open(storage or DEFAULT_URL, create=True)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
+from io import BytesIO
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import parse_qs, urlsplit
@@ -40,7 +41,10 @@ PICTURE: Final = {
     "Content-Security-Policy": "default-src 'none'; img-src data:; style-src 'unsafe-inline'",
 }
 READING: Final = frozenset({"GET", "HEAD"})
-NOTE: Final = re.compile(r"/api/studies/\d+(/\d+)?/note")
+NOTE: Final = re.compile(r"/api/studies/\d{1,18}(/\d{1,18})?/note")
+MOST_BYTES: Final = 1 << 20
+"""Of a note."""
+LONG_NUMBER: Final = re.compile(r"/\d{19,}(/|$)")
 _log = logging.getLogger(__name__)
 
 
@@ -73,10 +77,10 @@ class Dashboard:
         self._first = study
         self._theirs = wsgi(store.optuna_storage())
         self._routes: tuple[tuple[re.Pattern[str], Callable[..., Answer | None]], ...] = (
-            (re.compile(r"/api/studies/(\d+)"), self._study),
-            (re.compile(r"/nas/network/(\d+)/([0-9a-f]+)\.svg"), self._network),
-            (re.compile(r"/nas/curve/(\d+)/(\d+)\.svg"), self._curve),
-            (re.compile(r"/nas/front/(\d+)-(\d+)-\d+\.svg"), self._front),
+            (re.compile(r"/api/studies/(\d{1,18})"), self._study),
+            (re.compile(r"/nas/network/(\d{1,18})/([0-9a-f]+)\.svg"), self._network),
+            (re.compile(r"/nas/curve/(\d{1,18})/(\d{1,18})\.svg"), self._curve),
+            (re.compile(r"/nas/front/(\d{1,18})-(\d{1,18})-\d+\.svg"), self._front),
         )
         try:
             self._server = make_server(HOST, port, self._application, server_class=_Server, handler_class=_Quiet)
@@ -104,7 +108,7 @@ class Dashboard:
 
     def _application(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Ours is asked first; what it does not know, Optuna Dashboard answers."""
-        answer = _refused(environ) or self._ours(environ)
+        answer = _refused(environ) or self._ours(environ) or _unknown(environ)
         if answer is None:
             theirs: Iterable[bytes] = self._theirs(environ, start_response)
             return theirs
@@ -134,7 +138,7 @@ class Dashboard:
         if not self._store.has_study(name):  # of someone who uses Optuna in the same database
             return None
         after = query.get("after", "0")
-        if not after.isdecimal():
+        if not (after.isdecimal() and len(after) <= 18):
             return Answer.refusal("after: must be a number from 0", HTTPStatus.BAD_REQUEST)
         return Answer(self._detail(name).answer(int(after)))
 
@@ -172,6 +176,8 @@ class Dashboard:
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
     allow_reuse_address = True
+    # A page with many drawings asks for all of them at once. With the usual 5, half of 200 were lost and the rest took 150 s.
+    request_queue_size = 128
 
     def server_bind(self) -> None:
         # Reuse lets two servers share a port on some systems; who asks for a port in use must be told.
@@ -190,17 +196,53 @@ class _Quiet(WSGIRequestHandler):
 def _refused(environ: WSGIEnvironment) -> Answer | None:
     """Why a request is none of this dashboard's own page, or wants what the dashboard does not do."""
     host, method, path = environ.get("HTTP_HOST", ""), environ["REQUEST_METHOD"], environ["PATH_INFO"]
-    if urlsplit(f"//{host}").hostname not in OWN_NAMES:
+    if _name(host) not in OWN_NAMES:
         return Answer.refusal(f"this is {HOST}, open it by this name or as localhost", HTTPStatus.FORBIDDEN)
     if method in READING:
         return None
     origin = environ.get("HTTP_ORIGIN")
-    if origin is not None and urlsplit(origin).netloc != host:
+    if origin is not None and _place(origin) != host:
         return Answer.refusal("only the dashboard's own page may write", HTTPStatus.FORBIDDEN)
     if method != "PUT" or not NOTE.fullmatch(path):
         reason = "nas dashboard changes nothing but notes; what a study holds is written by nas alone"
         return Answer.refusal(reason, HTTPStatus.FORBIDDEN)
+    if _json(environ) is None:
+        return Answer.refusal("a note is JSON", HTTPStatus.BAD_REQUEST)
     return None
+
+
+def _unknown(environ: WSGIEnvironment) -> Answer | None:
+    """A number that no study has: databases hold none with more than 18 digits."""
+    if LONG_NUMBER.search(environ["PATH_INFO"]):
+        return Answer.refusal("no such study or trial", HTTPStatus.NOT_FOUND)
+    return None
+
+
+def _name(host: str) -> str | None:
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:  # half of an address in brackets
+        return None
+
+
+def _place(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
+
+
+def _json(environ: WSGIEnvironment) -> bytes | None:
+    """The body of a note, which is read once and put back; None where it is no JSON object."""
+    length = environ.get("CONTENT_LENGTH") or "0"
+    if not length.isdecimal() or len(length) > 8 or int(length) > MOST_BYTES:
+        return None
+    body = environ["wsgi.input"].read(int(length))
+    environ["wsgi.input"] = BytesIO(body)
+    try:
+        return body if isinstance(json.loads(body), dict) else None
+    except (ValueError, RecursionError):
+        return None
 
 
 def _guarded(answer: Callable[[], Answer | None]) -> Answer | None:

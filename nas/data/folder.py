@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,10 +20,13 @@ from nas.data.task import Images, Labels, Progress, held_out, one_line
 from nas.errors import DataError, nearest
 from nas.memory import check_memory
 
+# `MAX_PIXELS` is stricter; Pillow's warning is a page with a path of a package in it.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 MAX_PIXELS = 64_000_000  # a header can claim any size; this bounds what one file makes us allocate
 TEST_FOLDERS = ("test", "val", "valid", "validation")
 TEST_SHARE = 0.2
+NAMED = 8  # faults that an error names; the others it counts
 CHUNK = 64  # images between two looks at the progress
 
 
@@ -33,7 +38,8 @@ def read_folder(
     Images are squares of `size` pixels; without a size all must have one size. Raises DataError.
     """
     if not root.is_dir():
-        raise DataError(f"imagefolder:{root}: no such folder; it must hold train/<class>/<image files>")
+        what = "is a file, not a folder" if root.exists() else "no such folder"
+        raise DataError(f"imagefolder:{root}: {what}; it must hold train/<class>/<image files>")
     try:
         files, names = _list(root, test)
     except OSError as problem:
@@ -82,27 +88,89 @@ def check_images(number: int, shape: tuple[int, ...]) -> None:
 
 
 def _decode(files: list[tuple[Path, int]], size: int | None, progress: Progress | None) -> Images:
-    first, height, width = files[0][0], *_size(files[0][0])
+    faults = _Faults(len(files))
+    first, height, width = _first(files, faults)
     shape = (3, size, size) if size else (3, height, width)
     check_images(len(files), shape)
     x = np.empty((len(files), *shape), dtype=np.uint8)
 
     def fill(start: int) -> int:
         for place in range(start, min(start + CHUNK, len(files))):
-            image = _read(files[place][0], size)
-            if image.shape != shape:
-                raise DataError(
-                    f"{files[place][0]}: {image.shape[2]}×{image.shape[1]} pixels, but {first.name} has "
-                    f"{shape[2]}×{shape[1]}; give one size with --image-size"
-                )
-            x[place] = image
+            path = files[place][0]
+            try:
+                image = _read(path, size)
+            except DataError as problem:
+                faults.unusable[path] = str(problem)
+                continue
+            if image.shape == shape:
+                x[place] = image
+            else:
+                faults.other_sizes[path] = f"{image.shape[2]}×{image.shape[1]}"
         return min(start + CHUNK, len(files))
 
     with ThreadPoolExecutor(_threads(height, width)) as pool:
         for done in pool.map(fill, range(0, len(files), CHUNK)):
             if progress is not None:
                 progress(done, len(files))
+    faults.check(f"{first.name} has {shape[2]}×{shape[1]}")
     return x
+
+
+def _first(files: list[tuple[Path, int]], faults: _Faults) -> tuple[Path, int, int]:
+    """The first file that is an image, its height and its width."""
+    for path, _ in files:
+        try:
+            return (path, *_size(path))
+        except DataError as problem:
+            faults.unusable[path] = str(problem)
+    faults.check("")
+    raise AssertionError("no files")
+
+
+class _Faults:
+    """What is wrong with the files of a folder: a user who mends them one by one, and starts anew each time, gives up."""
+
+    def __init__(self, files: int) -> None:
+        self._files = files
+        self.unusable: dict[Path, str] = {}
+        """Why, by file."""
+        self.other_sizes: dict[Path, str] = {}
+
+    def check(self, first: str) -> None:
+        """Raises DataError that counts all of them and names some; `first` says the size that all should have."""
+        parts = []
+        if self.unusable:
+            named = [self.unusable[path] for path in sorted(self.unusable)[:NAMED]]
+            count = (
+                f"{len(self.unusable)} of {self._files:,} image files cannot be used: "
+                if len(self.unusable) > 1
+                else ""
+            )
+            more = [f"and {len(self.unusable) - NAMED} more"] if len(self.unusable) > NAMED else []
+            parts.append(count + "; ".join([*named, *more]))
+        if self.other_sizes:
+            path = min(self.other_sizes)
+            others = f" and {len(self.other_sizes) - 1} more with another size" if len(self.other_sizes) > 1 else ""
+            parts.append(
+                f"{path}: {self.other_sizes[path]} pixels, but {first}{others}; give one size with --image-size"
+            )
+        if parts:
+            raise DataError("; ".join(parts))
+
+
+def left_out(root: Path) -> str | None:
+    """How many files of an image folder are no images by their endings, in words; None where all are."""
+    counts: Counter[str] = Counter()
+    try:
+        for path in root.glob("*/*/*"):
+            if path.suffix.lower() not in ENDINGS and not path.name.startswith("."):
+                counts[path.suffix.lower() or "no ending"] += 1
+    except OSError:
+        return None
+    if not counts:
+        return None
+    kinds = ", ".join(f"{number} {ending}" for ending, number in counts.most_common(5))
+    return f"{root}: {counts.total():,} files are left out, which have no ending of an image ({kinds})"
 
 
 def _threads(height: int, width: int) -> int:
@@ -112,6 +180,8 @@ def _threads(height: int, width: int) -> int:
 
 
 def _open(path: Path) -> Image.Image:
+    if not path.is_file():  # a named pipe would be waited for
+        raise DataError(f"{path}: no regular file; remove it")
     image = Image.open(path)
     if image.width * image.height > MAX_PIXELS:
         image.close()

@@ -6,11 +6,12 @@ import time
 from collections import Counter
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nas.data import Dataset, Task, augmentation, load, source
+from nas.data import Dataset, Task, augmentation, left_out, load, source
 from nas.document import shorten
 from nas.driver.options import SearchOptions, parse_duration
 from nas.driver.packing import Packing
@@ -87,6 +88,9 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
         if (problem := problem_of_name(name)) and not store.has_study(name):
             raise SearchError(f"study {shorten(name)}: {problem}; name it with --study")
         dataset = load(task)
+        kind, _, folder = task.dataset.partition(":")
+        if kind == "imagefolder" and (missed := left_out(Path(folder).expanduser())):
+            progress.note(missed)
         recipe = _recipe(options, dataset)
         check_feasible(space, dataset.input, dataset.classes)
         study = _open_study(store, name, space, dataset, recipe, options)

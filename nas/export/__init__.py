@@ -24,7 +24,8 @@ def export(network: Network, trained: Trained, format: str, path: Path | None = 
     if path is None:
         path = Path(network.stem + ending)
     if path.suffix.lower() != ending:
-        raise ExportError(f"{path}: a file of format {format} ends with {ending}")
+        endings = ", ".join(f"{other} ({name})" for name, (_, other) in FORMATS.items())
+        raise ExportError(f"{path}: a file of format {format} ends with {ending}; there are {endings}")
     if not path.absolute().parent.is_dir():
         raise ExportError(f"{path}: the folder {path.absolute().parent} does not exist")
     has_weights = trained.weights is not None

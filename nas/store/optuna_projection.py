@@ -13,7 +13,7 @@ import datetime
 import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -178,6 +178,19 @@ def create_study(storage: RDBStorage, name: str, objectives: Sequence[str]) -> N
             load_if_exists=True,
         )
         study.set_metric_names(list(objectives))
+
+
+def rename_study(session: Session, name: str, new: str) -> None:
+    """Gives Optuna's study another name."""
+    session.execute(update(_STUDIES).where(_STUDIES.c.study_name == name).values(study_name=new))
+
+
+def delete_study(storage: RDBStorage, name: str) -> None:
+    """Removes Optuna's study, unless it is gone."""
+    import optuna
+
+    with _quiet(), suppress(KeyError):
+        optuna.delete_study(study_name=name, storage=storage)
 
 
 def study_id(session: Session, name: str) -> int | None:

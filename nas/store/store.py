@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import URL, Engine, select
+from sqlalchemy import URL, Engine, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -18,7 +18,7 @@ from nas.document import shorten
 from nas.errors import StorageError, StudyExists, nearest
 from nas.plain import problem_of_name
 from nas.space import Space
-from nas.store import connection, latencies, measurements, memories, optuna_projection, recounting
+from nas.store import connection, latencies, measurements, memories, optuna_projection, recounting, removing
 from nas.store import writing as steps
 from nas.store.claim import Heart
 from nas.store.connection import writing
@@ -267,6 +267,31 @@ class Store(Reader):
         if not projected:  # someone deleted the study in Optuna Dashboard
             self.patience(lambda again: self._project_all(claim))
         return number
+
+    def rename_study(self, name: str, new: str) -> None:
+        """Gives a study another name, here and for Optuna. Raises StorageError when it runs, or the name cannot be."""
+        if problem := problem_of_name(new):
+            raise StorageError(f"study {shorten(new)}: {problem}")
+        if self.has_study(new):
+            raise StudyExists(f"storage '{self.shown_url}': there is a study '{new}' already")
+        with self.claim(name), self._writing() as session:
+            if optuna_projection.study_id(session, new) is not None:
+                raise StorageError(f"storage '{self.shown_url}': Optuna has a study '{new}' here; name another")
+            session.execute(update(Study).where(Study.name == name).values(name=new))
+            optuna_projection.rename_study(session, name, new)
+
+    def delete_study(self, name: str) -> int:
+        """Removes a study with its trials, here and for Optuna. Returns how many trials it had.
+
+        Networks, and what they were measured to be worth on a test set, stay: other studies may have met them. A trial of
+        another study that took over a result keeps that too. Raises StorageError when the study runs.
+        """
+        study = self.study(name)
+        with self.claim(name):
+            # Optuna's copy first: killed between the two, the next search writes it anew.
+            optuna_projection.delete_study(self.optuna_storage(), name)
+            with self._writing() as session:
+                return removing.delete_study(session, study.id)
 
     def add_measurement(self, measured: Measured) -> None:
         """Records a replay or a retraining; it needs no claim. Of two rows with the same key and seed the last counts."""

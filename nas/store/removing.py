@@ -1,0 +1,55 @@
+"""Removes a study without taking anything from others that share its database."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Table, delete, func, insert, inspect, literal_column, select, update
+from sqlalchemy.orm import Session
+
+from nas.store.schema import Base, ChoiceRow, EpochRow, LatencyRow, Measurement, MemoryRow, Study, Trial
+
+
+def delete_study(session: Session, study: int) -> int:
+    """Removes a study with its trials and their learning curves. Returns how many trials it had.
+
+    Networks, test accuracies and latencies stay: they are true of a network, whatever study met it.
+    """
+    ours = select(Trial.id).where(Trial.study_id == study)
+    count = session.execute(select(func.count()).where(Trial.study_id == study)).scalar_one()
+    _hand_over(session, study)
+    for table in (Measurement, LatencyRow, MemoryRow):
+        if inspect(session.connection()).has_table(table.__tablename__):
+            _forget(session, table, study)
+    session.execute(delete(EpochRow).where(EpochRow.trial_id.in_(ours)))
+    session.execute(update(Trial).where(Trial.study_id == study).values(source=None))
+    session.execute(delete(Trial).where(Trial.study_id == study))
+    session.execute(delete(ChoiceRow).where(ChoiceRow.study_id == study))
+    session.execute(delete(Study).where(Study.id == study))
+    return count
+
+
+def _hand_over(session: Session, study: int) -> None:
+    """Trials of other studies that took over a result get the learning curve that it came with, and stand on their own."""
+    ours = select(Trial.id).where(Trial.study_id == study)
+    takers = (Trial.source.in_(ours), Trial.study_id != study)
+    epochs = EpochRow.__table__
+    assert isinstance(epochs, Table)
+    names = [column.name for column in epochs.columns if column.name != "trial_id"]
+    curves: Any = (
+        select(Trial.id, *(literal_column(f"{EpochRow.__tablename__}.{name}") for name in names))
+        .join(EpochRow, EpochRow.trial_id == Trial.source)
+        .where(*takers)
+    )
+    session.execute(insert(EpochRow).from_select(["trial_id", *names], curves))
+    session.execute(update(Trial).where(*takers).values(source=None))
+
+
+def _forget(session: Session, table: type[Base], study: int) -> None:
+    ours = select(Trial.id).where(Trial.study_id == study)
+    if table is Measurement:
+        session.execute(update(Measurement).where(Measurement.study_id == study).values(study_id=None, trial=None))
+    elif table is LatencyRow:
+        session.execute(update(LatencyRow).where(LatencyRow.trial_id.in_(ours)).values(trial_id=None))
+    else:
+        session.execute(delete(MemoryRow).where(MemoryRow.trial_id.in_(ours)))

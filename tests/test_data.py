@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from nas.data import Batches, Dataset, Split, Task, load, load_test
+from nas.data import Batches, Dataset, Split, Task, load, load_test, skipped_files
 from nas.data.folder import check_images
 from nas.data.task import make_dataset
 from nas.errors import DataError
@@ -336,3 +338,39 @@ def test_cifar10_images_as_a_folder(shared: Path, tmp_path: Path) -> None:
     data = load(Task(f"imagefolder:{root}", validation=0.25))
     assert data.input == (3, 32, 32)
     assert data.classes == 10
+
+
+def test_all_faults_of_a_folder_are_said_at_once(tmp_path: Path) -> None:
+    root = _folder(tmp_path, classes=3, images=8)
+    train = root / "train"
+    for place in range(12):
+        (train / f"class{place % 3}" / f"z{place}.png").write_bytes(b"no image")
+    os.mkfifo(train / "class0" / "pipe.png")
+    for place in range(3):
+        Image.new("RGB", (12, 10)).save(train / "class1" / f"large{place}.png")
+    began = time.monotonic()
+    with pytest.raises(DataError) as problem:
+        load(Task(f"imagefolder:{root}"))
+    assert time.monotonic() - began < 60
+    text = str(problem.value)
+    assert text.startswith("13 of 40 image files cannot be used: ")
+    assert "pipe.png: no regular file; remove it" in text
+    assert text.count("not a readable image") == 7
+    assert "; and 5 more; " in text
+    assert "large0.png: 12×10 pixels, but 0.png has 8×8 and 2 more with another size; give one size with" in text
+    assert len(text.splitlines()) == 1
+
+
+def test_files_that_are_no_images_by_their_endings_are_counted(tmp_path: Path) -> None:
+    root = _folder(tmp_path)
+    assert skipped_files(root) is None
+    for name in ("a.gif", "b.gif", "c.HEIC", "notes.txt", ".hidden"):
+        (root / "train" / "class0" / name).write_bytes(b"")
+    said = f"{root}: 4 files are left out, which have no ending of an image (2 .gif, 1 .heic, 1 .txt)"
+    assert skipped_files(root) == said
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_text("")
+    with pytest.raises(DataError, match=r"imagefolder:.*x.txt: is a file, not a folder"):
+        load(Task(f"imagefolder:{tmp_path / 'x.txt'}"))

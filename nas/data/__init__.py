@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nas.data.batches import Batches
-from nas.data.folder import left_out, read_image
+from nas.data.folder import read_image, skipped_files
 from nas.data.sources import DATASETS, augmentation, load, load_test, source
 from nas.data.task import Dataset, Split, Task, fraction_of
 
@@ -15,9 +15,9 @@ __all__ = [
     "Task",
     "augmentation",
     "fraction_of",
-    "left_out",
     "load",
     "load_test",
     "read_image",
+    "skipped_files",
     "source",
 ]

@@ -158,7 +158,7 @@ class _Faults:
             raise DataError("; ".join(parts))
 
 
-def left_out(root: Path) -> str | None:
+def skipped_files(root: Path) -> str | None:
     """How many files of an image folder are no images by their endings, in words; None where all are."""
     counts: Counter[str] = Counter()
     try:

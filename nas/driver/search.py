@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nas.data import Dataset, Task, augmentation, left_out, load, source
+from nas.data import Dataset, Task, augmentation, load, skipped_files, source
 from nas.document import shorten
 from nas.driver.options import SearchOptions, parse_duration
 from nas.driver.packing import Packing
@@ -89,7 +89,7 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
             raise SearchError(f"study {shorten(name)}: {problem}; name it with --study")
         dataset = load(task)
         kind, _, folder = task.dataset.partition(":")
-        if kind == "imagefolder" and (missed := left_out(Path(folder).expanduser())):
+        if kind == "imagefolder" and (missed := skipped_files(Path(folder).expanduser())):
             progress.note(missed)
         recipe = _recipe(options, dataset)
         check_feasible(space, dataset.input, dataset.classes)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import random
+import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from blocks.base import Shape
@@ -15,6 +17,7 @@ from nas.space import Assignment, Space
 
 ENUMERABLE = 20_000
 """Spaces up to this size are counted one by one: half a minute when every block shape is new."""
+QUIET_SECONDS = 3.0
 PROBES = 1_000
 """Random architectures that are costed before constraints count as impossible to meet."""
 
@@ -93,14 +96,26 @@ class Tried:
         return SearchError(f"space {self._space.name}: {tried} architectures meets the constraints: {limits}")
 
 
-def check_feasible(space: Space, input: Shape, classes: int, seed: int = 0) -> None:
-    """Raises SearchError, naming the smallest costs seen, when no architecture fits the input and the constraints."""
+def check_feasible(
+    space: Space, input: Shape, classes: int, seed: int = 0, note: Callable[[str], None] = lambda text: None
+) -> None:
+    """Raises SearchError, naming the smallest costs seen, when no architecture fits the input and the constraints.
+
+    `note` is told when that takes a while.
+    """
     rng = random.Random(seed)
     exact = space.size <= ENUMERABLE
     assignments = space.enumerate() if exact else (space.sample(rng) for _ in range(PROBES))
     tried = Tried(space, input, classes)
-    if all(tried.build(assignment) is None for assignment in assignments):
-        raise tried.problem(f"none of its {space.size:,}" if exact else f"none of {PROBES:,} random")
+    number = space.size if exact else PROBES
+    told = time.monotonic() + QUIET_SECONDS
+    for assignment in assignments:
+        if tried.build(assignment) is not None:
+            return
+        if time.monotonic() >= told:
+            note(f"space {space.name}: no architecture fits so far; trying {number:,}")
+            told = math.inf
+    raise tried.problem(f"none of its {number:,}" if exact else f"none of {number:,} random")
 
 
 def wilson(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:

@@ -58,7 +58,9 @@ class _Parser:
             if key not in data:
                 self.fail((), f"space: the key '{key}' is missing")
         name = data["name"]
-        if not isinstance(name, str) or not name.strip() or len(name) > MAX_NAME or one_line(name) != name:
+        if not isinstance(name, str) or not name:
+            self.fail(("name",), f"name: must be a text, not {shorten(name)}")
+        if not name.strip() or len(name) > MAX_NAME or one_line(name) != name:
             self.fail(
                 ("name",), f"name: must be a text in one line of at most {MAX_NAME} characters, not {shorten(name)}"
             )

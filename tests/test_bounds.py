@@ -121,7 +121,7 @@ def test_a_limit_is_a_number(option: str, value: str, run: Run) -> None:
 def test_a_batch_beyond_memory_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     code, _, err = run("latency", "kong_baseline", "--batch", "1000000000")
     assert code == 2
-    assert "up to 65,536" in err
+    assert "at most 65,536" in err
     monkeypatch.setattr(memory, "free_bytes", lambda: 2**30)
     code, _, err = run("latency", "kong_baseline", "--batch", "65536", "--threads", "1")
     assert code == 2

@@ -27,7 +27,7 @@ class BatchesType(click.ParamType[tuple[int, ...]]):
             return value
         parts = str(value).split(",")
         if not all(whole(part, MAX_BATCH) for part in parts):
-            self.fail(f"must be sizes of batches up to {MAX_BATCH:,}, such as 1,64, not '{value}'", param, ctx)
+            self.fail(f"must be sizes of batches such as 1,64, not '{value}'; at most {MAX_BATCH:,}", param, ctx)
         return tuple(dict.fromkeys(int(part) for part in parts))
 
 

@@ -92,7 +92,7 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
         if kind == "imagefolder" and (missed := skipped_files(Path(folder).expanduser())):
             progress.note(missed)
         recipe = _recipe(options, dataset)
-        check_feasible(space, dataset.input, dataset.classes)
+        check_feasible(space, dataset.input, dataset.classes, note=progress.note)
         study = _open_study(store, name, space, dataset, recipe, options)
         _tell_protocol(dataset, recipe, progress)
         store.patience.notify = progress.note

@@ -126,7 +126,7 @@ def test_constraints_that_nothing_meets_are_refused_with_the_smallest_cost(
     space_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     space = Space.load(space_file)
-    monkeypatch.setattr("nas.driver.sampling.PROBES", 30)
+    monkeypatch.setattr("nas.census.PROBES", 30)
     with pytest.raises(SearchError, match=r"none of its 36 architectures meets .* at most 10 \(smallest seen: \d+\)"):
         check_feasible(space.limit(parameters=10), INPUT, 10)
     with pytest.raises(SearchError, match=r"none of 30 random architectures meets"):

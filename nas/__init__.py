@@ -36,7 +36,9 @@ def search(space: Any, *, progress: Progress | None = None, **options: Any) -> S
     """
     from nas.driver import SearchOptions
     from nas.driver import search as run
+    from nas.driver.options import check_names
 
+    check_names(options)
     return run(SearchOptions(space, **options), progress)
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from numbers import Integral, Real
 from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from nas.document import shorten
 from nas.errors import SearchError, nearest
 from nas.recipe import Recipe
 from nas.space import COSTS, Space
@@ -117,6 +121,7 @@ class SearchOptions:
 
     def __post_init__(self) -> None:
         """Raises SearchError for a value that cannot be."""
+        _check_types(self)
         for name in ("trials", "epochs", "steps", "min_epochs", "folds"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -165,6 +170,40 @@ class SearchOptions:
     def ray(self) -> RayOptions:
         """Those of Ray. Raises SearchError for a value that cannot be."""
         return RayOptions(self.ray_address, self.cpus_per_trial, self.gpus_per_trial, self.max_concurrent, self.device)
+
+
+def check_names(options: Mapping[str, object]) -> None:
+    """Raises SearchError for an option that there is none of, with the nearest one."""
+    known = [field.name for field in fields(SearchOptions)]
+    for name in options:
+        if name not in known:
+            raise SearchError(f"no option '{name}'{nearest(name, known) or '; there are ' + ', '.join(known)}")
+
+
+def _check_types(options: SearchOptions) -> None:
+    """Raises SearchError for a value of another type: Python's own word for it would come much later."""
+    hints = get_type_hints(SearchOptions)
+    for field in fields(options):
+        value = getattr(options, field.name)
+        if not _fits(value, hints[field.name]):
+            raise SearchError(f"{field.name}: must be {_described(hints[field.name])}, not {shorten(value)}")
+
+
+def _fits(value: object, hint: Any) -> bool:
+    if get_origin(hint) in (Union, UnionType):
+        return any(_fits(value, option) for option in get_args(hint))
+    if get_origin(hint) is Sequence:
+        return isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
+    if hint in (int, float):  # of numpy too; True is no number
+        return isinstance(value, Integral if hint is int else Real) and not isinstance(value, bool)
+    return isinstance(value, hint)
+
+
+def _described(hint: Any) -> str:
+    if get_origin(hint) in (Union, UnionType):
+        return " or ".join(_described(option) for option in get_args(hint) if option is not type(None))
+    names = {int: "a whole number", float: "a number", bool: "True or False", str: "a text", Path: "a path"}
+    return names.get(hint, "a list of texts" if get_origin(hint) is Sequence else f"a {hint.__name__}")
 
 
 def parse_duration(value: str | float | None, name: str = "time") -> float | None:

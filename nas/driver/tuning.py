@@ -140,7 +140,9 @@ def ray_session(options: RayOptions, note: Note = lambda text: None) -> Iterator
                 logging_level=logging.ERROR,
                 log_to_driver=False,
             )
-        except (ConnectionError, ValueError, RuntimeError) as problem:
+        except (
+            Exception
+        ) as problem:  # whatever a machine can lack: a folder, a file limit, a port; Ray raises bare ones
             reason = str(problem).strip().splitlines()[0]
             if options.ray_address is not None and "RAY_AUTH_MODE" not in os.environ:
                 # Ray sends a token of its own accord to the address auto only, and does not say what it missed.
@@ -228,7 +230,7 @@ def _resources(options: RayOptions, available: dict[str, float], note: Note = la
 
 @contextmanager
 def stoppable(link: Link) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the run in good order; a second Ctrl-C ends it at once.
+    """Ctrl-C, SIGTERM and a closed terminal end the run in good order; a second Ctrl-C ends it at once.
 
     A SIGTERM that reached the processes of Ray too, as that of a batch system does, leaves nobody to answer: Ray would wait
     for itself for a minute, and print pages. Such a run is left after `STOP_SECONDS`, as if it had been killed.
@@ -251,7 +253,10 @@ def stoppable(link: Link) -> Iterator[None]:
         told.set()
 
     threading.Thread(target=leave_in_time, daemon=True).start()
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    ends = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # under nohup it goes on
+        ends.append(signal.SIGHUP)
+    before = {number: signal.signal(number, stop) for number in ends}
     try:
         yield
     finally:

@@ -41,6 +41,8 @@ RACES: Final = 5
 
 def parse(text: str) -> URL:
     """The URL with the driver that we use for its kind of database. Raises StorageError."""
+    if not isinstance(text, str):
+        raise StorageError(f"storage: must be a database URL such as '{DEFAULT_URL}', not {shorten(text)}")
     scheme, colon, rest = text.partition("://")
     if not colon:
         raise StorageError(f"storage '{text}': must be a database URL; did you mean 'sqlite:///{text}'?")

@@ -1,0 +1,52 @@
+"""Options from Python: what the command line would refuse is refused with the same words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nas
+from nas.driver import SearchOptions
+from nas.errors import NasError
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"trials": "5"}, "trials: must be a whole number, not '5'"),
+        ({"trials": 5.5}, "trials: must be a whole number, not 5.5"),
+        ({"trials": True}, "trials: must be a whole number, not True"),
+        ({"trial": 3}, "no option 'trial'; did you mean 'trials'?"),
+        ({"data": ([1], [2])}, r"data: must be a text, not \(\[1\], \[2\]\)"),
+        ({"objectives": "accuracy"}, "objectives: must be a list of texts, not 'accuracy'"),
+        ({"max_parameters": "1M"}, "max_parameters: must be a number, not '1M'"),
+        ({"max_parameters": float("inf")}, "max_parameters: must be a number above 0, not inf"),
+        ({"max_macs": float("nan")}, "max_macs: must be a number above 0, not nan"),
+        ({"time": float("inf")}, "time: must be more than nothing and not endless"),
+        ({"storage": Path("nas.db")}, "storage: must be a text, not PosixPath"),
+        ({"seed": None}, "seed: must be a whole number, not None"),
+        ({"recipe": 5}, "recipe: must be a text or a path or a Recipe, not 5"),
+        ({"cache": "no"}, "cache: must be True or False, not 'no'"),
+    ],
+)
+def test_a_wrong_type_is_one_line(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(NasError, match=message) as problem:
+        nas.search("nas_bench_macro", **options)
+    assert len(str(problem.value).splitlines()) == 1
+
+
+def test_a_space_of_another_type() -> None:
+    with pytest.raises(NasError, match="space: must be a text or a path or a Space, not 5"):
+        nas.search(5)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    assert SearchOptions("nas_bench_macro", trials=np.int64(3), max_parameters=np.float64(1e6)).trials == 3
+
+
+def test_a_study_is_loaded_from_a_text() -> None:
+    with pytest.raises(NasError, match="storage: must be a database URL such as"):
+        nas.load_study("x", storage=Path("nas.db"))  # type: ignore[arg-type]

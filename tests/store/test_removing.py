@@ -88,7 +88,9 @@ def test_the_commands(store: Store, url: str, run: Run) -> None:
     assert store.studies().empty
     code, _, err = run("study", "delte", "x")
     assert code == 2
-    assert "no command 'delte'; known: delete, export, list, pareto, rename, show; did you mean 'delete'?" in err
+    assert (
+        "no command 'delte'; known: delete, export, list, pareto, recount, rename, show; did you mean 'delete'?" in err
+    )
     code, _, err = run("study", "delete", "x", "--yes", "--storage", "sqlite:///absent.db")
     assert code == 2
     assert "no such file absent.db" in err

@@ -69,6 +69,11 @@ class Recipe:
     gamma: float = 0.1
     """Factor of each `step`."""
     label_smoothing: float = 0.0
+    mixup: float = 0.0
+    """Images are trained on in pairs, mixed in shares that a Beta distribution with this for both parameters draws anew for every
+    batch (Zhang et al. 2018, mixup, equation 2 and section 3); 0: not."""
+    mixup_epochs: int = 0
+    """Epochs below which a training does without it: mixed images are learned more slowly, and less by heart."""
     clip_norm: float = 0.0
     """Largest norm of the gradient; 0 for no limit."""
     class_weights: Literal["none", "balanced"] = "none"
@@ -99,6 +104,8 @@ class Recipe:
         _need(not self.nesterov or self.momentum > 0, "nesterov", "false without momentum", self.nesterov)
         _need(self.weight_decay >= 0, "weight_decay", "at least 0", self.weight_decay)
         _need(0 <= self.label_smoothing < 1, "label_smoothing", "at least 0 and below 1", self.label_smoothing)
+        _need(0 <= self.mixup <= 100, "mixup", "from 0 to 100", self.mixup)
+        _need(0 <= self.mixup_epochs <= 100_000, "mixup_epochs", "from 0 to 100000", self.mixup_epochs)
         _need(self.clip_norm >= 0, "clip_norm", "at least 0", self.clip_norm)
         _need(1 <= self.batch_size <= 65_536, "batch_size", "from 1 to 65536", self.batch_size)
         _need(1 <= self.epochs <= 100_000, "epochs", "from 1 to 100000", self.epochs)
@@ -145,6 +152,11 @@ class Recipe:
         """Batches that so many training images make; a single one left over joins the batch before."""
         full, rest = divmod(images, self.batch_size)
         return max(1, full + (rest > 1 or (rest == 1 and self.batch_size == 1)))
+
+    @property
+    def mixes(self) -> bool:
+        """Whether images are mixed in a training of `epochs`."""
+        return self.mixup > 0 and self.epochs >= self.mixup_epochs
 
     def replace(self, **changes: Any) -> Recipe:
         """A recipe with these fields changed. Raises RecipeError."""

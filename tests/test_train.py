@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from nas.data import Batches, Dataset, Task, load, load_test
 from nas.recipe import Augment, Recipe
 from nas.train import State, Trainer, environment, evaluate, outcome, seed_everything, train
+from nas.train.mixing import mixup
 from nas.train.precision import depthwise_share, passes
 
 RECIPE = Recipe(epochs=2, batch_size=64, lr=0.05, precision="fp32", augment=Augment(crop_padding=1, flip=False))
@@ -47,10 +48,11 @@ def test_the_same_seed_trains_the_same_network(digits: Dataset) -> None:
     assert other.epochs[0].train_loss != one.epochs[0].train_loss
 
 
-def test_training_continues_where_it_was_left(digits: Dataset) -> None:
+@pytest.mark.parametrize("recipe", [RECIPE, RECIPE.replace(mixup=0.4)], ids=["plain", "mixed"])
+def test_training_continues_where_it_was_left(recipe: Recipe, digits: Dataset) -> None:
     def trainer() -> Trainer:
         seed_everything(0)
-        return Trainer(network(), digits, RECIPE)
+        return Trainer(network(), digits, recipe)
 
     whole = trainer()
     whole.step()
@@ -82,6 +84,32 @@ def test_half_precision_trains_too(precision: str, digits: Dataset) -> None:
     result = train(network, digits, RECIPE.replace(precision=precision, clip_norm=5.0))
     assert result.accuracy is not None
     assert result.accuracy > 0.7
+
+
+def test_mixed_images_are_of_two_classes_in_their_shares() -> None:
+    torch.manual_seed(0)
+    x, y = torch.arange(8.0).view(8, 1, 1, 1), torch.arange(8)
+    mixed, targets = mixup(x, y, 1.0)
+    assert targets.other is not None
+    assert 0 < targets.share < 1
+    shown = targets.share * targets.y + (1 - targets.share) * targets.other  # an image is the number of its class
+    torch.testing.assert_close(mixed.flatten(), shown)
+    logits = torch.randn(8, 8)
+    both = nn.functional.one_hot(targets.y, 8) * targets.share + nn.functional.one_hot(targets.other, 8) * (
+        1 - targets.share
+    )
+    torch.testing.assert_close(targets.loss(logits, None, 0.0), nn.functional.cross_entropy(logits, both))
+    torch.testing.assert_close(
+        targets.loss(logits, None, 0.1), nn.functional.cross_entropy(logits, both, label_smoothing=0.1)
+    )
+
+
+@pytest.mark.parametrize(("epochs", "mixed"), [(1, False), (2, True)])
+def test_short_trainings_mix_no_images(epochs: int, mixed: bool, digits: Dataset) -> None:
+    plain = RECIPE.replace(epochs=epochs)
+    mixing = plain.replace(mixup=0.4, mixup_epochs=2)
+    same = train(network, digits, plain).epochs[0].train_loss == train(network, digits, mixing).epochs[0].train_loss
+    assert same is not mixed
 
 
 def test_weight_decay_spares_norm_and_bias_when_told(digits: Dataset) -> None:

@@ -47,6 +47,23 @@ def read_folder(
     return _decode(files, size, progress), np.array([label for _, label in files], dtype=np.int64), names
 
 
+def count_test(root: Path) -> tuple[int, ...] | None:
+    """Files of each class in the folder of test images, in the order of `read_folder`; None when there is no such folder.
+
+    What is in the files is not looked at.
+    """
+    folder = test_folder(root)
+    if folder is None:
+        return None
+    files, names = _list(root, True)
+    return tuple(np.bincount([label for _, label in files], minlength=len(names)).tolist())
+
+
+def test_folder(root: Path) -> Path | None:
+    """Where the test images lie; None where they are a part of the training folder."""
+    return next((root / name for name in TEST_FOLDERS if (root / name).is_dir()), None)
+
+
 def _list(root: Path, test: bool) -> tuple[list[tuple[Path, int]], tuple[str, ...]]:
     """Files with their labels, and the names of the classes."""
     train = root / "train"
@@ -55,7 +72,7 @@ def _list(root: Path, test: bool) -> tuple[list[tuple[Path, int]], tuple[str, ..
     names = tuple(sorted(path.name for path in train.iterdir() if path.is_dir()))
     if not names:
         raise DataError(f"{train}: no class folders; it must hold <class>/<image files>")
-    folder = next((root / name for name in TEST_FOLDERS if (root / name).is_dir()), None)
+    folder = test_folder(root)
     if folder is None:
         files = _members(train, names)
         labels = np.array([label for _, label in files])

@@ -24,6 +24,7 @@ from nas.recipe import Recipe
 from nas.train.averages import Averaged, recalibrate
 from nas.train.device import forget_peak, release_memory
 from nas.train.environment import device_name
+from nas.train.mixing import Targets, mixup
 from nas.train.outcome import Diverged, State, Verdict, outcome
 from nas.train.precision import amp_dtype
 from nas.train.schedule import make_optimizer, schedule
@@ -254,13 +255,14 @@ class Trainer:
         right = torch.zeros((), device=self.device, dtype=torch.int64)
         for place, (x, y) in enumerate(self.train_batches):
             self._set_lr(len(self.epochs) + place / len(self.train_batches))
-            logits, loss = self._gradients(x, y)
+            x, targets = mixup(x, y, self.recipe.mixup) if self.recipe.mixes else (x, Targets(y))
+            logits, loss = self._gradients(x, targets)
             if self.recipe.clip_norm:
                 self.scaler.unscale_(self.optimizer)
                 norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
                 if self._doubts and not float(norm) < DOUBTFUL_NORM:
                     self.amp_dtype = None
-                    logits, loss = self._gradients(x, y)
+                    logits, loss = self._gradients(x, targets)
                     nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
             self.scaler.step(self.optimizer)
             self.scaler.update()
@@ -283,11 +285,11 @@ class Trainer:
         """
         return self.device.type == "cpu" and self.amp_dtype == torch.bfloat16
 
-    def _gradients(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    def _gradients(self, x: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
         """Logits (B, classes) and the loss of a batch, whose gradients are then in the parameters."""
         with self._autocast():
             logits = self.model(x)
-            loss = F.cross_entropy(logits, y, self.class_weights, label_smoothing=self.recipe.label_smoothing)
+            loss = targets.loss(logits, self.class_weights, self.recipe.label_smoothing)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         return logits, loss

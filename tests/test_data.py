@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from nas.data import Batches, Dataset, Split, Task, load, load_test, skipped_files
+from nas.data import Batches, Dataset, Split, Task, load, load_test, skipped_files, source
 from nas.data.folder import check_images
 from nas.data.task import make_dataset
 from nas.errors import DataError
@@ -143,6 +143,17 @@ def test_without_a_test_folder_a_fifth_of_each_class_is_held_out(tmp_path: Path)
         DataError, match=r"no folder 'test' .* class 'class1' has 2 images; training, validation and test"
     ):
         load(Task(f"imagefolder:{root}"))
+
+
+def test_test_images_are_counted_without_being_read(tmp_path: Path) -> None:
+    root = _folder(tmp_path, classes=3)
+    (root / "test" / "class1" / "0.png").unlink()
+    (root / "test" / "class2" / "0.png").write_bytes(b"not an image")
+    task = Task(f"imagefolder:{root}")
+    assert source(task).count_test(task) == (4, 3, 4)
+    shutil.rmtree(root / "test")
+    assert source(task).count_test(task) is None
+    assert source(Task("digits")).count_test(Task("digits")) is None
 
 
 def test_decoding_says_how_far_it_is(tmp_path: Path) -> None:

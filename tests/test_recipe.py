@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nas.data import Batches, Dataset, Split, Task
 from nas.errors import RecipeError
 from nas.recipe import Augment, Recipe
-from nas.recipes import RECIPES, batch_size, described, fitted
+from nas.recipes import RECIPES, batch_size, described, fitted, sampling_for
 from nas.train import schedule
 
 
@@ -131,6 +131,24 @@ def test_recipes_go_by_name_file_or_themselves(tmp_path: Path) -> None:
         fitted("modren", 1_000, flips)
 
 
+@pytest.mark.parametrize(
+    ("trained", "tested", "drawn"),
+    [
+        ((300, 300, 150, 80), (500, 500, 500, 500), "balanced"),
+        ((300, 300, 150, 80), (150, 150, 75, 40), "shuffle"),  # the same shares
+        ((300, 300, 150, 80), None, "shuffle"),
+        ((250, 250, 250, 250), (800, 100, 50, 50), "shuffle"),  # even already
+        ((400, 200, 100), (800, 150, 50), "shuffle"),  # further from even than the training images
+        ((30, 25, 28), (10, 12, 11), "shuffle"),  # a difference that is chance
+        ((300, 300, 300), (1, 1, 1), "shuffle"),
+    ],
+)
+def test_classes_are_drawn_alike_where_test_images_show_them_alike(
+    trained: tuple[int, ...], tested: tuple[int, ...] | None, drawn: str
+) -> None:
+    assert sampling_for(trained, tested) == drawn
+
+
 def test_a_recipe_is_described_as_it_trains() -> None:
     line = described(Recipe(batch_size=50, steps=300, lr=0.0123, schedule="wsd", augment=Augment(2, flip=True)), 1_000)
     assert line.startswith("300 steps of 50 images (15 epochs), sgd with learning rate 0.012, wsd, weight decay ")
@@ -138,6 +156,9 @@ def test_a_recipe_is_described_as_it_trains() -> None:
     plain = described(Recipe(batch_size=50, epochs=1, augment=Augment(0, flip=False)), 100)
     assert plain.startswith("2 steps of 50 images (1 epoch")
     assert plain.endswith("no augmentation")
+    mixed = described(Recipe(epochs=2, mixup=0.2, sampling="balanced", augment=Augment(0)), 100)
+    assert mixed.endswith("flips and mixup, every class as often as any other")
+    assert "mixup" not in described(Recipe(epochs=2, mixup=0.2, mixup_epochs=3), 100)
 
 
 @given(st.integers(1, 5_000), st.integers(1, 600), st.integers(1, 2_000))

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from nas.data.folder import check_images, read_folder
+from nas.data.folder import check_images, count_test, read_folder
 from nas.data.task import Dataset, Images, Labels, Progress, Split, Task, check_labels, make_dataset, one_line
 from nas.errors import DataError, nearest
 from nas.recipe import Augment
@@ -88,6 +88,10 @@ def _imagefolder(task: Task, test: bool, progress: Progress | None) -> tuple[Ima
     return read_folder(Path(task.dataset.partition(":")[2]).expanduser(), test, task.image_size, progress)
 
 
+def _count_test_files(task: Task) -> tuple[int, ...] | None:
+    return count_test(Path(task.dataset.partition(":")[2]).expanduser())
+
+
 def photographic(size: int) -> Augment:
     """For photos of `size` pixels: shifted by an eighth, mirrored, in other light, a quarter of the side covered.
 
@@ -113,6 +117,8 @@ class Source:
     """From the side of an image in pixels."""
     recipe: str = "modern"
     """The recipe by which it is trained unless a user names one: see `nas.recipes`."""
+    count_test: Callable[[Task], tuple[int, ...] | None] = lambda task: None
+    """Test images of each class, where a user chose them; None: they have the shares of the training images."""
 
 
 DATASETS: dict[str, Source] = {
@@ -120,7 +126,7 @@ DATASETS: dict[str, Source] = {
     "cifar10": Source(_torchvision("CIFAR10")),
     "cifar100": Source(_torchvision("CIFAR100")),
     "fashion_mnist": Source(_torchvision("FashionMNIST"), lambda size: Augment(crop_padding=max(1, size // 14))),
-    "imagefolder": Source(_imagefolder),
+    "imagefolder": Source(_imagefolder, count_test=_count_test_files),
 }
 """Data sets by name. `imagefolder:PATH` carries its folder behind a colon."""
 

@@ -22,7 +22,7 @@ from nas.errors import SearchError, StudyExists
 from nas.front import hypervolume, left_out, pareto
 from nas.plain import problem_of_name
 from nas.recipe import Recipe
-from nas.recipes import check_recipe, described, fitted
+from nas.recipes import check_recipe, described, fitted, sampling_for
 from nas.rungs import Rungs, measured_epochs, rung_epochs
 from nas.space import Space
 from nas.study import SeedPoint
@@ -94,7 +94,7 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
         recipe = _recipe(options, dataset)
         check_feasible(space, dataset.input, dataset.classes, note=progress.note)
         study = _open_study(store, name, space, dataset, recipe, options)
-        _tell_protocol(dataset, recipe, progress)
+        _tell_protocol(dataset, recipe, progress, named=options.recipe is not None)
         store.patience.notify = progress.note
         with store.claim(name) as repaired:
             if repaired.interrupted:
@@ -135,8 +135,12 @@ def _finished(result: SearchResult, options: SearchOptions, space: Space, progre
 def _recipe(options: SearchOptions, dataset: Dataset) -> Recipe:
     """The recipe of every trial, its steps as epochs of the training images."""
     images = dataset.trained_images
-    recipe = fitted(options.recipe or source(dataset.task).recipe, images, augmentation(dataset))
+    known = source(dataset.task)
+    recipe = fitted(options.recipe or known.recipe, images, augmentation(dataset))
     recipe = recipe.replace(seed=options.seed)
+    if options.recipe is None:
+        trained = np.bincount(dataset.train.y, minlength=dataset.classes).tolist()
+        recipe = recipe.replace(sampling=sampling_for(trained, known.count_test(dataset.task)))
     if options.epochs is not None:
         recipe = recipe.replace(epochs=options.epochs)
     if options.steps is not None:
@@ -162,11 +166,16 @@ def _check_rungs(epochs: int, options: SearchOptions) -> None:
     )
 
 
-def _tell_protocol(dataset: Dataset, recipe: Recipe, progress: Progress) -> None:
+def _tell_protocol(dataset: Dataset, recipe: Recipe, progress: Progress, *, named: bool) -> None:
     """How networks are trained and measured, in words; and how sure a measurement is."""
     labels, folds = dataset.measured_labels, dataset.task.folds
     images, every = len(labels), len(dataset.train) + len(dataset.validation)
     progress.note(f"each trial: {described(recipe, dataset.trained_images)}")
+    if recipe.sampling == "balanced" and not named:
+        progress.note(
+            "classes are drawn alike because the test images have other shares of them than the training images, and nearer "
+            "to even ones (--recipe modern draws images alike)"
+        )
     how = "" if folds == 1 else f", each once in {folds} trainings of a network, which take {folds} times as long"
     error = standard_error(0.75, images)
     line = f"measured on {images:,} of {every:,} training images{how}; an accuracy of 75 % has a standard error of {error:.1%}"

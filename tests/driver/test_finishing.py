@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 import nas
 from nas.driver.finishing import most_accurate
@@ -68,6 +70,38 @@ def test_one_command_goes_from_images_to_a_network(run: Run, space: Path, tmp_pa
     code, out, _ = run("export", "small-digits:best", "--json")
     exported = json.loads(out)
     assert (exported["weights"], exported["hash"]) == (final["weights"], final["hash"])
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_photos_of_other_shares_than_the_test_images_are_drawn_alike(run: Run, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for part, counts in (("train", (60, 20)), ("test", (200, 200))):
+        for label, images in enumerate(counts):
+            folder = tmp_path / "photos" / part / f"class{label}"
+            folder.mkdir(parents=True)
+            for place in range(images):
+                pixels = rng.integers(0, 128, (16, 16, 3), dtype=np.uint8) + np.uint8(100 * label)
+                Image.fromarray(pixels).save(folder / f"{place}.png")
+    space = tmp_path / "photos.yaml"
+    space.write_text(SPACE.replace("[1, 16, 16]", "[3, 16, 16]"))
+    command = (
+        "search",
+        "--space",
+        str(space),
+        "--data",
+        f"imagefolder:{tmp_path / 'photos'}",
+        "--trials",
+        "1",
+        "--steps",
+        "20",
+    )
+    assert run(*command, "--study", "even")[0] == 0
+    code, _, err = run(*command, "--study", "same", "--recipe", "modern")
+    assert code == 0
+    assert "classes are drawn alike" not in err
+    with Store.open(f"sqlite:///{tmp_path}/nas.db") as store:
+        assert store.study("even").recipe["sampling"] == "balanced"
+        assert store.study("same").recipe["sampling"] == "shuffle"
 
 
 @pytest.mark.usefixtures("local_ray")

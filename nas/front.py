@@ -48,16 +48,18 @@ def pareto(frame: pd.DataFrame, objectives: Sequence[str]) -> pd.DataFrame:
     return complete[mask].sort_values([*order, "trial"], kind="stable")
 
 
-def left_out(frame: pd.DataFrame, objectives: Sequence[str]) -> pd.DataFrame:
+def left_out(frame: pd.DataFrame, objectives: Sequence[str], chance: float = 0.0) -> pd.DataFrame:
     """The trials that were stopped early and would be on the front with what they had by then: nobody beats them.
 
-    A network that was trained to an end of its own in another trial is none of them. Each network once, the best first.
+    One that had no accuracy above `chance` had learned nothing and is none of them: of the cheapest networks there is always
+    one that nobody beats. A network that was trained to an end of its own in another trial is none of them. Each network
+    once, the best first.
     """
     import moocore
 
     ended = frame[~frame["state"].isin(["stopped_early", "interrupted"])]
     stopped = frame[
-        (frame["state"] == "stopped_early") & frame["accuracy"].notna() & ~frame["hash"].isin(ended["hash"])
+        (frame["state"] == "stopped_early") & (frame["accuracy"] > chance) & ~frame["hash"].isin(ended["hash"])
     ]
     stopped = stopped.drop_duplicates("hash", keep="last")
     complete = frame[frame["state"] == "complete"].drop_duplicates("hash")

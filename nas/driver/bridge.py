@@ -46,6 +46,8 @@ class Plan:
     """Whether results of the same network are taken over."""
     measured: tuple[int, ...] | None = None
     """Epochs after which a network is measured; None: all."""
+    chance: float = 0.0
+    """Accuracy up to which a network has learned nothing."""
 
 
 class Bridge(Link):
@@ -182,7 +184,7 @@ class Bridge(Link):
         if self.rungs is None or self.ended() or not self._changed:
             return None
         trials = self.store.trials(self.plan.study)
-        waiting = left_out(trials, self.proposer.objectives)
+        waiting = left_out(trials, self.proposer.objectives, self.plan.chance)
         waiting = waiting[~waiting["hash"].isin(self._called_back)]
         if waiting.empty:
             self._changed = False  # until another trial ends

@@ -27,6 +27,7 @@ from nas.rungs import Rungs, measured_epochs, rung_epochs
 from nas.space import Space
 from nas.study import SeedPoint
 from nas.train import State
+from nas.train.verdict import chance
 from nas.uncertainty import standard_error
 
 FEW_IMAGES = 20
@@ -246,7 +247,8 @@ def _run(
 ) -> str:
     """Trains until the budget is spent. Returns why it ended."""
     finished = int((past["state"] != "interrupted").sum())
-    if finished >= options.trials and (options.scheduler == "none" or not len(left_out(past, study.objectives))):
+    guess = chance(dataset)
+    if finished >= options.trials and (options.scheduler == "none" or left_out(past, study.objectives, guess).empty):
         progress.note(f"study '{study.name}' has {finished} finished trials already; --trials counts them all")
         return "done"
     from nas.driver.bridge import Bridge, Plan
@@ -272,7 +274,13 @@ def _run(
     rungs = _rungs(options, study, store, recipe)
     measured = measured_epochs(recipe.epochs, rungs.epochs if rungs else ())
     plan = Plan(
-        study.name, recipe, options.trials, trial_timeout=timeout, cache=options.cache, measured=tuple(sorted(measured))
+        study.name,
+        recipe,
+        options.trials,
+        trial_timeout=timeout,
+        cache=options.cache,
+        measured=tuple(sorted(measured)),
+        chance=guess,
     )
     bridge = Bridge(proposer, store, plan, rungs, finished=finished, progress=progress)
     budget = parse_duration(options.time)

@@ -19,14 +19,16 @@ def majority(labels: Labels) -> float:
     return float(np.bincount(labels).max() / len(labels))
 
 
-def untrained(dataset: Dataset, accuracy: float, loss: float) -> str | None:
-    """Why a network with this validation accuracy in [0, 1] and loss counts as untrained; None when it has learned.
-
-    No better than the commonest class means less than two standard errors above its share.
-    """
+def chance(dataset: Dataset) -> float:
+    """The accuracy up to which a network is no better than the commonest class: two standard errors above its share."""
     guess = majority(dataset.measured_labels)
-    bound = guess + 2 * standard_error(guess, len(dataset.measured_labels))
-    if accuracy < bound:
+    return guess + 2 * standard_error(guess, len(dataset.measured_labels))
+
+
+def untrained(dataset: Dataset, accuracy: float, loss: float) -> str | None:
+    """Why a network with this validation accuracy in [0, 1] and loss counts as untrained; None when it has learned."""
+    if accuracy < chance(dataset):
+        guess = majority(dataset.measured_labels)
         return f"accuracy {accuracy:.1%} is not above chance: the commonest class alone gives {guess:.1%}"
     if not loss < EXPLODED * math.log(max(2, dataset.classes)):
         return f"validation loss {loss:.3g} has exploded: a guess has {math.log(max(2, dataset.classes)):.2f}"

@@ -500,6 +500,14 @@ def test_a_stopped_trial_that_would_be_on_the_front_is_trained_to_its_end(store:
         assert beats.any()
 
 
+def test_nobody_calls_back_what_had_learned_nothing(store: Store, space_file: Path) -> None:
+    tune = _run(store, space_file, trials=36, rungs=Rungs(("accuracy",), 9, 1, 3), epochs=9, chance=1.0)
+    assert len(tune.configs) == 36
+    stopped = store.trials("tiny")
+    assert not left_out(stopped, ("accuracy", "parameters")).empty
+    assert left_out(stopped, ("accuracy", "parameters"), chance=1.0).empty
+
+
 def test_what_was_called_back_and_killed_is_called_back_by_the_next_run(store: Store, space_file: Path) -> None:
     def killed(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
         if len(tune.configs) <= 36:

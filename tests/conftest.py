@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -62,23 +63,24 @@ def postgres() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture(scope="session")
-def local_ray() -> Iterator[None]:
-    """A Ray with four slots, whatever the machine has; workers find the test blocks."""
+def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A Ray with four slots, whatever the machine has; workers find the test blocks, and a folder for what they note."""
     import ray
 
-    ray.init(
+    context = ray.init(
         address="local",
         num_cpus=4,
         include_dashboard=False,
         log_to_driver=False,
         logging_level="ERROR",
         runtime_env={
-            "env_vars": {"PYTHONPATH": str(REPOSITORY)},
+            "env_vars": {"PYTHONPATH": str(REPOSITORY), "NAS_TEST_FOLDER": str(tmp_path_factory.mktemp("workers"))},
             "worker_process_setup_hook": "tests.conftest.register_test_blocks",
         },
     )
     yield
     ray.shutdown()
+    shutil.rmtree(context.address_info["session_dir"], ignore_errors=True)
 
 
 def register_test_blocks() -> None:

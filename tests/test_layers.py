@@ -38,7 +38,7 @@ LAYERS = [
     ("nas.architecture",),
     ("nas.naming",),
     ("nas.document", "nas.resources"),
-    ("nas.memory", "nas.terminal"),
+    ("nas.memory", "nas.scratch", "nas.terminal"),
     ("nas.errors", "nas.limits", "nas.plain", "nas.uncertainty", "nas.scores"),
     ("blocks",),
 ]

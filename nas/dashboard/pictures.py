@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import tempfile
 from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from nas.architecture import Architecture
@@ -18,6 +16,7 @@ from nas.report.plot_png import PIXELS_PER_INCH
 from nas.report.plots import plot_front, subtitle_of
 from nas.report.svg import standalone
 from nas.report.tested import front_tests
+from nas.scratch import scratch_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,8 +47,8 @@ def front_svg(study: StudyRow, trials: pd.DataFrame, measurements: pd.DataFrame)
     It is a PNG in an SVG that says how large it is to be shown, so that it is sharp on every screen.
     """
     tests = front_tests(study, trials, pareto(trials, study.objectives), measurements, published=True)
-    with tempfile.TemporaryDirectory(prefix="nas-") as folder:
-        path = Path(folder) / "front.png"
+    with scratch_folder("picture") as folder:
+        path = folder / "front.png"
         plot_front(trials, study.objectives, path, title=study.name, subtitle=subtitle_of(study), tests=tests)
         picture = path.read_bytes()
     width, height = (round(96 / PIXELS_PER_INCH * int.from_bytes(picture[at : at + 4])) for at in (16, 20))  # of IHDR

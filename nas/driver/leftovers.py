@@ -1,29 +1,47 @@
-"""What outlives a driver that was killed: Ray's agents of its machine, for minutes. The next start ends those that were ours.
+"""What outlives a driver that was killed: Ray's agents of its machine, for minutes, and the folder of Ray's session, for ever.
+The next start ends and removes what was ours.
 
 A driver that starts a Ray of its own writes down which processes that has, each with the moment when it began, so that no
-other process that got the same number later is ever taken for one of them.
+other process that got the same number later is ever taken for one of them; and the folder of the session, whose name ends
+with the number of the driver.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 import stat
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from nas.scratch import own_folder
 from nas.store.claim import process_begin
 
 PREFIX = "nas-ray-"
 MOST_BYTES = 1 << 16
+QUIET_SECONDS = 2.0
+"""Ray's agents write for some tenths of a second after the session that they belong to has ended."""
 
 
-def remember(processes: Iterable[int]) -> Path | None:
-    """Writes down processes that this one has started. The file is to be removed when they have ended.
+class Note(NamedTuple):
+    """What a driver wrote down about its Ray."""
+
+    driver: tuple[int, str]
+    """Number, and when it began."""
+    processes: list[tuple[int, str]]
+    session: Path | None
+    """Ray's folder for it."""
+
+
+def remember(processes: Iterable[int], session: str | None = None) -> Path | None:
+    """Writes down processes that this one has started, and the folder of their session. `forget` ends that.
 
     None where that cannot be told (off Linux), or cannot be written.
     """
@@ -31,33 +49,56 @@ def remember(processes: Iterable[int]) -> Path | None:
     driver = process_begin(os.getpid())
     if driver is None:
         return None
-    path = Path(tempfile.gettempdir()) / f"{PREFIX}{os.getpid()}.json"
-    text = json.dumps({"driver": [os.getpid(), driver], "processes": list(ours.items())})
+    text = json.dumps({"driver": [os.getpid(), driver], "processes": list(ours.items()), "session": session})
     with suppress(OSError):
-        # Nobody else shall have put a file or a link there.
-        with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
-            file.write(text)
-        return path
+        file, path = tempfile.mkstemp(prefix=f"{PREFIX}{os.getpid()}-", suffix=".json")
+        with os.fdopen(file, "w") as note:
+            note.write(text)
+        return Path(path)
     return None
 
 
+def forget(path: Path) -> None:
+    """Removes the folder of a session that has ended in good order, and what `remember` wrote.
+
+    What cannot be removed yet is left to the next start.
+    """
+    note = _read(path)
+    if note is None or (note.session is not None and not _remove(note.session, note.driver[0])):
+        return
+    path.unlink(missing_ok=True)
+
+
 def end_leftovers() -> int:
-    """Ends the processes that drivers of this user left when they were killed. Returns how many."""
+    """Ends the processes that drivers of this user left when they were killed, and removes the folders of their sessions.
+
+    Returns how many processes.
+    """
     ended = 0
     for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*.json"):
         note = _read(path)
-        if note is None:
-            continue
-        (driver, begun), processes = note
-        if process_begin(driver) == begun:
-            continue  # it is running
-        ended += sum(_end(pid, moment) for pid, moment in processes)
+        if note is None or process_begin(note.driver[0]) == note.driver[1]:
+            continue  # not ours, or it is running
+        ended += sum(_end(pid, moment) for pid, moment in note.processes)
+        if note.session is not None:
+            _remove(note.session, note.driver[0])
         with suppress(OSError):
             path.unlink()
     return ended
 
 
-def _read(path: Path) -> tuple[tuple[int, str], list[tuple[int, str]]] | None:
+def _remove(session: Path, driver: int) -> bool:
+    """Removes Ray's folder for a driver; returns whether it is gone. Nothing else is ever removed, whatever `session` says."""
+    if not re.fullmatch(rf"session_[0-9_-]+_{driver}", session.name) or not own_folder(session):
+        return True
+    end = time.monotonic() + QUIET_SECONDS
+    while session.exists() and time.monotonic() < end:
+        shutil.rmtree(session, ignore_errors=True)
+        time.sleep(0.02)
+    return not session.exists()
+
+
+def _read(path: Path) -> Note | None:
     """What `remember` wrote there; None for anything else, and for the file of another user."""
     try:
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)) as file:
@@ -65,8 +106,10 @@ def _read(path: Path) -> tuple[tuple[int, str], list[tuple[int, str]]] | None:
             if found.st_uid != os.getuid() or not stat.S_ISREG(found.st_mode) or found.st_size > MOST_BYTES:
                 return None
             data: Any = json.load(file)
-        return _process(data["driver"]), [_process(entry) for entry in data["processes"]]
-    except (OSError, ValueError, KeyError, TypeError):
+        session = data.get("session")
+        processes = [_process(entry) for entry in data["processes"]]
+        return Note(_process(data["driver"]), processes, Path(session) if isinstance(session, str) else None)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

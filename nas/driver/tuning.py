@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,10 +15,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nas.driver.gpus import Note, find_gpu, wait_for_machines
-from nas.driver.leftovers import descendants, end_leftovers, remember
+from nas.driver.leftovers import descendants, end_leftovers, forget, remember
 from nas.driver.options import AUTO, RayOptions
 from nas.driver.packing import SHARED_BY, Gpu
 from nas.errors import SearchError
+from nas.scratch import scratch_folder, sweep
 
 if TYPE_CHECKING:
     from nas.driver.link import Link
@@ -69,7 +69,7 @@ def run_trials(link: Link, trainable: Any, resources: Resources) -> None:
         return tune.PlacementGroupFactory([{name: amount for name, amount in bundle.items() if amount}])
 
     let_wait(resources.concurrent)
-    with tempfile.TemporaryDirectory(prefix="nas-") as scratch:  # Tune insists on a folder; ours is the database
+    with scratch_folder("search") as scratch:  # Tune insists on a folder; ours is the database
         tuner = tune.Tuner(
             tune.with_resources(trainable, request),
             tune_config=tune.TuneConfig(
@@ -83,7 +83,7 @@ def run_trials(link: Link, trainable: Any, resources: Resources) -> None:
             ),
             run_config=tune.RunConfig(
                 name="search",
-                storage_path=scratch,
+                storage_path=str(scratch),
                 verbose=0,
                 stop=EndOfSearch(link),
                 callbacks=[Starts(link)],
@@ -127,12 +127,13 @@ def ray_session(options: RayOptions, note: Note = lambda text: None) -> Iterator
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     ours = not ray.is_initialized()
     before, note_of_ours, processes = descendants(os.getpid()), None, frozenset[int]()
+    sweep()
     if ours:
         end_leftovers()
         if options.ray_address is not None:
             check_reachable(options.ray_address)
         try:
-            ray.init(
+            context = ray.init(
                 # "local": without it Ray joins whatever cluster runs on this machine, and dies with it.
                 address=options.ray_address or "local",
                 include_dashboard=None if options.ray_address else False,
@@ -150,14 +151,14 @@ def ray_session(options: RayOptions, note: Note = lambda text: None) -> Iterator
             raise SearchError(f"Ray at {options.ray_address or 'this machine'} cannot be reached: {reason}") from None
         if options.ray_address is None:
             processes = frozenset(descendants(os.getpid()) - before)
-            note_of_ours = remember(processes)
+            note_of_ours = remember(processes, context.address_info.get("session_dir"))
     try:
         yield replace(_resources(options, _available(options, note), note), processes=processes)
     finally:
         if ours:
             ray.shutdown()
-        if note_of_ours is not None:
-            note_of_ours.unlink(missing_ok=True)
+    if note_of_ours is not None:  # of a run that failed, Ray's logs stay until a later start
+        forget(note_of_ours)
 
 
 def check_reachable(address: str) -> None:

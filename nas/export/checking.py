@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blocks.base import Shape
 from nas.errors import ExportError
+from nas.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -52,7 +52,7 @@ def check_python_files(files: Mapping[Path, tuple[nn.Module, Shape]]) -> None:
     from safetensors.torch import load_file, save_file
 
     wanted: list[Tensor] = []
-    with tempfile.TemporaryDirectory(prefix="nas-export-") as folder:
+    with scratch_folder("export") as folder:
         rows = []
         for place, (path, (model, input)) in enumerate(files.items()):
             images = torch.randn(BATCH, *input, generator=torch.Generator().manual_seed(0))

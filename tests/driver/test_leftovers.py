@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from nas.driver import watch
-from nas.driver.leftovers import descendants, end_leftovers, remember
+from nas.driver.leftovers import descendants, end_leftovers, forget, remember
 from nas.driver.link import Link
 from nas.driver.watch import _name
 from nas.store import Store
@@ -37,9 +37,12 @@ def orphan() -> Iterator[subprocess.Popen[bytes]]:
         process.kill()
 
 
-def note(folder: Path, driver: tuple[int, str | None], *processes: tuple[int, str | None]) -> Path:
+def note(
+    folder: Path, driver: tuple[int, str | None], *processes: tuple[int, str | None], session: Path | None = None
+) -> Path:
     path = folder / "nas-ray-7.json"
-    path.write_text(json.dumps({"driver": driver, "processes": processes}))
+    written = {"driver": driver, "processes": processes, "session": session and str(session)}
+    path.write_text(json.dumps(written))
     return path
 
 
@@ -87,10 +90,39 @@ def test_a_link_or_a_pipe_in_its_place_is_not_followed(folder: Path) -> None:
     target.rename(folder / "target")
     (folder / "nas-ray-8.json").symlink_to(folder / "target")
     os.mkfifo(folder / "nas-ray-9.json")
-    (folder / f"nas-ray-{os.getpid()}.json").symlink_to(folder / "made")
     assert end_leftovers() == 0
-    assert remember([]) is None
-    assert not (folder / "made").exists()
+    assert (folder / "nas-ray-8.json").is_symlink()
+
+
+def session(folder: Path, driver: int) -> Path:
+    path = folder / "ray" / f"session_2026-11-25_04-30-01_179057_{driver}"
+    (path / "logs").mkdir(parents=True)
+    (path / "logs" / "raylet.out").write_text("of Ray")
+    return path
+
+
+def test_the_session_of_a_driver_goes_with_it(folder: Path) -> None:
+    ended, killed, running = (session(folder, pid) for pid in (os.getpid(), 5, 6))
+    path = remember([], str(ended))
+    assert path is not None
+    note(folder, (5, "x"), session=killed)
+    assert end_leftovers() == 0
+    assert [one.exists() for one in (ended, killed, running)] == [True, False, True]
+    forget(path)
+    assert [one.exists() for one in (ended, killed, running)] == [False, False, True]
+    assert not list(folder.glob("nas-ray-*"))
+
+
+@pytest.mark.parametrize("name", ["photos", "ray/session_2026-11-25_04-30-01_179057_6", "link_5", "../x", ""])
+def test_no_other_folder_is_removed_for_a_session(folder: Path, name: str) -> None:
+    kept = session(folder, 6)
+    (folder / "photos").mkdir()
+    link = kept.parent / "session_2026-11-25_04-30-01_179057_5"
+    link.symlink_to(kept)
+    note(folder, (5, "x"), session=link if name == "link_5" else folder / name)
+    assert end_leftovers() == 0
+    assert (kept / "logs" / "raylet.out").exists()
+    assert (folder / "photos").exists()
 
 
 LONG = ["--trials", "50", "--epochs", "4000", "--max-concurrent", "1", "--sampler", "random"]
@@ -144,18 +176,35 @@ def _of_ray(driver: int) -> dict[str, int]:
 
 
 @pytest.mark.slow
-def test_the_agents_of_a_killed_driver_are_ended_by_the_next_start(driver: subprocess.Popen[str], folder: Path) -> None:
+def test_what_a_killed_driver_leaves_is_cleared_by_the_next_start(
+    driver: subprocess.Popen[str], folder: Path, space_file: Path, storage: str, repository: Path
+) -> None:
     processes = _of_ray(driver.pid)
     agents = [processes["ray::DashboardAgent"], processes["ray::RuntimeEnvAgent"]]
+    [written] = folder.glob("nas-ray-*.json")
+    session = Path(json.loads(written.read_text())["session"])
     driver.kill()
     driver.wait()
     assert None not in [_name(pid) for pid in agents]  # Ray leaves them for minutes
-    assert end_leftovers() >= 2
-    deadline = time.monotonic() + 10
-    while [_name(pid) for pid in agents] != [None, None] and time.monotonic() < deadline:
-        time.sleep(0.1)
+    assert session.is_dir()
+    assert [path.name[:11] for path in sorted(folder.glob("nas-*-*"))] == [f"nas-ray-{driver.pid}"[:11], "nas-search-"]
+    others = [folder / "nas-search-other", folder / "nas-ray-other.json"]
+    others[0].mkdir()
+    others[1].write_text("{}")
+    again = [sys.executable, "-m", "nas", "search", "--space", str(space_file), "--storage", storage]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(repository),
+        "RAY_ADDRESS": "",
+        "TMPDIR": str(folder),
+        "RAY_TMPDIR": "/tmp",
+    }
+    subprocess.run(
+        [*again, "--study", "second", "--trials", "1", "--epochs", "1"], env=environment, check=True, cwd=folder
+    )
     assert [_name(pid) for pid in agents] == [None, None]
-    assert not list(folder.glob("nas-ray-*"))
+    assert not session.exists()
+    assert sorted(folder.glob("nas-*-*")) == sorted(others)  # and nothing of the second search
 
 
 def test_a_process_of_ray_that_dies_is_seen_at_once(

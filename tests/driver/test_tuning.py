@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,14 +31,8 @@ class LeavesATrace(nas.driver.trainable.TrialWorker):
     """A worker that says that it was started."""
 
     def setup(self, config: dict[str, Any], **given: Any) -> None:  # type: ignore[override]
-        folder = traces(os.getppid())
-        folder.mkdir(exist_ok=True)
-        (folder / str(os.getpid())).touch()
+        Path(os.environ["NAS_TEST_FOLDER"], f"started-{os.getpid()}").touch()
         super().setup(config, **given)
-
-
-def traces(raylet: int) -> Path:
-    return Path(tempfile.gettempdir()) / f"nas-test-workers-{raylet}"
 
 
 def test_every_trial_is_chosen_once_in_its_order_and_only_while_it_waits() -> None:
@@ -55,15 +48,16 @@ def test_every_trial_is_chosen_once_in_its_order_and_only_while_it_waits() -> No
 
 @pytest.mark.usefixtures("local_ray")
 def test_a_process_is_started_for_each_slot_and_no_more(
-    space_file: Path, storage: str, monkeypatch: pytest.MonkeyPatch
+    space_file: Path, storage: str, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Trials that are shorter than the start of a process."""
     monkeypatch.setattr(nas.driver.trainable, "TrialWorker", LeavesATrace)
-    before = set(Path(tempfile.gettempdir()).glob("nas-test-workers-*/*"))
+    folder = next(tmp_path_factory.getbasetemp().glob("workers*"))
+    before = set(folder.glob("started-*"))
     result = nas.search(space_file, storage=storage, trials=16, recipe=QUICK, max_concurrent=2, sampler="random")
     assert sum(result.states.values()) == 16
     assert set(result.states) <= {"complete", "untrained"}
-    started = set(Path(tempfile.gettempdir()).glob("nas-test-workers-*/*")) - before
+    started = set(folder.glob("started-*")) - before
     assert 1 <= len(started) <= 2
 
 

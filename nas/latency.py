@@ -19,6 +19,7 @@ from nas.memory import check_memory
 from nas.store import Timed
 from nas.train import State, device_name, judge
 from nas.train.device import UNREACHABLE
+from nas.train.environment import use_threads
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -53,13 +54,13 @@ def measure(
     """Times forward passes of a batch for about `seconds`, in float32 and evaluation mode, with random weights.
 
     `threads` are PyTorch's on a CPU, by default as many as it has now. Other work on the machine shows in the spread.
-    Raises Infeasible when the shapes do not fit, NasError when the device runs out of memory or cannot be used.
+    Raises Infeasible when the shapes do not fit, NasError when the device runs out of memory or cannot be used, or has
+    fewer cores than threads.
     """
     device = device or torch.device("cpu")
     check_batch(architecture, input, classes, batch, device)
     before = torch.get_num_threads()
-    if threads is not None:
-        torch.set_num_threads(threads)
+    use_threads(threads)
     try:
         with torch.random.fork_rng():
             model = compile_model(architecture, input, classes).eval().to(device)

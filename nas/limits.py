@@ -11,6 +11,8 @@ MAX_EXTENT: Final = 65_536
 """Of an image: more channels, or pixels a side, are no image, and the products of such numbers overflow."""
 MAX_CLASSES: Final = 1_000_000
 MAX_BATCH: Final = 65_536
+MAX_VALIDATION: Final = 0.9
+"""Share of the training images that are measured on: what is left has to teach something."""
 MAX_DEPTH: Final = 32
 """Of graphs in the graphs of a space."""
 MAX_OPTIONS: Final = 1_000

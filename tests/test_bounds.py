@@ -13,6 +13,7 @@ from nas import memory
 from nas.data import Task, load
 from nas.errors import DataError, NasError, SpaceError
 from nas.parse import parse_space
+from nas.resources import every
 from nas.space import Space
 from tests.conftest import Run
 
@@ -173,3 +174,33 @@ def test_free_memory_is_known_here() -> None:
     with pytest.raises(NasError, match=r"x need 8,388,608.0 GiB of memory, but .* are free; do y"):
         memory.check_memory(2**53, "x", "do y")
     memory.check_memory(1, "x", "do y")
+
+
+@pytest.mark.parametrize("share", ["0.99999", "0.91", "1"])
+def test_a_search_keeps_images_to_train_on(share: str, run: Run) -> None:
+    code, _, err = run("search", "--space", "attn_cnn", "--trials", "1", "--validation", share)
+    assert (code, err) == (
+        2,
+        f"nas: error: validation share: must be above 0 and at most 0.9, not {float(share)}\n",
+    )
+
+
+def test_a_network_is_not_timed_with_more_threads_than_there_are_cores(run: Run) -> None:
+    cores = os.cpu_count()
+    code, out, err = run("latency", "kong_baseline", "--threads", "1024")
+    assert (code, out) == (2, "")
+    assert err == f"nas: error: threads: must be at most {cores}, the cores of this machine, not 1024\n"
+
+
+def test_a_mistake_in_a_file_of_ones_own_is_no_fault_of_a_shipped_one(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("space: attn_cnn\nassignmnt: {}\n")
+    code, _, err = run("replay", "kong_baseline", "bad.yaml", "--check")
+    assert (code, err) == (
+        2,
+        "nas: error: bad.yaml:2: published config: unknown key 'assignmnt'; did you mean 'assignment'?\n",
+    )
+    good = next(file for file in every("studies") if file.stem == "kong_baseline").read_text()
+    (tmp_path / "good.yaml").write_text(good.replace("kong_baseline", "good", 1))
+    assert run("replay", "good.yaml", "--check")[0] == 0
+    (tmp_path / "wrong.yaml").write_text(good.replace("kong_baseline", "wrong", 1).replace("4705866", "4705867"))
+    assert run("replay", "wrong.yaml", "--check")[0] == 1

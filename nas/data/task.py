@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nas.errors import DataError
+from nas.limits import MAX_VALIDATION
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -45,8 +46,8 @@ class Task:
 
     def __post_init__(self) -> None:
         """Refuses values outside their range."""
-        if self.validation is not None and not 0 <= self.validation < 1:
-            raise DataError(f"validation share: must be at least 0 and below 1, not {self.validation}")
+        if self.validation is not None and not 0 <= self.validation <= MAX_VALIDATION:
+            raise DataError(f"validation share: must be from 0 to {MAX_VALIDATION}, not {self.validation}")
         if not 1 <= self.folds <= MOST_FOLDS:
             raise DataError(f"folds: must be from 1 to {MOST_FOLDS}, not {self.folds}")
         if self.folds > 1 and self.validation:

@@ -13,6 +13,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from nas.document import shorten
 from nas.errors import SearchError, nearest
+from nas.limits import MAX_VALIDATION
 from nas.recipe import Recipe
 from nas.space import COSTS, Space
 
@@ -138,8 +139,8 @@ class SearchOptions:
             )
         if self.epochs is not None and self.steps is not None:
             raise SearchError("epochs and steps: one or the other")
-        if self.validation is not None and not 0 < self.validation < 1:
-            raise SearchError(f"validation share: must be between 0 and 1, not {self.validation}")
+        if self.validation is not None and not 0 < self.validation <= MAX_VALIDATION:
+            raise SearchError(f"validation share: must be above 0 and at most {MAX_VALIDATION}, not {self.validation}")
         if isinstance(self.seed_points, bool):
             object.__setattr__(self, "seed_points", "auto" if self.seed_points else "none")
         if self.seed_points not in SEED_POINTS:

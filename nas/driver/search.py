@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -32,6 +33,8 @@ from nas.uncertainty import standard_error
 
 FEW_IMAGES = 20
 """Of a class, up to which a measurement says little."""
+FOUND = ("fingerprint", "input", "classes", "validation_images")
+"""What a task says about its images: no option, but what came of reading them."""
 LARGE_ERROR = 0.02
 """Standard error of an accuracy of 75 % from which cross-validation is offered."""
 OFFERED_FOLDS = 4
@@ -222,8 +225,12 @@ def _open_study(
     differences = []
     if study.space_fingerprint != space.fingerprint:
         differences.append(f"another space or another version of it ('{study.space_name}')")
-    for begun, now in ((study.task, task), (study.recipe, recipe.to_dict())):
-        differences += [f"{key} {begun.get(key)}, not {value}" for key, value in now.items() if begun.get(key) != value]
+    differences += _other_data(study.task, task)
+    differences += [
+        f"{key} {study.recipe.get(key)}, not {value}"
+        for key, value in recipe.to_dict().items()
+        if study.recipe.get(key) != value
+    ]
     if study.objectives != tuple(options.objectives):
         differences.append(f"objectives {', '.join(study.objectives)}")
     if differences:
@@ -232,6 +239,15 @@ def _open_study(
             "use the same options to continue it, or name another --study"
         )
     return study
+
+
+def _other_data(begun: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What is another in the data: the options that say so, or else that the images themselves have changed."""
+    options = [key for key in now if key not in FOUND]
+    differences = [f"{key} {begun.get(key)}, not {now[key]}" for key in options if begun.get(key) != now[key]]
+    if not differences and any(begun.get(key) != now.get(key) for key in FOUND):
+        differences.append(f"other images or labels in {now['dataset']} than it has now")
+    return differences
 
 
 def _run(

@@ -13,6 +13,7 @@ from blocks.base import Scalar, Shape
 from nas.architecture import INPUT, Architecture, Node
 from nas.cost import shapes
 from nas.export.source import WIDTH, Extract, Imported, extract
+from nas.plain import visible
 
 _RESERVED = ("CLASSES", "INPUT", "MEAN", "STD", "Network", "main", "nn", "torch")
 _VARIABLES = ("x", "y", "z", "u", "v", "w")
@@ -123,9 +124,9 @@ def _head(notes: Notes, input: Shape, classes: int) -> str:
     example.append(f"logits = network.eval()(images)  # {images} -> (B, {classes})")
     scaled = "Images have values from 0 to 1, minus MEAN, divided by STD, channel by channel." if notes.mean else ""
     lines = [
-        notes.title,
+        visible(notes.title),
         "",
-        *notes.facts,
+        *[visible(fact) for fact in notes.facts],
         "",
         "::",
         "",
@@ -240,6 +241,6 @@ def _same(value: Scalar, default: Scalar) -> bool:
 
 
 def _value(value: Scalar) -> str:
-    if isinstance(value, str) and '"' not in value:
+    if isinstance(value, str) and '"' not in value and value.isprintable():
         return json.dumps(value, ensure_ascii=False)
     return repr(value)

@@ -21,6 +21,7 @@ from nas.replays.recording import RESULTS, of_plan
 from nas.replays.training import Files, Report, train_seed
 from nas.store import Store
 from nas.train import State, why_unusable
+from nas.train.environment import use_threads
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,8 +89,7 @@ def run_plan(plan: Plan, options: TrainingOptions, store: Store, progress: Progr
     others would as well.
     """
     device = choose_device(options.device)
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
+    use_threads(options.threads)
     job = Job(plan, options, store, progress)
     with alone(job.folder):
         for seed in job.waiting(again=options.again):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from nas.errors import SearchError, nearest
+from nas.limits import MAX_VALIDATION
 from nas.recipe import Recipe
 
 DEVICES: Final = ("auto", "cpu", "cuda")
@@ -51,8 +52,8 @@ class TrainingOptions:
                 raise SearchError(f"{name}: must be at least 1, not {value}")
         if self.epochs is not None and self.steps is not None:
             raise SearchError("epochs and steps: one or the other")
-        if self.validation is not None and not 0 <= self.validation < 1:
-            raise SearchError(f"validation: must be at least 0 and below 1, not {self.validation}")
+        if self.validation is not None and not 0 <= self.validation <= MAX_VALIDATION:
+            raise SearchError(f"validation: must be from 0 to {MAX_VALIDATION}, not {self.validation}")
         if not 1 <= self.seeds <= MAX_SEEDS:
             raise SearchError(f"seeds: must be from 1 to {MAX_SEEDS}, not {self.seeds}")
         if self.fraction is not None and not 0 < self.fraction <= 1:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from nas.errors import NasError
 from nas.train.device import UNREACHABLE
 
 
@@ -37,6 +38,18 @@ def _cpu_name() -> str:
     except OSError:
         pass  # not Linux
     return platform.processor() or platform.machine()
+
+
+def use_threads(threads: int | None) -> None:
+    """Lets PyTorch use so many on a CPU; None leaves it as it is.
+
+    Raises NasError for more than this machine has cores: they would wait for one another, and what is timed says nothing.
+    """
+    cores = os.cpu_count()
+    if threads is not None and cores is not None and threads > cores:
+        raise NasError(f"threads: must be at most {cores}, the cores of this machine, not {threads}")
+    if threads is not None:
+        torch.set_num_threads(threads)
 
 
 def environment() -> dict[str, Any]:

@@ -10,6 +10,7 @@ import pytest
 
 import nas
 from nas.driver import SearchOptions
+from nas.driver.search import _other_data
 from nas.errors import NasError
 
 
@@ -50,3 +51,12 @@ def test_numbers_of_numpy_are_numbers() -> None:
 def test_a_study_is_loaded_from_a_text() -> None:
     with pytest.raises(NasError, match="storage: must be a database URL such as"):
         nas.load_study("x", storage=Path("nas.db"))  # type: ignore[arg-type]
+
+
+def test_images_that_have_changed_are_told_in_words() -> None:
+    begun = {"dataset": "imagefolder:photos", "image_size": 32, "fingerprint": "6d55", "classes": 3}
+    assert _other_data(begun, begun) == []
+    assert _other_data(begun, {**begun, "fingerprint": "7ad0", "classes": 4}) == [
+        "other images or labels in imagefolder:photos than it has now"
+    ]
+    assert _other_data(begun, {**begun, "image_size": 64, "fingerprint": "7ad0"}) == ["image_size 32, not 64"]

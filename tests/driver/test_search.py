@@ -70,6 +70,8 @@ def test_a_search_finds_a_front_and_continues(space_file: Path, storage: str) ->
 
     with pytest.raises(SearchError, match="begun with epochs 1, not 2"):
         nas.search(space_file, storage=storage, trials=9, recipe=QUICK, epochs=2)
+    with pytest.raises(SearchError, match="begun with image_size None, not 8; use the same options"):
+        nas.search(space_file, storage=storage, trials=9, recipe=QUICK, image_size=8)
     other = space_file.with_name("other.yaml")
     other.write_text(space_file.read_text().replace("[4, 8, 16]", "[4, 8]"))
     with pytest.raises(SearchError, match="begun with another space"):

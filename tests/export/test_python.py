@@ -8,8 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import hypothesis.strategies as st
 import pytest
 import torch
+from hypothesis import example, given, settings
 from torch import nn
 
 from nas.compile import compile_model
@@ -136,3 +138,24 @@ def test_a_block_that_needs_another_package_is_refused(tmp_path: Path, monkeypat
     module = importlib.import_module("needy")
     with pytest.raises(ExportError, match="needy: uses the package 'numpy'"):
         extract([module.Needy])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(max_size=30))
+@example("\ud800")
+@example("nul\x00")
+@example("\u202egnp.exe")
+@example('"""\nopen("ran", "w")\n"""')
+@example("'); open('ran', 'w') #")
+@example("a\\")
+def test_any_name_of_a_class_is_text_in_the_file(name: str) -> None:
+    text = to_python(around("conv"), SHAPE, 7, Notes(f"network of {name}", [f"fact {name}"], class_names=[name, "b"]))
+    tree = ast.parse(text.encode().decode())
+    [classes] = [
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "CLASSES"
+    ]
+    assert classes == (name, "b")
+    called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    assert "open" not in called

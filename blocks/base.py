@@ -12,7 +12,8 @@ The arguments before the star are filled in by the compiler, by their names:
   a block with any number of inputs (a merge, whose `forward` takes `*inputs`); `classes`: how many the task has.
 
 The arguments after the star are hyperparameters: each is annotated with `OneOf` or `Range` and has a default.
-A constructor refuses a combination that cannot be with `ShapeError`; that makes an architecture infeasible.
+A constructor refuses a combination that cannot be with `ShapeError`; that makes an architecture infeasible. Of switches
+that may not all be off, ``@block(..., some_on=("hierarchy", "relevance"))`` says so: then no random draw has them off.
 """
 
 from __future__ import annotations
@@ -79,6 +80,8 @@ class Block:
     """Gives zeros, whatever enters."""
     is_sum: bool
     """Adds its inputs up: zeros change nothing, and a sum of sums is one sum."""
+    some_on: tuple[str, ...] = ()
+    """Hyperparameters of which at least one is true."""
 
     @property
     def takes_many(self) -> bool:
@@ -112,7 +115,15 @@ class Block:
         chosen = dict(params)
         for name in self._widths:
             chosen[name] = resolve_width(chosen.get(name, self.hyperparameters[name].default), in_shapes[0][0])
+        if self.all_off(chosen):
+            raise ShapeError(f"block '{self.name}' needs at least one of {', '.join(self.some_on)}")
         return self.module(*[values[name] for name in self.filled_in], **chosen)
+
+    def all_off(self, params: Mapping[str, Scalar]) -> bool:
+        """Whether none of `some_on` is true; one that `params` lacks has its default."""
+        return bool(self.some_on) and not any(
+            params.get(name, self.hyperparameters[name].default) for name in self.some_on
+        )
 
     @cached_property
     def _widths(self) -> tuple[str, ...]:
@@ -131,6 +142,7 @@ def block(
     commutative: bool = False,
     zero: bool = False,
     is_sum: bool = False,
+    some_on: tuple[str, ...] = (),
 ) -> Callable[[type[M]], type[M]]:
     """Registers a module as a block. Raises TypeError when its constructor does not follow the rules of this file."""
 
@@ -152,6 +164,8 @@ def block(
                 rule = "needs OneOf, Range or Width, and an allowed default"
                 raise TypeError(f"block '{name}': '{parameter.name}' {rule}")
             hyperparameters[parameter.name] = Hyperparameter(parameter.name, allowed, parameter.default)
+        if not hyperparameters.keys() >= set(some_on):
+            raise TypeError(f"block '{name}': some_on names hyperparameters, not {', '.join(some_on)}")
         BLOCKS[name] = Block(
             name,
             module,
@@ -162,6 +176,7 @@ def block(
             commutative=commutative,
             zero=zero,
             is_sum=is_sum,
+            some_on=some_on,
         )
         return module
 

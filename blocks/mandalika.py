@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from blocks.base import Shape, ShapeError, block
+from blocks.base import Shape, block
 from blocks.common import KernelSize, Reduction, Switch, same_padding, squeezed
 
 _MOMENTUM = 0.1  # what one training step changes of the memory; as in the running statistics of batch norm
@@ -32,7 +32,11 @@ def local_deviation(y: Tensor, size: int) -> Tensor:
     return ((square - mean * mean).relu() + _EPSILON).sqrt()
 
 
-@block("hierarchical_attention", source="Mandalika, A Novel Attention-Based Approach, section III.C, eqs. 12-13")
+@block(
+    "hierarchical_attention",
+    source="Mandalika, A Novel Attention-Based Approach, section III.C, eqs. 12-13",
+    some_on=("hierarchy", "relevance", "neighbourhood"),
+)
 class HierarchicalAttention(nn.Module):
     """x (B, C, H, W) -> (B, C, H, W)
 
@@ -55,8 +59,6 @@ class HierarchicalAttention(nn.Module):
         reduction: Reduction = 16,
     ) -> None:
         super().__init__()
-        if not (hierarchy or relevance or neighbourhood):
-            raise ShapeError("hierarchical attention needs at least one of hierarchy, relevance and neighbourhood")
         channels, height, width = in_shape
         padding = same_padding(kernel_size)
         self.window = max(3, kernel_size)  # a neighbourhood of 1×1 would never vary

@@ -106,9 +106,12 @@ class Space:
                 return f"{name} {value:,} < {bounds.min:,.0f}"
         return None
 
-    def walk(self, choose: Chooser) -> Plan:
-        """Takes every active decision once, by calling ``choose(name, options)``."""
-        walker = _Walker(choose)
+    def walk(self, choose: Chooser, *, mend: bool = False) -> Plan:
+        """Takes every active decision once, by calling ``choose(name, options)``.
+
+        With `mend`, of switches of a block that may not all be off, the last one that was decided is on instead.
+        """
+        walker = _Walker(choose, mend)
         output = walker.graph(self.graph, "", "", INPUT)
         return Plan(tuple(walker.nodes), output, walker.taken)
 
@@ -162,8 +165,11 @@ class Space:
         return self.resolve(plan, input, classes)
 
     def sample(self, rng: random.Random) -> Assignment:
-        """A random assignment: every choice that is met is drawn evenly from its options."""
-        return self.walk(lambda name, options: rng.choice(options)).assignment
+        """A random assignment: every choice that is met is drawn evenly from its options.
+
+        Switches that may not all be off are mended after they are drawn: what else a seed draws does not depend on it.
+        """
+        return self.walk(lambda name, options: rng.choice(options), mend=True).assignment
 
     def sample_evenly(self, rng: random.Random) -> Assignment:
         """A random assignment of the space, each as likely as any other (so most have the largest depth)."""
@@ -192,8 +198,9 @@ class Space:
 class _Walker:
     """One walk through the graph, collecting nodes with absolute paths."""
 
-    def __init__(self, choose: Chooser) -> None:
+    def __init__(self, choose: Chooser, mend: bool) -> None:
         self._choose = choose
+        self._mend = mend
         self.taken: Assignment = {}
         self.nodes: list[Node] = []
 
@@ -260,13 +267,21 @@ class _Walker:
         if isinstance(block, Choice):
             block = self.choose(f"{choice}.block", blocks)
         options = node.choice_options
-        params: list[tuple[str, Scalar]] = []
+        params: dict[str, Scalar] = {}
+        decided: dict[str, str] = {}  # now, and not by an earlier copy
         for key, value in node.params_of[str(block)]:
             name = key
             if first and key in node.first:
                 name, value = f"first.{key}", node.first[key]
-            params.append((key, self.choose(f"{choice}.{name}", options[name]) if isinstance(value, Choice) else value))
-        self.nodes.append(Node(path, str(block), tuple(params), inputs))
+            if isinstance(value, Choice):
+                if f"{choice}.{name}" not in self.taken and True in options[name]:
+                    decided[key] = f"{choice}.{name}"
+                value = self.choose(f"{choice}.{name}", options[name])
+            params[key] = value
+        if self._mend and BLOCKS[str(block)].all_off(params):
+            for key in [key for key in BLOCKS[str(block)].some_on if key in decided][-1:]:
+                params[key] = self.taken[decided[key]] = True
+        self.nodes.append(Node(path, str(block), tuple(params.items()), inputs))
         return path
 
     def copies(self, node: GraphNode, path: str, choice: str, entry: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from blocks import BLOCKS
 from nas.cost import cost
 from nas.grammar import BlockNode, Choice, Graph, GraphNode, SwitchNode, options_of
-from nas.space import Space
+from nas.space import Assignment, Chooser, Space
 from nas.study import PublishedConfig, published_configs
 
 SPACE = Space.load("attn_cnn")
@@ -110,3 +111,28 @@ def test_published_networks_keep_their_hashes() -> None:
     """A network that was trained before is found again by its hash: it is that of the day on which it was published here."""
     pinned = json.loads(Path(__file__).with_name("published_hashes.json").read_text())
     assert {config.name: config.architecture().hash for config in published_configs()} == pinned
+
+
+def test_no_draw_switches_off_all_parts_of_a_block() -> None:
+    """One of forty draws did; what a seed draws besides is as it was."""
+    met = 0
+    for seed in range(400):
+        drawn = SPACE.sample(random.Random(seed))
+        plan = SPACE.walk(_drawer(random.Random(seed)))
+        blocks = {node.name: node for node in SPACE.walk(_answer(drawn)).nodes}
+        off = {node.name for node in plan.nodes if BLOCKS[node.block].all_off(dict(node.params))}
+        met += len(off)
+        assert not any(BLOCKS[node.block].all_off(dict(node.params)) for node in blocks.values())
+        assert all(node == blocks[node.name] for node in plan.nodes if node.name not in off)
+        assert drawn.keys() == plan.assignment.keys()
+        changed = {name for name, value in drawn.items() if value != plan.assignment[name]}
+        assert {name.rpartition(".")[2] for name in changed} <= {"neighbourhood"}
+    assert met > 5
+
+
+def _drawer(rng: random.Random) -> Chooser:
+    return lambda name, options: rng.choice(options)
+
+
+def _answer(assignment: Assignment) -> Chooser:
+    return lambda name, options: assignment[name]

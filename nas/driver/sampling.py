@@ -240,7 +240,7 @@ class Proposer:
                 return assignment[name]
             return self._rng.choice([option for option in options if option != assignment.get(name)] or options)
 
-        return self.space.walk(choose).assignment
+        return self.space.walk(choose, mend=True).assignment
 
     def _try(self, assignment: Assignment) -> Proposal | None:
         """As `_ask`, but looks before it makes a trial of it: most of many random tries fail."""

@@ -176,7 +176,7 @@ class SpaceDomain:
                     return assignment[name] if assignment[name] in options else rng.choice(options)
             return rng.choice(options)
 
-        return self._space.walk(choose).assignment
+        return self._space.walk(choose, mend=True).assignment
 
     def enumerate(self) -> Iterator[Assignment]:
         """See `Domain`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -179,7 +180,8 @@ def recount(name: str | None, storage: str | None, as_json: bool) -> None:
     """Count parameters, MACs and memory of all trials again.
 
     For a study whose costs came from other counting rules than those of this nas, or of before they were recorded: in
-    our tables, in Optuna's and for its retrainings. Nothing is trained; accuracies stay what they are.
+    our tables, in Optuna's and for its retrainings; and for all replays of published networks in the database. Nothing
+    is trained; accuracies stay what they are.
 
     \b
     nas study recount attn_cnn-digits
@@ -188,21 +190,28 @@ def recount(name: str | None, storage: str | None, as_json: bool) -> None:
     from nas.store import DEFAULT_URL, Store
 
     with Store.open(storage or DEFAULT_URL, create=True) as store:
-        study = store.study(_name(store, name)).name
-        with store.claim(study):
-            found = store.recount(study, _counting())
+        study = found = None
+        if name is not None or not store.studies().empty or store.measurements().empty:
+            study = store.study(_name(store, name)).name
+            with store.claim(study):
+                found = store.recount(study, _counting())
+        replays = store.recount_replays()
     if as_json:
-        record = {"trials": found.trials, "changed": found.changed, "outside": found.outside}
-        print_json({"study": study, "counting_rules": COUNTING_RULES, **record})
+        record = {} if found is None else asdict(found)
+        print_json({"study": study, "counting_rules": COUNTING_RULES, **record, "replays": asdict(replays)})
         return
-    say(
-        f"study {study}: {len(found.changed)} of {found.trials} trials have other costs by version {COUNTING_RULES} of the rules"
-    )
-    if found.outside:
+    by = f"have other costs by version {COUNTING_RULES} of the rules"
+    if found is not None:
+        say(f"study {study}: {len(found.changed)} of {found.trials} trials {by}")
+    if replays.measured:
+        say(f"{replays.changed} of {replays.measured} replays {by}")
+    if replays.uncounted:
+        say(f"networks that this nas cannot count, left as they are: {_some([hash[:8] for hash in replays.uncounted])}")
+    if found is not None and found.outside:
         say(f"{len(found.outside)} complete trials break a constraint of the study now: {_some(found.outside)}")
 
 
-def _some(numbers: Sequence[int]) -> str:
+def _some(numbers: Sequence[int | str]) -> str:
     shown = ", ".join(map(str, numbers[:8]))
     return shown if len(numbers) <= 8 else f"{shown} and {len(numbers) - 8} more"
 

@@ -1,11 +1,12 @@
 """Counting the costs of a study again, when the rules have changed since they were counted.
 
 A cost stands in three places: in the row of its trial, among the values and attributes that Optuna has of it, and in the
-rows of its retrainings.
+rows of its retrainings. Replays of published networks belong to no study; their rows say for which images they were.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Final
@@ -16,10 +17,10 @@ from sqlalchemy.orm import Session
 from blocks.counting import COUNTING_RULES
 from nas.architecture import Architecture
 from nas.cost import Cost, cost
-from nas.errors import AssignmentError, Infeasible, StorageError
+from nas.errors import NasError, StorageError
 from nas.store import optuna_projection
 from nas.store.records import StudyRow
-from nas.store.schema import COMPLETE, Measurement, Study, Trial
+from nas.store.schema import COMPLETE, ArchitectureRow, Measurement, Study, Trial
 
 NAMES: Final = ("parameters", "macs", "activation_bytes")
 
@@ -35,6 +36,39 @@ class Recounted:
     """Numbers of the complete trials that break a constraint of the study now."""
 
 
+@dataclass(frozen=True)
+class Replays:
+    """What counting the measured networks of no study again has changed."""
+
+    measured: int
+    changed: int
+    uncounted: tuple[str, ...]
+    """Hashes of networks that this nas cannot count; their rows are left as they are."""
+
+
+def count_replays(session: Session) -> tuple[list[dict[str, int]], Replays]:
+    """The rows of measurements of no study that have another cost now, as what to write in them; and a summary."""
+    if not inspect(session.connection()).has_table(Measurement.__tablename__):
+        return [], Replays(0, 0, ())
+    rows = session.execute(
+        select(Measurement, ArchitectureRow.json)
+        .join(ArchitectureRow, ArchitectureRow.hash == Measurement.hash)
+        .where(Measurement.study_id.is_(None))
+    ).all()
+    changes: list[dict[str, int]] = []
+    uncounted: set[str] = set()
+    for row, text in rows:
+        try:
+            task = json.loads(row.task)
+            now = cost(Architecture.from_json(text), tuple(task["input"]), task["classes"])
+        except (NasError, ValueError, KeyError, TypeError):
+            uncounted.add(row.hash)
+            continue
+        if (row.parameters, row.macs) != (now.parameters, now.macs):
+            changes.append({"id": row.id, "parameters": now.parameters, "macs": now.macs})
+    return changes, Replays(len(rows), len(changes), tuple(sorted(uncounted)))
+
+
 def count(networks: Mapping[str, str], study: StudyRow, progress: Callable[[int, int], None]) -> dict[str, Cost]:
     """The cost of every network, by hash. Raises StorageError that names the one that cannot be counted."""
     input, classes = study.task.get("input"), study.task.get("classes")
@@ -45,7 +79,7 @@ def count(networks: Mapping[str, str], study: StudyRow, progress: Callable[[int,
         progress(done, len(networks))
         try:
             costs[digest] = cost(Architecture.from_json(text), tuple(input), classes)
-        except (AssignmentError, Infeasible) as problem:
+        except NasError as problem:
             raise StorageError(f"study '{study.name}': network {digest[:8]} cannot be counted: {problem}") from None
     return costs
 

@@ -21,7 +21,7 @@ from nas.space import Space
 from nas.store import connection, latencies, measurements, memories, optuna_projection, recounting, removing
 from nas.store import writing as steps
 from nas.store.claim import Heart
-from nas.store.connection import writing
+from nas.store.connection import reading, writing
 from nas.store.latencies import Timed
 from nas.store.measurements import Measured
 from nas.store.memories import Memory
@@ -29,8 +29,8 @@ from nas.store.optuna_projection import Choice
 from nas.store.patience import Patience
 from nas.store.reader import Reader
 from nas.store.records import PastResult, Reconciled, StudyRow
-from nas.store.recounting import Recounted
-from nas.store.schema import COMPLETE, DIRECTIONS, Study, Trial, dump, utc_now
+from nas.store.recounting import Recounted, Replays
+from nas.store.schema import COMPLETE, DIRECTIONS, Measurement, Study, Trial, dump, utc_now
 
 
 @dataclass
@@ -158,6 +158,19 @@ class Store(Reader):
                 return recounting.write(session, claim.study, costs)
 
         return self.patience(write)
+
+    def recount_replays(self) -> Replays:
+        """Counts the costs of measured networks that belong to no study again: published ones that were replayed."""
+        with reading(self._engine) as session:
+            changes, found = recounting.count_replays(session)
+
+        def write(again: bool) -> None:
+            with writing(self._engine) as session:
+                session.execute(update(Measurement), changes)
+
+        if changes:
+            self.patience(write)
+        return found
 
     def start_trial(
         self,

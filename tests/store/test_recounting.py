@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from nas.errors import StorageError
 from nas.store import Store
 from tests.conftest import Run
 from tests.postgres import PostgresServer
-from tests.store.filling import make_study
+from tests.store.filling import fill, make_study, measure
 
 VERSION_1 = Path(__file__).parent / "version_1.sql"
 """Written by nas at table version 1 under PyTorch 2.14, which did not count the attention of gated_self_attention."""
@@ -165,3 +166,28 @@ def test_the_commands_say_so_and_mend_it(old: str, run: Run) -> None:
     assert (code, errors) == (0, "")
     code, output, _ = run("study", "recount", "--storage", old, "--json")
     assert f'"counting_rules": {COUNTING_RULES}' in output
+
+
+def test_replays_of_published_networks_are_counted_again(store: Store, url: str, run: Run) -> None:
+    make_study(store)
+    fill(store, "first", 3)
+    images = {"dataset": "digits", "input": [3, 32, 32], "classes": 10}
+    right = cost(store.architecture(store.trial("first", 0).hash), (3, 32, 32), 10)
+    measure(store, "first", 0, "replay", task=images, macs=1)
+    measure(store, "first", 0, "replay", task=images, seed=1, parameters=right.parameters, macs=right.macs)
+    measure(store, "first", 1, "replay", macs=2)  # nobody says for which images
+    other = store.trial("first", 1).hash
+    store.delete_study("first")
+    code, output, errors = run("study", "recount", "--storage", url)
+    assert (code, errors) == (0, "")
+    assert output.splitlines() == [
+        f"1 of 3 replays have other costs by version {COUNTING_RULES} of the rules",
+        f"networks that this nas cannot count, left as they are: {other[:8]}",
+    ]
+    kept = store.measurements().sort_values("id")
+    assert kept["macs"].tolist() == [right.macs, right.macs, 2]
+    assert kept["parameters"].tolist()[:2] == [right.parameters] * 2
+    code, output, _ = run("study", "recount", "--storage", url, "--json")
+    assert json.loads(output)["replays"] == {"measured": 3, "changed": 0, "uncounted": [other]}
+    code, _, errors = run("study", "recount", "absent", "--storage", url)
+    assert (code, "no study 'absent'" in errors) == (2, True)

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from blocks import Facts, ShapeError, measure
 from blocks.base import Shape
+from blocks.counting import UncountedError
 from nas.architecture import INPUT, Architecture
-from nas.errors import Infeasible
+from nas.errors import Infeasible, NasError
 
 FLOAT_BYTES = 4
 
@@ -31,7 +32,10 @@ class Cost:
 
 
 def facts(architecture: Architecture, input: Shape, classes: int) -> dict[str, Facts]:
-    """What each node does to the shapes that reach it, by node name. Raises Infeasible when shapes cannot meet."""
+    """What each node does to the shapes that reach it, by node name.
+
+    Raises Infeasible when shapes cannot meet, NasError for a block whose cost cannot be counted.
+    """
     shape_of: dict[str, Shape] = {INPUT: input}
     found: dict[str, Facts] = {}
     for node in architecture.nodes:
@@ -39,6 +43,8 @@ def facts(architecture: Architecture, input: Shape, classes: int) -> dict[str, F
             fact = measure(node.block, node.params, tuple([shape_of[name] for name in node.inputs]), classes)
         except ShapeError as problem:
             raise Infeasible(node.name, str(problem)) from None
+        except UncountedError as problem:
+            raise NasError(f"node '{node.name}': {problem}") from None
         found[node.name] = fact
         shape_of[node.name] = fact.out_shape
     return found

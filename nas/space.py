@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 
 from blocks import BLOCKS, ShapeError, measure
 from blocks.base import Scalar, Shape, resolve_width
+from blocks.counting import UncountedError
 from nas.architecture import INPUT, Architecture, Node, simplify
-from nas.errors import AssignmentError, Infeasible, SpaceError, nearest
+from nas.errors import AssignmentError, Infeasible, NasError, SpaceError, nearest
 from nas.grammar import (
     EVERYWHERE,
     NONE,
@@ -118,7 +119,8 @@ class Space:
     def build(self, choose: Chooser, input: Shape | None = None, classes: int = 10) -> Architecture:
         """The architecture that these decisions give for images of shape `input`, by default the file's.
 
-        Raises Infeasible when the shapes of some node cannot meet, or the last node gives no logits.
+        Raises Infeasible when the shapes of some node cannot meet, or the last node gives no logits; NasError for a block
+        whose cost cannot be counted.
         """
         return self.resolve(self.walk(choose), input, classes)
 
@@ -138,6 +140,8 @@ class Space:
                 shape_of[node.name] = measure(node.block, params, in_shapes, classes).out_shape
             except ShapeError as problem:
                 raise Infeasible(node.name, str(problem)) from None
+            except UncountedError as problem:
+                raise NasError(f"node '{node.name}': {problem}") from None
             nodes.append(node if params is node.params else Node(node.name, node.block, params, node.inputs))
         if shape_of[rough.output] != (classes,):
             shape = "×".join(map(str, shape_of[rough.output]))

@@ -11,8 +11,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
+import torch.nn.functional as F
 from click.shell_completion import ShellComplete
+from torch import Tensor, nn
 
+from blocks.base import BLOCKS, block
 from nas.cli import cli
 from nas.compile import compile_model
 from nas.cost import Cost, cost
@@ -332,3 +336,35 @@ def test_a_shell_without_completion_is_named(run: Run, monkeypatch: pytest.Monke
     code, out, error = run("completion")
     assert (code, out) == (2, "")
     assert "'tcsh'; name one of bash, zsh, fish" in error
+
+
+@pytest.mark.parametrize(
+    "arguments", [["space", "check", "own.yaml"], ["space", "cost", "own.yaml", "--assignment", "{}"], ["search"]]
+)
+def test_a_block_that_cannot_be_counted_is_one_line(arguments: list[str], run: Run, tmp_path: Path) -> None:
+    class Pairs(nn.Module):
+        """x (B, C, H, W) -> (B, C, H, W)
+
+        A product that nobody has a formula for.
+        """
+
+        def __init__(self, in_channels: int) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.empty(in_channels, in_channels, in_channels))
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = x.movedim(1, 3)
+            return F.bilinear(y, y, self.weight).movedim(3, 1)
+
+    block("pairs", source="none")(Pairs)
+    try:
+        (tmp_path / "own.yaml").write_text(
+            "name: own\ninput: [1, 16, 16]\ngraph:\n  a: {block: pairs}\n  head: {block: classifier}\n"
+        )
+        more = ["--space", "own.yaml", "--trials", "1"] if arguments == ["search"] else []
+        code, out, err = run(*arguments, *more)
+        assert (code, out, len(err.strip().splitlines())) == (2, "", 1), err
+        assert "node 'a': block 'pairs': operation 'aten::_trilinear' multiplies matrices" in err
+        assert "so its cost is not known" in err
+    finally:
+        del BLOCKS["pairs"]

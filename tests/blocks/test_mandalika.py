@@ -92,8 +92,12 @@ def test_every_combination_of_parts() -> None:
             name for name, on in zip(("hierarchy", "relevance", "neighbourhood", "memory"), switches, strict=True) if on
         ]
         if not any(switches[:3]):
-            with pytest.raises(ShapeError, match="needs at least one of hierarchy, relevance and neighbourhood"):
-                make((6, 5, 7), *parts)
+            with pytest.raises(ShapeError, match="needs at least one of hierarchy, relevance, neighbourhood"):
+                BLOCKS["hierarchical_attention"].make(
+                    dict(zip(("hierarchy", "relevance", "neighbourhood", "memory"), switches, strict=True)),
+                    ((6, 5, 7),),
+                    10,
+                )
             continue
         block = make((6, 5, 7), *parts)
         maps = 2 * ("hierarchy" in parts) + len(set(parts) - {"hierarchy"})

@@ -254,7 +254,9 @@ def test_a_cluster_is_joined_by_its_address(space_file: Path, storage: str, shor
             assert process.returncode == 2
             assert output.splitlines()[-1].endswith("set RAY_AUTH_MODE=token")
         output, _ = _start(space_file, storage, *join, env=environment).communicate(timeout=120)
-        assert [state for state, _ in _states(storage)] == ["complete"] * 6, output
+        states = [state for state, _ in _states(storage)]
+        assert len(states) == 6, output
+        assert set(states) <= {"complete", "untrained"}, output
     finally:
         os.killpg(head.pid, signal.SIGKILL)
         head.wait()

@@ -89,7 +89,8 @@ if TYPE_CHECKING:
     type=click.Choice(["auto", "cpu", "cuda"]),
     default="auto",
     show_default=True,
-    help="What trials train on; cuda waits for a GPU of a cluster, and takes no CPU instead.",
+    help="What trials train on. auto: CUDA where there is a GPU, else CPUs, never Apple's GPU (MPS); "
+    "cuda waits for a GPU of a cluster, and takes no CPU instead.",
 )
 @click.option("--max-concurrent", type=int, help="Most trials at once.  [default: as many as fit]")
 @ray_address_option

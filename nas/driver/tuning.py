@@ -148,7 +148,9 @@ def ray_session(options: RayOptions, note: Note = lambda text: None) -> Iterator
             if options.ray_address is not None and "RAY_AUTH_MODE" not in os.environ:
                 # Ray sends a token of its own accord to the address auto only, and does not say what it missed.
                 reason += "; if the cluster asks for a token (`ray start` says so), set RAY_AUTH_MODE=token"
-            raise SearchError(f"Ray at {options.ray_address or 'this machine'} cannot be reached: {reason}") from None
+            if options.ray_address is None:
+                raise SearchError(f"Ray cannot be started on this machine: {reason}") from None
+            raise SearchError(f"Ray at {options.ray_address} cannot be reached: {reason}") from None
         if options.ray_address is None:
             processes = frozenset(descendants(os.getpid()) - before)
             note_of_ours = remember(processes, context.address_info.get("session_dir"))

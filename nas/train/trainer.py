@@ -9,14 +9,13 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas.data import Batches, Dataset, Split
@@ -24,6 +23,7 @@ from nas.recipe import Recipe
 from nas.train.averages import Averaged, recalibrate
 from nas.train.device import forget_peak, release_memory
 from nas.train.environment import device_name
+from nas.train.evaluation import evaluate, predict
 from nas.train.mixing import Targets, mixup
 from nas.train.outcome import Diverged, State, Verdict, outcome
 from nas.train.precision import amp_dtype
@@ -371,45 +371,3 @@ def train(
     if ended is not None:
         release_memory()
     return result
-
-
-@torch.no_grad()
-def evaluate(
-    model: nn.Module,
-    batches: Iterable[tuple[Tensor, Tensor]],
-    context: AbstractContextManager[Any] | None = None,
-) -> tuple[float, float, float]:
-    """Top-1 and top-5 accuracy in [0, 1], and mean cross-entropy. With fewer than five classes top-5 is top-all."""
-    was_training = model.training
-    model.eval()
-    sums: Tensor | None = None
-    images = 0
-    with context or nullcontext():
-        for x, y in batches:
-            logits = model(x).float()
-            best = logits.topk(min(5, logits.shape[1])).indices
-            hits = best == y[:, None]
-            loss = F.cross_entropy(logits, y, reduction="sum")
-            batch = torch.stack([hits[:, 0].sum().float(), hits.any(1).sum().float(), loss])
-            sums = batch if sums is None else sums + batch
-            images += len(y)
-    model.train(was_training)
-    if sums is None:
-        raise ValueError("there are no images to evaluate on")
-    top1, top5, loss_sum = (sums / images).tolist()
-    return top1, top5, loss_sum
-
-
-@torch.no_grad()
-def predict(
-    model: nn.Module,
-    batches: Iterable[tuple[Tensor, Tensor]],
-    context: AbstractContextManager[Any] | None = None,
-) -> Tensor:
-    """Logits (N, classes) in float32, on the CPU, for the images of `batches` in their order."""
-    was_training = model.training
-    model.eval()
-    with context or nullcontext():
-        logits = [model(x).float() for x, _ in batches]
-    model.train(was_training)
-    return torch.cat(logits).cpu()

@@ -21,6 +21,7 @@ from nas.document import shorten
 from nas.errors import AssignmentError, nearest
 from nas.limits import MAX_EDGES, MAX_NODES
 from nas.naming import check_name
+from nas.plain import read_json
 
 INPUT = "input"
 """The name of the tensor that enters a graph."""
@@ -66,7 +67,7 @@ class Architecture:
     def from_json(cls, text: str) -> Architecture:
         """Reads what `to_json` wrote. Raises AssignmentError when it is anything else."""
         try:
-            data = json.loads(text)
+            data = read_json(text)
             nodes = tuple(
                 Node(
                     _text(item["name"]),
@@ -77,7 +78,7 @@ class Architecture:
                 for item in data["nodes"]
             )
             output = _text(data["output"])
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
+        except (ValueError, KeyError, TypeError, AttributeError) as problem:
             cause = shorten(str(problem))[1:-1]
             raise AssignmentError(f"not the JSON of an architecture: {type(problem).__name__}: {cause}") from None
         _check(nodes, output)

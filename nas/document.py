@@ -29,6 +29,17 @@ class _Loader(yaml.SafeLoader):
     """PyYAML reads YAML 1.1, where `on` is true and `3e6` a string; users expect the YAML 1.2 core rules."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}
+    level = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Composes a node and, through this method, those in it."""
+        self.level += 1
+        if self.level > _MAX_DEPTH + 1:
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, f"nested deeper than {_MAX_DEPTH} levels", mark)
+        node = super().compose_node(parent, index)
+        self.level -= 1
+        return node
 
 
 for _tag, _pattern, _first in (
@@ -66,8 +77,6 @@ class Document:
             raise error(f"{path}{line}: not valid YAML: {problem.problem or problem.context}") from None
         except yaml.YAMLError as problem:
             raise error(f"{path}: not valid YAML: {str(problem).splitlines()[0]}") from None
-        except RecursionError:
-            raise error(f"{path}: nested deeper than {_MAX_DEPTH} levels") from None
         if root is None:
             raise error(f"{path}: the file is empty")
         self._seen: set[int] = set()
@@ -90,8 +99,6 @@ class Document:
 
     def _convert(self, node: yaml.Node, where: KeyPath) -> Any:
         self.lines.setdefault(where, node.start_mark.line + 1)
-        if len(where) > _MAX_DEPTH:
-            self.fail(where, f"nested deeper than {_MAX_DEPTH} levels")
         if isinstance(node, yaml.ScalarNode):
             if node.tag not in _PLAIN:
                 self.fail(where, f"the tag {node.tag} is not plain data")

@@ -1,4 +1,4 @@
-"""Text of others, made harmless: for a terminal, for the name of a file, as the name of a study.
+"""Text of others, made harmless: for a terminal, for the name of a file, as the name of a study, as JSON.
 
 Names, reasons and messages come out of files and databases that anybody may have written. What controls a terminal or turns
 the direction of writing is shown as what it is: ``\\x1b``.
@@ -6,8 +6,9 @@ the direction of writing is shown as what it is: ``\\x1b``.
 
 from __future__ import annotations
 
+import json
 import re
-from typing import Final
+from typing import Any, Final
 
 _CONTROLS: Final = re.compile(
     "["
@@ -20,6 +21,8 @@ _BREAKS: Final = re.compile(r"[\t\n]")
 MOST_CHARACTERS: Final = 200
 """Of the name of a study; Optuna's column holds 512."""
 _STEM_BYTES: Final = 120
+_BRACKETS: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+_MOST_LEVELS: Final = 100
 
 
 def visible(text: object) -> str:
@@ -56,3 +59,21 @@ def problem_of_name(name: str) -> str | None:
 def _escaped(found: re.Match[str]) -> str:
     code = ord(found[0])
     return {9: "\\t", 10: "\\n"}.get(code, f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
+
+
+def read_json(text: str | bytes) -> Any:
+    """What a JSON text holds. Raises ValueError when it is none, or is nested deeper than 100 levels.
+
+    The parser itself stops only at Python's own limit of recursion, and what Python collects as garbage up there fails too
+    and writes its traceback to standard error.
+    """
+    if isinstance(text, bytes):
+        text = text.decode()
+    if isinstance(text, str) and text.count("[") + text.count("{") > _MOST_LEVELS:
+        level = 0
+        for bracket in _BRACKETS.finditer(text):
+            first = text[bracket.start()]
+            level += 0 if first == '"' else 1 if first in "[{" else -1
+            if level > _MOST_LEVELS:
+                raise ValueError(f"nested deeper than {_MOST_LEVELS} levels")
+    return json.loads(text)

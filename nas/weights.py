@@ -16,6 +16,7 @@ from blocks.base import Shape
 from nas.architecture import Architecture
 from nas.errors import NasError, WeightsError, nearest
 from nas.limits import MAX_CLASSES, MAX_EXTENT
+from nas.plain import read_json
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -119,8 +120,8 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], Card | None]:
     if text is None:
         return state, None
     try:
-        return state, Card.from_dict(json.loads(text))
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, NasError) as problem:
+        return state, Card.from_dict(read_json(text))
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, NasError) as problem:
         raise WeightsError(f"{path}: its card is damaged: {problem}") from None
 
 

@@ -26,7 +26,7 @@ from nas.document import shorten
 from nas.errors import AssignmentError, Infeasible, NasError, StorageError, StudyError, nearest
 from nas.front import pareto
 from nas.limits import MAX_CLASSES, MAX_EXTENT
-from nas.plain import file_stem
+from nas.plain import file_stem, read_json
 from nas.resources import every
 from nas.retrained import final, of_study
 from nas.space import Space
@@ -194,8 +194,8 @@ def _of_json(path: Path, input: Shape | None, classes: int | None) -> Network:
 
     try:
         text = path.read_text(encoding="utf-8")
-        data = json.loads(text)
-    except (OSError, ValueError, RecursionError) as problem:
+        data = read_json(text)
+    except (OSError, ValueError) as problem:
         raise StudyError(f"{path}: cannot be read as JSON: {problem}") from None
     own: dict[str, Any] = data if isinstance(data, dict) else {}
     # Beside `nodes` and `output` an exported file says which images the network is for.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import sqlite3
 from html.parser import HTMLParser
@@ -15,9 +16,10 @@ from hypothesis import example, given, settings
 from rich.table import Table
 
 from nas.commands.search import next_commands
+from nas.document import Document
 from nas.driver.progress import Lines, LiveView
-from nas.errors import NasError, StorageError
-from nas.plain import file_stem, one_line, problem_of_name, visible
+from nas.errors import NasError, SpaceError, StorageError
+from nas.plain import file_stem, one_line, problem_of_name, read_json, visible
 from nas.report.page.markup import tag
 from nas.store import Store
 from nas.terminal import Terminal, styled
@@ -228,3 +230,42 @@ def test_no_text_leaves_its_element(child: str, value: str) -> None:
     page = tag("p", child, title=value)
     assert _elements(page) == {("p", ("title",))}
     page.encode()
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(alphabet='[]{}"\\\n a'),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(alphabet='[{"\\', max_size=3), inner, max_size=3)
+    ),
+)
+
+
+@given(value=JSON, around=st.integers(0, 99), brackets=st.text(alphabet="[]{}", min_size=101, max_size=120))
+def test_json_is_read_to_a_hundred_levels_whatever_its_texts_hold(value: object, around: int, brackets: str) -> None:
+    text = "[" * around + json.dumps([value, brackets]) + "]" * around
+    levels = around + 1 + depth(value)
+    if levels <= 100:
+        assert read_json(text) == json.loads(text)
+    else:
+        with pytest.raises(ValueError, match="nested deeper than 100 levels"):
+            read_json(text)
+
+
+def depth(value: object) -> int:
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if inside is None else 1 + max(map(depth, inside), default=0)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 500_000, '{"a":' * 500_000, '"' + '\\"' * 500_000, "[" * 101 + '"' + '\\"' * 500_000]
+)
+def test_json_that_is_damaged_at_length_is_a_value_error(text: str) -> None:
+    with pytest.raises(ValueError, match=r"nested deeper|Unterminated"):
+        read_json(text)
+
+
+@pytest.mark.parametrize("level", ["[\n", "{a:\n ", "- "])
+def test_yaml_nested_too_deep_is_one_error(level: str, tmp_path: Path) -> None:
+    Document(tmp_path / "flat.yaml", level.strip("\n") * 60 + "1" + {"[": "]", "{": "}", "-": ""}[level[0]] * 60)
+    with pytest.raises(SpaceError, match=r"deep.yaml:\d+: not valid YAML: nested deeper than 64 levels"):
+        Document(tmp_path / "deep.yaml", level * 20_000)

@@ -13,7 +13,6 @@ Rows of the same network (two assignments, one architecture) are averaged: it wo
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ import numpy as np
 from nas.document import Document
 from nas.errors import BenchError, nearest
 from nas.grammar import Options
+from nas.plain import read_json
 from nas.space import Assignment, Space
 
 ALIASES: Final = {
@@ -81,7 +81,7 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     readers = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
     try:
         if path.suffix.lower() == ".json":
-            data = json.loads(path.read_text(encoding="utf-8"))
+            data = read_json(path.read_text(encoding="utf-8"))
             if isinstance(data, dict):
                 data = [{"key": key, **row} for key, row in data.items() if isinstance(row, dict)]
             if not isinstance(data, list) or not data or not all(isinstance(row, dict) for row in data):

@@ -14,7 +14,7 @@ import click
 from nas.commands import completing
 from nas.errors import AssignmentError, NasError, nearest
 from nas.limits import MAX_CLASSES, MAX_EXTENT
-from nas.plain import visible
+from nas.plain import read_json, visible
 
 if TYPE_CHECKING:
     from nas.space import Assignment, Space
@@ -122,8 +122,8 @@ def read_assignment(text: str, space: Space) -> Assignment:
 
     if text.lstrip().startswith("{"):
         try:
-            data = json.loads(text)
-        except json.JSONDecodeError as problem:
+            data = read_json(text)
+        except ValueError as problem:
             raise AssignmentError(f"--assignment: not valid JSON: {problem}") from None
         return _scalars(data, "--assignment")
     path = Path(text).expanduser()

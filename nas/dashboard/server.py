@@ -27,6 +27,7 @@ from nas.dashboard.detail import StudyDetail
 from nas.dashboard.pictures import curve_svg, front_svg, network_svg
 from nas.dashboard.theirs import wsgi
 from nas.errors import NasError, StorageError
+from nas.plain import read_json
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -240,8 +241,8 @@ def _json(environ: WSGIEnvironment) -> bytes | None:
     body = environ["wsgi.input"].read(int(length))
     environ["wsgi.input"] = BytesIO(body)
     try:
-        return body if isinstance(json.loads(body), dict) else None
-    except (ValueError, RecursionError):
+        return body if isinstance(read_json(body), dict) else None
+    except ValueError:
         return None
 
 

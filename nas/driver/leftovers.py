@@ -21,6 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from nas.plain import read_json
 from nas.scratch import own_folder
 from nas.store.claim import process_begin
 
@@ -105,7 +106,7 @@ def _read(path: Path) -> Note | None:
             found = os.fstat(file.fileno())
             if found.st_uid != os.getuid() or not stat.S_ISREG(found.st_mode) or found.st_size > MOST_BYTES:
                 return None
-            data: Any = json.load(file)
+            data: Any = read_json(file.read())
         session = data.get("session")
         processes = [_process(entry) for entry in data["processes"]]
         return Note(_process(data["driver"]), processes, Path(session) if isinstance(session, str) else None)

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
+
+from nas.plain import read_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,8 +90,8 @@ def make_numbers(frame: pd.DataFrame, *, whole: Iterable[str] = (), real: Iterab
 
 def _json(text: Any, what: str) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, TypeError, RecursionError) as problem:
+        return read_json(text)
+    except (ValueError, TypeError) as problem:
         raise Damaged(f"{what} is no JSON: {problem}") from None
 
 

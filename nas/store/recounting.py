@@ -6,7 +6,6 @@ rows of its retrainings. Replays of published networks belong to no study; their
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Final
@@ -18,6 +17,7 @@ from blocks.counting import COUNTING_RULES
 from nas.architecture import Architecture
 from nas.cost import Cost, cost
 from nas.errors import NasError, StorageError
+from nas.plain import read_json
 from nas.store import optuna_projection
 from nas.store.records import StudyRow
 from nas.store.schema import COMPLETE, ArchitectureRow, Measurement, Study, Trial
@@ -59,7 +59,7 @@ def count_replays(session: Session) -> tuple[list[dict[str, int]], Replays]:
     uncounted: set[str] = set()
     for row, text in rows:
         try:
-            task = json.loads(row.task)
+            task = read_json(row.task)
             now = cost(Architecture.from_json(text), tuple(task["input"]), task["classes"])
         except (NasError, ValueError, KeyError, TypeError):
             uncounted.add(row.hash)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from nas.architecture import Architecture
 from nas.document import shorten
 from nas.errors import StorageError
 from nas.front import pareto
+from nas.plain import read_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,9 +119,7 @@ def kind_of_reason(reason: str) -> str:
 def _parts(text: str) -> dict[str, int]:
     counts: dict[str, int] = {}
     try:
-        nodes: Sequence[Mapping[str, Any]] = json.loads(text)[
-            "nodes"
-        ]  # checking all of it would take three times as long
+        nodes: Sequence[Mapping[str, Any]] = read_json(text)["nodes"]  # checking all of it takes three times as long
         for node in nodes:
             block = node["block"]
             counts[block] = counts.get(block, 0) + 1
@@ -129,6 +127,6 @@ def _parts(text: str) -> dict[str, int]:
                 shown = str(value).lower() if isinstance(value, bool) else value
                 key = f"{block} {name} {shown}"
                 counts[key] = counts.get(key, 0) + 1
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise StorageError(f"the database holds a network that is none: {shorten(text)}") from None
     return counts

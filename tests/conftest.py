@@ -67,12 +67,15 @@ def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A Ray with four slots, whatever the machine has; workers find the test blocks, and a folder for what they note."""
     import ray
 
+    from nas.driver.tuning import RAY_SETTINGS
+
     context = ray.init(
         address="local",
         num_cpus=4,
         include_dashboard=False,
         log_to_driver=False,
         logging_level="ERROR",
+        _system_config=RAY_SETTINGS,
         runtime_env={
             "env_vars": {"PYTHONPATH": str(REPOSITORY), "NAS_TEST_FOLDER": str(tmp_path_factory.mktemp("workers"))},
             "worker_process_setup_hook": "tests.conftest.register_test_blocks",

@@ -16,8 +16,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nas.driver import SearchResult
     from nas.driver.progress import Progress
+    from nas.driver.search import SearchResult
     from nas.notebook import LoadedStudy
 
 __version__ = "0.1.0"
@@ -30,13 +30,12 @@ def search(space: Any, *, progress: Progress | None = None, **options: Any) -> S
     `space`: a file, the name of a shipped space, or a `nas.space.Space`. `data`: ``digits``, ``cifar10``, ``cifar100``,
     ``fashion_mnist`` or ``imagefolder:PATH``. `trials` counts the finished trials of the study in all, `time` is like
     ``"30m"``, `epochs` overrides the recipe's. `objectives`: accuracy (maximized), parameters, macs, activation_bytes
-    (minimized). `recipe`: a file or a `nas.recipe.Recipe`. See `nas.driver.SearchOptions` for all of them.
+    (minimized). `recipe`: a file or a `nas.recipe.Recipe`. See `nas.driver.options.SearchOptions` for all of them.
 
     The same call again continues the study. Raises `nas.errors.NasError` when an option cannot be met.
     """
-    from nas.driver import SearchOptions
-    from nas.driver import search as run
-    from nas.driver.options import check_names
+    from nas.driver.options import SearchOptions, check_names
+    from nas.driver.search import search as run
 
     check_names(options)
     return run(SearchOptions(space, **options), progress)

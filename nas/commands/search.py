@@ -27,8 +27,8 @@ from nas.commands.options import (
 from nas.plain import file_stem
 
 if TYPE_CHECKING:
-    from nas.driver import SearchResult
     from nas.driver.progress import Progress
+    from nas.driver.search import SearchResult
 
 
 @click.command(name="search")
@@ -134,7 +134,8 @@ def command(objectives: str, as_json: bool, plot: Path | None, no_seed_points: b
     nas search --space attn_cnn --data cifar10 --epochs 20 --trials 200 --max-parameters 2M
     nas search --space my_space.yaml --data imagefolder:photos --time 8h --retrain 3
     """
-    from nas.driver import SearchOptions, search
+    from nas.driver.options import SearchOptions
+    from nas.driver.search import search
 
     if plot is not None:
         output_path(plot, (".png", ".html"))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import nas
-from nas.driver import SearchOptions
+from nas.driver.options import SearchOptions
 from nas.driver.search import _other_data
 from nas.errors import NasError
 

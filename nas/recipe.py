@@ -83,7 +83,7 @@ class Recipe:
     ema: float = 0.0
     """Decay a step of an exponential moving average of the weights, which is then what is measured and kept; 0 for none."""
     norm_images: int = 2_048
-    """Training images over which the statistics of batch norm are measured anew before a network is measured (Wu and
+    """Training images, augmented, over which the statistics of batch norm are measured anew before a network is measured (Wu and
     Johnson 2021, Rethinking "Batch" in BatchNorm, section 3), a quarter of them where the training goes on; 0: its running
     averages, which lag behind the weights."""
     batch_size: int = 128

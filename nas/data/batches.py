@@ -36,6 +36,8 @@ class Batches:
     are drawn with replacement, each class as often as any other. The last batch may be smaller; one of a single
     image is joined to the batch before, because batch norm cannot train on it.
 
+    `same`: every pass draws the same order and the same augmentation.
+
     `resident`: whether all images lie on the device; None puts them there when they need less than a quarter of its
     free memory. Otherwise each batch is sent alone, on CUDA from pinned memory while the batch before is still in work.
     """
@@ -51,6 +53,7 @@ class Batches:
         shuffle: bool = False,
         balanced: bool = False,
         seed: int = 0,
+        same: bool = False,
         memory_format: torch.memory_format = torch.contiguous_format,
         resident: bool | None = None,
     ) -> None:
@@ -70,6 +73,7 @@ class Batches:
         # One generator for the order, on the CPU, so that an epoch sees the same batches on every device.
         self._order = torch.Generator().manual_seed(seed)
         self._random = torch.Generator(self.device).manual_seed(seed)
+        self._every_pass = self.state_dict() if same else None
 
     @property
     def images(self) -> int:
@@ -89,6 +93,8 @@ class Batches:
         return sizes
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        if self._every_pass is not None:
+            self.load_state_dict(self._every_pass)
         order = self._next_order()
         order_on_device = order.to(self.device)
         start = 0

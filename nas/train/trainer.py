@@ -132,8 +132,8 @@ class Trainer:
             resident=resident,
         )
         final, meanwhile = recipe.norm_images, recipe.norm_images // 4  # on the way nobody keeps the network
-        self.norm_batches = self._evaluation_batches(_some(dataset.train, final), resident)
-        self.some_norm_batches = self._evaluation_batches(_some(dataset.train, meanwhile), resident)
+        self.norm_batches = self._norm_batches(_some(dataset.train, final), seed, resident)
+        self.some_norm_batches = self._norm_batches(_some(dataset.train, meanwhile), seed, resident)
         self.validation_batches = self._evaluation_batches(dataset.validation, resident)
         self.optimizer = make_optimizer(model, recipe)
         self.averaged = Averaged(self.model, recipe.ema) if recipe.ema else None
@@ -306,6 +306,22 @@ class Trainer:
         if self.amp_dtype is None:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=self.amp_dtype)
+
+    def _norm_batches(self, split: Split, seed: int, resident: bool | None) -> Batches:
+        """Training images as the model has seen them: with the borders and colours of the augmentation, but not mixed."""
+        return Batches(
+            split,
+            self.dataset,
+            EVALUATION_BATCH,
+            self.device,
+            augment=self.recipe.augment,
+            shuffle=self.recipe.sampling == "balanced",
+            balanced=self.recipe.sampling == "balanced",
+            seed=seed,
+            same=True,
+            memory_format=self.layout,
+            resident=resident,
+        )
 
     def _evaluation_batches(self, split: Split, resident: bool | None) -> Batches:
         return Batches(split, self.dataset, EVALUATION_BATCH, self.device, memory_format=self.layout, resident=resident)

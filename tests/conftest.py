@@ -64,14 +64,14 @@ def postgres() -> Iterator[PostgresServer]:
 
 @pytest.fixture(scope="session")
 def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A Ray with four slots, whatever the machine has; workers find the test blocks, and a folder for what they note."""
+    """A Ray with two slots, whatever the machine has; workers find the test blocks, and a folder for what they note."""
     import ray
 
     from nas.driver.tuning import RAY_SETTINGS
 
     context = ray.init(
         address="local",
-        num_cpus=4,
+        num_cpus=2,
         include_dashboard=False,
         log_to_driver=False,
         logging_level="ERROR",

@@ -21,7 +21,7 @@ from nas.errors import NasError
     help="Share of all training images to choose among seeds by, from what the search measured on; 0 trains on all.  "
     "[default: 0.1, or the search's share]",
 )
-@training_options(seeds=3, share="all that are not held out", steps="4 times the search's", precision="the study's")
+@training_options(seeds=2, share="all that are not held out", steps="8 times the search's", precision="the study's")
 @storage_option
 @json_option
 def command(

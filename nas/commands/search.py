@@ -64,8 +64,8 @@ if TYPE_CHECKING:
     type=int,
     default=0,
     metavar="K",
-    help="At the end, after --time too, train the K most accurate of the front again for long enough to be used, with 3 seeds "
-    "and 4 times the steps, and name the final network.  [default: 0]",
+    help="At the end, after --time too, train the K most accurate of the front again for long enough to be used, with 2 seeds "
+    "and 8 times the steps, and name the final network.  [default: 0]",
 )
 @click.option("--steps", type=int, help="Steps of the optimizer in a trial.  [default: the recipe's]")
 @click.option("--epochs", type=int, help="The same in epochs.")

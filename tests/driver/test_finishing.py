@@ -45,11 +45,11 @@ class Notes(Progress):
 
 @pytest.mark.usefixtures("local_ray")
 def test_one_command_goes_from_images_to_a_network(run: Run, space: Path, tmp_path: Path) -> None:
-    command = ("search", "--space", str(space), "--trials", "3", "--steps", "100", "--retrain", "2")
+    command = ("search", "--space", str(space), "--trials", "3", "--steps", "60", "--retrain", "2")
     code, out, err = run(*command, "--json")
     assert code == 0
     result = json.loads(out)
-    assert [record["seeds"] for record in result["retrained"]] == [3] * len(result["retrained"])
+    assert [record["seeds"] for record in result["retrained"]] == [2] * len(result["retrained"])
     front = sorted(result["front"], key=lambda one: -one["accuracy"])
     assert [record["trial"] for record in result["retrained"]] == [one["trial"] for one in front[:2]]
     final = result["final"]
@@ -64,7 +64,7 @@ def test_one_command_goes_from_images_to_a_network(run: Run, space: Path, tmp_pa
     with Store.open(f"sqlite:///{tmp_path}/nas.db") as store:
         assert len(store.measurements()) == before
     assert f"final network  small-digits-{final['trial']}" in out
-    assert f"seed {final['seed']}, the best of 3 on the validation images" in out
+    assert f"seed {final['seed']}, the best of 2 on the validation images" in out
     assert "nas export small-digits:best -o network.onnx" in out
     assert "measured before" in err
     code, out, _ = run("export", "small-digits:best", "--json")
@@ -110,15 +110,15 @@ def test_from_python_and_with_what_is_missing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     notes = Notes()
-    first = nas.search(space, storage=storage, trials=2, steps=100, retrain=1, progress=notes)
+    first = nas.search(space, storage=storage, trials=2, steps=60, retrain=1, progress=notes)
     assert first.final is not None
     assert first.final.network.trial == int(first.front.loc[first.front["accuracy"].idxmax(), "trial"])
     assert any(note.startswith("retraining the 1 most accurate of the front") for note in notes.notes)
-    more = nas.search(space, storage=storage, trials=2, steps=100, retrain=2)
+    more = nas.search(space, storage=storage, trials=2, steps=60, retrain=2)
     assert len(more.retrained) == min(2, len(more.front))
     assert more.retrained[0].trained == ()
     assert all(ran.trained for ran in more.retrained[1:])
-    assert nas.search(space, storage=storage, trials=2, steps=100).final is None
+    assert nas.search(space, storage=storage, trials=2, steps=60).final is None
 
 
 def test_networks_outside_the_constraints_of_today_are_no_candidates(space: Path) -> None:

@@ -105,7 +105,7 @@ def test_the_seed_that_validates_best_is_kept_and_exported(run: Run, study: str,
     code, out, _ = run("retrain", "--study", study, "--top", "1", "--seeds", "3", *QUICK, "--json")
     assert code == 0
     (record,) = json.loads(out)
-    assert record["deviations"] == ["84 steps instead of the search's 21"]  # four times, by default
+    assert record["deviations"] == ["168 steps instead of the search's 21"]  # eight times, by default
     kept = record["kept"]
     with Store.open(f"sqlite:///{tmp_path}/nas.db") as store:
         rows = store.measurements()

@@ -156,8 +156,17 @@ def _group_norm(
     return x.new_empty(x.shape), x.new_empty(batch, groups), x.new_empty(batch, groups)
 
 
-def _bilinear(x: Tensor, size: Sequence[int], *args: Any, **kwargs: Any) -> Tensor | None:
+def _resized(x: Tensor, size: Sequence[int], *args: Any, **kwargs: Any) -> Tensor | None:
     return x.new_empty((*x.shape[:2], *size)) if x.dim() == 4 and min(size) > 0 else None
+
+
+def _padded(x: Tensor, pad: Sequence[int], *args: Any) -> Tensor | None:
+    if len(pad) % 2 or len(pad) > 2 * x.dim():
+        return None
+    shape = list(x.shape)
+    for place, (before, after) in enumerate(zip(pad[::2], pad[1::2], strict=True)):  # from the last dimension on
+        shape[-1 - place] += before + after
+    return x.new_empty(shape) if min(shape) > 0 else None
 
 
 def _matrix_product(a: Tensor, b: Tensor) -> Tensor | None:
@@ -219,7 +228,9 @@ RULES: dict[Any, Callable[..., Any]] = {
     aten.avg_pool2d.default: _avg_pool,
     aten.native_batch_norm.default: _batch_norm,
     aten.native_group_norm.default: _group_norm,
-    aten.upsample_bilinear2d.default: _bilinear,
+    aten.upsample_bilinear2d.default: _resized,
+    aten.upsample_nearest2d.default: _resized,
+    aten.constant_pad_nd.default: _padded,
     aten._softmax.default: _softmax,
     aten._safe_softmax.default: _safe_softmax,
     aten.native_layer_norm.default: _layer_norm,

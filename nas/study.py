@@ -137,10 +137,14 @@ class PublishedConfig:
             recipe = recipe.replace(precision="fp32")
         return replace(config, assignment=_expand(config.assignment, space, document), recipe=recipe)
 
-    def architecture(self) -> Architecture:
-        """The published network, for the paper's input. Raises AssignmentError when it is no point of its space."""
+    def architecture(self, spaces: Mapping[str, Space] | None = None) -> Architecture:
+        """The published network, for the paper's input. Raises AssignmentError when it is no point of its space.
+
+        `spaces` as in `load`.
+        """
         self.require_network()
-        return Space.load(self.space).from_assignment(self.assignment, self.input, self.classes)
+        space = (spaces or {}).get(self.space) or Space.load(self.space)
+        return space.from_assignment(self.assignment, self.input, self.classes)
 
     def require_network(self) -> None:
         """Raises StudyError with the reason where the config has claims alone."""
@@ -160,15 +164,15 @@ class SeedPoint:
     """Why it cannot be built there."""
 
 
-def every_config() -> list[PublishedConfig]:
-    """Every shipped config, those without a network too."""
-    spaces: dict[str, Space] = {}
+def every_config(spaces: dict[str, Space] | None = None) -> list[PublishedConfig]:
+    """Every shipped config, those without a network too; `spaces` as in `PublishedConfig.load`."""
+    spaces = {} if spaces is None else spaces
     return [PublishedConfig.load(path, spaces) for path in every("studies")]
 
 
-def published_configs() -> list[PublishedConfig]:
-    """Every shipped config of a network."""
-    return [config for config in every_config() if config.without_network is None]
+def published_configs(spaces: dict[str, Space] | None = None) -> list[PublishedConfig]:
+    """Every shipped config of a network; `spaces` as in `PublishedConfig.load`."""
+    return [config for config in every_config(spaces) if config.without_network is None]
 
 
 def seed_points(space: Space, input: Shape, classes: int) -> list[SeedPoint]:
@@ -177,9 +181,10 @@ def seed_points(space: Space, input: Shape, classes: int) -> list[SeedPoint]:
     A config belongs to `space` when its assignment fits and builds, for the paper's own input, the published network.
     """
     found: list[SeedPoint] = []
-    for config in published_configs():
+    spaces: dict[str, Space] = {}
+    for config in published_configs(spaces):
         assignment = dict(config.assignment)
-        theirs = config.architecture()
+        theirs = config.architecture(spaces)
         try:
             ours = space.from_assignment(assignment, config.input, config.classes)
         except (AssignmentError, Infeasible):

@@ -240,7 +240,10 @@ SHAPE = "name: s\ninput: [3, 2, 2]\ngraph:\n  a: {block: max_pool, stride: 4}\n 
         (["search", "--space", "attn_cnn", "--sampler", "tpee"], "no sampler 'tpee'; .*did you mean 'tpe'?"),
         (["search", "--space", "attn_cnn", "--objectives", "acc"], "no objective 'acc'"),
         (["search", "--space", "attn_cnn", "--time", "soon"], "time: must be like 90s, 30m or 1h30m, not 'soon'"),
-        (["search", "--space", "nas_bench_macro", "--max-parameters", "5"], "meets the constraints: parameters at most 5"),
+        (
+            ["search", "--space", "nas_bench_macro", "--max-parameters", "5"],
+            "meets the constraints: parameters at most 5",
+        ),
         (["search", "--space", "attn_cnn", "--recipe", "absent.yaml"], "absent.yaml: no such recipe file"),
         (["search", "--space", "attn_cnn", "--storage", "nas.db"], "did you mean 'sqlite:///nas.db'?"),
         (["search", "--space", "attn_cnn", "--storage", "sqlite:///absent/nas.db"], "does not exist; make it first"),

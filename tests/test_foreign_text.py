@@ -269,3 +269,9 @@ def test_yaml_nested_too_deep_is_one_error(level: str, tmp_path: Path) -> None:
     Document(tmp_path / "flat.yaml", level.strip("\n") * 60 + "1" + {"[": "]", "{": "}", "-": ""}[level[0]] * 60)
     with pytest.raises(SpaceError, match=r"deep.yaml:\d+: not valid YAML: nested deeper than 64 levels"):
         Document(tmp_path / "deep.yaml", level * 20_000)
+
+
+@pytest.mark.parametrize("text", ["a: \ud800", "a: \x00", "a: [1,", "a: '"])
+def test_what_is_no_yaml_is_one_error(text: str, tmp_path: Path) -> None:
+    with pytest.raises(SpaceError, match=r"x.yaml.*: not valid YAML: [^\n]+\Z"):
+        Document(tmp_path / "x.yaml", text)

@@ -300,7 +300,8 @@ worker.TrialWorker = Invents
 worker.peak_memory = lambda device: 1 << 30
 tuning.find_gpu = lambda note: Gpu(9 << 30)
 tuning.Resources.device = property(lambda self: "cpu")
-ray.init(address="local", num_cpus=4, num_gpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+ray.init(address="local", num_cpus=4, num_gpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR",
+         _system_config={"worker_niceness": 0})
 result = nas.search(
     "nas_bench_macro", storage=sys.argv[1], trials=12, epochs=1, image_size=32, gpus_per_trial="auto",
     sampler="random", recipe=Recipe(batch_size=256), seed_points="none",

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image, ImageDraw, ImageOps
 
-from nas.data import Batches, Dataset, Split, Task, load, load_test, skipped_files, source
+from nas.data import Batches, Dataset, Split, Task, load, load_test, read_image, skipped_files, source
 from nas.data.folder import check_images
 from nas.data.task import make_dataset
 from nas.errors import DataError
@@ -101,7 +101,8 @@ def _one_image(root: Path) -> None:
 
 
 def _deep_image(root: Path) -> None:
-    Image.fromarray(np.full((8, 8), 4000, dtype=np.uint16)).save(root / "train" / "class0" / "0.png")
+    (root / "train" / "class0" / "0.png").unlink()
+    Image.fromarray(np.full((8, 8), 0.5, dtype=np.float32)).save(root / "train" / "class0" / "0.tif")
 
 
 def _unknown_test_class(root: Path) -> None:
@@ -140,7 +141,7 @@ def test_without_a_test_folder_a_fifth_of_each_class_is_held_out(tmp_path: Path)
     for path in sorted((root / "train" / "class1").iterdir())[2:]:
         path.unlink()
     with pytest.raises(
-        DataError, match=r"no folder 'test' .* class 'class1' has 2 images; training, validation and test"
+        DataError, match=r"no folder of test images.* class 'class1' has 2 images; training, validation and test"
     ):
         load(Task(f"imagefolder:{root}"))
 
@@ -178,7 +179,10 @@ def test_images_that_no_memory_can_hold_are_refused_before_they_are_read() -> No
     [
         (_break_image, r"class0/0.png: not a readable image .*; repair or remove it"),
         (_truncate_image, r"class0/0.png: not a readable image .*; repair or remove it"),
-        (_deep_image, r"class0/0.png: more than 8 bits a channel \(mode I;16\); convert it to 8 bits"),
+        (
+            _deep_image,
+            r"class0/0.tif: 32 bits a channel \(mode F\), whose white is unknown; convert it to 8 or 16 bits",
+        ),
         (_empty_class, r"class9: no image files .*; add some or remove the folder"),
         (_one_image, r"class 'lonely' has one image; training and validation need at least one each"),
     ],
@@ -375,10 +379,110 @@ def test_all_faults_of_a_folder_are_said_at_once(tmp_path: Path) -> None:
 def test_files_that_are_no_images_by_their_endings_are_counted(tmp_path: Path) -> None:
     root = _folder(tmp_path)
     assert skipped_files(root) is None
-    for name in ("a.gif", "b.gif", "c.HEIC", "notes.txt", ".hidden"):
+    for name in ("a.svg", "b.svg", "c.ARW", "notes.txt", ".hidden"):
         (root / "train" / "class0" / name).write_bytes(b"")
-    said = f"{root}: 4 files are left out, which have no ending of an image (2 .gif, 1 .heic, 1 .txt)"
+    said = f"{root}: 4 files are left out, which have no ending of an image (2 .svg, 1 .arw, 1 .txt)"
     assert skipped_files(root) == said
+
+
+def test_photos_of_iphones_are_read_where_the_extra_is_installed(tmp_path: Path) -> None:
+    pytest.importorskip("pillow_heif")
+    root = _folder(tmp_path)
+    for name in ("class0", "class1"):
+        Image.new("RGB", (64, 48), "red").save(root / "train" / name / "photo.heic", quality=90)
+    data = load(Task(f"imagefolder:{root}", image_size=8))
+    assert len(data.train) + len(data.validation) == 10
+    x = read_image(root / "train" / "class0" / "photo.heic", (3, 8, 8))
+    assert x[0].min() > 240
+    assert x[1:].max() < 15
+
+
+def test_photos_of_iphones_are_not_left_out_silently(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nas.data.folder.ENDINGS", (".png",))
+    root = _folder(tmp_path)
+    (root / "train" / "class0" / "photo.heic").write_bytes(b"")
+    assert str(skipped_files(root)).endswith("(1 .heic); pip install pillow-heif, and .heic is read")
+
+
+def _photo(seed: int = 0) -> Image.Image:
+    """12 pixels wide and 8 high, without two equal corners."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (8, 12, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photo_stands_upright_however_the_camera_was_held(orientation: int, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    for name in ("a", "b"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+        for place in range(3):
+            _photo(place).save(tmp_path / "train" / name / f"{place}.png", exif=exif)
+    shown = ImageOps.exif_transpose(Image.open(tmp_path / "train" / "a" / "0.png"))
+    assert shown.size == ((8, 12) if orientation >= 5 else (12, 8))
+    data = load(Task(f"imagefolder:{tmp_path}"))
+    assert data.input == (3, shown.height, shown.width)
+    upright = np.asarray(shown).transpose(2, 0, 1)
+    assert any((x == upright).all() for part in (data.train, data.validation, load_test(data.task)) for x in part.x)
+    assert (read_image(tmp_path / "train" / "a" / "0.png", data.input) == upright).all()
+
+
+def test_a_photo_with_damaged_metadata_is_read(tmp_path: Path) -> None:
+    _photo().save(tmp_path / "photo.jpg", exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xff broken")
+    assert read_image(tmp_path / "photo.jpg", (3, 8, 12)).shape == (3, 8, 12)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_what_is_transparent_becomes_white(mode: str, tmp_path: Path) -> None:
+    image = Image.new("RGBA", (4, 2), (200, 0, 0, 0))
+    image.putpixel((1, 0), (90, 90, 90, 255))
+    path = tmp_path / "icon.png"
+    image.convert(mode).save(path, **({"transparency": image.convert("P").getpixel((0, 0))} if mode == "P" else {}))
+    pixels = read_image(path, (3, 2, 4))
+    assert (pixels[:, 1] == 255).all()
+    assert abs(pixels[:, 0, 1].astype(int) - 90).max() <= 10  # of a palette, the nearest colour
+    assert (read_image(path, (1, 2, 4))[0, 1] == 255).all()
+
+
+def test_sixteen_bits_keep_their_greys(tmp_path: Path) -> None:
+    grey = np.array([[0, 257, 32_896, 65_535]], dtype=np.uint16)
+    Image.fromarray(grey).save(tmp_path / "xray.png")
+    assert read_image(tmp_path / "xray.png", (3, 1, 4))[0].tolist() == [[0, 1, 128, 255]]
+
+
+def test_an_animation_is_its_first_picture(tmp_path: Path) -> None:
+    pictures = [Image.new("L", (4, 4), value) for value in (10, 200)]
+    pictures[0].save(tmp_path / "a.gif", save_all=True, append_images=pictures[1:])
+    assert (read_image(tmp_path / "a.gif", (1, 4, 4)) == 10).all()
+
+
+def test_nothing_is_squashed(tmp_path: Path) -> None:
+    """A circle stays one, and what a square has no room for is cut off at both ends alike."""
+    image = Image.new("RGB", (60, 20), "white")
+    ImageDraw.Draw(image).ellipse((20, 0, 39, 19), fill="black")
+    for name, turned in (("wide", image), ("high", image.transpose(Image.Transpose.ROTATE_90))):
+        turned.save(tmp_path / f"{name}.png")
+        black = read_image(tmp_path / f"{name}.png", (3, 20, 20))[0] < 128
+        assert black.any(0).all()
+        assert black.any(1).all()
+    square = _photo().resize((40, 40))
+    square.save(tmp_path / "square.png")
+    halved = np.asarray(square.resize((20, 20), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
+    assert (read_image(tmp_path / "square.png", (3, 20, 20)) == halved).all()
+
+
+def test_classes_may_lie_directly_in_the_folder(tmp_path: Path) -> None:
+    root = _folder(tmp_path, images=10)
+    shutil.rmtree(root / "test")
+    before = load(Task(f"imagefolder:{root}"))
+    flat = (root / "train").rename(tmp_path / "flat")
+    (flat / ".ipynb_checkpoints").mkdir()
+    (flat / "class0" / "notes.txt").write_text("")
+    data = load(Task(f"imagefolder:{flat}"))
+    assert data.class_names == before.class_names
+    assert data.fingerprint == before.fingerprint
+    assert len(load_test(data.task)) == 4
+    assert "1 files are left out" in str(skipped_files(flat))
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Image folders: `PATH/train/<class>/*`, and `PATH/test/<class>/*` or `PATH/val/<class>/*` for the test set.
 
-Without a test folder a fifth of each class in `train` is the test set, always the same one. Images become RGB; those that
-must change their size become squares, whatever their shape was.
+Class folders may lie directly under PATH too. Without a test folder a fifth of each class is the test set, always the same
+one. Images become RGB and upright, as their EXIF data say; what is transparent in them becomes white. Those that must change
+their size become squares: what of a longer side is too much is cut off at both ends, and nothing is squashed.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from nas.data.task import Images, Labels, Progress, held_out, one_line
 from nas.errors import DataError, nearest
@@ -22,7 +23,28 @@ from nas.memory import check_memory
 
 # `MAX_PIXELS` is stricter; Pillow's warning is a page with a path of a package in it.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+warnings.filterwarnings("ignore", message="Corrupt EXIF", category=UserWarning)
+HEIC = (".heic", ".heif")
+try:
+    from pillow_heif import register_heif_opener
+except ImportError:  # an extra
+    HEIC_READ = False
+else:
+    register_heif_opener()
+    HEIC_READ = True
+ENDINGS = (
+    ".jpg",
+    ".jpeg",
+    ".png",
+    ".bmp",
+    ".webp",
+    ".tif",
+    ".tiff",
+    ".gif",
+    ".ppm",
+    ".pgm",
+    *(HEIC if HEIC_READ else ()),
+)
 MAX_PIXELS = 64_000_000  # a header can claim any size; this bounds what one file makes us allocate
 TEST_FOLDERS = ("test", "val", "valid", "validation")
 TEST_SHARE = 0.2
@@ -66,10 +88,8 @@ def test_folder(root: Path) -> Path | None:
 
 def _list(root: Path, test: bool) -> tuple[list[tuple[Path, int]], tuple[str, ...]]:
     """Files with their labels, and the names of the classes."""
-    train = root / "train"
-    if not train.is_dir():
-        raise DataError(f"{root}: no folder 'train' in it; it must hold train/<class>/<image files>")
-    names = tuple(sorted(path.name for path in train.iterdir() if path.is_dir()))
+    train = _training_folder(root)
+    names = tuple(sorted(path.name for path in train.iterdir() if path.is_dir() and not path.name.startswith(".")))
     if not names:
         raise DataError(f"{train}: no class folders; it must hold <class>/<image files>")
     folder = test_folder(root)
@@ -77,14 +97,28 @@ def _list(root: Path, test: bool) -> tuple[list[tuple[Path, int]], tuple[str, ..
         files = _members(train, names)
         labels = np.array([label for _, label in files])
         # The seed is fixed: whatever split a search trains on, its test images are these.
-        rest, tested = held_out(labels, names, TEST_SHARE, seed=0, keep=2, what=f"{train} (no folder 'test' beside it)")
+        rest, tested = held_out(labels, names, TEST_SHARE, seed=0, keep=2, what=f"{train} (no folder of test images)")
         return [files[place] for place in (tested if test else rest)], names
     return _members(folder if test else train, names), names
 
 
+def _training_folder(root: Path) -> Path:
+    """`root/train`, or `root` itself where class folders lie directly in it."""
+    train = root / "train"
+    if train.is_dir():
+        return train
+    if test_folder(root) is None and any(
+        path.suffix.lower() in ENDINGS for folder in root.iterdir() if folder.is_dir() for path in folder.iterdir()
+    ):
+        return root
+    raise DataError(
+        f"{root}: no folder 'train' in it; it must hold train/<class>/<image files>, or <class>/<image files>"
+    )
+
+
 def _members(folder: Path, names: tuple[str, ...]) -> list[tuple[Path, int]]:
     for path in sorted(folder.iterdir()):
-        if path.is_dir() and path.name not in names:
+        if path.is_dir() and path.name not in names and not path.name.startswith("."):
             raise DataError(f"{path}: the training folder has no class '{path.name}'{nearest(path.name, names)}")
     files: list[tuple[Path, int]] = []
     for label, name in enumerate(names):
@@ -179,7 +213,7 @@ def skipped_files(root: Path) -> str | None:
     """How many files of an image folder are no images by their endings, in words; None where all are."""
     counts: Counter[str] = Counter()
     try:
-        for path in root.glob("*/*/*"):
+        for path in root.glob("*/*/*" if (root / "train").is_dir() else "*/*"):
             if path.suffix.lower() not in ENDINGS and not path.name.startswith("."):
                 counts[path.suffix.lower() or "no ending"] += 1
     except OSError:
@@ -187,7 +221,8 @@ def skipped_files(root: Path) -> str | None:
     if not counts:
         return None
     kinds = ", ".join(f"{number} {ending}" for ending, number in counts.most_common(5))
-    return f"{root}: {counts.total():,} files are left out, which have no ending of an image ({kinds})"
+    how = "; pip install pillow-heif, and .heic is read" if any(ending in counts for ending in HEIC) else ""
+    return f"{root}: {counts.total():,} files are left out, which have no ending of an image ({kinds}){how}"
 
 
 def _threads(height: int, width: int) -> int:
@@ -203,19 +238,34 @@ def _open(path: Path) -> Image.Image:
     if image.width * image.height > MAX_PIXELS:
         image.close()
         raise DataError(f"{path}: {image.width}×{image.height} pixels; more than {MAX_PIXELS:,} are refused")
-    if image.mode.startswith(("I", "F")):  # Pillow would cut every value above 255, and leave a white image
+    if image.mode in ("I", "F"):  # Pillow would cut every value above 255, and leave a white image
         image.close()
-        raise DataError(f"{path}: more than 8 bits a channel (mode {image.mode}); convert it to 8 bits")
+        raise DataError(
+            f"{path}: 32 bits a channel (mode {image.mode}), whose white is unknown; convert it to 8 or 16 bits"
+        )
     return image
 
 
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes an image upright, by its orientation in EXIF (CIPA DC-008, section 4.6.5.1, tag 274)."""
+LYING = (5, 6, 7, 8)
+"""Orientations that exchange width and height."""
 UNREADABLE = (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
 def _size(path: Path) -> tuple[int, int]:
     try:
         with _open(path) as image:
-            return image.height, image.width
+            lies = _orientation(image) in LYING
+            return (image.width, image.height) if lies else (image.height, image.width)
     except UNREADABLE as problem:
         raise _unreadable(path, problem) from None
 
@@ -240,13 +290,35 @@ def read_image(path: Path, shape: tuple[int, ...]) -> Images:
 def _pixels(path: Path, mode: str, size: tuple[int, int] | None) -> Images:
     try:
         with _open(path) as image:
-            pixels = image.convert(mode)
+            pixels = _opaque(image, mode)
+            turn = TURNS.get(_orientation(image))
     except UNREADABLE as problem:
         raise _unreadable(path, problem) from None
+    if turn is not None:
+        pixels = pixels.transpose(turn)
     if size is not None and pixels.size != size:
-        pixels = pixels.resize(size, Image.Resampling.BILINEAR)
+        pixels = ImageOps.fit(pixels, size, Image.Resampling.BILINEAR)
     x = np.asarray(pixels, dtype=np.uint8)
     return x[None] if mode == "L" else x.transpose(2, 0, 1)
+
+
+def _opaque(image: Image.Image, mode: str) -> Image.Image:
+    """In `mode`, 8 bits a channel, on white where it is transparent."""
+    if image.mode.startswith("I;16"):
+        grey = np.asarray(image).astype(np.float32) * (255 / 65_535)
+        return Image.fromarray(grey.round().astype(np.uint8)).convert(mode)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert(mode)
+
+
+def _orientation(image: Image.Image) -> int:
+    """How a camera was held, as EXIF numbers it; 1, upright, where nothing that can be read says otherwise."""
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # whatever damaged metadata make of Pillow's reader: the pixels are still there
+        return 1
 
 
 def _unreadable(path: Path, problem: BaseException) -> DataError:

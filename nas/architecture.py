@@ -215,7 +215,7 @@ def _check(nodes: tuple[Node, ...], output: str) -> None:
 def _check_node(node: Node, known: set[str]) -> None:
     place = f"architecture: node '{node.name}'"
     if node.name in known:
-        raise AssignmentError(f"{place}: the name stands twice")
+        raise AssignmentError(f"{place}: duplicate name")
     block = BLOCKS.get(node.block)
     if block is None:
         raise AssignmentError(f"{place}: no block {shorten(node.block)}{nearest(node.block[:100], BLOCKS)}")

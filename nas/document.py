@@ -132,7 +132,7 @@ class Document:
                 raise self.error(f"{self.path}:{line}: a key must be a word")
             key = str(key_node.value)
             if key in result:
-                raise self.error(f"{self.path}:{line}: the key '{key}' stands twice")
+                raise self.error(f"{self.path}:{line}: duplicate key '{key}'")
             self.lines[(*where, key)] = line
             result[key] = self._convert(value_node, (*where, key))
         return result

@@ -292,7 +292,7 @@ class _Parser:
             seen: set[tuple[bool, Scalar]] = set()  # true is equal to 1, and not the same
             for place, option in enumerate(scalars):
                 if (isinstance(option, bool), option) in seen:
-                    self.fail((*where, place), f"{what}: the option {shorten(option)} stands twice")
+                    self.fail((*where, place), f"{what}: duplicate option {shorten(option)}")
                 seen.add((isinstance(option, bool), option))
             # One option is no decision; it would only show up as a choice that nobody can make.
             return Choice(scalars) if len(scalars) > 1 else scalars[0]

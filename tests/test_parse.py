@@ -31,7 +31,7 @@ BAD = [
     ("[conv, identity]", "[cnv, identity]", 5, "node 'op': no block 'cnv'; did you mean 'conv'"),
     ("kernel_size:", "kernelsize:", 5, "no hyperparameter 'kernelsize'; did you mean 'kernel_size'"),
     ("[1, 3]}", "[1, 4]}", 5, "kernel_size of block 'conv' must be 1, 3, 5, 7, not 4"),
-    ("[1, 3]}", "[3, 3]}", 5, "the option 3 stands twice"),
+    ("[1, 3]}", "[3, 3]}", 5, "duplicate option 3"),
     ("[1, 3]}", "[]}", 5, "choose has no options"),
     ("[op, ", "[opp, ", 6, "no node 'opp' in this graph; did you mean 'op'"),
     ("[op, {choose: [none, input]}]", "[head]", 6, "no node 'head' in this graph; nodes before it: input, op"),
@@ -41,7 +41,7 @@ BAD = [
     ("{block: add, ", "{block: conv, ", 6, "block 'conv' takes one input, not 2; merge first"),
     ("{block: add, inputs: [op, {choose: [none, input]}]}", "{graph: cell}", 4, "cyclic graph: 'cell' contains 'cell'"),
     ("channels: 8", "channels: x0", 8, "channels of block 'conv' must be"),
-    ("channels: 8", "channels: 8, channels: 9", 8, "the key 'channels' stands twice"),
+    ("channels: 8", "channels: 8, channels: 9", 8, "duplicate key 'channels'"),
     (
         "{block: conv, channels: 8}",
         "{blok: conv}",

@@ -46,9 +46,9 @@ def command(
     """Check published networks against their papers (--check), or train them again and measure them on the test set.
 
     Training follows the paper's recipe on as many training images as the paper takes; whatever is changed by an option
-    is printed and stored as a deviation. A replay that was killed goes on from its last epoch by the same command; one
-    that is done is not trained again. One network is trained in this process; several, or one with an option of Ray, are
-    trained side by side on Ray. With --check the exit code is 1 when a config no longer builds what it states.
+    is printed and stored as a deviation. A replay that was killed resumes from its last epoch by the same command; one
+    that is done is not trained again. One network is trained in this process; several, or one with an option of Ray,
+    are trained side by side on Ray. With --check the exit code is 1 when a config no longer builds what it states.
 
     \b
     nas replay --list

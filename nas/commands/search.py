@@ -118,7 +118,13 @@ if TYPE_CHECKING:
     help="pareto_asha stops trials early that are not among the best so far.",
 )
 @click.option("--min-epochs", type=int, help="First epoch at which a trial may stop.  [default: a quarter of them]")
-@click.option("--reduction-factor", type=float, default=3.0, show_default=True, help="One in so many trials goes on.")
+@click.option(
+    "--reduction-factor",
+    type=float,
+    default=3.0,
+    show_default=True,
+    help="N: the top 1/N of the trials continue at each rung.",
+)
 @click.option("--trial-timeout", metavar="DURATION", help="End a trial that takes longer, such as 10m.")
 @click.option(
     "--plot", type=click.Path(path_type=Path), metavar="FILE", help="Picture of the front.  [default: STUDY.png]"
@@ -127,7 +133,7 @@ if TYPE_CHECKING:
 def command(objectives: str, as_json: bool, plot: Path | None, no_seed_points: bool, **values: Any) -> int:
     """Search a space for networks on the Pareto front of accuracy and cost.
 
-    The same command again continues the study. Ctrl-C ends in good order; what was finished is kept.
+    Run the same command again to resume the study. Ctrl-C ends in good order; what was finished is kept.
 
     \b
     nas search --space attn_cnn

@@ -39,4 +39,4 @@ class Deaths:
             lost = "more workers are lost before they have trained an epoch than train"
         else:
             return None
-        return SearchError(f"{lost}; the last one: {reason}; when that is mended, the same command goes on")
+        return SearchError(f"{lost}; the last one: {reason}; mend that, and run the same command again to resume")

@@ -52,7 +52,7 @@ def most_accurate(trials: pd.DataFrame, objectives: Sequence[str], space: Space,
 def finish(options: SearchOptions, study: str, chosen: pd.DataFrame, progress: Progress) -> list[Ran]:
     """Retrains the networks of the trials `chosen`, those that were not yet, side by side on Ray.
 
-    Raises KeyboardInterrupt when the user stops it; the same call goes on from the last epochs.
+    Raises KeyboardInterrupt when the user stops it; the same call resumes from the last epochs.
     """
     from nas.driver.replaying import run_on_ray
     from nas.replays.running import retrain_plans

@@ -27,7 +27,7 @@ def run_on_ray(
     """Trains what has no result yet, and gives what came of each plan when all are done.
 
     What was trained when the user stops it is given too, before KeyboardInterrupt is raised. Results are kept in any case;
-    the same call goes on from the last epochs.
+    the same call resumes from the last epochs.
     """
     ray_options = replace(ray_options, device=options.device)
     with Store.open(options.storage or DEFAULT_URL, create=True) as store, ExitStack() as locks:

@@ -74,9 +74,9 @@ def _sort(space: Space, dataset: Dataset) -> _Sorted:
 def _line(found: _Sorted, chosen: list[SeedPoint], space: Space, dataset: Dataset) -> str:
     names = [point.config.name for point in chosen]
     listed = ", ".join(names[:MOST_NAMES]) + (f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else "")
-    text = f"seed points: {listed or 'no published network'}"
+    text = f"published networks that start the search: {listed or 'none'}"
     if names:
-        text += f", {len(names)} of {len(found.fitting)} published networks that fit"
+        text += f", {len(names)} of {len(found.fitting)} that fit"
     if found.outside:
         bounds = [
             f"{name} at most {bound.max:,.0f}" for name, bound in space.constraints.items() if bound.max is not None

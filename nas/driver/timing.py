@@ -128,5 +128,6 @@ class Clock:
             raise problem.cause from None
         except ray.exceptions.RayError as problem:
             raise SearchError(
-                f"the process that times networks on a GPU was lost: {str(problem).splitlines()[0]}; the same command goes on"
+                f"the process that times networks on a GPU was lost: {str(problem).splitlines()[0]}; "
+                "run the same command again to resume"
             ) from None

@@ -99,7 +99,7 @@ def run_trials(link: Link, trainable: Any, resources: Resources) -> None:
             if link.problem is not None:
                 raise link.problem from problem
             reason = str(problem).strip().splitlines()[0]
-            raise SearchError(f"Ray stopped the run: {reason}; run the same command again to continue") from problem
+            raise SearchError(f"Ray stopped the run: {reason}; run the same command again to resume") from problem
 
 
 def let_wait(trials: int) -> None:
@@ -249,7 +249,11 @@ def stoppable(link: Link) -> Iterator[None]:
     def leave_in_time() -> None:
         told.wait()
         if not ended.wait(STOP_SECONDS):
-            print("interrupted; Ray did not end in time: the same command continues", file=sys.stderr, flush=True)
+            print(
+                "interrupted; Ray did not end in time: run the same command again to resume",
+                file=sys.stderr,
+                flush=True,
+            )
             os._exit(130)
 
     def stop(number: int, frame: object) -> None:

@@ -37,8 +37,8 @@ def watched(link: Link, processes: Iterable[int]) -> Iterator[None]:
 
     def leave(name: str) -> None:
         link.problem = link.problem or SearchError(
-            f"Ray's process {name} on this machine died (killed, or out of memory); nothing finished is lost, the same command "
-            "goes on"
+            f"Ray's process {name} on this machine died (killed, or out of memory); nothing finished is lost; run the same "
+            "command again to resume"
         )
         if not ended.wait(LEAVE_SECONDS):
             print(f"nas: error: {link.problem}", file=sys.stderr, flush=True)

@@ -28,7 +28,7 @@ class Progress:
     def begin(self, name: str, epochs: int, done: int) -> None:
         """A training of so many epochs starts, of which some were done before."""
         if done:
-            self.note(f"{name}: goes on after epoch {done} of {epochs}")
+            self.note(f"{name}: resumes after epoch {done} of {epochs}")
 
     def epoch(self, name: str, epoch: Epoch) -> None:
         """An epoch of it is over."""
@@ -48,7 +48,7 @@ class Lines(Progress):
         print(one_line(text), file=sys.stderr, flush=True)
 
     def begin(self, name: str, epochs: int, done: int) -> None:
-        """Says where a training goes on that was begun before."""
+        """Says after which epoch an interrupted training resumes."""
         super().begin(name, epochs, done)
         self.epochs[name] = epochs
 

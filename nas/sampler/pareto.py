@@ -139,7 +139,7 @@ class ParetoSampler(BaseSampler):
 
 
 class _Search:
-    """The candidates of one study and what is hoped of them."""
+    """The candidates of one study and their expected improvement."""
 
     def __init__(
         self, domain: Domain, learned: int, measured_on: int | None, seed: int, rng: np.random.Generator
@@ -151,7 +151,7 @@ class _Search:
         self._version = domain.version
         self._queue: list[int] = []
         self._hopes = np.empty(0)
-        """What was hoped of each candidate when it was last compared."""
+        """The expected improvement of each candidate when it was last compared."""
         self.exhausted = False
         """Whether everything has been tried, or is being tried."""
 
@@ -215,7 +215,7 @@ class _Search:
         self._hopes, self._queue = hopes[kept], []
 
     def _parents(self) -> list[Assignment]:
-        """The best so far, front after front, and the candidates of which most was hoped when they were last compared."""
+        """The best so far, front after front, and the candidates that had the highest expected improvement."""
         done = self.history.done
         if not done:
             return []

@@ -224,7 +224,7 @@ def test_a_process_of_ray_that_dies_is_seen_at_once(
         while not link.ended() and time.monotonic() < deadline:
             time.sleep(0.05)
     assert f"Ray's process {name} on this machine died" in str(link.problem)
-    assert "the same command goes on" in str(link.problem)
+    assert "run the same command again to resume" in str(link.problem)
 
 
 @pytest.mark.slow
@@ -237,8 +237,8 @@ def test_a_ray_that_dies_ends_the_search_with_one_line_and_interrupts_its_trials
     assert driver.returncode == 2
     lines = [line for line in said.splitlines() if line.startswith("nas: error: ")]
     assert lines == [
-        f"nas: error: Ray's process {name} on this machine died (killed, or out of memory); nothing finished is lost, the same "
-        "command goes on"
+        f"nas: error: Ray's process {name} on this machine died (killed, or out of memory); nothing finished is lost; run the same "
+        "command again to resume"
     ]
     with Store.open(storage) as store, store.claim("tiny-digits"):
         trials = store.trials("tiny-digits")

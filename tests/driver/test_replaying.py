@@ -283,5 +283,5 @@ def test_a_driver_that_ends_is_continued(run: Run, config: Path, tmp_path: Path,
         assert store.measurements().empty
     code, out, err = run(*arguments, "--json")
     assert code == 0
-    assert "goes on after epoch" in err
+    assert "resumes after epoch" in err
     assert [record["trained"] for record in json.loads(out)] == [[0], [0]]

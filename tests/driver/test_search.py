@@ -112,8 +112,8 @@ def test_published_networks_start_first_and_those_that_do_not_fit_are_counted(st
     result = nas.search(
         "attn_cnn", storage=storage, trials=2, steps=40, max_parameters=4_750_000, max_macs=6e7, progress=notes
     )
-    (line,) = [note for note in notes.notes if note.startswith("seed points")]
-    assert line.startswith("seed points: banbury_resnet8, 1 of ")
+    (line,) = [note for note in notes.notes if note.startswith("published networks")]
+    assert line.startswith("published networks that start the search: banbury_resnet8, 1 of ")
     assert " published networks that fit; outside of parameters at most 4,750,000 and macs at most 60,000,000: " in line
     assert ", kong_aim_cam among them; no room in images of 1×16×16: " in line
     assert line.endswith(" (--seed-points all, auto or none)")

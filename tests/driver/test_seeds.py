@@ -44,7 +44,7 @@ def test_the_networks_marked_first_are_among_the_seeds_of_any_search(trials: int
     assert names[0] == KONG
     assert len(names) == max(1, trials // 6)
     assert len(notes) == 1
-    assert notes[0].startswith(f"seed points: {', '.join(names)}, {len(names)} of ")
+    assert notes[0].startswith(f"published networks that start the search: {', '.join(names)}, {len(names)} of ")
 
 
 def test_behind_them_stand_the_proposals_of_the_other_papers_the_smaller_first() -> None:
@@ -58,7 +58,7 @@ def test_all_are_all_that_fit_and_none_is_none() -> None:
     names, notes = seeds(space, 6, "all")
     assert len(names) > 20
     assert names[0] == KONG
-    assert f"and {len(names) - 5} more, {len(names)} of {len(names)} published networks that fit" in notes[0]
+    assert f"and {len(names) - 5} more, {len(names)} of {len(names)} that fit" in notes[0]
     assert seeds(space, 600, "none") == ([], [])
 
 
@@ -69,7 +69,7 @@ def test_what_breaks_a_constraint_is_never_trained_and_the_line_says_so() -> Non
     assert "kong_aim_cam among them" in notes[0]
     names, notes = seeds(Space.load("attn_cnn").limit(parameters=5e4), 6)
     assert names == []
-    assert notes[0].startswith("seed points: no published network; outside of parameters at most 50,000: ")
+    assert notes[0].startswith("published networks that start the search: none; outside of parameters at most 50,000: ")
 
 
 def test_networks_that_need_larger_images_are_counted() -> None:

@@ -74,7 +74,7 @@ def test_workers_that_cannot_be_made_end_the_search_with_the_cause_and_cost_no_t
             nas.search(space_file, storage=storage, trials=20, epochs=1, max_concurrent=2, sampler="random")
     found = re.fullmatch(
         r"5 workers in a row were lost before any had trained an epoch; the last one: (its worker process could not be made on "
-        r"[\d.]+: ModuleNotFoundError: No module named 'blocks.new'); when that is mended, the same command goes on",
+        r"[\d.]+: ModuleNotFoundError: No module named 'blocks.new'); mend that, and run the same command again to resume",
         str(ended.value),
     )
     assert found, ended.value

@@ -23,7 +23,7 @@ def test_a_line_for_each_epoch_of_each_training(capsys: pytest.CaptureFixture[st
     lines.epoch("first seed 0", epoch(1))
     lines.epoch("second seed 1", epoch(3))
     assert capsys.readouterr().err.splitlines() == [
-        "second seed 1: goes on after epoch 2 of 4",
+        "second seed 1: resumes after epoch 2 of 4",
         "first seed 0: epoch 1/9, loss 1.250, training accuracy 50.0%, 1,234 images/s",
         "second seed 1: epoch 3/4, loss 1.250, training accuracy 50.0%, 1,234 images/s",
     ]

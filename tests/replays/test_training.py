@@ -162,7 +162,7 @@ def test_killed_and_continued_is_the_same_as_never_killed(run: Run, config: Path
         assert store.measurements().empty
     code, _, err = run(*command(config)[3:])
     assert code == 0
-    assert "tiny_net seed 0: goes on after epoch" in err
+    assert "tiny_net seed 0: resumes after epoch" in err
     assert "epoch 1/30" not in err
     killed = replay(run, str(config), "--epochs", "30")
     assert killed["trained"] == []

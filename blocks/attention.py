@@ -16,7 +16,9 @@ from blocks.base import OneOf, block
 from blocks.common import KernelSize, Reduction, same_padding, squeezed
 
 
-@block("se", source="Hu et al. 2018, Squeeze-and-Excitation Networks, eqs. 2-4")
+@block(
+    "se", source="Hu et al. 2018, Squeeze-and-Excitation Networks, eqs. 2-4", link="https://arxiv.org/abs/1709.01507"
+)
 class SqueezeExcitation(nn.Module):
     """x (B, C, H, W) -> (B, C, H, W)
 
@@ -36,7 +38,7 @@ class SqueezeExcitation(nn.Module):
         return x * weight_BC11
 
 
-@block("eca", source="Wang et al. 2020, ECA-Net, eqs. 9 and 12")
+@block("eca", source="Wang et al. 2020, ECA-Net, eqs. 9 and 12", link="https://arxiv.org/abs/1910.03151")
 class EfficientChannelAttention(nn.Module):
     """x (B, C, H, W) -> (B, C, H, W)
 
@@ -44,7 +46,14 @@ class EfficientChannelAttention(nn.Module):
     rule: (log2 C + 1) / 2, rounded down, and one more where that is even.
     """
 
-    def __init__(self, in_channels: int, *, kernel_size: Annotated[int, OneOf(0, 1, 3, 5, 7)] = 0) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        *,
+        kernel_size: Annotated[
+            int, OneOf(0, 1, 3, 5, 7), "channels that are read together; 0: by their number, eq. 12"
+        ] = 0,
+    ) -> None:
         super().__init__()
         size = kernel_size
         if size == 0:
@@ -58,7 +67,7 @@ class EfficientChannelAttention(nn.Module):
         return x * weight_BC[:, :, None, None]
 
 
-@block("cbam", source="Woo et al. 2018, CBAM, eqs. 2 and 3")
+@block("cbam", source="Woo et al. 2018, CBAM, eqs. 2 and 3", link="https://arxiv.org/abs/1807.06521")
 class ConvolutionalBlockAttention(nn.Module):
     """x (B, C, H, W) -> (B, C, H, W)
 
@@ -71,7 +80,7 @@ class ConvolutionalBlockAttention(nn.Module):
         in_channels: int,
         *,
         reduction: Reduction = 16,
-        spatial_kernel: KernelSize = 7,
+        spatial_kernel: Annotated[KernelSize, "side of the kernel that makes the map of weights"] = 7,
     ) -> None:
         super().__init__()
         hidden = squeezed(in_channels, reduction)

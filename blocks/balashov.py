@@ -26,7 +26,8 @@ from blocks.common import (
 
 _PAPER = "Balashov, Attention-Integrated Convolutional Neural Networks"
 
-Attention = Annotated[str, OneOf("none", "channel", "spatial", "both")]
+Attention = Annotated[str, OneOf("none", "channel", "spatial", "both"), "what is weighed before the convolution"]
+SpatialKernel = Annotated[KernelSize, "side of the kernel that makes the spatial map of weights"]
 
 
 class IntegratedConv(nn.Module):
@@ -86,7 +87,7 @@ class AttentionConv(nn.Module):
         dilation: Dilation = 1,
         attention: Attention = "both",
         reduction: Reduction = 8,
-        spatial_kernel: KernelSize = 7,  # NOTE not in the paper: k_s is not said; 7 as in CBAM
+        spatial_kernel: SpatialKernel = 7,  # NOTE not in the paper: k_s is not said; 7 as in CBAM
         norm: Norm = "batch",
         activation: Activation = "relu",
     ) -> None:

@@ -4,14 +4,17 @@ A block is an `nn.Module` registered under a name, with typed hyperparameters, t
 
     @block("se", source="Hu et al. 2018, Squeeze-and-Excitation Networks, section 3")
     class SqueezeExcitation(nn.Module):
-        def __init__(self, in_channels: int, *, reduction: Annotated[int, OneOf(2, 4, 8, 16)] = 16) -> None: ...
+        def __init__(
+            self, in_channels: int, *, reduction: Annotated[int, OneOf(2, 4, 8), "channels are divided by it"] = 8
+        ) -> None: ...
 
 The arguments before the star are filled in by the compiler, by their names:
 
 - `in_channels`: channels of the only input; `in_shape`: its (C, H, W); `in_shapes`: the (C, H, W) of every input, for
   a block with any number of inputs (a merge, whose `forward` takes `*inputs`); `classes`: how many the task has.
 
-The arguments after the star are hyperparameters: each is annotated with `OneOf` or `Range` and has a default.
+The arguments after the star are hyperparameters: each is annotated with `OneOf` or `Range` and a line that says what it does,
+and has a default.
 A constructor refuses a combination that cannot be with `ShapeError`; that makes an architecture infeasible. Of switches
 that may not all be off, ``@block(..., some_on=("hierarchy", "relevance"))`` says so: then no random draw has them off.
 """
@@ -70,6 +73,8 @@ class Block:
     name: str
     module: Callable[..., nn.Module]
     source: str
+    link: str
+    """Where its paper stands: arXiv or a DOI; empty where neither is known."""
     hyperparameters: Mapping[str, Hyperparameter]
     filled_in: tuple[str, ...]
     passthrough: bool
@@ -138,6 +143,7 @@ def block(
     name: str,
     *,
     source: str,
+    link: str = "",
     passthrough: bool = False,
     commutative: bool = False,
     zero: bool = False,
@@ -163,13 +169,19 @@ def block(
             if allowed is None or not allowed.allows(parameter.default):
                 rule = "needs OneOf, Range or Width, and an allowed default"
                 raise TypeError(f"block '{name}': '{parameter.name}' {rule}")
-            hyperparameters[parameter.name] = Hyperparameter(parameter.name, allowed, parameter.default)
+            hyperparameters[parameter.name] = Hyperparameter(
+                parameter.name,
+                allowed,
+                parameter.default,
+                next((item for item in reversed(metadata) if isinstance(item, str)), ""),
+            )
         if not hyperparameters.keys() >= set(some_on):
             raise TypeError(f"block '{name}': some_on names hyperparameters, not {', '.join(some_on)}")
         BLOCKS[name] = Block(
             name,
             module,
             source,
+            link,
             hyperparameters,
             tuple(filled_in),
             passthrough=passthrough,

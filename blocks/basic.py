@@ -8,7 +8,12 @@ from blocks.base import block
 from blocks.common import Activation, Norm, make_activation, make_norm
 
 
-@block("identity", source="He et al. 2016, Identity Mappings in Deep Residual Networks", passthrough=True)
+@block(
+    "identity",
+    source="He et al. 2016, Identity Mappings in Deep Residual Networks",
+    link="https://arxiv.org/abs/1603.05027",
+    passthrough=True,
+)
 class Identity(nn.Module):
     """x (B, C, H, W) -> (B, C, H, W)
 
@@ -22,7 +27,12 @@ class Identity(nn.Module):
         return x
 
 
-@block("zero", source="Liu et al. 2019, DARTS, section 2.1 (the operation none)", zero=True)
+@block(
+    "zero",
+    source="Liu et al. 2019, DARTS, section 2.1 (the operation none)",
+    link="https://arxiv.org/abs/1806.09055",
+    zero=True,
+)
 class Zero(nn.Module):
     """x (B, C, H, W) -> (B, C, H, W)
 
@@ -37,7 +47,11 @@ class Zero(nn.Module):
         return x * 0.0
 
 
-@block("norm_act", source="He et al. 2016, Identity Mappings in Deep Residual Networks, figure 4e")
+@block(
+    "norm_act",
+    source="He et al. 2016, Identity Mappings in Deep Residual Networks, figure 4e",
+    link="https://arxiv.org/abs/1603.05027",
+)
 class NormAct(nn.Module):
     """x (B, C, H, W) -> (B, C, H, W)
 

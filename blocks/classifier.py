@@ -15,7 +15,9 @@ from blocks.common import Rate
 
 
 @block(
-    "classifier", source="Simonyan and Zisserman 2015, section 2.1; Lin et al. 2014, Network in Network, section 3.2"
+    "classifier",
+    source="Simonyan and Zisserman 2015, section 2.1; Lin et al. 2014, Network in Network, section 3.2",
+    link="https://arxiv.org/abs/1312.4400",
 )
 class Classifier(nn.Module):
     """x (B, C, H, W) -> (B, classes)
@@ -29,9 +31,9 @@ class Classifier(nn.Module):
         in_shape: Shape,
         classes: int,
         *,
-        pool: Annotated[str, OneOf("average", "flatten")] = "average",
+        pool: Annotated[str, OneOf("average", "flatten"), "how the map becomes a vector"] = "average",
         dropout: Rate = 0.0,
-        hidden: Annotated[int, Range(0, 8192, (0, 1, 24))] = 0,
+        hidden: Annotated[int, Range(0, 8192, (0, 1, 24)), "units of a layer before the last; 0 for none"] = 0,
     ) -> None:
         super().__init__()
         channels, height, width = in_shape

@@ -13,17 +13,19 @@ from torch import nn
 
 from blocks.base import OneOf, Range
 
-KernelSize = Annotated[int, OneOf(1, 3, 5, 7)]
-Stride = Annotated[int, OneOf(1, 2, 4)]
-Dilation = Annotated[int, OneOf(1, 2, 3, 4)]
-Expansion = Annotated[int, OneOf(1, 2, 3, 4, 6)]
-Reduction = Annotated[int, OneOf(1, 2, 4, 8, 16, 32)]
-Activation = Annotated[str, OneOf("none", "relu", "relu6", "silu", "gelu", "hardswish")]
-Norm = Annotated[str, OneOf("none", "batch", "group", "layer")]
-Heads = Annotated[int, Range(1, 16, (1, 2, 4, 8, 16))]
-Switch = Annotated[bool, OneOf(True, False)]
+KernelSize = Annotated[int, OneOf(1, 3, 5, 7), "side of the kernel in positions"]
+Stride = Annotated[int, OneOf(1, 2, 4), "the map becomes so many times smaller on each side"]
+Dilation = Annotated[int, OneOf(1, 2, 3, 4), "distance between the positions that a kernel reads"]
+Expansion = Annotated[int, OneOf(1, 2, 3, 4, 6), "channels inside, as a multiple of the input's"]
+Reduction = Annotated[int, OneOf(1, 2, 4, 8, 16, 32), "channels are divided by it inside the module"]
+Activation = Annotated[
+    str, OneOf("none", "relu", "relu6", "silu", "gelu", "hardswish"), "non-linearity behind the norm"
+]
+Norm = Annotated[str, OneOf("none", "batch", "group", "layer"), "normalization behind a convolution"]
+Heads = Annotated[int, Range(1, 16, (1, 2, 4, 8, 16)), "attention heads; they must divide the channels"]
+Switch = Annotated[bool, OneOf(True, False), "whether this part of the block is there"]
 """A part of a block that can be left out."""
-Rate = Annotated[float, Range(0.0, 0.9, (0.0, 0.4, 0.9))]
+Rate = Annotated[float, Range(0.0, 0.9, (0.0, 0.4, 0.9)), "share that is dropped in training"]
 """A share that dropout or stochastic depth leaves out in training."""
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {

@@ -26,7 +26,11 @@ from blocks.common import (
 )
 
 
-@block("coordinate_attention", source="Hou et al. 2021, Coordinate Attention for Efficient Mobile Networks, eqs. 4-9")
+@block(
+    "coordinate_attention",
+    source="Hou et al. 2021, Coordinate Attention for Efficient Mobile Networks, eqs. 4-9",
+    link="https://arxiv.org/abs/2103.02907",
+)
 class CoordinateAttention(nn.Module):
     """x (B, C, H, W) -> (B, C, H, W)
 
@@ -58,7 +62,11 @@ class CoordinateAttention(nn.Module):
         return y
 
 
-@block("strip_pooling", source="Hou et al. 2020, Strip Pooling: Rethinking Spatial Pooling, section 3.1, eqs. 1-4")
+@block(
+    "strip_pooling",
+    source="Hou et al. 2020, Strip Pooling: Rethinking Spatial Pooling, section 3.1, eqs. 1-4",
+    link="https://arxiv.org/abs/2003.13328",
+)
 class StripPooling(nn.Module):
     """x (B, C, H, W) -> (B, C, H, W)
 
@@ -87,7 +95,11 @@ class StripPooling(nn.Module):
         return x * weights  # eq. 4
 
 
-@block("gather_excite", source="Hu et al. 2018, Gather-Excite: Exploiting Feature Context in CNNs, sections 2 and 3")
+@block(
+    "gather_excite",
+    source="Hu et al. 2018, Gather-Excite: Exploiting Feature Context in CNNs, sections 2 and 3",
+    link="https://arxiv.org/abs/1810.12348",
+)
 class GatherExcite(nn.Module):
     """x (B, C, H, W) -> (B, C, H, W)
 
@@ -99,9 +111,9 @@ class GatherExcite(nn.Module):
         self,
         in_shape: Shape,
         *,
-        extent: Annotated[int, OneOf(0, 2, 4, 8)] = 0,
-        gather: Annotated[str, OneOf("mean", "conv")] = "conv",
-        mlp: Switch = True,
+        extent: Annotated[int, OneOf(0, 2, 4, 8), "side of the window that is gathered; 0 for the whole map"] = 0,
+        gather: Annotated[str, OneOf("mean", "conv"), "gathered by a mean or by depthwise convolutions"] = "conv",
+        mlp: Annotated[Switch, "whether a bottleneck of two 1×1 convolutions follows"] = True,
         reduction: Reduction = 16,
         norm: Norm = "batch",
     ) -> None:

@@ -14,7 +14,11 @@ from blocks.base import OneOf, ShapeError, Width, block
 from blocks.common import Activation, Dilation, KernelSize, Norm, Stride, make_activation, make_norm, same_padding
 
 
-@block("conv", source="Simonyan and Zisserman 2015, Very Deep Convolutional Networks, section 2.1")
+@block(
+    "conv",
+    source="Simonyan and Zisserman 2015, Very Deep Convolutional Networks, section 2.1",
+    link="https://arxiv.org/abs/1409.1556",
+)
 class Conv(nn.Module):
     """x (B, C, H, W) -> (B, channels, ⌈H/stride⌉, ⌈W/stride⌉)
 
@@ -31,11 +35,13 @@ class Conv(nn.Module):
         kernel_size: KernelSize = 3,
         stride: Stride = 1,
         dilation: Dilation = 1,
-        groups: Annotated[int, OneOf(1, 2, 4, 8, 16, 32)] = 1,
-        bias: Annotated[str, OneOf("auto", "yes", "no")] = "auto",
+        groups: Annotated[int, OneOf(1, 2, 4, 8, 16, 32), "groups of channels that do not see each other"] = 1,
+        bias: Annotated[str, OneOf("auto", "yes", "no"), "auto: where no norm follows"] = "auto",
         norm: Norm = "batch",
         activation: Activation = "relu",
-        order: Annotated[str, OneOf("conv_norm_act", "act_conv_norm", "norm_act_conv")] = "conv_norm_act",
+        order: Annotated[
+            str, OneOf("conv_norm_act", "act_conv_norm", "norm_act_conv"), "order of convolution, norm and activation"
+        ] = "conv_norm_act",
     ) -> None:
         super().__init__()
         if in_channels % groups or channels % groups:

@@ -29,9 +29,11 @@ class SoftmaxAttention(nn.Module):
         *,
         # NOTE not in the paper: softmax makes the features H · W times smaller on average; times H · W their mean
         # weight is one. The text's letter is without.
-        rescale: Switch = True,
+        rescale: Annotated[Switch, "whether the weights are multiplied by H · W, so that their mean is 1"] = True,
         # NOTE not in the paper: how many maps. "A set of attention maps" multiplies "element-wise": one a channel.
-        maps: Annotated[str, OneOf("per_channel", "single")] = "per_channel",
+        maps: Annotated[
+            str, OneOf("per_channel", "single"), "a map of weights for each channel, or one for all"
+        ] = "per_channel",
         kernel_size: KernelSize = 1,  # NOTE not in the paper: the size of its filters; it calls the module lightweight
     ) -> None:
         super().__init__()

@@ -12,10 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from blocks.base import OneOf, Range, block
-from blocks.common import Activation, KernelSize, Norm, make_activation, make_norm, same_padding
+from blocks.common import Activation, KernelSize, Norm, Rate, make_activation, make_norm, same_padding
 
 
-@block("dense_layer", source="Huang et al. 2017, Densely Connected Convolutional Networks, section 3, eq. 2")
+@block(
+    "dense_layer",
+    source="Huang et al. 2017, Densely Connected Convolutional Networks, section 3, eq. 2",
+    link="https://arxiv.org/abs/1608.06993",
+)
 class DenseLayer(nn.Module):
     """x (B, C, H, W) -> (B, C + growth, H, W)
 
@@ -27,10 +31,12 @@ class DenseLayer(nn.Module):
         self,
         in_channels: int,
         *,
-        growth: Annotated[int, Range(1, 256, (1, 12, 32))] = 32,
-        bottleneck: Annotated[int, OneOf(0, 2, 4)] = 4,
+        growth: Annotated[int, Range(1, 256, (1, 12, 32)), "channels that the layer adds"] = 32,
+        bottleneck: Annotated[
+            int, OneOf(0, 2, 4), "channels of the 1×1 convolution before, as a multiple of growth; 0 for none"
+        ] = 4,
         kernel_size: KernelSize = 3,
-        dropout: Annotated[float, Range(0.0, 0.9, (0.0, 0.4, 0.9))] = 0.0,
+        dropout: Rate = 0.0,
         norm: Norm = "batch",
         activation: Activation = "relu",
     ) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from blocks.base import OneOf, Shape, ShapeError, block
 from blocks.common import Activation, KernelSize, Norm, Stride, make_activation, make_norm, same_padding
 
-Window = Annotated[int, OneOf(0, 1, 3, 5, 7)]
+Window = Annotated[int, OneOf(0, 1, 3, 5, 7), "side of the window; 0: the stride"]
 """Kernel size of a pool; 0 means the stride: windows side by side."""
 
 
@@ -24,7 +24,11 @@ def _check(in_shape: Shape, stride: int, what: str) -> None:
         raise ShapeError(f"{what} with stride {stride} needs a map of {stride}×{stride} or more, not {height}×{width}")
 
 
-@block("max_pool", source="Simonyan and Zisserman 2015, Very Deep Convolutional Networks, section 2.1")
+@block(
+    "max_pool",
+    source="Simonyan and Zisserman 2015, Very Deep Convolutional Networks, section 2.1",
+    link="https://arxiv.org/abs/1409.1556",
+)
 class MaxPool(nn.Module):
     """x (B, C, H, W) -> (B, C, ⌊H/stride⌋, ⌊W/stride⌋), or ⌈⌉ with a `kernel_size` of its own
 
@@ -41,7 +45,11 @@ class MaxPool(nn.Module):
         return y
 
 
-@block("avg_pool", source="Huang et al. 2017, Densely Connected Convolutional Networks, section 3")
+@block(
+    "avg_pool",
+    source="Huang et al. 2017, Densely Connected Convolutional Networks, section 3",
+    link="https://arxiv.org/abs/1608.06993",
+)
 class AvgPool(nn.Module):
     """x (B, C, H, W) -> (B, C, ⌊H/stride⌋, ⌊W/stride⌋), or ⌈⌉ with a `kernel_size` of its own
 
@@ -59,7 +67,11 @@ class AvgPool(nn.Module):
         return y
 
 
-@block("strided_conv", source="Springenberg et al. 2015, Striving for Simplicity: The All Convolutional Net, section 2")
+@block(
+    "strided_conv",
+    source="Springenberg et al. 2015, Striving for Simplicity: The All Convolutional Net, section 2",
+    link="https://arxiv.org/abs/1412.6806",
+)
 class StridedConv(nn.Module):
     """x (B, C, H, W) -> (B, C, ⌈H/stride⌉, ⌈W/stride⌉)
 

@@ -67,7 +67,7 @@ class _Width:
 
 
 Allowed = OneOf | Range | _Width
-Width = Annotated[int, _Width()]
+Width = Annotated[int, _Width(), "channels of the output"]
 """Annotation of a number of channels. In a space it may be relative (`x2`); a constructor gets a whole number."""
 
 
@@ -94,6 +94,8 @@ class Hyperparameter:
     name: str
     allowed: Allowed
     default: Scalar
+    meaning: str = ""
+    """What it does, in one line: the text in its annotation."""
 
     @property
     def is_width(self) -> bool:

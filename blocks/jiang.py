@@ -34,7 +34,11 @@ from blocks.common import (
 _PAPER = "Jiang and Yu 2026, Adaptive Multi-Scale Residual Attention Network"
 
 
-@block("multi_scale", source=f"{_PAPER}, abstract (multi-scale feature decoupler)")
+@block(
+    "multi_scale",
+    source=f"{_PAPER}, abstract (multi-scale feature decoupler)",
+    link="https://doi.org/10.1142/S0218001426540042",
+)
 class MultiScale(nn.Module):
     """x (B, C, H, W) -> (B, channels, ⌈H/stride⌉, ⌈W/stride⌉)
 
@@ -47,7 +51,7 @@ class MultiScale(nn.Module):
         in_channels: int,
         *,
         channels: Width = "x1",  # type: ignore[assignment]
-        scales: Annotated[int, OneOf(1, 2, 3, 4)] = 4,
+        scales: Annotated[int, OneOf(1, 2, 3, 4), "groups of channels, each with a kernel of another size"] = 4,
         stride: Stride = 1,
         norm: Norm = "batch",
         activation: Activation = "relu",
@@ -79,7 +83,11 @@ class MultiScale(nn.Module):
         return fused
 
 
-@block("gated_self_attention", source=f"{_PAPER}, abstract (lightweight gated self-attention engine)")
+@block(
+    "gated_self_attention",
+    source=f"{_PAPER}, abstract (lightweight gated self-attention engine)",
+    link="https://doi.org/10.1142/S0218001426540042",
+)
 class GatedSelfAttention(nn.Module):
     """x (B, C, H, W) -> (B, C, H, W)
 
@@ -93,11 +101,11 @@ class GatedSelfAttention(nn.Module):
         in_channels: int,
         *,
         heads: Heads = 4,
-        grid: Annotated[int, OneOf(4, 8, 16)] = 8,
+        grid: Annotated[int, OneOf(4, 8, 16), "side of the grid of means that is attended to"] = 8,
         reduction: Reduction = 2,
         # NOTE not in the paper: what the gate weighs. It "suppresses background and enhances critical features" in the
         # map of the decoupler: that map must get through, and without `blend` only the gate lets it.
-        blend: Switch = True,
+        blend: Annotated[Switch, "whether the gate weighs what was read against the input"] = True,
         norm: Norm = "batch",
         activation: Activation = "relu",
     ) -> None:

@@ -29,7 +29,7 @@ from blocks.common import (
 
 _PAPER = "Kong et al., Adaptive Interaction and Cross Attention"
 
-PoolSize = Annotated[int, OneOf(2, 4, 8)]
+PoolSize = Annotated[int, OneOf(2, 4, 8), "side of the windows whose means are the context"]
 
 
 def _dilated(in_channels: int, channels: int, dilation: int, norm: str) -> nn.Sequential:
@@ -120,7 +120,9 @@ class CrossAttention(nn.Module):
         in_channels: int,
         *,
         reduction: Reduction = 4,
-        compression: Annotated[str, OneOf("per_path", "shared")] = "per_path",
+        compression: Annotated[
+            str, OneOf("per_path", "shared"), "whether rows and columns are compressed apart or together"
+        ] = "per_path",
         kernel_size: KernelSize = 3,
         norm: Norm = "batch",
     ) -> None:

@@ -9,6 +9,8 @@ and 13).
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -51,10 +53,10 @@ class HierarchicalAttention(nn.Module):
         self,
         in_shape: Shape,
         *,
-        hierarchy: Switch = True,
-        relevance: Switch = True,
-        neighbourhood: Switch = True,
-        memory: Switch = False,
+        hierarchy: Annotated[Switch, "whether coarser and coarser maps take part"] = True,
+        relevance: Annotated[Switch, "whether a score of every position takes part (eqs. 12 and 13)"] = True,
+        neighbourhood: Annotated[Switch, "whether the local standard deviation takes part"] = True,
+        memory: Annotated[Switch, "whether a running average of the map takes part"] = False,
         kernel_size: KernelSize = 3,  # NOTE not in the paper: kernel sizes; 3 is its example
         reduction: Reduction = 16,
     ) -> None:

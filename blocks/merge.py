@@ -17,6 +17,7 @@ def _check_same(in_shapes: tuple[Shape, ...], what: str) -> None:
 @block(
     "add",
     source="He et al. 2016, Deep Residual Learning, eq. 1",
+    link="https://arxiv.org/abs/1512.03385",
     passthrough=True,
     commutative=True,
     is_sum=True,
@@ -38,7 +39,13 @@ class Add(nn.Module):
         return out
 
 
-@block("multiply", source="Hu et al. 2018, Squeeze-and-Excitation Networks, eq. 4", passthrough=True, commutative=True)
+@block(
+    "multiply",
+    source="Hu et al. 2018, Squeeze-and-Excitation Networks, eq. 4",
+    link="https://arxiv.org/abs/1709.01507",
+    passthrough=True,
+    commutative=True,
+)
 class Multiply(nn.Module):
     """x_1, …, x_n (B, C, H, W) -> (B, C, H, W)
 
@@ -56,7 +63,12 @@ class Multiply(nn.Module):
         return out
 
 
-@block("concat", source="Huang et al. 2017, Densely Connected Convolutional Networks, eq. 2", passthrough=True)
+@block(
+    "concat",
+    source="Huang et al. 2017, Densely Connected Convolutional Networks, eq. 2",
+    link="https://arxiv.org/abs/1608.06993",
+    passthrough=True,
+)
 class Concat(nn.Module):
     """x_i (B, C_i, H, W) -> (B, C_1 + … + C_n, H, W)
 

@@ -27,7 +27,11 @@ def as_map(tokens: Tensor, height: int, width: int) -> Tensor:
     return torch.unflatten(tokens.squeeze(1).transpose(1, 2), 2, (height, width))
 
 
-@block("non_local", source="Wang et al. 2018, Non-local Neural Networks, eqs. 1, 3 and 6")
+@block(
+    "non_local",
+    source="Wang et al. 2018, Non-local Neural Networks, eqs. 1, 3 and 6",
+    link="https://arxiv.org/abs/1711.07971",
+)
 class NonLocal(nn.Module):
     """x (B, C, H, W) -> (B, C, H, W)
 
@@ -36,7 +40,12 @@ class NonLocal(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, *, reduction: Reduction = 2, subsample: Switch = True, norm: Norm = "batch"
+        self,
+        in_channels: int,
+        *,
+        reduction: Reduction = 2,
+        subsample: Annotated[Switch, "whether what is attended to is max-pooled to a quarter"] = True,
+        norm: Norm = "batch",
     ) -> None:
         super().__init__()
         hidden = squeezed(in_channels, reduction)
@@ -92,7 +101,11 @@ class ChannelMeans(nn.Module):
         return self.beta * torch.unflatten(weights_BCC @ x_BCN, 2, (height, width))
 
 
-@block("dual_attention", source="Fu et al. 2019, Dual Attention Network for Scene Segmentation, eqs. 1-4")
+@block(
+    "dual_attention",
+    source="Fu et al. 2019, Dual Attention Network for Scene Segmentation, eqs. 1-4",
+    link="https://arxiv.org/abs/1809.02983",
+)
 class DualAttention(nn.Module):
     """x (B, C, H, W) -> (B, C, H, W)
 
@@ -104,7 +117,9 @@ class DualAttention(nn.Module):
         self,
         in_channels: int,
         *,
-        parts: Annotated[str, OneOf("both", "position", "channel")] = "both",
+        parts: Annotated[
+            str, OneOf("both", "position", "channel"), "attention between positions, channels, or the sum of both"
+        ] = "both",
         reduction: Reduction = 8,  # NOTE not in the paper: it does not reduce the channels of B and C; its code does, by 8
     ) -> None:
         super().__init__()

@@ -14,15 +14,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from blocks.attention import ConvolutionalBlockAttention, EfficientChannelAttention, SqueezeExcitation
-from blocks.balashov import Attention, IntegratedConv
+from blocks.balashov import Attention, IntegratedConv, SpatialKernel
 from blocks.base import OneOf, ShapeError, Width, block
 from blocks.common import Activation, Dilation, KernelSize, Norm, Reduction, Stride, make_activation, make_norm
 from blocks.kong import CrossAttention
 from blocks.separable import Projection
 
-Gate = Annotated[str, OneOf("none", "se", "cbam", "eca", "cam")]
-GateReduction = Annotated[int, OneOf(4, 8, 16)]
-Shortcut = Annotated[str, OneOf("projection", "padded")]
+Gate = Annotated[str, OneOf("none", "se", "cbam", "eca", "cam"), "what weighs the layers' output before it is added"]
+GateReduction = Annotated[int, OneOf(4, 8, 16), "channels are divided by it inside the gate"]
+Shortcut = Annotated[
+    str, OneOf("projection", "padded"), "how the shortcut takes another shape: 1×1 convolution, or zeros"
+]
 
 
 def _make_gate(name: str, channels: int, reduction: int) -> nn.Module:
@@ -61,7 +63,11 @@ def _make_shortcut(name: str, in_channels: int, channels: int, stride: int, norm
     return PaddedShortcut(in_channels, channels, stride)
 
 
-@block("basic_residual", source="He et al. 2016, Deep Residual Learning, figure 5 left; Balashov, eq. 6")
+@block(
+    "basic_residual",
+    source="He et al. 2016, Deep Residual Learning, figure 5 left; Balashov, eq. 6",
+    link="https://arxiv.org/abs/1512.03385",
+)
 class BasicResidual(nn.Module):
     """x (B, C, H, W) -> (B, channels, ⌈H/stride⌉, ⌈W/stride⌉)
 
@@ -78,9 +84,11 @@ class BasicResidual(nn.Module):
         stride: Stride = 1,
         dilation: Dilation = 1,
         attention: Attention = "none",
-        attention_in: Annotated[str, OneOf("both", "first", "second")] = "both",
+        attention_in: Annotated[
+            str, OneOf("both", "first", "second"), "convolutions whose input attention weighs"
+        ] = "both",
         reduction: Reduction = 8,
-        spatial_kernel: KernelSize = 7,
+        spatial_kernel: SpatialKernel = 7,
         gate: Gate = "none",
         gate_reduction: GateReduction = 16,
         shortcut: Shortcut = "projection",
@@ -118,7 +126,11 @@ class BasicResidual(nn.Module):
         return y
 
 
-@block("bottleneck_residual", source="He et al. 2016, Deep Residual Learning, figure 5 right; Balashov, eq. 6")
+@block(
+    "bottleneck_residual",
+    source="He et al. 2016, Deep Residual Learning, figure 5 right; Balashov, eq. 6",
+    link="https://arxiv.org/abs/1512.03385",
+)
 class BottleneckResidual(nn.Module):
     """x (B, C, H, W) -> (B, channels, ⌈H/stride⌉, ⌈W/stride⌉)
 
@@ -133,14 +145,16 @@ class BottleneckResidual(nn.Module):
         *,
         channels: Width = "x1",  # type: ignore[assignment]
         kernel_size: KernelSize = 3,
-        squeeze: Annotated[int, OneOf(1, 2, 4)] = 4,
+        squeeze: Annotated[int, OneOf(1, 2, 4), "channels of the middle are channels divided by it"] = 4,
         stride: Stride = 1,
         dilation: Dilation = 1,
         attention: Attention = "none",
         # NOTE not in the paper: Balashov does not say which convolutions are attention-integrated.
-        attention_place: Annotated[str, OneOf("middle", "first", "last", "all")] = "middle",
+        attention_place: Annotated[
+            str, OneOf("middle", "first", "last", "all"), "convolutions whose input attention weighs"
+        ] = "middle",
         reduction: Reduction = 8,
-        spatial_kernel: KernelSize = 7,
+        spatial_kernel: SpatialKernel = 7,
         gate: Gate = "none",
         gate_reduction: GateReduction = 16,
         shortcut: Shortcut = "projection",

@@ -15,7 +15,11 @@ from blocks.common import Activation, Norm, make_activation, make_norm
 from blocks.residual import BottleneckResidual
 
 
-@block("residual_attention", source="Wang et al. 2017, Residual Attention Network, section 3, eqs. 1 and 3")
+@block(
+    "residual_attention",
+    source="Wang et al. 2017, Residual Attention Network, section 3, eqs. 1 and 3",
+    link="https://arxiv.org/abs/1704.06904",
+)
 class ResidualAttention(nn.Module):
     """x (B, C, H, W) -> (B, C, H, W)
 
@@ -27,8 +31,8 @@ class ResidualAttention(nn.Module):
         self,
         in_channels: int,
         *,
-        trunk_units: Annotated[int, OneOf(1, 2, 3)] = 2,
-        downsamples: Annotated[int, OneOf(1, 2, 3)] = 1,
+        trunk_units: Annotated[int, OneOf(1, 2, 3), "residual units of the trunk"] = 2,
+        downsamples: Annotated[int, OneOf(1, 2, 3), "times that the hourglass halves the map"] = 1,
         norm: Norm = "batch",
         activation: Activation = "relu",
     ) -> None:

@@ -26,7 +26,9 @@ from blocks.common import (
 )
 
 
-@block("depthwise_separable", source="Howard et al. 2017, MobileNets, section 3.1")
+@block(
+    "depthwise_separable", source="Howard et al. 2017, MobileNets, section 3.1", link="https://arxiv.org/abs/1704.04861"
+)
 class DepthwiseSeparable(nn.Module):
     """x (B, C, H, W) -> (B, channels, ⌈H/stride⌉, ⌈W/stride⌉)
 
@@ -61,7 +63,11 @@ class DepthwiseSeparable(nn.Module):
         return y
 
 
-@block("inverted_residual", source="Sandler et al. 2018, MobileNetV2, section 3.3; MobileNetV3, figure 4")
+@block(
+    "inverted_residual",
+    source="Sandler et al. 2018, MobileNetV2, section 3.3; MobileNetV3, figure 4",
+    link="https://arxiv.org/abs/1801.04381",
+)
 class InvertedResidual(nn.Module):
     """x (B, C, H, W) -> (B, channels, ⌈H/stride⌉, ⌈W/stride⌉)
 
@@ -77,7 +83,7 @@ class InvertedResidual(nn.Module):
         kernel_size: KernelSize = 3,
         expansion: Expansion = 6,
         stride: Stride = 1,
-        se_reduction: Annotated[int, OneOf(0, 4, 8, 16)] = 0,
+        se_reduction: Annotated[int, OneOf(0, 4, 8, 16), "reduction of squeeze-and-excitation; 0 for none"] = 0,
         norm: Norm = "batch",
         activation: Activation = "relu",  # NOTE not in the paper: MobileNetV2 has ReLU6; NAS-Bench-Macro has ReLU
     ) -> None:
@@ -104,7 +110,11 @@ class InvertedResidual(nn.Module):
         return x + y if self.shortcut else y
 
 
-@block("projection", source="He et al. 2016, Deep Residual Learning, section 3.3, option B")
+@block(
+    "projection",
+    source="He et al. 2016, Deep Residual Learning, section 3.3, option B",
+    link="https://arxiv.org/abs/1512.03385",
+)
 class Projection(nn.Module):
     """x (B, C, H, W) -> (B, channels, ⌈H/stride⌉, ⌈W/stride⌉)
 

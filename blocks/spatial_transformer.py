@@ -16,7 +16,11 @@ _GRID = 4  # the localisation network reads at most 4 × 4 means
 _HIDDEN = 32
 
 
-@block("spatial_transformer", source="Jaderberg et al. 2015, Spatial Transformer Networks, section 3, eqs. 1 and 5")
+@block(
+    "spatial_transformer",
+    source="Jaderberg et al. 2015, Spatial Transformer Networks, section 3, eqs. 1 and 5",
+    link="https://arxiv.org/abs/1506.02025",
+)
 class SpatialTransformer(nn.Module):
     """x (B, C, H, W) -> (B, C, H, W)
 

@@ -35,7 +35,7 @@ _VIT = "Dosovitskiy et al. 2021, An Image is Worth 16x16 Words"
 _CCT = "Hassani et al. 2021, Escaping the Big Data Paradigm with Compact Transformers"
 
 
-@block("patch_embedding", source=f"{_VIT}, section 3.1, eq. 1")
+@block("patch_embedding", source=f"{_VIT}, section 3.1, eq. 1", link="https://arxiv.org/abs/2010.11929")
 class PatchEmbedding(nn.Module):
     """x (B, C, H, W) -> (B, channels, ⌈H/patch_size⌉, ⌈W/patch_size⌉)
 
@@ -47,7 +47,7 @@ class PatchEmbedding(nn.Module):
         in_channels: int,
         *,
         channels: Width = "x1",  # type: ignore[assignment]
-        patch_size: Annotated[int, OneOf(2, 4, 8, 16)] = 4,
+        patch_size: Annotated[int, OneOf(2, 4, 8, 16), "side of the square that becomes one token"] = 4,
         norm: Norm = "none",
     ) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class PatchEmbedding(nn.Module):
         return y
 
 
-@block("conv_tokenizer", source=f"{_CCT}, section 3 (convolutional tokenizer)")
+@block("conv_tokenizer", source=f"{_CCT}, section 3 (convolutional tokenizer)", link="https://arxiv.org/abs/2104.05704")
 class ConvTokenizer(nn.Module):
     """x (B, C, H, W) -> (B, channels, H', W'), each of `layers` dividing H and W by 2 · stride, rounded up
 
@@ -75,7 +75,7 @@ class ConvTokenizer(nn.Module):
         in_channels: int,
         *,
         channels: Width = "x1",  # type: ignore[assignment]
-        layers: Annotated[int, OneOf(1, 2)] = 1,
+        layers: Annotated[int, OneOf(1, 2), "convolutions, each with a pool behind it"] = 1,
         kernel_size: KernelSize = 3,
         stride: Stride = 1,
         activation: Activation = "relu",
@@ -188,7 +188,11 @@ def sine_positions(channels: int, height: int, width: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=2).flatten(0, 1)[None]
 
 
-@block("transformer_encoder", source=f"{_VIT}, section 3.1, eqs. 1-4; Hassani et al. 2021, section 3")
+@block(
+    "transformer_encoder",
+    source=f"{_VIT}, section 3.1, eqs. 1-4; Hassani et al. 2021, section 3",
+    link="https://arxiv.org/abs/2010.11929",
+)
 class TransformerEncoder(nn.Module):
     """x (B, C, H, W) -> (B, C, H, W), or (B, C, 1, 1) where `readout` is no map
 
@@ -202,17 +206,23 @@ class TransformerEncoder(nn.Module):
         self,
         in_shape: Shape,
         *,
-        depth: Annotated[int, Range(1, 24, (1, 2))] = 1,
+        depth: Annotated[int, Range(1, 24, (1, 2)), "layers of self-attention and MLP"] = 1,
         heads: Heads = 4,
-        mlp_ratio: Annotated[int, OneOf(1, 2, 3, 4)] = 4,
-        position: Annotated[str, OneOf("none", "learned", "sine")] = "learned",
-        readout: Annotated[str, OneOf("map", "class_token", "sequence")] = "map",
-        qkv_bias: Switch = True,
-        norm_final: Switch = True,
+        mlp_ratio: Annotated[int, OneOf(1, 2, 3, 4), "units of the MLP, as a multiple of the channels"] = 4,
+        position: Annotated[str, OneOf("none", "learned", "sine"), "what tells a token its place"] = "learned",
+        readout: Annotated[
+            str,
+            OneOf("map", "class_token", "sequence"),
+            "the map again, a class token, or a learned mean of all tokens",
+        ] = "map",
+        qkv_bias: Annotated[Switch, "whether queries, keys and values have a bias"] = True,
+        norm_final: Annotated[Switch, "whether a layer norm follows the last layer"] = True,
         activation: Activation = "gelu",
         dropout: Rate = 0.0,
-        attention_dropout: Rate = 0.0,
-        drop_path: Rate = 0.0,
+        attention_dropout: Annotated[Rate, "share of attention weights that is dropped in training"] = 0.0,
+        drop_path: Annotated[
+            Rate, "share of branches that is skipped in training at the last layer, less before (stochastic depth)"
+        ] = 0.0,
     ) -> None:
         super().__init__()
         channels, height, width = in_shape

@@ -32,8 +32,13 @@ def command(names: tuple[str, ...], as_json: bool) -> None:
                     "name": block.name,
                     "summary": block.summary,
                     "source": block.source,
+                    "link": block.link,
                     "hyperparameters": {
-                        name: {"allowed": str(parameter.allowed), "default": parameter.default}
+                        name: {
+                            "meaning": parameter.meaning,
+                            "allowed": str(parameter.allowed),
+                            "default": parameter.default,
+                        }
                         for name, parameter in block.hyperparameters.items()
                     },
                 }
@@ -41,12 +46,15 @@ def command(names: tuple[str, ...], as_json: bool) -> None:
             ]
         )
         return
+    from rich.padding import Padding
+
     from nas.terminal import Terminal, styled
 
     console = Terminal()
     for block in chosen:
         console.print(styled((block.name, "bold"), f"  {block.summary}"))
-        console.print(styled((f"    {block.source}", "dim")))
+        console.print(Padding(styled((f"{block.source}{'  ' if block.link else ''}{block.link}", "dim")), (0, 0, 0, 4)))
         for name, parameter in block.hyperparameters.items():
             default = str(parameter.default).lower() if isinstance(parameter.default, bool) else parameter.default
-            console.print(styled(f"    {name}: {parameter.allowed}  ", (f"(default {default})", "dim")))
+            line = styled(f"{name}: {parameter.allowed} ", (f"(default {default})", "dim"), f": {parameter.meaning}")
+            console.print(Padding(line, (0, 0, 0, 4)))

@@ -102,3 +102,17 @@ def test_a_merge_refuses_inputs_that_differ() -> None:
                 BLOCKS[name].make({}, shapes, 10)
     with pytest.raises(ShapeError, match="concat needs inputs of one shape"):
         BLOCKS["concat"].make({}, ((2, 4, 4), (2, 4, 5)), 10)
+
+
+def test_every_hyperparameter_of_a_shipped_block_says_in_a_line_what_it_does() -> None:
+    for name, shipped in BLOCKS.items():
+        for hyperparameter in shipped.hyperparameters.values():
+            assert 10 < len(hyperparameter.meaning) < 100, f"{name}.{hyperparameter.name}: '{hyperparameter.meaning}'"
+        assert not shipped.link or shipped.link.startswith(("https://arxiv.org/abs/", "https://doi.org/10.")), name
+
+
+def test_the_line_nearest_to_the_hyperparameter_counts() -> None:
+    assert (
+        BLOCKS["cbam"].hyperparameters["spatial_kernel"].meaning == "side of the kernel that makes the map of weights"
+    )
+    assert BLOCKS["cbam"].hyperparameters["reduction"].meaning == "channels are divided by it inside the module"

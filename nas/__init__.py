@@ -13,31 +13,107 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Never
 
 if TYPE_CHECKING:
-    from nas.driver.progress import Progress
-    from nas.driver.search import SearchResult
-    from nas.notebook import LoadedStudy
+    from nas.architecture import Architecture as Architecture
+    from nas.driver.progress import Progress as Progress
+    from nas.driver.search import SearchResult as SearchResult
+    from nas.errors import DataError as DataError
+    from nas.errors import NasError as NasError
+    from nas.errors import RecipeError as RecipeError
+    from nas.errors import SearchError as SearchError
+    from nas.errors import SpaceError as SpaceError
+    from nas.errors import StorageError as StorageError
+    from nas.notebook import LoadedStudy as LoadedStudy
+    from nas.recipe import Recipe as Recipe
+    from nas.sampler import ParetoSampler as ParetoSampler
+    from nas.space import Space as Space
 
 __version__ = "0.1.0"
-__all__ = ["load_study", "search"]
+_HOMES = {
+    "Architecture": "nas.architecture",
+    "DataError": "nas.errors",
+    "LoadedStudy": "nas.notebook",
+    "NasError": "nas.errors",
+    "ParetoSampler": "nas.sampler",
+    "Progress": "nas.driver.progress",
+    "Recipe": "nas.recipe",
+    "RecipeError": "nas.errors",
+    "SearchError": "nas.errors",
+    "SearchResult": "nas.driver.search",
+    "Space": "nas.space",
+    "SpaceError": "nas.errors",
+    "StorageError": "nas.errors",
+}
+"""What is imported when it is first asked for: `import nas` itself takes no time."""
+__all__ = ["load_study", "search", *_HOMES]
 
 
-def search(space: Any, *, progress: Progress | None = None, **options: Any) -> SearchResult:
-    """Searches `space` and returns what was found; the options of `nas search`, with underscores.
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'nas' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)
 
-    `space`: a file, the name of a shipped space, or a `nas.space.Space`. `data`: ``digits``, ``cifar10``, ``cifar100``,
-    ``fashion_mnist`` or ``imagefolder:PATH``. `trials` counts the finished trials of the study in all, `time` is like
-    ``"30m"``, `epochs` overrides the recipe's. `objectives`: accuracy (maximized), parameters, macs, activation_bytes
-    (minimized). `recipe`: a file or a `nas.recipe.Recipe`. See `nas.driver.options.SearchOptions` for all of them.
 
-    The same call again continues the study. Raises `nas.errors.NasError` when an option cannot be met.
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])
+
+
+def search(
+    space: str | Path | Space,
+    *,
+    data: str = "digits",
+    data_root: str | None = None,
+    image_size: int | None = None,
+    validation: float | None = None,
+    folds: int = 1,
+    trials: int = 32,
+    time: str | float | None = None,
+    retrain: int = 0,
+    steps: int | None = None,
+    epochs: int | None = None,
+    objectives: Sequence[str] = ("accuracy", "parameters"),
+    latency_device: str | None = None,
+    max_parameters: float | None = None,
+    max_macs: float | None = None,
+    sampler: str = "pareto",
+    seed: int = 0,
+    study: str | None = None,
+    storage: str | None = None,
+    cpus_per_trial: float = 1,
+    gpus_per_trial: float | str | None = None,
+    device: str = "auto",
+    max_concurrent: int | None = None,
+    ray_address: str | None = None,
+    recipe: str | Path | Recipe | None = None,
+    seed_points: str | bool = "auto",
+    cache: bool = True,
+    scheduler: str = "none",
+    min_epochs: int | None = None,
+    reduction_factor: float = 3.0,
+    trial_timeout: str | float | None = None,
+    progress: Progress | None = None,
+    **unknown: Never,
+) -> SearchResult:
+    """Searches `space` for networks on the Pareto front of the objectives, and returns what was found.
+
+    `space`: a file, the name of a shipped space, or a `nas.space.Space`. The other arguments are the options of `nas search`, with
+    underscores; docs/api.md describes each. Of the most used: `data` is ``digits``, ``cifar10``, ``cifar100``, ``fashion_mnist`` or
+    ``imagefolder:PATH``; `trials` counts the finished trials of the study in all, `time` is like ``"30m"``; `objectives` are
+    accuracy (maximized), parameters, macs, activation_bytes and latency (minimized); `recipe` is a name, a file or a
+    `nas.recipe.Recipe`. `progress` is told what happens; None: nothing is printed.
+
+    The same call again resumes the study. Raises `nas.errors.NasError` when an option is unknown or cannot be met.
     """
+    options = {name: value for name, value in locals().items() if name not in ("space", "progress", "unknown")}
     from nas.driver.options import SearchOptions, check_names
     from nas.driver.search import search as run
 
-    check_names(options)
+    check_names(unknown)
     return run(SearchOptions(space, **options), progress)
 
 

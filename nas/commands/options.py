@@ -6,12 +6,14 @@ import json
 import math
 import os
 from collections.abc import Callable
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from nas.commands import completing
+from nas.driver.options import DEVICES, SEED_POINTS, SearchOptions
 from nas.errors import AssignmentError, NasError, nearest
 from nas.limits import MAX_CLASSES, MAX_EXTENT
 from nas.plain import read_json, visible
@@ -77,30 +79,72 @@ class GpusType(click.ParamType[float | str]):
             self.fail(f"must be a number such as 0.25, or auto, not '{value}'{nearest(value, ['auto'])}", param, ctx)
 
 
-space_option = click.option(
-    "--space",
-    required=True,
-    metavar="FILE|NAME",
-    shell_complete=completing.spaces,
-    help="Space file, or name of a shipped space.",
-)
-objectives_option = click.option(
-    "--objectives", default="accuracy,parameters", show_default=True, help="Also macs, activation_bytes, latency."
-)
+class NamesType(click.ParamType[tuple[str, ...]]):
+    """``accuracy,macs``: names with commas between them."""
+
+    name = "NAMES"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """The names; what they may be is looked at later."""
+        return value if isinstance(value, tuple) else tuple(name.strip() for name in value.split(",") if name.strip())
+
+
+HOW: dict[str, dict[str, Any]] = {
+    "space": {"required": True, "metavar": "FILE|NAME", "shell_complete": completing.spaces},
+    "data": {"metavar": "NAME", "shell_complete": completing.datasets},
+    "data_root": {"metavar": "DIR"},
+    "image_size": {"metavar": "PIXELS"},
+    "time": {"metavar": "DURATION"},
+    "retrain": {"metavar": "K"},
+    "objectives": {"type": NamesType()},
+    "latency_device": {"type": click.Choice(["cpu", "cuda"])},
+    "max_parameters": {"type": CountType()},
+    "max_macs": {"type": CountType()},
+    "seed": {"type": click.IntRange(0, 2**31 - 1)},
+    "study": {"metavar": "NAME", "shell_complete": completing.studies},
+    "storage": {"metavar": "URL", "default": lambda: os.environ.get("NAS_STORAGE"), "show_default": False},
+    "gpus_per_trial": {"type": GpusType()},
+    "device": {"type": click.Choice(DEVICES)},
+    "ray_address": {"metavar": "ADDRESS"},
+    "recipe": {"metavar": "NAME|FILE"},
+    "seed_points": {"type": str, "is_flag": False, "flag_value": "auto", "metavar": "|".join(sorted(SEED_POINTS))},
+    "trial_timeout": {"metavar": "DURATION"},
+}
+"""What the command line adds to a field of `SearchOptions`: how a value is written and what a shell completes."""
+
+
+def search_option(name: str, **changes: Any) -> Callable[[F], F]:
+    """The command-line option of one field of `SearchOptions`, with its default and its help, unless `changes` say otherwise."""
+    option = next(option for option in fields(SearchOptions) if option.name == name)
+    flag = "--" + name.replace("_", "-")
+    settings: dict[str, Any] = {"help": option.metadata["help"], **HOW.get(name, {}), **changes}
+    default = None if option.default is MISSING else option.default
+    if isinstance(default, bool):
+        flag += f"/--no-{name.replace('_', '-')}"
+    elif isinstance(default, tuple):
+        default = ",".join(default)
+    if "default" not in settings and default is not None:
+        settings |= {"default": default, "show_default": True}
+    if "type" not in settings and not isinstance(default, bool):
+        words = str(option.type).split(" | ")  # annotations are text in that file
+        settings["type"] = next((kind for kind in (int, float) if kind.__name__ in words and "str" not in words), str)
+    return click.option(flag, name, **settings)
+
+
+def search_options(command: F) -> F:
+    """Adds an option for every field of `SearchOptions`, in their order."""
+    for option in reversed(fields(SearchOptions)):
+        command = search_option(option.name)(command)
+    return command
+
+
+space_option = search_option("space")
+objectives_option = search_option("objectives", type=str)
 input_option = click.option("--input", "input_shape", type=ShapeType(), help="Image shape; default: the space's.")
 classes_option = click.option("--classes", type=click.IntRange(2, MAX_CLASSES), default=10, show_default=True)
 json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output on stdout.")
-storage_option = click.option(
-    "--storage",
-    default=lambda: os.environ.get("NAS_STORAGE"),
-    metavar="URL",
-    help="Study database (also NAS_STORAGE).  [default: sqlite:///nas.db]",
-)
-
-
-ray_address_option = click.option(
-    "--ray-address", metavar="ADDRESS", help="Join a Ray cluster, such as auto or host:6379."
-)
+storage_option = search_option("storage")
+ray_address_option = search_option("ray_address")
 
 
 def study_option(help: str, *, required: bool = False) -> Callable[[F], F]:
@@ -110,8 +154,7 @@ def study_option(help: str, *, required: bool = False) -> Callable[[F], F]:
 
 def limits(command: F) -> F:
     """Adds ``--max-parameters`` and ``--max-macs``."""
-    command = click.option("--max-macs", type=CountType(), help="Most multiply-accumulates for one image.")(command)
-    return click.option("--max-parameters", type=CountType(), help="Most parameters, such as 500k or 2M.")(command)
+    return search_option("max_parameters")(search_option("max_macs")(command))
 
 
 def read_assignment(text: str, space: Space) -> Assignment:

@@ -11,19 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nas.commands import completing
-from nas.commands.options import (
-    GpusType,
-    json_option,
-    limits,
-    objectives_option,
-    output_path,
-    ray_address_option,
-    space_option,
-    storage_option,
-    study_option,
-    try_to_write,
-)
+from nas.commands.options import json_option, output_path, search_options, try_to_write
 from nas.plain import file_stem
 
 if TYPE_CHECKING:
@@ -32,105 +20,13 @@ if TYPE_CHECKING:
 
 
 @click.command(name="search")
-@space_option
-@click.option(
-    "--data",
-    default="digits",
-    show_default=True,
-    metavar="NAME",
-    shell_complete=completing.datasets,
-    help="digits, cifar10, cifar100, fashion_mnist or imagefolder:PATH.",
-)
-@click.option(
-    "--data-root", metavar="DIR", help="Folder of downloaded data sets (also NAS_DATA).  [default: ~/.cache/nas]"
-)
-@click.option("--image-size", type=int, metavar="PIXELS", help="Resize images to squares of this side.")
-@click.option(
-    "--validation",
-    type=float,
-    help="Share of training images to measure on.  [default: 1,000 images, from a tenth to a quarter]",
-)
-@click.option(
-    "--folds",
-    type=int,
-    default=1,
-    show_default=True,
-    help="Cross-validation in so many parts: as many trainings a trial.",
-)
-@click.option("--trials", type=int, default=32, show_default=True, help="Finished trials of the study in all.")
-@click.option("--time", metavar="DURATION", help="Stop after this long, such as 30m or 1h30m.")
-@click.option(
-    "--retrain",
-    type=int,
-    default=0,
-    metavar="K",
-    help="At the end, after --time too, train the K most accurate of the front again for long enough to be used, with 2 seeds "
-    "and 8 times the steps, and name the final network.  [default: 0]",
-)
-@click.option("--steps", type=int, help="Steps of the optimizer in a trial.  [default: the recipe's]")
-@click.option("--epochs", type=int, help="The same in epochs.")
-@objectives_option
-@click.option(
-    "--latency-device", type=click.Choice(["cpu", "cuda"]), help="Where latency is measured.  [default: cuda, if any]"
-)
-@limits
-@click.option("--sampler", default="pareto", show_default=True, help="Also tpe, nsga2, nsga3, gp, random.")
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
-@study_option("Name of the study.  [default: SPACE-DATA]")
-@storage_option
-@click.option("--cpus-per-trial", type=float, default=1.0, show_default=True)
-@click.option(
-    "--gpus-per-trial",
-    type=GpusType(),
-    help="At most 1; auto: as many trials share a GPU as have room there.  [default: 1 where there are GPUs]",
-)
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="What trials train on. auto: CUDA where there is a GPU, else CPUs, never Apple's GPU (MPS); "
-    "cuda waits for a GPU of a cluster, and takes no CPU instead.",
-)
-@click.option("--max-concurrent", type=int, help="Most trials at once.  [default: as many as fit]")
-@ray_address_option
-@click.option(
-    "--recipe",
-    metavar="NAME|FILE",
-    help="How networks are trained: fast (300 steps), modern (1,000 and more), paper-like (160 epochs), or a YAML file.  "
-    "[default: modern; digits: fast]",
-)
-@click.option(
-    "--seed-points",
-    is_flag=False,
-    flag_value="auto",
-    default="auto",
-    show_default=True,
-    metavar="all|auto|none",
-    help="Published networks that are trained first; auto: Kong's and, up to a sixth of the trials, what papers propose.",
-)
+@search_options
 @click.option("--no-seed-points", is_flag=True, hidden=True)  # as it was spelled before there were three
-@click.option("--cache/--no-cache", default=True, show_default=True, help="Take over results of the same network.")
-@click.option(
-    "--scheduler",
-    default="none",
-    show_default=True,
-    help="pareto_asha stops trials early that are not among the best so far.",
-)
-@click.option("--min-epochs", type=int, help="First epoch at which a trial may stop.  [default: a quarter of them]")
-@click.option(
-    "--reduction-factor",
-    type=float,
-    default=3.0,
-    show_default=True,
-    help="N: the top 1/N of the trials continue at each rung.",
-)
-@click.option("--trial-timeout", metavar="DURATION", help="End a trial that takes longer, such as 10m.")
 @click.option(
     "--plot", type=click.Path(path_type=Path), metavar="FILE", help="Picture of the front.  [default: STUDY.png]"
 )
 @json_option
-def command(objectives: str, as_json: bool, plot: Path | None, no_seed_points: bool, **values: Any) -> int:
+def command(as_json: bool, plot: Path | None, no_seed_points: bool, **values: Any) -> int:
     """Search a space for networks on the Pareto front of accuracy and cost.
 
     Run the same command again to resume the study. Ctrl-C ends in good order; what was finished is kept.
@@ -149,8 +45,7 @@ def command(objectives: str, as_json: bool, plot: Path | None, no_seed_points: b
         try_to_write(Path(f".nas-{os.getpid()}.png"))
     if no_seed_points:
         values["seed_points"] = "none"
-    names = tuple(name.strip() for name in objectives.split(",") if name.strip())
-    result = search(SearchOptions(objectives=names, **values), _progress(as_json))
+    result = search(SearchOptions(**values), _progress(as_json))
     if as_json:
         click.echo(json.dumps(_summary(result), indent=2))
     else:

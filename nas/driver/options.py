@@ -1,23 +1,29 @@
-"""What a search can be told, checked before anything starts."""
+"""What a search can be told, checked before anything starts.
+
+`SearchOptions` is the one place where an option of a search stands, with its default and its help: `nas search` makes its
+command-line options of the fields, and a test holds the signature of `nas.search` to them. Nothing heavy is imported here.
+"""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
 from pathlib import Path
 from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
 
 from nas.document import shorten
 from nas.errors import SearchError, nearest
 from nas.limits import MAX_VALIDATION
-from nas.recipe import Recipe
-from nas.space import COSTS, Space
 
-OBJECTIVES = ("accuracy", *COSTS, "latency")
+if TYPE_CHECKING:
+    from nas.recipe import Recipe
+    from nas.space import Space
+
+OBJECTIVES = ("accuracy", "parameters", "macs", "activation_bytes", "latency")
 """Accuracy is maximized, costs and latency (milliseconds for one image) are minimized."""
 
 SCHEDULERS = ("none", "pareto_asha")
@@ -78,47 +84,65 @@ class RayOptions:
         return 1.0 if self.device == "cuda" else 0.0
 
 
+def _option(default: Any, help: str) -> Any:
+    return field(default=default, metadata={"help": help})
+
+
 @dataclass(frozen=True)
 class SearchOptions:
-    """Everything that `nas search` takes. See `nas.search` for what each means."""
+    """Everything that `nas search` and `nas.search` take."""
 
-    space: str | Path | Space
-    data: str = "digits"
-    data_root: str | None = None
-    image_size: int | None = None
-    validation: float | None = None
-    """Share of the training images to measure on; None: see `nas.data.task.validation_share`."""
-    folds: int = 1
-    """More than one: cross-validation in so many parts."""
-    trials: int = DEFAULT_TRIALS
-    time: str | float | None = None
-    epochs: int | None = None
-    steps: int | None = None
-    objectives: Sequence[str] = ("accuracy", "parameters")
-    max_parameters: float | None = None
-    max_macs: float | None = None
-    sampler: str = "pareto"
-    seed: int = 0
-    study: str | None = None
-    storage: str | None = None
-    cpus_per_trial: float = 1
-    gpus_per_trial: float | str | None = None
-    device: str = AUTO
-    max_concurrent: int | None = None
-    ray_address: str | None = None
-    recipe: str | Path | Recipe | None = None
-    seed_points: str | bool = "auto"
-    """Which published networks are the first trials: auto, all or none; True and False mean auto and none."""
-    cache: bool = True
-    trial_timeout: str | float | None = None
-    scheduler: str = "none"
-    min_epochs: int | None = None
-    """First epoch at which a trial may stop; None: a quarter of a training."""
-    reduction_factor: float = 3.0
-    retrain: int = 0
-    """So many of the front, the most accurate, are trained again at the end: see `nas.driver.finishing`."""
-    latency_device: str | None = None
-    """cpu or cuda; None: CUDA where the driver has one."""
+    space: str | Path | Space = field(metadata={"help": "Space file, or name of a shipped space."})
+    data: str = _option("digits", "digits, cifar10, cifar100, fashion_mnist or imagefolder:PATH.")
+    data_root: str | None = _option(None, "Folder of downloaded data sets (also NAS_DATA).  [default: ~/.cache/nas]")
+    image_size: int | None = _option(None, "Make squares of images, with sides of so many pixels.")
+    validation: float | None = _option(
+        None, "Share of training images to measure on.  [default: 1,000 images, from a tenth to a quarter]"
+    )
+    folds: int = _option(1, "Cross-validation in so many parts: as many trainings a trial.")
+    trials: int = _option(DEFAULT_TRIALS, "Finished trials of the study in all.")
+    time: str | float | None = _option(None, "Stop after this long, such as 30m or 1h30m.")
+    retrain: int = _option(
+        0,
+        "At the end, after the time limit too, train the K most accurate of the front again for long enough to be used, with 2 "
+        "seeds and 8 times the steps, and name the final network.",
+    )
+    steps: int | None = _option(None, "Steps of the optimizer in a trial.  [default: the recipe's]")
+    epochs: int | None = _option(None, "The same in epochs.")
+    objectives: Sequence[str] = _option(("accuracy", "parameters"), "Also macs, activation_bytes, latency.")
+    latency_device: str | None = _option(None, "Where latency is measured: cpu or cuda.  [default: cuda, if any]")
+    max_parameters: float | None = _option(None, "Most parameters, such as 500k or 2M.")
+    max_macs: float | None = _option(None, "Most multiply-accumulates for one image.")
+    sampler: str = _option("pareto", "Also tpe, nsga2, nsga3, gp, random.")
+    seed: int = _option(0, "Of the sampler, of the split of the data, and of the trainings.")
+    study: str | None = _option(None, "Name of the study.  [default: SPACE-DATA]")
+    storage: str | None = _option(None, "Study database (also NAS_STORAGE).  [default: sqlite:///nas.db]")
+    cpus_per_trial: float = _option(1, "CPU cores of a trial, and its threads.")
+    gpus_per_trial: float | str | None = _option(
+        None,
+        "At most 1; auto: as many trials share a GPU as have room there.  [default: 1 where there are GPUs]",
+    )
+    device: str = _option(
+        AUTO,
+        "What trials train on. auto: CUDA where there is a GPU, else CPUs, never Apple's GPU (MPS); cuda waits for a GPU of a "
+        "cluster, and takes no CPU instead.",
+    )
+    max_concurrent: int | None = _option(None, "Most trials at once.  [default: as many as fit]")
+    ray_address: str | None = _option(None, "Join a Ray cluster, such as auto or host:6379.")
+    recipe: str | Path | Recipe | None = _option(  # noqa: RUF009  it is a frozen field
+        None,
+        "How networks are trained: fast (300 steps), modern (1,000 and more), paper-like (160 epochs), or a YAML file.  "
+        "[default: modern; digits: fast]",
+    )
+    seed_points: str | bool = _option(
+        "auto",
+        "Published networks that are trained first; auto: Kong's and, up to a sixth of the trials, what papers propose.",
+    )
+    cache: bool = _option(True, "Take over results of the same network.")
+    scheduler: str = _option("none", "pareto_asha stops trials early that are not among the best so far.")
+    min_epochs: int | None = _option(None, "First epoch at which a trial may stop.  [default: a quarter of them]")
+    reduction_factor: float = _option(3.0, "N: the top 1/N of the trials continue at each rung.")
+    trial_timeout: str | float | None = _option(None, "End a trial that takes longer, such as 10m.")
 
     def __post_init__(self) -> None:
         """Raises SearchError for a value that cannot be."""
@@ -183,11 +207,14 @@ def check_names(options: Mapping[str, object]) -> None:
 
 def _check_types(options: SearchOptions) -> None:
     """Raises SearchError for a value of another type: Python's own word for it would come much later."""
-    hints = get_type_hints(SearchOptions)
-    for field in fields(options):
-        value = getattr(options, field.name)
-        if not _fits(value, hints[field.name]):
-            raise SearchError(f"{field.name}: must be {_described(hints[field.name])}, not {shorten(value)}")
+    from nas.recipe import Recipe
+    from nas.space import Space
+
+    hints = get_type_hints(SearchOptions, localns={"Recipe": Recipe, "Space": Space})
+    for option in fields(options):
+        value = getattr(options, option.name)
+        if not _fits(value, hints[option.name]):
+            raise SearchError(f"{option.name}: must be {_described(hints[option.name])}, not {shorten(value)}")
 
 
 def _fits(value: object, hint: Any) -> bool:

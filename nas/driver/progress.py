@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """Told by the driver what happens; shows nothing. The views below derive from it."""
+    """Told what happens in a search; shows nothing. Derive from it to show something else."""
 
     def begin(
         self,

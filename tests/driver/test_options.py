@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+import subprocess
+import sys
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +13,7 @@ import numpy as np
 import pytest
 
 import nas
+from nas.commands.search import command
 from nas.driver.options import SearchOptions
 from nas.driver.search import _other_data
 from nas.errors import NasError
@@ -39,9 +44,36 @@ def test_a_wrong_type_is_one_line(options: dict[str, Any], message: str) -> None
     assert len(str(problem.value).splitlines()) == 1
 
 
+def test_python_and_the_command_line_have_the_same_options_and_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An editor shows the signature of `nas.search`, a terminal the help: both are those of `SearchOptions`."""
+    monkeypatch.delenv("NAS_STORAGE", raising=False)
+    signature = inspect.signature(nas.search).parameters
+    typed = command.make_context("search", ["--space", "attn_cnn"]).params
+    for option in fields(SearchOptions):
+        parameter = signature[option.name]
+        assert parameter.annotation == option.type, option.name
+        assert (parameter.default is inspect.Parameter.empty) == (option.default is MISSING), option.name
+        if option.default is MISSING:
+            continue
+        assert parameter.default == option.default, option.name
+        assert typed[option.name] == option.default, option.name
+    assert set(signature) - {option.name for option in fields(SearchOptions)} == {"progress", "unknown"}
+    assert set(typed) - {option.name for option in fields(SearchOptions)} == {"plot", "as_json", "no_seed_points"}
+
+
+def test_the_help_of_a_search_needs_no_torch() -> None:
+    code = (
+        "import sys\ntry:\n    from nas.cli import main\n    main(['search', '--help'])\nexcept SystemExit:\n    pass\n"
+        "print([name for name in ('torch', 'ray', 'pandas', 'optuna') if name in sys.modules])"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "--max-parameters" in answer.stdout
+    assert answer.stdout.endswith("[]\n")
+
+
 def test_a_space_of_another_type() -> None:
     with pytest.raises(NasError, match="space: must be a text or a path or a Space, not 5"):
-        nas.search(5)
+        nas.search(5)  # type: ignore[arg-type]
 
 
 def test_numbers_of_numpy_are_numbers() -> None:

@@ -12,7 +12,7 @@ from PIL import ExifTags, Image, ImageDraw, ImageOps
 
 from nas.data import Batches, Dataset, Split, Task, load, load_test, read_image, skipped_files, source
 from nas.data.folder import check_images
-from nas.data.task import make_dataset
+from nas.data.task import make_dataset, regrouped
 from nas.errors import DataError
 from nas.recipe import Augment
 
@@ -483,6 +483,26 @@ def test_classes_may_lie_directly_in_the_folder(tmp_path: Path) -> None:
     assert data.fingerprint == before.fingerprint
     assert len(load_test(data.task)) == 4
     assert "1 files are left out" in str(skipped_files(flat))
+
+
+def test_a_validation_folder_beside_a_test_folder_is_what_is_measured_on(tmp_path: Path) -> None:
+    root = _folder(tmp_path, images=10)
+    shutil.copytree(root / "test", root / "val")
+    for place, path in enumerate(sorted((root / "val").rglob("*.png"))):
+        Image.new("RGB", (8, 8), (place, 0, 0)).save(path)
+    data = load(Task(f"imagefolder:{root}", validation=None))
+    assert (len(data.train), len(data.validation), len(load_test(data.task))) == (20, 20, 20)
+    assert data.validation.x[:, 0, 0, 0].tolist() == list(range(20))
+    assert data.task.validation == 0.5
+    assert load(data.task).fingerprint == data.fingerprint  # as a retraining reads it again
+    again = regrouped(data, 0.1)
+    assert (len(again.train), len(again.validation)) == (36, 4)
+
+    drawn = load(Task(f"imagefolder:{root}", validation=0.25))
+    assert (len(drawn.train), len(drawn.validation), drawn.task.chosen) == (16, 4, False)
+    shutil.rmtree(root / "test")  # then val is the test set, as before
+    assert len(load(Task(f"imagefolder:{root}", validation=None)).train) < 20
+    assert len(load_test(data.task)) == 20
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:

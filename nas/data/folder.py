@@ -1,8 +1,9 @@
 """Image folders: `PATH/train/<class>/*`, and `PATH/test/<class>/*` or `PATH/val/<class>/*` for the test set.
 
-Class folders may lie directly under PATH too. Without a test folder a fifth of each class is the test set, always the same
-one. Images become RGB and upright, as their EXIF data say; what is transparent in them becomes white. Those that must change
-their size become squares: what of a longer side is too much is cut off at both ends, and nothing is squashed.
+Where both are there, `PATH/val` holds the images that a search measures on. Class folders may lie directly under PATH too.
+Without a test folder a fifth of each class is the test set, always the same one. Images become RGB and upright, as their EXIF
+data say; what is transparent in them becomes white. Those that must change their size become squares: what of a longer side is
+too much is cut off at both ends, and nothing is squashed.
 """
 
 from __future__ import annotations
@@ -69,6 +70,18 @@ def read_folder(
     return _decode(files, size, progress), np.array([label for _, label in files], dtype=np.int64), names
 
 
+def read_validation(
+    root: Path, size: int | None, progress: Progress | None = None
+) -> tuple[Images, Labels, tuple[str, ...]] | None:
+    """The images of the validation folder as `read_folder` gives them; None where there is none beside a test folder."""
+    folder = validation_folder(root)
+    if folder is None:
+        return None
+    names = _list(root, True)[1]
+    files = _members(folder, names)
+    return _decode(files, size, progress), np.array([label for _, label in files], dtype=np.int64), names
+
+
 def count_test(root: Path) -> tuple[int, ...] | None:
     """Files of each class in the folder of test images, in the order of `read_folder`; None when there is no such folder.
 
@@ -84,6 +97,12 @@ def count_test(root: Path) -> tuple[int, ...] | None:
 def test_folder(root: Path) -> Path | None:
     """Where the test images lie; None where they are a part of the training folder."""
     return next((root / name for name in TEST_FOLDERS if (root / name).is_dir()), None)
+
+
+def validation_folder(root: Path) -> Path | None:
+    """Where the images to measure on lie, beside those of the test; None where they are a part of the training images."""
+    there = [root / name for name in TEST_FOLDERS if (root / name).is_dir()]
+    return there[1] if len(there) > 1 else None
 
 
 def _list(root: Path, test: bool) -> tuple[list[tuple[Path, int]], tuple[str, ...]]:

@@ -7,15 +7,26 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nas.data.folder import check_images, count_test, read_folder
-from nas.data.task import Dataset, Images, Labels, Progress, Split, Task, check_labels, make_dataset, one_line
+from nas.data.folder import check_images, count_test, read_folder, read_validation
+from nas.data.task import (
+    Dataset,
+    Images,
+    Labels,
+    Progress,
+    Split,
+    Task,
+    check_labels,
+    make_dataset,
+    one_line,
+    with_validation,
+)
 from nas.errors import DataError, nearest
 from nas.recipe import Augment
 
@@ -88,6 +99,10 @@ def _imagefolder(task: Task, test: bool, progress: Progress | None) -> tuple[Ima
     return read_folder(Path(task.dataset.partition(":")[2]).expanduser(), test, task.image_size, progress)
 
 
+def _validation_folder(task: Task, progress: Progress | None) -> tuple[Images, Labels, tuple[str, ...]] | None:
+    return read_validation(Path(task.dataset.partition(":")[2]).expanduser(), task.image_size, progress)
+
+
 def _count_test_files(task: Task) -> tuple[int, ...] | None:
     return count_test(Path(task.dataset.partition(":")[2]).expanduser())
 
@@ -121,6 +136,8 @@ class Source:
     """From the side of an image in pixels."""
     recipe: str = "modern"
     """The recipe by which it is trained unless a user names one: see `nas.recipes`."""
+    read_validation: Callable[[Task, Progress | None], tuple[Images, Labels, tuple[str, ...]] | None] = lambda *_: None
+    """The images to measure on, where a user chose them; None: they are drawn from the training images."""
     count_test: Callable[[Task], tuple[int, ...] | None] = lambda task: None
     """Test images of each class, where a user chose them; None: they have the shares of the training images."""
 
@@ -130,7 +147,7 @@ DATASETS: dict[str, Source] = {
     "cifar10": Source(_torchvision("CIFAR10")),
     "cifar100": Source(_torchvision("CIFAR100")),
     "fashion_mnist": Source(_torchvision("FashionMNIST"), lambda size: Augment(crop_padding=max(1, size // 14))),
-    "imagefolder": Source(_imagefolder, count_test=_count_test_files),
+    "imagefolder": Source(_imagefolder, read_validation=_validation_folder, count_test=_count_test_files),
 }
 """Data sets by name. `imagefolder:PATH` carries its folder behind a colon."""
 
@@ -179,9 +196,17 @@ def _sized(task: Task, x: Images) -> Images:
 
 
 def load(task: Task, progress: Progress | None = None) -> Dataset:
-    """Training and validation images of a task, decoded once. Raises DataError that names the remedy."""
+    """Training and validation images of a task, decoded once. Raises DataError that names the remedy.
+
+    Unless the task says how many are held out, they are those that the user chose, where there are any.
+    """
     x, y, names = source(task).read(task, False, progress)
-    return make_dataset(task, _sized(task, x), y, names)
+    x = _sized(task, x)
+    chosen = task.chosen or (task.validation is None and task.folds == 1)
+    apart = source(task).read_validation(task, progress) if chosen else None
+    if apart is None:
+        return make_dataset(replace(task, chosen=False), x, y, names)
+    return with_validation(task, Split(x, y), Split(_sized(task, apart[0]), apart[1]), names)
 
 
 def load_test(task: Task, progress: Progress | None = None) -> Split:

@@ -43,6 +43,8 @@ class Task:
     folds: int = 1
     """More than one: the training images are parted into so many, and a network is measured on each part after a training on
     the others, so that every image is measured once. `validation` is then 0."""
+    chosen: bool = False
+    """Whether the images to measure on are a folder that the user made, and not drawn; `validation` is then their share."""
 
     def __post_init__(self) -> None:
         """Refuses values outside their range."""
@@ -57,7 +59,8 @@ class Task:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; the folder of downloads is no part of the task."""
-        return {key: value for key, value in asdict(self).items() if key != "root"}
+        left_out = {"root"} if self.chosen else {"root", "chosen"}  # studies begun before there was a choice lack it
+        return {key: value for key, value in asdict(self).items() if key not in left_out}
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,6 +164,25 @@ def make_dataset(task: Task, x: Images, y: Labels, class_names: tuple[str, ...])
         mean,
         std,
     )
+
+
+def with_validation(task: Task, train: Split, validation: Split, class_names: tuple[str, ...]) -> Dataset:
+    """A data set whose validation part is chosen. Raises DataError when the images of the two parts are of different sizes."""
+    for part in (train, validation):
+        check_labels(task, part.x, part.y, class_names)
+    ours, theirs = train.x.shape[2:], validation.x.shape[2:]
+    if ours != theirs:
+        sizes = [f"{width}×{height}" for height, width in (ours, theirs)]
+        raise DataError(
+            f"{task.dataset}: training images have {sizes[0]} pixels, validation images {sizes[1]}; give one size with --image-size"
+        )
+    share = round(len(validation) / (len(train) + len(validation)), 4)
+    if share > MAX_VALIDATION:
+        raise DataError(
+            f"{task.dataset}: {len(validation):,} validation images, but {len(train):,} to train on; exchange some"
+        )
+    mean, std = _statistics(train.x)
+    return Dataset(replace(task, validation=share, chosen=True), train, validation, class_names, mean, std)
 
 
 def check_folds(task: Task, y: Labels, class_names: tuple[str, ...]) -> None:

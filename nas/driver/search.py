@@ -182,7 +182,10 @@ def _tell_protocol(dataset: Dataset, recipe: Recipe, progress: Progress, *, name
         )
     how = "" if folds == 1 else f", each once in {folds} trainings of a network, which take {folds} times as long"
     error = standard_error(0.75, images)
-    line = f"measured on {images:,} of {every:,} training images{how}; an accuracy of 75 % has a standard error of {error:.1%}"
+    what = (
+        f"the {images:,} validation images" if dataset.task.chosen else f"{images:,} of {every:,} training images{how}"
+    )
+    line = f"measured on {what}; an accuracy of 75 % has a standard error of {error:.1%}"
     fewest = int(np.bincount(labels, minlength=dataset.classes).min())
     if fewest <= FEW_IMAGES:
         line += f"; of one class {fewest} images alone are measured on: small differences between networks are chance"

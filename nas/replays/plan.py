@@ -209,6 +209,7 @@ def study_data(study: StudyRow, options: TrainingOptions) -> StudyData:
         int(str(facts["seed"])),
         facts["image_size"],  # type: ignore[arg-type]
         int(str(facts.get("folds", 1))),
+        bool(facts.get("chosen", False)),
     )
     dataset = load(task)
     if dataset.fingerprint != facts.get("fingerprint"):

@@ -18,6 +18,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Never
 
+from nas.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from nas.architecture import Architecture as Architecture
     from nas.driver.progress import Progress as Progress
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from nas.sampler import ParetoSampler as ParetoSampler
     from nas.space import Space as Space
 
-__version__ = "0.1.0"
 _HOMES = {
     "Architecture": "nas.architecture",
     "DataError": "nas.errors",

@@ -9,10 +9,10 @@ from typing import Any, NoReturn
 
 import click
 
-from nas import __version__
 from nas.commands.groups import ListedGroup
 from nas.errors import NasError
 from nas.plain import one_line, visible
+from nas.version import __version__
 
 COMMANDS = {
     "search": "Search a space for networks, or continue a study.",

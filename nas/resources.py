@@ -8,12 +8,13 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from nas import version
 from nas.errors import NasError, nearest
 
 MOST_NAMES = 12
 """Shipped files up to which a message lists them all."""
 
-_PACKAGE = Path(__file__).resolve().parent
+_PACKAGE = Path(version.__file__).resolve().parent
 
 
 def folder(kind: str) -> Path:

@@ -39,7 +39,7 @@ LAYERS = [
     ("nas.naming",),
     ("nas.document", "nas.resources"),
     ("nas.memory", "nas.scratch", "nas.terminal"),
-    ("nas.errors", "nas.limits", "nas.plain", "nas.uncertainty", "nas.scores"),
+    ("nas.errors", "nas.limits", "nas.plain", "nas.uncertainty", "nas.scores", "nas.version"),
     ("blocks",),
 ]
 # `Space.load` calls the parser, which makes a `Space`; a constraint is checked on a `Cost` (for the type checker only).

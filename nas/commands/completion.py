@@ -15,7 +15,8 @@ SHELLS = ("bash", "zsh", "fish")
 
 @click.command(name="completion")
 @click.argument("shell", required=False, type=click.Choice(SHELLS))
-def command(shell: str | None) -> None:
+@click.pass_context
+def command(ctx: click.Context, shell: str | None) -> None:
     """Print what bash, zsh or fish must read to complete commands, options, spaces, studies and published networks.
 
     \b
@@ -23,10 +24,8 @@ def command(shell: str | None) -> None:
     nas completion zsh >> ~/.zshrc
     nas completion fish > ~/.config/fish/completions/nas.fish
     """
-    from nas.cli import cli
-
     shell = shell or Path(os.environ.get("SHELL", "")).name
     completer = get_completion_class(shell) if shell in SHELLS else None
     if completer is None:
         raise NasError(f"no completion for the shell '{shell}'; name one of {', '.join(SHELLS)}")
-    click.echo(completer(cli, {}, "nas", "_NAS_COMPLETE").source())
+    click.echo(completer(ctx.find_root().command, {}, "nas", "_NAS_COMPLETE").source())

@@ -11,7 +11,9 @@ from typing import Any
 import torch
 
 from nas.errors import NasError
+from nas.resources import commit
 from nas.train.device import UNREACHABLE
+from nas.version import __version__
 
 
 def device_name(device: torch.device) -> str:
@@ -54,9 +56,6 @@ def use_threads(threads: int | None) -> None:
 
 def environment() -> dict[str, Any]:
     """Versions, platform, threads and commit, for the study database."""
-    from nas import __version__
-    from nas.resources import commit
-
     return {
         "nas": __version__,
         "python": platform.python_version(),

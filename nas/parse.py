@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import networkx as nx
 
 from blocks import BLOCKS
-from blocks.base import Scalar
+from blocks.base import Scalar, Shape
 from nas.architecture import INPUT
 from nas.document import Document, KeyPath, shorten
 from nas.errors import SpaceError, nearest
@@ -29,17 +29,27 @@ from nas.grammar import (
 )
 from nas.limits import MAX_EXTENT, MAX_NAME, MAX_OPTIONS, MAX_REPEAT
 from nas.naming import taken
+from nas.objectives import COSTS
 from nas.plain import one_line
-from nas.space import COSTS, Space
-from nas.wellformed import Extent, check_edges, check_extent, check_shapes, check_shared
+from nas.wellformed import Extent, check_edges, check_extent, check_shared
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OF_NODES = ("inputs", "present", "repeat", "share", "first")
 """What a node of one block says beside the hyperparameters of the block."""
 
 
-def parse_space(path: Path) -> Space:
-    """The space in the file at `path`. Raises SpaceError as ``file:line: rule, value, nearest right word``."""
+class SpaceFile(NamedTuple):
+    """What a space file says."""
+
+    name: str
+    input: Shape
+    graph: Graph
+    constraints: Mapping[str, Bounds]
+    document: Document
+
+
+def parse_space(path: Path) -> SpaceFile:
+    """What the file at `path` says. Raises SpaceError as ``file:line: rule, value, nearest right word``."""
     return _Parser(Document.load(path, SpaceError)).space()
 
 
@@ -51,7 +61,7 @@ class _Parser:
         self.extents: dict[str, Extent] = {}
         self.where_of: dict[str, KeyPath] = {}
 
-    def space(self) -> Space:
+    def space(self) -> SpaceFile:
         data = self.doc.mapping((), self.doc.data, "a space file")
         self.doc.check_keys((), data, ("name", "input", "graphs", "graph", "constraints"), "space")
         for key in ("name", "input", "graph"):
@@ -74,18 +84,8 @@ class _Parser:
         for name in self.graphs:
             if name not in used:
                 self.fail(("graphs", name), f"graph '{name}' is used nowhere")
-        space = Space(
-            data["name"],
-            tuple(shape),
-            graph,
-            self.constraints(data.get("constraints", {})),
-            self.doc.text,
-            data,
-            str(self.doc.path),
-        )
-        check_shared(self.doc, space)
-        check_shapes(self.doc, space)
-        return space
+        check_shared(self.doc, graph)
+        return SpaceFile(data["name"], tuple(shape), graph, self.constraints(data.get("constraints", {})), self.doc)
 
     def named_graphs(self, data: dict[str, Any]) -> None:
         bodies = self.doc.mapping(("graphs",), data.get("graphs", {}), "graphs")

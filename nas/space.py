@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,7 +36,9 @@ from nas.grammar import (
     Value,
     shared_everywhere,
 )
+from nas.parse import parse_space
 from nas.resources import find
+from nas.wellformed import line_of
 
 if TYPE_CHECKING:
     from nas.cost import Cost
@@ -43,8 +46,8 @@ if TYPE_CHECKING:
 Assignment = dict[str, Scalar]
 Chooser = Callable[[str, Options], Scalar]
 
-COSTS = ("parameters", "macs", "activation_bytes")
-"""What a constraint may bound."""
+TRIES = 64
+"""Random architectures that are tried before a space counts as one in which no shapes can meet."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +77,30 @@ class Space:
     @classmethod
     def load(cls, name: str | Path) -> Space:
         """Reads a space file, or the shipped space of that name, and checks all of it. Raises SpaceError."""
-        from nas.parse import parse_space  # the parser needs this class
+        file = parse_space(find("search_spaces", name, SpaceError))
+        document = file.document
+        space = cls(
+            file.name, file.input, file.graph, file.constraints, document.text, document.data, str(document.path)
+        )
+        space._check_shapes()
+        return space
 
-        return parse_space(find("search_spaces", name, SpaceError))
+    def _check_shapes(self) -> None:
+        """Refuses a space of which no architecture can be built for the input it names."""
+        problems: Counter[tuple[str, str]] = Counter()
+        rng = random.Random(0)
+        for _ in range(min(TRIES, self.size)):
+            try:
+                self.resolve(self.walk(lambda name, options: rng.choice(options)))
+            except Infeasible as problem:
+                problems[problem.node, problem.reason] += 1
+            else:
+                return
+        (node, reason), _ = problems.most_common(1)[0]
+        line = line_of(self.graph, node)
+        raise SpaceError(
+            f"{self.path}:{line}: node '{node}': {reason}; no architecture fits the input {list(self.input)}"
+        )
 
     @property
     def fingerprint(self) -> str:

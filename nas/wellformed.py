@@ -1,9 +1,7 @@
-"""What whole graphs and spaces must meet: edges that lead somewhere, shared decisions that exist, shapes that can fit."""
+"""What whole graphs and spaces must meet: edges that lead somewhere, shared decisions that exist, a size."""
 
 from __future__ import annotations
 
-import random
-from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,12 +9,9 @@ import networkx as nx
 
 from nas.architecture import INPUT
 from nas.document import Document, KeyPath, shorten
-from nas.errors import Infeasible, SpaceError, nearest
+from nas.errors import nearest
 from nas.grammar import NONE, Graph, GraphItem, GraphNode, SwitchNode, always_met, options_of, shared_everywhere
 from nas.limits import MAX_DEPTH, MAX_NODES
-from nas.space import Space
-
-_TRIES = 64  # random architectures that are tried before a space counts as one in which no shapes can meet
 
 
 def check_edges(document: Document, where: KeyPath, items: Sequence[GraphItem]) -> None:
@@ -57,16 +52,16 @@ def check_edges(document: Document, where: KeyPath, items: Sequence[GraphItem]) 
             document.fail((*where, item.name), f"node '{item.name}': no other node takes it as input; it leads nowhere")
 
 
-def check_shared(document: Document, space: Space) -> None:
+def check_shared(document: Document, graph: Graph) -> None:
     """What is shared everywhere must be decided once whatever else is, under a name that is nobody else's."""
-    met = always_met(space.graph)
-    for name in shared_everywhere(space.graph):
+    met = always_met(graph)
+    for name in shared_everywhere(graph):
         if name not in met:
             document.fail(
                 ("graphs", name),
                 f"graph '{name}': shared everywhere, but some choices leave it out; one use must always be there",
             )
-        if any(name == node.name for node in space.graph.nodes):
+        if any(name == node.name for node in graph.nodes):
             document.fail(
                 ("graph", name), f"node '{name}': a graph shared everywhere has this name, which its choices carry"
             )
@@ -122,25 +117,7 @@ def _power(count: int) -> str:
     return f"{count:,}" if count < 10**9 else f"10^{len(str(count)) - 1}"
 
 
-def check_shapes(document: Document, space: Space) -> None:
-    """Refuses a space of which no architecture can be built for the input it names."""
-    problems: Counter[tuple[str, str]] = Counter()
-    rng = random.Random(0)
-    for _ in range(min(_TRIES, space.size)):
-        try:
-            space.resolve(space.walk(lambda name, options: rng.choice(options)))
-        except Infeasible as problem:
-            problems[problem.node, problem.reason] += 1
-        else:
-            return
-    (node, reason), _ = problems.most_common(1)[0]
-    line = _line_of(space.graph, node)
-    raise SpaceError(
-        f"{document.path}:{line}: node '{node}': {reason}; no architecture fits the input {list(space.input)}"
-    )
-
-
-def _line_of(graph: Graph, path: str) -> int:
+def line_of(graph: Graph, path: str) -> int:
     """The line of the node that a path of an architecture comes from."""
     line = 1
     steps = path.split(".")

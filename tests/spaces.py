@@ -8,7 +8,6 @@ import hypothesis.strategies as st
 import yaml
 from hypothesis.strategies import DrawFn
 
-from nas.parse import parse_space
 from nas.space import Space
 
 HEAD = {"block": "classifier", "pool": "average"}
@@ -78,4 +77,4 @@ def read(data: dict[str, Any], folder: Any) -> Space:
     """The space of this data, by way of a file."""
     path = folder / "space.yaml"
     path.write_text(yaml.safe_dump(data, sort_keys=False))
-    return parse_space(path)
+    return Space.load(path)

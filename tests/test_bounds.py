@@ -12,7 +12,6 @@ import pytest
 from nas import memory
 from nas.data import Task, load
 from nas.errors import DataError, NasError, SpaceError
-from nas.parse import parse_space
 from nas.resources import every
 from nas.space import Space
 from tests.conftest import Run
@@ -57,7 +56,7 @@ def test_a_space_without_bound_is_refused_with_its_line(kind: str, tmp_path: Pat
     path.write_text(f"name: s\ninput: [3, 8, 8]\n{text}")
     began = time.process_time()
     with pytest.raises(SpaceError, match=message.replace("line", "space.yaml")):
-        parse_space(path)
+        Space.load(path)
     assert time.process_time() - began < 15
 
 
@@ -70,7 +69,7 @@ def test_an_image_that_is_none(shape: str, tmp_path: Path) -> None:
     with pytest.raises(
         SpaceError, match=r"space.yaml:2: input: must be \[channels, height, width\], whole and from 1 to 65,536"
     ):
-        parse_space(path)
+        Space.load(path)
 
 
 def test_a_thousand_options_and_a_number_of_thousands_of_digits_are_answered(tmp_path: Path, run: Run) -> None:

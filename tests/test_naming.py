@@ -20,7 +20,6 @@ from nas.errors import AssignmentError, SpaceError
 from nas.export import Notes, to_python
 from nas.limits import MAX_NODES
 from nas.naming import check_name
-from nas.parse import parse_space
 from nas.resources import every
 from nas.space import Space
 from nas.store import Store
@@ -172,7 +171,7 @@ def test_a_space_says_the_line_of_a_name_that_no_module_can_have(graph: str, mes
     path = tmp_path / "space.yaml"
     path.write_text(f"name: s\ninput: [3, 8, 8]\ngraph:\n  {graph}\n  head: {{block: classifier}}\n")
     with pytest.raises(SpaceError, match=message):
-        parse_space(path)
+        Space.load(path)
 
 
 def test_every_published_network_still_reads() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nas.errors import SpaceError
-from nas.parse import parse_space
+from nas.space import Space
 
 GOOD = """\
 name: small
@@ -79,7 +79,7 @@ def test_a_mistake_is_named_with_its_line(old: str, new: str, line: int, message
     path = tmp_path / "bad.yaml"
     path.write_text(GOOD.replace(old, new, 1))
     with pytest.raises(SpaceError) as caught:
-        parse_space(path)
+        Space.load(path)
     text = str(caught.value)
     assert "\n" not in text
     assert text.startswith(f"{path}:{line}: "), text
@@ -89,7 +89,7 @@ def test_a_mistake_is_named_with_its_line(old: str, new: str, line: int, message
 def test_the_good_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "good.yaml"
     path.write_text(GOOD)
-    space = parse_space(path)
+    space = Space.load(path)
     assert space.size == 3 * 2 + (3 * 2) ** 2
     assert space.constraints["parameters"].max == 30e6
 
@@ -101,7 +101,7 @@ def test_shapes_that_can_never_meet_are_found_before_anything_runs(tmp_path: Pat
         "  sum: {block: add, inputs: [smaller, input]}\n  head: {block: classifier}\n"
     )
     with pytest.raises(SpaceError, match=r"bad.yaml:5: node 'sum': .*3×4×4 and 3×8×8; no architecture fits"):
-        parse_space(path)
+        Space.load(path)
 
 
 @pytest.mark.parametrize("text", ["", "just a word", "- a\n- list\n", "\x00", "{" * 5000])
@@ -109,13 +109,11 @@ def test_what_is_no_space_file_is_one_clear_line(text: str, tmp_path: Path) -> N
     path = tmp_path / "bad.yaml"
     path.write_text(text)
     with pytest.raises(SpaceError) as caught:
-        parse_space(path)
+        Space.load(path)
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_file_names_the_nearest_shipped_space(tmp_path: Path) -> None:
-    from nas.space import Space
-
     with pytest.raises(SpaceError, match="did you mean 'nas_bench_macro'"):
         Space.load("nas_bench_marco")
     with pytest.raises(SpaceError, match="no such file"):

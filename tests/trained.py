@@ -13,8 +13,8 @@ from PIL import Image
 from nas.compile import compile_model
 from nas.cost import cost
 from nas.data import Dataset, Task, augmentation, load
-from nas.parse import parse_space
 from nas.recipe import Recipe
+from nas.space import Space
 from nas.store import Store
 from nas.store.measurements import Measured
 from nas.train import Trainer, environment
@@ -34,7 +34,7 @@ STUDY = "little-digits"
 def make_trained_study(folder: Path) -> str:
     """Makes the database in `folder` and gives its URL. Trial 0 has weights, trial 1 has none, trial 2 did not end well."""
     (folder / "little.yaml").write_text(SPACE)
-    space = parse_space(folder / "little.yaml")
+    space = Space.load(folder / "little.yaml")
     data = load(Task("digits"))
     recipe = Recipe(epochs=4, lr=0.1, batch_size=32, augment=augmentation(data))
     url = f"sqlite:///{folder / 'nas.db'}"

@@ -16,7 +16,8 @@ from nas.bench.rows import Mapping, metric_columns, read_assignments, read_numbe
 from nas.census import ENUMERABLE
 from nas.cost import cost
 from nas.errors import AssignmentError, BenchError, Infeasible
-from nas.space import COSTS, Assignment, Space
+from nas.objectives import COSTS
+from nas.space import Assignment, Space
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hin
 from nas.document import shorten
 from nas.errors import SearchError, nearest
 from nas.limits import MAX_VALIDATION
+from nas.objectives import COSTS
 
 if TYPE_CHECKING:
     from nas.recipe import Recipe
     from nas.space import Space
 
-OBJECTIVES = ("accuracy", "parameters", "macs", "activation_bytes", "latency")
+OBJECTIVES = ("accuracy", *COSTS, "latency")
 """Accuracy is maximized, costs and latency (milliseconds for one image) are minimized."""
 
 SCHEDULERS = ("none", "pareto_asha")

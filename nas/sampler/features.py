@@ -26,7 +26,7 @@ from blocks import BLOCKS, Facts
 from blocks.base import Params
 from nas.architecture import INPUT, Architecture
 from nas.cost import Cost
-from nas.space import COSTS
+from nas.objectives import COSTS
 
 GROUPS: Final = ("cost", "count", "stage", "depth", "path2", "path3")
 WORD: Final = 3

@@ -14,7 +14,7 @@ import nas
 from nas.driver.finishing import most_accurate
 from nas.driver.progress import Progress
 from nas.errors import SearchError
-from nas.parse import parse_space
+from nas.space import Space
 from nas.store import Store
 from tests.conftest import Run
 
@@ -133,8 +133,8 @@ def test_networks_outside_the_constraints_of_today_are_no_candidates(space: Path
         }
     )
     objectives = ("accuracy", "parameters")
-    assert list(most_accurate(trials, objectives, parse_space(space), 2)["trial"]) == [2, 1]
-    limited = parse_space(space).limit(parameters=25)
+    assert list(most_accurate(trials, objectives, Space.load(space), 2)["trial"]) == [2, 1]
+    limited = Space.load(space).limit(parameters=25)
     assert list(most_accurate(trials, objectives, limited, 2)["trial"]) == [1, 0]
 
 

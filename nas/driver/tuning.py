@@ -158,12 +158,26 @@ def ray_session(options: RayOptions, note: Note = lambda text: None) -> Iterator
             processes = frozenset(descendants(os.getpid()) - before)
             note_of_ours = remember(processes, context.address_info.get("session_dir"))
     try:
-        yield replace(_resources(options, _available(options, note), note), processes=processes)
+        with reports_of_raylets_kept_back():
+            yield replace(_resources(options, _available(options, note), note), processes=processes)
     finally:
         if ours:
             ray.shutdown()
     if note_of_ours is not None:  # of a run that failed, Ray's logs stay until a later start
         forget(note_of_ours)
+
+
+@contextmanager
+def reports_of_raylets_kept_back() -> Iterator[None]:
+    """Ray prints a paragraph for every worker that dies, on standard output, where `--json` writes. A reason says it in a line."""
+    from ray._private import worker
+
+    printed = worker.print_to_stdstream  # Ray has no setting for it
+    worker.print_to_stdstream = lambda *data, **options: None
+    try:
+        yield
+    finally:
+        worker.print_to_stdstream = printed
 
 
 def check_reachable(address: str) -> None:

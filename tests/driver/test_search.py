@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -19,6 +20,7 @@ import pytest
 
 import nas
 import tests.driver.failing  # noqa: F401 (registers the block that misbehaves)
+from nas.driver.leftovers import descendants
 from nas.driver.progress import Progress
 from nas.driver.tuning import STOP_SECONDS
 from nas.errors import SearchError, StorageError
@@ -213,6 +215,31 @@ def test_ctrl_c_ends_in_good_order(space_file: Path, storage: str) -> None:
     assert "Traceback" not in output
     assert ("interrupted", "interrupted") in _states(storage)
     assert "running" not in {state for state, _ in _states(storage)}
+
+
+def _training(driver: int) -> int:
+    """A process of its Ray that trains; 0 when there is none."""
+    for pid in descendants(driver):
+        with suppress(OSError):
+            if Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0 ").endswith(b".train"):
+                return pid
+    return 0
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_is_lost_once_and_told_in_no_paragraph(space_file: Path, storage: str) -> None:
+    """Its trial is trained again. Ray reports the death on standard output, where the result stands."""
+    process = _start(space_file, storage, "--epochs", "60", "--trials", "2", "--max-concurrent", "1", "--json")
+    while not (worker := _training(process.pid)) and process.poll() is None:
+        time.sleep(0.1)
+    time.sleep(1)
+    os.kill(worker, signal.SIGKILL)
+    output, _ = process.communicate(timeout=250)
+    assert process.returncode == 0, output
+    assert sum(json.loads(output)["states"].values()) == 2
+    assert "failed" not in {state for state, _ in _states(storage)}
+    [lost] = [reason for _, reason in _states(storage) if reason and "died" in reason]
+    assert "tried again; at first its worker process died (crashed, killed, or out of memory)" in lost
 
 
 @pytest.mark.slow

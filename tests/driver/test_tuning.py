@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +22,7 @@ from nas.driver.link import Link
 from nas.driver.options import RayOptions
 from nas.driver.packing import SHARED_BY, Gpu
 from nas.driver.scheduler import Scheduler
-from nas.driver.tuning import _available, _resources, let_wait
+from nas.driver.tuning import _available, _resources, let_wait, reports_of_raylets_kept_back
 from nas.errors import SearchError
 from nas.store import Store
 from tests.driver.conftest import QUICK
@@ -199,6 +200,36 @@ def test_a_gpu_that_others_have_is_not_waited_for_without_end(monkeypatch: pytes
     monkeypatch.setattr(ray, "nodes", list)
     with pytest.raises(SearchError, match="no process could be started on it within 1 s, so another one has it"):
         gpus.find_gpu()
+
+
+def test_what_ray_prints_of_a_worker_that_dies_does_not_stand_where_results_do(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    from ray._private import worker
+
+    class Reports:
+        """What a driver hears from raylets: one worker that died, then the end."""
+
+        said = [(b"", {"job_id": None, "error_message": "A worker died or was killed"})]
+
+        def subscribe(self) -> None: ...
+
+        def poll(self) -> tuple[bytes, dict[str, Any] | None]:
+            if self.said:
+                return self.said.pop()
+            raise OSError("closed")
+
+    def hear() -> str:
+        id = SimpleNamespace(binary=lambda: b"1")
+        worker.listen_error_messages(
+            SimpleNamespace(gcs_error_subscriber=Reports(), current_job_id=id), threading.Event()
+        )
+        return "".join(capfd.readouterr())
+
+    with reports_of_raylets_kept_back():
+        assert "died" not in hear()
+    Reports.said.append((b"", {"job_id": None, "error_message": "Another worker died"}))
+    assert "died" in hear()  # Ray's own again
 
 
 UNUSABLE = """

@@ -42,9 +42,9 @@ def local_deviation(y: Tensor, size: int) -> Tensor:
 class HierarchicalAttention(nn.Module):
     """x (B, C, H, W) -> (B, C, H, W)
 
-    Positions weighed by one map that a convolution makes of what is switched on: `hierarchy` (two down-sampling
-    convolutions), `relevance` (eqs. 12 and 13), `neighbourhood` (local standard deviation) and `memory` (a running
-    average of the map itself).
+    Positions weighed by one map that a convolution makes of what is switched on: `hierarchy`, `relevance`,
+    `neighbourhood`, `memory`. These are two down-sampling convolutions, one convolution to one channel (equations 12 and
+    13), the local standard deviation of another, and a running average of the map itself.
     """
 
     memory_map: Tensor

@@ -142,6 +142,7 @@ def test_documented() -> None:
         assert re.search(r"\(B, .*\) -> \(B, .*\)", lines[0]), f"{name}: the docstring opens with the shape line"
         assert 10 < len(block.summary) < 200, name
         assert block.summary.endswith("."), name
+        assert block.summary.count("(") == block.summary.count(")"), f"{name}: cut short: {block.summary}"
         assert re.search(r"\d", block.source), f"{name}: a source has a year, a section or an equation"
         module = __import__(block.module.__module__, fromlist=["__doc__"])
         assert len((module.__doc__ or "").splitlines()[0]) > 10, name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -84,6 +85,40 @@ def test_the_record_is_the_contract() -> None:
     size = next(claim for claim in record["claims"] if claim["metric"] == "size")
     assert size["deviation"] == pytest.approx((size["built"] - 17.95) / 17.95)
     assert [claim["table"] for claim in record["claims"]] == ["Table 2", "Table 2", None, None]
+
+
+OPEN = {
+    "kong_aim_cam": [
+        r"Where the residual connection starts is not said .* at the output of the stage's convolution",
+        r"Whether the plain convolutions have a norm is not said",
+        r"align_corners=False",
+    ],
+    "kong_vgg16_aim": [r"no bias and batch norm after each", r"align_corners=False"],
+    "mandalika_resnet18": [
+        r"one map for all channels, and a sigmoid follows",
+        r"3×3 neighbourhoods",
+        r'"Avg\. Accuracy" and "Avg\. Loss" without saying over what',
+        r"align_corners=False",
+    ],
+    "balashov_aicnn_imagenet": [r'"FLOPS \(G\)"; read as multiply-accumulates'],
+    "davis_attention_cnn": [r'"a single attention module at the end of the network" in section 7\.2'],
+    "jiang_amsra_net": [r"more than CCT .* the claim does not hold for CCT"],
+}
+"""Of a config, choices that its text forces upon whoever builds it."""
+
+
+@pytest.mark.parametrize(("name", "choices"), OPEN.items())
+def test_what_a_text_leaves_open_is_told(name: str, choices: list[str]) -> None:
+    told = one(name).record()["assumptions"]
+    for choice in choices:
+        assert any(re.search(choice, line) for line in told), choice
+
+
+def test_every_claim_of_operations_says_how_it_is_read() -> None:
+    claiming = [found for found in check_all() if any(one.metric == "macs" and one.table for one in found.claims)]
+    assert len(claiming) == 6
+    for found in claiming:
+        assert any("read as multiply-accumulates" in line for line in found.record()["assumptions"]), found.name
 
 
 def test_claims_without_a_network_say_why_and_are_no_problem() -> None:

@@ -101,7 +101,10 @@ OPEN = {
         r"align_corners=False",
     ],
     "balashov_aicnn_imagenet": [r'"FLOPS \(G\)"; read as multiply-accumulates'],
-    "davis_attention_cnn": [r'"a single attention module at the end of the network" in section 7\.2'],
+    "davis_attention_cnn": [
+        r'"a single attention module at the end of the network" in section 7\.2',
+        r'"a fixed attention map during both training and testing"',
+    ],
     "jiang_amsra_net": [r"more than CCT .* the claim does not hold for CCT"],
 }
 """Of a config, choices that its text forces upon whoever builds it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,6 +31,7 @@ ERRORS: list[tuple[Exception, tuple[str, bool, str]]] = [
     (RuntimeError("[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: you tried …"), MEMORY),
     (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), MEMORY),
     (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), MEMORY),
+    (RuntimeError('NVML_SUCCESS == r INTERNAL ASSERT FAILED at "/pytorch/c10/cuda/CUDACachingAllocator.cpp":1154, …'), MEMORY),
     (RuntimeError("GET was unable to find an engine to execute this computation"), MEMORY),
     (RuntimeError("FIND was unable to find an engine to execute this computation after trying 6 plans."), MEMORY),
     (RuntimeError("Unable to find a valid cuDNN algorithm to run convolution"), MEMORY),
@@ -68,6 +71,19 @@ def test_what_follows_from_an_error(problem: Exception, follows: tuple[str, bool
     assert (verdict.state, verdict.retire, verdict.retry) == follows
     assert "\n" not in verdict.reason
     assert str(problem).split("\n")[0][:40] in verdict.reason
+
+
+def test_the_documented_table_is_what_follows(repository: Path) -> None:
+    section = (repository / "docs" / "cluster.md").read_text().partition("### What follows from a failure\n")[2]
+    rows = [line for line in section.partition("\n#")[0].splitlines() if line.startswith("| `")]
+    assert len(rows) == 5
+    for row in rows:
+        errors, state, process, again = row.strip("| ").split(" | ")
+        for words in re.findall("`(.+?)`", errors):
+            verdict = judge(RuntimeError(f"{words} and more"))
+            assert verdict.state == state.split()[0], words
+            assert verdict.retire == (process == "ends"), words
+            assert verdict.retry == ("never" if again == "no" else again.split()[0]), words
 
 
 def _dead(*_: Any, **__: Any) -> Any:

@@ -80,6 +80,9 @@ FAULTS = (
     _exhausted("out of memory"),  # PyTorch's allocators, and CUDA itself
     _exhausted("can't allocate memory"),  # PyTorch's allocator of a CPU
     _exhausted("ALLOC_FAILED"),  # cuDNN and cuBLAS
+    # What PyTorch's allocator says instead of "out of memory" where the driver tells nothing of other processes, as in a part of
+    # a GPU that MIG has made: it asks only to report that memory ran out (pytorch issue 112377).
+    _exhausted("NVML_SUCCESS"),
     # PyTorch tries one engine of cuDNN after the other and keeps to itself that each ran out of memory for its workspace.
     _exhausted("unable to find an engine to execute this computation", doubtful=True),
     _exhausted("Unable to find a valid cuDNN algorithm", doubtful=True),

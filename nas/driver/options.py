@@ -70,8 +70,8 @@ class RayOptions:
         elif gpus is not None and gpus > 1:
             raise SearchError(f"gpus_per_trial: must be at most 1, not {gpus:g}: a network is trained on one GPU")
         if self.device not in DEVICES:
-            known = ", ".join(DEVICES)
-            raise SearchError(f"no device '{self.device}'; known: {known}{nearest(self.device, DEVICES)}")
+            known, meant = ", ".join(DEVICES), nearest("cuda" if self.device == "gpu" else self.device, DEVICES)
+            raise SearchError(f"no device '{self.device}'; known: {known}{meant}")
         if self.device == "cuda" and gpus == 0:
             raise SearchError("device cuda: gpus_per_trial 0 leaves a trial no GPU; use --device cpu")
         if self.device == "cpu" and gpus:

@@ -62,4 +62,5 @@ class TrainingOptions:
             known, hint = ", ".join(PRECISIONS), nearest(self.precision, PRECISIONS)
             raise SearchError(f"no precision '{self.precision}'; known: {known}{hint}")
         if self.device not in DEVICES:
-            raise SearchError(f"no device '{self.device}'; known: {', '.join(DEVICES)}{nearest(self.device, DEVICES)}")
+            meant = nearest("cuda" if self.device == "gpu" else self.device, DEVICES)
+            raise SearchError(f"no device '{self.device}'; known: {', '.join(DEVICES)}{meant}")

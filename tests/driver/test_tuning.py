@@ -92,7 +92,7 @@ def test_as_many_trials_at_once_as_share_the_gpus(monkeypatch: pytest.MonkeyPatc
         ({"gpus_per_trial": 2}, "gpus_per_trial: must be at most 1, not 2: a network is trained on one GPU"),
         ({"gpus_per_trial": 1.5}, "gpus_per_trial: must be at most 1, not 1.5: a network is trained on one GPU"),
         ({"gpus_per_trial": -1}, "gpus_per_trial: must be at least 0, not -1"),
-        ({"device": "gpu"}, "no device 'gpu'; known: auto, cpu, cuda; did you mean 'cpu'?"),
+        ({"device": "gpu"}, "no device 'gpu'; known: auto, cpu, cuda; did you mean 'cuda'?"),
         (
             {"device": "cuda", "gpus_per_trial": 0.0},
             "device cuda: gpus_per_trial 0 leaves a trial no GPU; use --device cpu",

@@ -198,6 +198,7 @@ def test_a_database_from_before_replays_gets_the_table(run: Run, config: Path, t
         (("kong_aim", "--data", "digits", "--epochs", "0"), "epochs: must be at least 1, not 0"),
         (("kong_aim", "--data", "digits", "--fraction", "2"), "fraction: must be above 0 and at most 1, not 2.0"),
         (("kong_aim", "--data", "digits", "--device", "cud"), "no device 'cud'"),
+        (("kong_aim", "--data", "digits", "--device", "gpu"), "did you mean 'cuda'?"),
         (("kong_aim", "--data", "digits", "--recipe", "absent.yaml"), "no such recipe file"),
         (("kong_aim", "--data", "digits", "--image-size", "4"), "kong_aim: cannot take images of 1×4×4"),
         (("--all", "kong_aim", "--check"), "--all and names"),

@@ -172,12 +172,16 @@ def reports_of_raylets_kept_back() -> Iterator[None]:
     """Ray prints a paragraph for every worker that dies, on standard output, where `--json` writes. A reason says it in a line."""
     from ray._private import worker
 
-    printed = worker.print_to_stdstream  # Ray has no setting for it
-    worker.print_to_stdstream = lambda *data, **options: None
+    printed = getattr(
+        worker, "print_to_stdstream", None
+    )  # Ray has no setting for it, and may call it otherwise one day
+    if printed is not None:
+        worker.print_to_stdstream = lambda *data, **options: None
     try:
         yield
     finally:
-        worker.print_to_stdstream = printed
+        if printed is not None:
+            worker.print_to_stdstream = printed
 
 
 def check_reachable(address: str) -> None:

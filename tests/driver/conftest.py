@@ -1,11 +1,15 @@
-"""Small spaces and new databases."""
+"""Small spaces and new databases; what becomes of a search in another process."""
 
 from __future__ import annotations
 
+import subprocess
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from nas.driver.leftovers import descendants
 from nas.recipe import Recipe
 
 SPACE = """\
@@ -34,3 +38,15 @@ def space_file(tmp_path: Path) -> Path:
 def storage(tmp_path: Path) -> str:
     """A new study database."""
     return f"sqlite:///{tmp_path / 'nas.db'}"
+
+
+def training_process(search: subprocess.Popen[str], seconds: float = 200.0) -> int:
+    """A process of its Ray that trains, as soon as there is one."""
+    deadline = time.monotonic() + seconds
+    while search.poll() is None and time.monotonic() < deadline:
+        for pid in descendants(search.pid):
+            with suppress(OSError):
+                if Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0 ").endswith(b".train"):
+                    return pid
+        time.sleep(0.1)
+    raise AssertionError("nothing is trained")

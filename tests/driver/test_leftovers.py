@@ -19,6 +19,7 @@ from nas.driver.link import Link
 from nas.driver.watch import _name
 from nas.store import Store
 from nas.store.claim import process_begin
+from tests.driver.conftest import training_process
 
 pytestmark = pytest.mark.skipif(process_begin(os.getpid()) is None, reason="needs /proc")
 
@@ -145,22 +146,11 @@ def driver(folder: Path, space_file: Path, storage: str, repository: Path) -> It
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     ) as process:
-        deadline = time.monotonic() + 200
-        while process.poll() is None and time.monotonic() < deadline and not _training(storage):
-            time.sleep(0.3)
-        yield process
-        process.kill()
-
-
-def _training(storage: str) -> bool:
-    path = Path(storage.removeprefix("sqlite:///"))
-    if not path.exists():
-        return False
-    try:
-        with Store.open(storage) as store:
-            return len(store.epochs("tiny-digits")) > 0
-    except Exception:  # it is being made
-        return False
+        try:
+            training_process(process)
+            yield process
+        finally:
+            process.kill()
 
 
 def _of_ray(driver: int) -> dict[str, int]:

@@ -20,12 +20,11 @@ import pytest
 
 import nas
 import tests.driver.failing  # noqa: F401 (registers the block that misbehaves)
-from nas.driver.leftovers import descendants
 from nas.driver.progress import Progress
 from nas.driver.tuning import STOP_SECONDS
 from nas.errors import SearchError, StorageError
 from nas.store import Store
-from tests.driver.conftest import QUICK
+from tests.driver.conftest import QUICK, training_process
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
@@ -217,21 +216,11 @@ def test_ctrl_c_ends_in_good_order(space_file: Path, storage: str) -> None:
     assert "running" not in {state for state, _ in _states(storage)}
 
 
-def _training(driver: int) -> int:
-    """A process of its Ray that trains; 0 when there is none."""
-    for pid in descendants(driver):
-        with suppress(OSError):
-            if Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0 ").endswith(b".train"):
-                return pid
-    return 0
-
-
 @pytest.mark.slow
 def test_a_worker_that_is_killed_is_lost_once_and_told_in_no_paragraph(space_file: Path, storage: str) -> None:
     """Its trial is trained again. Ray reports the death on standard output, where the result stands."""
     process = _start(space_file, storage, "--epochs", "60", "--trials", "2", "--max-concurrent", "1", "--json")
-    while not (worker := _training(process.pid)) and process.poll() is None:
-        time.sleep(0.1)
+    worker = training_process(process)
     time.sleep(1)
     os.kill(worker, signal.SIGKILL)
     output, _ = process.communicate(timeout=250)

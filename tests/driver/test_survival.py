@@ -183,7 +183,7 @@ def test_a_node_of_a_cluster_that_is_lost_costs_the_epochs_of_its_running_trials
     said = next(json.loads(line) for line in done.stdout.splitlines() if line.startswith("{"))
     assert said["lost"]
     assert said["ended"] == "done"
-    restarts = [note for note in said["notes"] if note.startswith("a node was lost; its trial of network")]
+    restarts = [note for note in said["notes"] if note.startswith("its node was lost: the trial of network")]
     assert 1 <= len(restarts) <= 2  # the node had two CPUs
     with Store.open(storage) as store:
         trials = store.trials("tiny-digits")

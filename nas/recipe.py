@@ -11,9 +11,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
-from nas.document import Document
+from nas.document import Document, hints_of
 from nas.errors import RecipeError, nearest
 
 T = TypeVar("T")
@@ -160,15 +160,11 @@ class Recipe:
 
     def replace(self, **changes: Any) -> Recipe:
         """A recipe with these fields changed. Raises RecipeError."""
-        return _make(Recipe, {**{key: getattr(self, key) for key in _fields(Recipe)}, **changes}, "recipe")
-
-
-def _fields(cls: type) -> dict[str, Any]:
-    return get_type_hints(cls)
+        return _make(Recipe, {**{key: getattr(self, key) for key in hints_of(Recipe)}, **changes}, "recipe")
 
 
 def _make(cls: type[T], values: Mapping[str, Any], what: str) -> T:
-    known = _fields(cls)
+    known = hints_of(cls)
     for key in values:
         if key not in known:
             raise RecipeError(f"{what}: unknown key '{key}'{nearest(key, known)}")
@@ -179,7 +175,7 @@ def _make(cls: type[T], values: Mapping[str, Any], what: str) -> T:
 
 
 def _check_types(data: Recipe | Augment) -> None:
-    for name, hint in _fields(type(data)).items():
+    for name, hint in hints_of(type(data)).items():
         value = getattr(data, name)
         if get_origin(hint) is Literal:
             options = get_args(hint)

@@ -63,7 +63,7 @@ class Case:
 
     def make(self, seed: int = 0) -> nn.Module:
         """A new module, the same for the same seed."""
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # `torch.manual_seed` writes a traceback for each kind of device
         return blocks.BLOCKS[self.block].make(dict(self.params), self.shapes, CLASSES)
 
     def measure(self) -> Facts:

@@ -74,7 +74,8 @@ def test_a_row_edited_by_hand_is_one_line(table: str, column: str, whole: Path, 
         with sqlite3.connect(path) as edited, suppress(sqlite3.IntegrityError):
             edited.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = (SELECT max(rowid) FROM {table})", (value,))
         edited.close()
-        for arguments in (COMMANDS[place % 3], COMMANDS[1] if column == "json" else COMMANDS[0]):
+        for number in {place % 3, 1 if column == "json" else 0}:
+            arguments = COMMANDS[number]
             code, _, err = run(*arguments)
             assert code in (0, 2), (value, arguments, err)
             assert len(err.splitlines()) == (code == 2), (value, arguments, err)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import optuna
@@ -19,6 +17,7 @@ from nas.store import Store
 from tests.conftest import Run
 from tests.postgres import PostgresServer
 from tests.store.filling import fill, make_study, measure
+from tests.store.processes import open_at_once
 
 VERSION_1 = Path(__file__).parent / "version_1.sql"
 """Written by nas at table version 1 under PyTorch 2.14, which did not count the attention of gated_self_attention."""
@@ -52,11 +51,7 @@ def test_an_older_database_is_upgraded_by_opening_it(old: str, create: bool) -> 
 
 
 def test_several_processes_upgrade_it_at_once(old: str) -> None:
-    code = f"from nas.store import Store; Store.open({old!r}).close()"
-    processes = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) for _ in range(3)]
-    for process in processes:
-        _, errors = process.communicate(timeout=100)
-        assert process.returncode == 0, errors
+    open_at_once(old, create=False)
     with Store.open(old) as store:
         assert store.study("old").counting_rules is None
 

@@ -37,7 +37,7 @@ search: $(VENV)/.installed
 	$(BIN)/nas search $(SEARCH)
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 tour: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -m slow tests/test_tour.py

@@ -321,7 +321,7 @@ def of_attn_cnn() -> list[nn.Module]:
             found.append(compile_model(space.from_assignment(assignment, (1, 16, 16), 10), (1, 16, 16), 10))
         except Infeasible:  # no room in images so small
             continue
-        if len(found) == 40:
+        if len(found) == 25:
             break
     return found
 
@@ -342,6 +342,6 @@ def test_no_network_with_a_dilated_convolution_trains_in_bfloat16_on_a_cpu(
         (has_dilation(model), amp_dtype(recipe, torch.device("cpu"), model, (1, 16, 16))) for model in of_attn_cnn
     ]
     dilated = [dtype for there, dtype in chosen if there]
-    assert len(dilated) >= 5
+    assert len(dilated) >= 3
     assert set(dilated) == {None}
     assert torch.bfloat16 in {dtype for there, dtype in chosen if not there}

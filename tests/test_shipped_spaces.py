@@ -171,7 +171,7 @@ def test_nas_bench_macro_equals_the_published_table(shared: Path) -> None:
         assert (price.parameters, price.macs) == (row["params"], row["flops"]), key
 
 
-@pytest.mark.parametrize(("name", "count"), [("attn_cnn", 25), ("nas_bench_macro", 10)])
+@pytest.mark.parametrize(("name", "count"), [("attn_cnn", 12), ("nas_bench_macro", 4)])
 def test_cost_equals_what_pytorch_counts_in_the_built_model(name: str, count: int) -> None:
     space = Space.load(name)
     rng = random.Random(3)
@@ -224,11 +224,9 @@ def test_a_model_reads_like_its_architecture() -> None:
 
 def test_the_feasible_share_is_exact_where_a_space_can_be_enumerated() -> None:
     space = Space.load("nas_bench_macro")
-    everything = feasible_share(space, space.input, 10)
-    assert (everything.value, everything.exact) == (1.0, True)
     limited = feasible_share(space.limit(parameters=1e6), space.input, 10)
     sizes = [cost(space.from_assignment(assignment), space.input, 10).parameters for assignment in space.enumerate()]
-    assert limited.value == sum(size <= 1e6 for size in sizes) / 6_561
+    assert (limited.value, limited.exact) == (sum(size <= 1e6 for size in sizes) / 6_561, True)
 
 
 def test_a_sampled_share_has_an_interval_that_holds_it() -> None:

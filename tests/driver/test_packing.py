@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -34,8 +35,9 @@ def dataset() -> Dataset:
     return make_dataset(Task("digits", None, 0.2, 0, 32), x, np.arange(40) % 10, tuple("abcdefghij"))
 
 
-def _draw(rng: random.Random, count: int, most_macs: float = 3e8) -> list[Architecture]:
-    space = Space.load("attn_cnn")
+@cache
+def _draw(seed: int, count: int, most_macs: float = 3e8) -> tuple[Architecture, ...]:
+    space, rng = Space.load("attn_cnn"), random.Random(seed)
     found: list[Architecture] = []
     while len(found) < count:
         try:
@@ -44,7 +46,7 @@ def _draw(rng: random.Random, count: int, most_macs: float = 3e8) -> list[Archit
                 found.append(architecture)
         except Infeasible:
             continue
-    return found
+    return tuple(found)
 
 
 class _Living(TorchDispatchMode):  # type: ignore[misc]
@@ -71,7 +73,7 @@ class _Living(TorchDispatchMode):  # type: ignore[misc]
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_prediction_is_close_to_the_tensors_of_a_training(precision: str, dataset: Dataset) -> None:
     recipe = Recipe(precision=precision, batch_size=128)  # type: ignore[arg-type]
-    for architecture in _draw(random.Random(1), 3, 2.5e7):
+    for architecture in _draw(1, 2, 2.5e7):
         model = compile_model(architecture, dataset.input, 10).to(memory_format=torch.channels_last)
         optimizer = make_optimizer(model, recipe)
         x = torch.randn(128, 3, 32, 32).contiguous(memory_format=torch.channels_last)
@@ -88,7 +90,7 @@ def test_the_prediction_is_close_to_the_tensors_of_a_training(precision: str, da
 
 
 def test_adamw_larger_batches_and_more_images_need_more(dataset: Dataset) -> None:
-    architecture = _draw(random.Random(0), 1)[0]
+    architecture = _draw(0, 1)[0]
     plain = training_bytes(architecture, dataset, Recipe())
     parameters = cost(architecture, dataset.input, 10).parameters
     assert training_bytes(architecture, dataset, Recipe(optimizer="adamw")) - plain == 4 * parameters
@@ -102,7 +104,7 @@ def test_adamw_larger_batches_and_more_images_need_more(dataset: Dataset) -> Non
 
 
 def test_as_many_share_a_device_as_fit_and_never_more(dataset: Dataset) -> None:
-    small, large = sorted(_draw(random.Random(0), 40), key=lambda a: training_bytes(a, dataset, Recipe()))[::39]
+    small, large = sorted(_draw(0, 40), key=lambda a: training_bytes(a, dataset, Recipe()))[::39]
     chosen = []
     for gib in (0.5, 1, 2, 3, 4, 6, 8, 12, 16, 24, 48, 80):
         device = Gpu(int(gib * GIB))
@@ -123,7 +125,7 @@ def test_as_many_share_a_device_as_fit_and_never_more(dataset: Dataset) -> None:
 
 
 def test_what_trials_reported_corrects_the_prediction(dataset: Dataset) -> None:
-    architecture = _draw(random.Random(0), 1)[0]
+    architecture = _draw(0, 1)[0]
     recipe = Recipe(batch_size=8192)  # beside it the memory of a process hardly counts
     needed = training_bytes(architecture, dataset, recipe)
     device = Gpu(int(4 * (1.2 * needed + CONTEXT_BYTES) / USABLE))
@@ -149,8 +151,9 @@ def test_a_share_is_kept_while_it_is_large_enough(dataset: Dataset) -> None:
         return sum(a != b for a, b in pairwise(values))
 
     changed = [0, 0]
+    drawn = _draw(0, 30)
     for seed in range(8):  # one order of networks alone says little
-        architectures = _draw(random.Random(seed), 30)
+        architectures = random.Random(seed).sample(drawn, len(drawn))
         sizes = [training_bytes(architecture, dataset, Recipe()) for architecture in architectures]
         device = Gpu(int((4 * (UNSURE * float(np.median(sizes)) + CONTEXT_BYTES)) / USABLE))
         packing = Packing(dataset, Recipe(), gpus=None, gpu=device)
@@ -162,7 +165,7 @@ def test_a_share_is_kept_while_it_is_large_enough(dataset: Dataset) -> None:
 
 
 def test_a_share_that_the_user_names_is_taken(dataset: Dataset) -> None:
-    architecture = _draw(random.Random(0), 1)[0]
+    architecture = _draw(0, 1)[0]
     quarter = Packing(dataset, Recipe(), gpus=0.25).slot(architecture)
     assert (quarter.gpus, quarter.memory, quarter.shared) == (0.25, None, True)
     assert quarter.predicted == training_bytes(architecture, dataset, Recipe())

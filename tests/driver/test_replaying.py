@@ -216,7 +216,7 @@ def test_several_networks_and_seeds_train_side_by_side(run: Run, config: Path, t
     # a damaged checkpoint is one line, and keeps nothing else from training
     folder = next(tmp_path.glob("nas-replays/tiny_net-*"))
     (folder / "seed-0.checkpoint").write_bytes(b"half of a file")
-    code, out, err = run("replay", *two(config), *QUICKLY, "--again", "--json")
+    code, out, err = run("replay", *two(config), *QUICKLY, "--max-concurrent", "1", "--again", "--json")
     assert code == 2
     assert [record["name"] for record in json.loads(out)] == ["tiny_two"]
     assert err.splitlines()[-1].startswith("nas: error: ")

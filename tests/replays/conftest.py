@@ -38,8 +38,13 @@ assumptions: ['Everything: there is no paper.']
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    space = tmp_path / "tiny.yaml"
+    return write_config(tmp_path)
+
+
+def write_config(folder: Path) -> Path:
+    """The published network in files of its own."""
+    space = folder / "tiny.yaml"
     space.write_text(textwrap.dedent(SPACE))
-    path = tmp_path / "tiny_net.yaml"
+    path = folder / "tiny_net.yaml"
     path.write_text(textwrap.dedent(CONFIG).format(space=space))
     return path

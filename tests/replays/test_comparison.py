@@ -18,11 +18,18 @@ from nas.report.comparison import comparisons, measured, metrics, print_comparis
 from nas.report.comparison_pictures import draw_comparison
 from nas.report.replay_pictures import look
 from nas.study import PublishedConfig
+from tests.replays.conftest import write_config
 
 
-@pytest.fixture
-def rans(config: Path, tmp_path: Path) -> list[Ran]:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("comparison")
+
+
+@pytest.fixture(scope="module")
+def rans(folder: Path) -> list[Ran]:
     """Two networks of one paper and one of another, each under two seeds."""
+    config = write_config(folder)
     changes = {
         "tiny_two": [("conv.channels: 16", "conv.channels: 8"), ("value: 97.5", "value: 90.25")],
         "tiny_other": [("Nobody et al.", "Somebody et al."), ("conv.channels: 16", "conv.channels: 8")],
@@ -41,8 +48,8 @@ def rans(config: Path, tmp_path: Path) -> list[Ran]:
         fraction=0.3,
         device="cpu",
         threads=1,
-        output=tmp_path / "out",
-        storage=f"sqlite:///{tmp_path}/nas.db",
+        output=folder / "out",
+        storage=f"sqlite:///{folder}/nas.db",
     )
     return list(run(replay_plans(configs, options), options, Progress()))
 
@@ -76,7 +83,7 @@ def test_the_pictures_hold_all_networks(rans: list[Ran]) -> None:
     assert Image.open(pictures[1]).height == pytest.approx(150 * (1.28 * 3 + 0.85), abs=2)
 
 
-def test_networks_on_other_data_have_no_common_grad_cam(rans: list[Ran], tmp_path: Path) -> None:
+def test_networks_on_other_data_have_no_common_grad_cam(rans: list[Ran], folder: Path, tmp_path: Path) -> None:
     pictures = draw_comparison(rans[:2])
     assert len(pictures) == 2
     options = TrainingOptions(
@@ -88,5 +95,5 @@ def test_networks_on_other_data_have_no_common_grad_cam(rans: list[Ran], tmp_pat
         output=tmp_path / "out",
         storage=f"sqlite:///{tmp_path}/nas.db",
     )
-    (other,) = run(replay_plans([PublishedConfig.load(tmp_path / "tiny_two.yaml")], options), options, Progress())
+    (other,) = run(replay_plans([PublishedConfig.load(folder / "tiny_two.yaml")], options), options, Progress())
     assert [path.name for path in draw_comparison([rans[0], other])] == ["comparison.png"]

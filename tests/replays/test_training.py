@@ -78,7 +78,9 @@ def test_what_is_measured_is_not_trained_again(run: Run, config: Path) -> None:
 def test_several_configs_and_the_list_of_what_was_measured(run: Run, config: Path) -> None:
     other = config.with_name("tiny_two.yaml")
     other.write_text(config.read_text().replace("tiny_net", "tiny_two").replace("channels: 16", "channels: 8"))
-    code, out, err = run("replay", str(config), str(other), *QUICK, "--epochs", "1", "--fraction", "0.3")
+    code, out, err = run(
+        "replay", str(config), str(other), *QUICK, "--epochs", "1", "--fraction", "0.3", "--max-concurrent", "1"
+    )
     assert code == 0
     assert out.index("tiny_net  test accuracy") < out.index("tiny_two  test accuracy")
     assert "deviation    431 of 1,433 training images, the same share of every class" in out
@@ -100,7 +102,7 @@ def test_several_configs_and_the_list_of_what_was_measured(run: Run, config: Pat
 
 
 def test_a_published_network_by_its_recipe_on_other_data(run: Run) -> None:
-    arguments = ("kong_aim", "--data", "digits", "--image-size", "16", "--epochs", "1", "--fraction", "0.05")
+    arguments = ("kong_baseline", "--data", "digits", "--image-size", "16", "--epochs", "1", "--fraction", "0.05")
     record = replay(run, *arguments, "--batch-size", "8")
     assert "data digits instead of cifar10" in record["deviations"]
     assert "1 epoch instead of 100" in record["deviations"]

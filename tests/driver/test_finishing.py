@@ -111,11 +111,11 @@ def test_from_python_and_with_what_is_missing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     notes = Notes()
-    first = nas.search(space, storage=storage, trials=2, steps=60, retrain=1, progress=notes)
+    first = nas.search(space, storage=storage, trials=2, steps=60, retrain=1, max_concurrent=1, progress=notes)
     assert first.final is not None
     assert first.final.network.trial == int(first.front.loc[first.front["accuracy"].idxmax(), "trial"])
     assert any(note.startswith("retraining the 1 most accurate of the front") for note in notes.notes)
-    more = nas.search(space, storage=storage, trials=2, steps=60, retrain=2)
+    more = nas.search(space, storage=storage, trials=2, steps=60, retrain=2, max_concurrent=1)
     assert len(more.retrained) == min(2, len(more.front))
     assert more.retrained[0].trained == ()
     assert all(ran.trained for ran in more.retrained[1:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -21,10 +22,11 @@ import pytest
 import nas
 import tests.driver.failing  # noqa: F401 (registers the block that misbehaves)
 from nas.driver.progress import Progress
+from nas.driver.search import SearchResult
 from nas.driver.tuning import STOP_SECONDS
 from nas.errors import SearchError, StorageError
 from nas.store import Store
-from tests.driver.conftest import QUICK, training_process
+from tests.driver.conftest import QUICK, SPACE, training_process
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
@@ -44,8 +46,21 @@ class Notes(Progress):
         self.notes.append(text)
 
 
-def test_a_search_finds_a_front_and_continues(space_file: Path, storage: str) -> None:
-    first = nas.search(space_file, storage=storage, trials=4, recipe=QUICK)
+@pytest.fixture(scope="module")
+def alone(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SearchResult]:
+    """The database of a search by one worker, and what it found."""
+    folder = tmp_path_factory.mktemp("alone")
+    (folder / "tiny.yaml").write_text(SPACE)
+    storage = f"sqlite:///{folder / 'nas.db'}"
+    found = nas.search(folder / "tiny.yaml", storage=storage, trials=4, recipe=QUICK, max_concurrent=1)
+    return folder / "nas.db", found
+
+
+def test_a_search_finds_a_front_and_continues(
+    alone: tuple[Path, SearchResult], space_file: Path, storage: str, tmp_path: Path
+) -> None:
+    database, first = alone
+    shutil.copy(database, tmp_path / "nas.db")
     assert first.states == {"complete": 4}
     assert first.ended == "done"
     assert len(first.front) >= 1
@@ -111,32 +126,37 @@ def test_what_goes_wrong_costs_one_trial(tmp_path: Path, storage: str) -> None:
 def test_published_networks_start_first_and_those_that_do_not_fit_are_counted(storage: str) -> None:
     notes = Notes()
     result = nas.search(
-        "attn_cnn", storage=storage, trials=2, steps=40, max_parameters=4_750_000, max_macs=6e7, progress=notes
+        "attn_cnn",
+        storage=storage,
+        trials=2,
+        steps=20,
+        max_parameters=4_750_000,
+        max_macs=6e7,
+        max_concurrent=1,
+        progress=notes,
     )
     (line,) = [note for note in notes.notes if note.startswith("published networks")]
     assert line.startswith("published networks that start the search: banbury_resnet8, 1 of ")
-    assert " published networks that fit; outside of parameters at most 4,750,000 and macs at most 60,000,000: " in line
+    assert " that fit; outside of parameters at most 4,750,000 and macs at most 60,000,000: " in line
     assert ", kong_aim_cam among them; no room in images of 1×16×16: " in line
     assert line.endswith(" (--seed-points all, auto or none)")
     assert list(result.trials["published"].dropna()) == ["banbury_resnet8"]
 
 
 def test_time_ends_a_search(space_file: Path, storage: str) -> None:
-    result = nas.search(space_file, storage=storage, trials=30, epochs=500, time="3s")
+    result = nas.search(space_file, storage=storage, trials=30, epochs=500, time="3s", max_concurrent=1)
     assert result.ended == "time is up"
     assert set(result.trials["state"]) <= {"interrupted", "complete"}
     assert "time is up" in set(result.trials["reason"].dropna())
 
 
-def test_one_worker_and_one_seed_make_the_same_decisions(space_file: Path, tmp_path: Path) -> None:
-    runs = [
-        nas.search(
-            space_file, storage=f"sqlite:///{tmp_path}/{name}.db", trials=5, recipe=QUICK, max_concurrent=1
-        ).trials
-        for name in "ab"
-    ]
-    assert list(runs[0]["hash"]) == list(runs[1]["hash"])
-    assert list(runs[0]["accuracy"]) == list(runs[1]["accuracy"])
+def test_one_worker_and_one_seed_make_the_same_decisions(
+    alone: tuple[Path, SearchResult], space_file: Path, storage: str
+) -> None:
+    first = alone[1].trials
+    again = nas.search(space_file, storage=storage, trials=4, recipe=QUICK, max_concurrent=1).trials
+    assert list(first["hash"]) == list(again["hash"])
+    assert list(first["accuracy"]) == list(again["accuracy"])
 
 
 @pytest.mark.parametrize(

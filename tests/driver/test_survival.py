@@ -92,8 +92,8 @@ def test_two_drivers_at_once_end_well_or_are_refused(
     drivers: Callable[..., Any], database: str, tmp_path: Path
 ) -> None:
     """Both begin at the same instant, on a study and (in the first round) on a database that do not exist yet."""
-    ends = drivers(database, tmp_path, 6, "race", 4)
-    assert len(ends) == 4
+    ends = drivers(database, tmp_path, 6, "race", 3)
+    assert len(ends) == 3
     for number, pair in enumerate(ends):
         study = f"round{number}"
         refused = [text for text in pair if text != "done"]

@@ -39,8 +39,9 @@ def test_a_search_for_accuracy_and_latency(
     space_file: Path, storage: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = nas.search(
-        space_file, storage=storage, objectives=OBJECTIVES, trials=3, recipe=QUICK, epochs=2, latency_device="cpu"
-    )
+        space_file, storage=storage, objectives=OBJECTIVES, trials=3, recipe=QUICK, epochs=2, latency_device="cpu",
+        max_concurrent=1,
+    )  # fmt: skip
     assert first.states == {"complete": 3}
     assert (first.trials["latency"] > 0).all()
     assert list(first.front["latency"]) == sorted(first.front["latency"])
@@ -65,7 +66,14 @@ def test_a_search_for_accuracy_and_latency(
 
     # Another study takes results and times over.
     other = nas.search(
-        space_file, storage=storage, study="other", objectives=OBJECTIVES, trials=3, recipe=QUICK, epochs=2
+        space_file,
+        storage=storage,
+        study="other",
+        objectives=OBJECTIVES,
+        trials=3,
+        recipe=QUICK,
+        epochs=2,
+        max_concurrent=1,
     )
     known = dict(zip(more.trials["hash"], more.trials["latency"], strict=True))
     for row in other.trials.to_dict("records"):

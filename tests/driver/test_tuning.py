@@ -236,7 +236,7 @@ UNUSABLE = """
 import sys, ray
 from nas.cli import main
 
-ray.init(address="local", num_cpus=4, num_gpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR",
+ray.init(address="local", num_cpus=1, num_gpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR",
          _system_config={"worker_niceness": 0})
 main(["search", "--space", sys.argv[1], "--storage", sys.argv[2], "--trials", "4", "--epochs", "1"])
 """

@@ -62,7 +62,13 @@ def test_the_table_for_a_person(run: Run, tmp_path: Path) -> None:
     [
         (["1", "a.png"], "random weights: no checkpoint of this trial; `nas retrain --study little-digits --trial 1`"),
         (["kong_baseline", "a.png"], "kong_baseline: random weights: no checkpoint"),
-        (["0", "absent.png"], "absent.png: no such image"),
+        (["1", "absent.png"], "absent.png: no such image"),
+        (
+            ["1", "a.png", "text.png", "b.png"],
+            "2 of 3 image files cannot be used: b.png: no such image; text.png: not a",
+        ),
+        (["0", "folder"], "folder: no regular file"),
+        (["0", "a.png", "-o", "/proc"], "cannot be written"),
         (["0", "text.png"], "text.png: not a readable image"),
         (["0", "a.png", "-o", "absent"], "absent: no such folder"),
         (["0", "a.png", "--weights", "absent.safetensors"], "absent.safetensors: no such file of weights"),
@@ -72,6 +78,7 @@ def test_the_table_for_a_person(run: Run, tmp_path: Path) -> None:
 def test_a_mistake_is_one_line(arguments: list[str], message: str, run: Run, tmp_path: Path) -> None:
     Image.fromarray(np.zeros((8, 8), dtype=np.uint8)).save(tmp_path / "a.png")
     (tmp_path / "text.png").write_text("no image")
+    (tmp_path / "folder").mkdir()
     code, out, err = run("predict", *arguments)
     assert (code, out) == (2, "")
     assert message in err

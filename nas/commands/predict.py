@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from nas.commands.options import json_option, print_json, say
+from nas.commands.options import json_option, print_json, say, try_to_write
 from nas.commands.which import network_options, which
 from nas.errors import NasError
 
@@ -49,12 +50,17 @@ def command(
     nas predict 23 photo.jpg --study attn_cnn-digits
     nas predict kong_aim_cam *.png --weights kong.safetensors --top 3 --no-overlay
     """
+    from nas.data.folder import check_readable
+
+    check_readable(images)
+    if not output.is_dir():
+        raise NasError(f"{output}: no such folder")
+    if overlay:
+        try_to_write(output / f".nas-{os.getpid()}.png")
     network = which(**named)  # type: ignore[arg-type]
     from nas.predict import predict, ready
     from nas.trained import build
 
-    if not output.is_dir():
-        raise NasError(f"{output}: no such folder")
     storage = named["storage"]
     trained = build(network, weights=weights, storage=storage if isinstance(storage, str) else None)
     found = predict(ready(network, trained), images, top=top, pictures=overlay)

@@ -12,6 +12,7 @@ import math
 import os
 import warnings
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -304,6 +305,19 @@ def read_image(path: Path, shape: tuple[int, ...]) -> Images:
     if not path.is_file():
         raise DataError(f"{path}: no such image")
     return _pixels(path, "L" if channels == 1 else "RGB", (width, height))
+
+
+def check_readable(paths: Sequence[Path]) -> None:
+    """Raises DataError that names all of these files that are no images, as far as their headers say."""
+    faults = _Faults(len(paths))
+    for path in paths:
+        try:
+            if not path.exists():
+                raise DataError(f"{path}: no such image")
+            _size(path)
+        except DataError as problem:
+            faults.unusable[path] = str(problem)
+    faults.check("")
 
 
 def _pixels(path: Path, mode: str, size: tuple[int, int] | None) -> Images:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from nas import memory
+from nas import census, memory
+from nas.census import check_feasible
+from nas.cost import cost
 from nas.data import Task, load
-from nas.errors import DataError, NasError, SpaceError
+from nas.errors import DataError, NasError, SearchError, SpaceError
+from nas.parse import parse_space
 from nas.resources import every
 from nas.space import Space
 from tests.conftest import Run
@@ -95,18 +99,49 @@ def test_a_thousand_options_and_a_number_of_thousands_of_digits_are_answered(tmp
     assert "about 1" in out or "e+" in out
 
 
-def test_a_sample_that_cannot_be_names_the_smallest_seen(run: Run) -> None:
-    code, out, err = run("space", "sample", "nas_bench_macro", "--max-parameters", "5")
+@pytest.mark.parametrize("command", ["space sample attn_cnn --input 1,16,16", "search --space attn_cnn --trials 1"])
+def test_a_limit_that_nothing_meets_is_refused_soon_with_the_smallest_cost(command: str, run: Run) -> None:
+    code, out, err = run(*command.split(), "--max-parameters", "5")
     assert (code, out) == (2, "")
-    assert "none of 1,000 random architectures meets the constraints: parameters at most 5 (smallest seen: " in err
+    found = re.search(
+        r"none of 50 random architectures, nor of (\d+) made from the closest of them, meets the constraints: parameters at "
+        r"most 5 \(smallest seen: (\d+)\)\n\Z",
+        err,
+    )
+    assert found, err
+    assert int(found[1]) < 300
+    assert int(found[2]) < 1_000  # of a thousand random ones the smallest has 7,649
+
+
+def test_a_limit_that_few_meet_is_not_said_to_be_met_by_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(census, "PROBES", 100)
+    monkeypatch.setattr(census, "ENUMERABLE", 0)
+    body = "".join(f"  n{n}: {{block: conv, kernel_size: {{choose: [1, 5]}}, norm: none}}\n" for n in range(20))
+    (tmp_path / "s.yaml").write_text(f"name: s\ninput: [3, 8, 8]\ngraph:\n{body}{HEAD}")
+    space = parse_space(tmp_path / "s.yaml")
+    smallest = space.from_assignment({f"n{n}.kernel_size": 1 for n in range(20)})
+    least = cost(smallest, space.input, 10).parameters
+    with pytest.raises(SearchError, match=rf"none of 100 random architectures .*; one .* does \({least} parameters\)"):
+        check_feasible(space.limit(parameters=least), space.input, 10)
+    with pytest.raises(SearchError, match=rf"nor of \d+ made .* at most {least - 1} \(smallest seen: {least}\)"):
+        check_feasible(space.limit(parameters=least - 1), space.input, 10)
+
+
+def test_a_least_cost_that_nothing_has_is_refused_with_the_largest(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(
+        f"name: s\ninput: [3, 8, 8]\nconstraints: {{parameters: {{min: 1e9}}}}\ngraph:\n"
+        f"  n: {{block: conv, channels: {{choose: [8, 16, 32]}}}}\n{HEAD}"
+    )
+    with pytest.raises(
+        SearchError, match=r"none of its 3 .* parameters at least 1,000,000,000 \(largest seen: 1,258\)"
+    ):
+        check_feasible(parse_space(tmp_path / "s.yaml"), (3, 8, 8), 10)
 
 
 def test_a_long_wait_has_a_sign_of_life(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    import nas.commands.space as command
-
-    monkeypatch.setattr(command, "QUIET_SECONDS", 0.0)
+    monkeypatch.setattr(census, "QUIET_SECONDS", 0.0)
     _, _, err = run("space", "sample", "nas_bench_macro", "--max-parameters", "5")
-    assert err.splitlines()[0] == "no random architecture fits so far; trying 1,000"
+    assert err.splitlines()[0] == "space nas_bench_macro: no architecture fits so far; trying 1,000"
 
 
 @pytest.mark.parametrize("value", ["inf", "nan", "-1", "0", "1e400", "many"])

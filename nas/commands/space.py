@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import random
-import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from nas.space import Assignment, Space
 
 PRINTABLE = 10**4_000  # Python turns no number with more than 4,300 digits into text
-QUIET_SECONDS = 3.0  # before the user is told that it takes a while
 Shape = tuple[int, ...]
 
 
@@ -248,19 +246,9 @@ def _build(space: Space, assignment: Assignment, input_shape: Shape | None, clas
 def _draw(
     space: Space, rng: random.Random, input_shape: Shape | None, classes: int
 ) -> tuple[Assignment, Architecture, Any]:
-    from nas.census import PROBES, Tried
+    from nas.census import draw_feasible
 
-    tried = Tried(space, input_shape or space.input, classes)
-    told = time.monotonic() + QUIET_SECONDS
-    for _ in range(PROBES):
-        assignment = space.sample(rng)
-        found = tried.build(assignment)
-        if found is not None:
-            return assignment, *found
-        if time.monotonic() >= told:
-            say(f"no random architecture fits so far; trying {PROBES:,}", err=True)
-            told = math.inf
-    raise tried.problem(f"none of {PROBES:,} random")
+    return draw_feasible(space, rng, input_shape or space.input, classes, lambda text: say(text, err=True))
 
 
 def _number(value: int) -> str:

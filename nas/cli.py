@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -11,7 +12,7 @@ import click
 
 from nas.commands.groups import ListedGroup
 from nas.errors import NasError
-from nas.plain import one_line, visible
+from nas.plain import beginning, one_line, visible
 from nas.version import __version__
 
 COMMANDS = {
@@ -80,7 +81,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
         code = 2
     except click.ClickException as problem:
         command = problem.ctx.command_path if isinstance(problem, click.UsageError) and problem.ctx else "nas"
-        click.echo(f"{command}: error: {visible(problem.format_message())}", err=True)
+        click.echo(f"{command}: error: {visible(' '.join(problem.format_message().split()))}", err=True)
         code = 2
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
@@ -88,6 +89,11 @@ def main(argv: list[str] | None = None) -> NoReturn:
     except BrokenPipeError:  # `nas … | head`
         sys.stderr.close()
         code = 0
+    except OSError as problem:
+        if problem.errno != errno.ENAMETOOLONG:  # that is always the user's
+            raise
+        click.echo(f"nas: error: {one_line(beginning(str(problem.filename)))}: {problem.strerror}", err=True)
+        code = 2
     sys.exit(code if isinstance(code, int) else 0)
 
 

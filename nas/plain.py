@@ -7,8 +7,12 @@ the direction of writing is shown as what it is: ``\\x1b``.
 from __future__ import annotations
 
 import json
+import os
 import re
+from pathlib import Path
 from typing import Any, Final
+
+from nas.errors import NasError
 
 _CONTROLS: Final = re.compile(
     "["
@@ -21,6 +25,7 @@ _BREAKS: Final = re.compile(r"[\t\n]")
 MOST_CHARACTERS: Final = 200
 """Of the name of a study; Optuna's column holds 512."""
 _STEM_BYTES: Final = 120
+_SHOWN: Final = 60
 _BRACKETS: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 _MOST_LEVELS: Final = 100
 
@@ -33,6 +38,19 @@ def visible(text: object) -> str:
 def one_line(text: object) -> str:
     """As `visible`, and in one line."""
     return _BREAKS.sub(_escaped, visible(text))
+
+
+def expanded(path: str | Path) -> Path:
+    """A path that a user gave, with the folder of a user in place of ``~``; as it is where there is no such user.
+
+    Raises NasError for what no system takes as a path.
+    """
+    found = Path(os.path.expanduser(path))  # noqa: PTH111  (Path.expanduser raises RuntimeError)
+    try:
+        found.exists()
+    except (OSError, ValueError) as problem:
+        raise NasError(f"{beginning(str(path))}: no path ({getattr(problem, 'strerror', None) or problem})") from None
+    return found
 
 
 def file_stem(name: str) -> str:
@@ -54,6 +72,11 @@ def problem_of_name(name: str) -> str | None:
     if name[0] in ".-" or name != name.strip():
         return "a name begins with no dot or hyphen, and has no blank at its ends"
     return None
+
+
+def beginning(text: str) -> str:
+    """So much of a text as fits into a message."""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _escaped(found: re.Match[str]) -> str:

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from nas.document import Document, hints_of
 from nas.errors import RecipeError, nearest
+from nas.plain import expanded
 
 T = TypeVar("T")
 
@@ -121,7 +122,7 @@ class Recipe:
     @classmethod
     def load(cls, path: str | Path) -> Recipe:
         """Reads a recipe file. Raises RecipeError with file and line."""
-        file = Path(path).expanduser()
+        file = expanded(path)
         if not file.exists():
             raise RecipeError(f"{path}: no such recipe file")
         return Document.load(file, RecipeError).dataclass(cls)

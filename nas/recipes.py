@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from nas.errors import RecipeError, nearest
+from nas.plain import expanded
 from nas.recipe import Augment, Recipe
 from nas.scores import other_shares
 
@@ -98,7 +99,7 @@ def fitted(recipe: str | Path | Recipe, images: int, augment: Augment) -> Recipe
         return recipe.for_images(images)
     if str(recipe) in RECIPES:
         return RECIPES[str(recipe)](images, augment).for_images(images)
-    if not Path(recipe).expanduser().exists():
+    if not expanded(recipe).exists():
         raise RecipeError(
             f"{recipe}: no such recipe file, and none of {', '.join(RECIPES)}{nearest(str(recipe), RECIPES)}"
         )

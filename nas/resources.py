@@ -10,6 +10,7 @@ from pathlib import Path
 
 from nas import version
 from nas.errors import NasError, nearest
+from nas.plain import expanded
 
 MOST_NAMES = 12
 """Shipped files up to which a message lists them all."""
@@ -33,7 +34,7 @@ def find(kind: str, name: str | Path, error: type[NasError] = NasError) -> Path:
 
     Raises `error` that lists the shipped names, unless there are too many, when there is no such file.
     """
-    path = Path(name).expanduser()
+    path = expanded(name)
     if path.is_file():
         return path
     looks_like_path = path.is_absolute() or path.parent not in (Path(), Path(kind))

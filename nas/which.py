@@ -26,7 +26,7 @@ from nas.document import shorten
 from nas.errors import AssignmentError, Infeasible, NasError, StorageError, StudyError, nearest
 from nas.front import pareto
 from nas.limits import MAX_CLASSES, MAX_EXTENT
-from nas.plain import file_stem, read_json
+from nas.plain import expanded, file_stem, read_json
 from nas.resources import every
 from nas.retrained import final, of_study
 from nas.space import Space
@@ -35,6 +35,7 @@ from nas.store.connection import parse
 from nas.study import PublishedConfig
 
 _HASH = re.compile(r"[0-9a-f]{8,32}")
+_NUMBER = re.compile(r"[0-9]{1,18}")  # databases hold none with more
 _DEFAULT_CLASSES = 10
 BEST: Final = "best"
 
@@ -86,11 +87,11 @@ def find_network(
     Raises a NasError with the nearest name when there is none, or its shapes do not fit `input`.
     """
     owner, colon, number = word.rpartition(":")
-    if colon and (number.isdigit() or number == BEST):
+    if colon and (_NUMBER.fullmatch(number) or number == BEST):
         return _of_store(number, owner, storage, input, classes)
-    if word == BEST or (word.isdigit() and len(word) < 8):
+    if word == BEST or (_NUMBER.fullmatch(word) and len(word) < 8):
         return _of_store(word, study, storage, input, classes)
-    path = Path(word).expanduser()
+    path = expanded(word)
     if path.suffix == ".json" and path.is_file():
         return _of_json(path, input, classes)
     shipped = [file.stem for file in every("studies")]

@@ -228,7 +228,7 @@ SHAPE = "name: s\ninput: [3, 2, 2]\ngraph:\n  a: {block: max_pool, stride: 4}\n 
         (["space", "sample", "attn_cnn", "-n", "0"], "0 is not in the range"),
         (
             ["space", "sample", "nas_bench_macro", "--max-parameters", "10"],
-            r"none of 1,000 random architectures meets the constraints: parameters at most 10 \(smallest seen: ",
+            r"none of 50 random architectures, nor of .* meets the constraints: parameters at most 10 \(smallest seen: ",
         ),
         (
             ["space", "count", "attn_cnn", "--max-parameters", "few"],
@@ -254,6 +254,16 @@ SHAPE = "name: s\ninput: [3, 2, 2]\ngraph:\n  a: {block: max_pool, stride: 4}\n 
         (["search", "--space", "attn_cnn", "--storage", "sqlite:///foreign.db"], "foreign.db"),
         (["search", "--space", "attn_cnn", "--storage", "sqlite:///text.db"], "is not an SQLite database"),
         (["study", "list"], "no such file nas.db; `nas search` makes it"),
+        (["study", "list", "--storage", "sqlite:///a\udcffb.db"], r"is no name of a database"),
+        (["study", "list", "--storage", f"postgresql://{'a' * 300}/x"], r"is no name of a host"),
+        (["predict", "kong_aim", "a" * 5_000], "'a{59}…: File name too long|a{60}…: File name too long"),
+        (["space", "check", "a" * 5_000], r"a{60}…: no path \(File name too long\)"),
+        (["space", "check", "~nobody_of_this_name/s.yaml"], "~nobody_of_this_name/s.yaml: no such file"),
+        (
+            ["bench", "--space", "nas_bench_macro", "--table", "t.csv", "--workers", "²"],
+            "--workers: must be whole numbers",
+        ),
+        (["latency", "kong_aim", "--batch", "x\ny"], "must be sizes of batches such as 1,64, not 'x y'"),
         (["study", "show", "--storage", "mysql://me:secret@host/x"], "there are sqlite and postgresql"),
         (["blocks", "cbma"], "no block 'cbma'; did you mean 'cbam'?"),
     ],

@@ -205,7 +205,7 @@ def _key_reader(space: Space, choices: dict[str, Options], mapping: Mapping) -> 
     words = {word for options in spelled.values() for word in options}
 
     def by_order(key: str) -> Assignment | None:
-        if key.isdigit() and len(key) == len(choices):
+        if key.isdecimal() and len(key) == len(choices):
             digits = [int(digit) for digit in key]
             if any(digit >= len(options) for digit, options in zip(digits, choices.values(), strict=True)):
                 return None

@@ -16,6 +16,7 @@ from nas.commands.options import (
     output_path,
     print_json,
     space_option,
+    whole,
 )
 from nas.errors import BenchError
 
@@ -138,7 +139,7 @@ def _words(text: str, option: str) -> tuple[str, ...]:
 
 def _counts(text: str) -> tuple[int, ...]:
     words = _words(text, "--workers")
-    if not all(word.isdigit() and 1 <= int(word) <= 100_000 for word in words):
+    if not all(whole(word, 100_000) for word in words):
         raise BenchError(f"--workers: must be whole numbers such as 1,8,64, not '{text}'")
     return tuple(int(word) for word in words)
 

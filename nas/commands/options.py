@@ -16,7 +16,7 @@ from nas.commands import completing
 from nas.driver.options import DEVICES, SEED_POINTS, SearchOptions
 from nas.errors import AssignmentError, NasError, nearest
 from nas.limits import MAX_CLASSES, MAX_EXTENT
-from nas.plain import read_json, visible
+from nas.plain import expanded, read_json, visible
 
 if TYPE_CHECKING:
     from nas.space import Assignment, Space
@@ -169,7 +169,7 @@ def read_assignment(text: str, space: Space) -> Assignment:
         except ValueError as problem:
             raise AssignmentError(f"--assignment: not valid JSON: {problem}") from None
         return _scalars(data, "--assignment")
-    path = Path(text).expanduser()
+    path = expanded(text)
     if not path.is_file() and text in {file.stem for file in every("studies")}:
         config = PublishedConfig.load(text)
         config.require_network()

@@ -28,6 +28,7 @@ from nas.data.task import (
     with_validation,
 )
 from nas.errors import DataError, nearest
+from nas.plain import expanded
 from nas.recipe import Augment
 
 DIGITS_SIZE = 16
@@ -96,7 +97,7 @@ def _timeout(seconds: float) -> Iterator[None]:
 
 
 def _imagefolder(task: Task, test: bool, progress: Progress | None) -> tuple[Images, Labels, tuple[str, ...]]:
-    return read_folder(Path(task.dataset.partition(":")[2]).expanduser(), test, task.image_size, progress)
+    return read_folder(expanded(task.dataset.partition(":")[2]), test, task.image_size, progress)
 
 
 def _validation_folder(task: Task, progress: Progress | None) -> tuple[Images, Labels, tuple[str, ...]] | None:
@@ -104,7 +105,7 @@ def _validation_folder(task: Task, progress: Progress | None) -> tuple[Images, L
 
 
 def _count_test_files(task: Task) -> tuple[int, ...] | None:
-    return count_test(Path(task.dataset.partition(":")[2]).expanduser())
+    return count_test(expanded(task.dataset.partition(":")[2]))
 
 
 def photographic(size: int) -> Augment:
@@ -154,7 +155,7 @@ DATASETS: dict[str, Source] = {
 
 def default_root(task: Task) -> Path:
     """The folder of downloaded data sets."""
-    return Path(task.root or os.environ.get("NAS_DATA", "~/.cache/nas")).expanduser()
+    return expanded(task.root or os.environ.get("NAS_DATA", "~/.cache/nas"))
 
 
 def source(task: Task) -> Source:

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from nas.driver.seeds import choose_seeds
 from nas.driver.tuning import Resources, ray_session, run_trials, stoppable
 from nas.errors import SearchError, StudyExists
 from nas.front import hypervolume, left_out, pareto
-from nas.plain import problem_of_name
+from nas.plain import expanded, problem_of_name
 from nas.recipe import Recipe
 from nas.recipes import check_recipe, described, fitted, sampling_for
 from nas.rungs import Rungs, measured_epochs, rung_epochs
@@ -93,7 +92,7 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
             raise SearchError(f"study {shorten(name)}: {problem}; name it with --study")
         dataset = load(task)
         kind, _, folder = task.dataset.partition(":")
-        if kind == "imagefolder" and (missed := skipped_files(Path(folder).expanduser())):
+        if kind == "imagefolder" and (missed := skipped_files(expanded(folder))):
             progress.note(missed)
         recipe = _recipe(options, dataset)
         check_feasible(space, dataset.input, dataset.classes, note=progress.note)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import re
 import signal
 import socket
 import sys
@@ -194,7 +195,7 @@ def check_reachable(address: str) -> None:
             "run nas on a machine of the cluster (`ray job submit` does) with --ray-address auto, or name HOST:6379"
         )
     host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
+    if not host or not re.fullmatch(r"[0-9]{1,5}", port):
         return  # auto, or a way of writing that only Ray knows
     hosts = [host.strip("[]")]
     if hosts[0] in ("localhost", "127.0.0.1", "::1"):
@@ -203,7 +204,7 @@ def check_reachable(address: str) -> None:
     for name in hosts:
         try:
             socket.create_connection((name, int(port)), timeout=REACH_SECONDS).close()
-        except (OSError, OverflowError) as problem:
+        except (OSError, OverflowError, UnicodeError) as problem:  # UnicodeError: no name of a host
             problems.append(getattr(problem, "strerror", None) or str(problem))
         else:
             return

@@ -14,6 +14,7 @@ import torch
 
 from nas.data import Split, Task, load_test
 from nas.errors import NasError, SearchError
+from nas.plain import expanded
 from nas.replays.options import TrainingOptions
 from nas.replays.plan import Plan
 from nas.replays.progress import Progress
@@ -101,7 +102,7 @@ def run_plan(plan: Plan, options: TrainingOptions, store: Store, progress: Progr
 
 def folder_of(plan: Plan, options: TrainingOptions) -> Path:
     """Of weights, checkpoints, tables and pictures."""
-    return Path(options.output).expanduser().absolute() / f"{plan.title}-{plan.key[:8]}"
+    return expanded(options.output).absolute() / f"{plan.title}-{plan.key[:8]}"
 
 
 @lru_cache(maxsize=1)

@@ -47,15 +47,21 @@ def parse(text: str) -> URL:
     if not colon:
         raise StorageError(f"storage '{text}': must be a database URL; did you mean 'sqlite:///{text}'?")
     if scheme not in DRIVERS:
-        shown = text if "@" not in rest else f"{scheme}://…@{rest.rpartition('@')[2]}"
+        masked = text if "@" not in rest else f"{scheme}://…@{rest.rpartition('@')[2]}"
         raise StorageError(
-            f"storage '{shown}': no database '{scheme}'; "
+            f"storage '{masked}': no database '{scheme}'; "
             f"there are sqlite and postgresql{nearest(scheme, ('sqlite', 'postgresql'))}"
         )
     try:
         url = make_url(f"{DRIVERS[scheme]}://{rest}")
     except (ArgumentError, ValueError):
         raise StorageError(f"storage: not a URL of the form {scheme}://{_FORMS[DRIVERS[scheme]]}") from None
+    for word, encoding in ((url.database or "", "utf-8"), (url.host or "", "idna")):
+        try:
+            word.encode(encoding)
+        except UnicodeError:
+            what = "a host" if encoding == "idna" else "a database"
+            raise StorageError(f"storage: {shorten(word)} is no name of {what}") from None
     if is_sqlite(url):
         if url.host:
             path = f"{url.host}/{url.database}" if url.database else url.host

@@ -35,7 +35,7 @@ class LoadedStudy:
             warnings.warn(self._row.outdated_costs, stacklevel=2)
 
     def __repr__(self) -> str:
-        return f"<study {self.name} in {self.storage.rpartition('@')[2]}>"
+        return f"<study {self.name} in {self.storage.partition('?')[0].rpartition('@')[2]}>"
 
     @property
     def name(self) -> str:

@@ -265,6 +265,14 @@ SHAPE = "name: s\ninput: [3, 2, 2]\ngraph:\n  a: {block: max_pool, stride: 4}\n 
         ),
         (["latency", "kong_aim", "--batch", "x\ny"], "must be sizes of batches such as 1,64, not 'x y'"),
         (["study", "show", "--storage", "mysql://me:secret@host/x"], "there are sqlite and postgresql"),
+        (
+            ["study", "show", "--storage", "mysql://host/x?user=me&password=secret"],
+            "'mysql://host/x': no database 'mysql'",
+        ),
+        (
+            ["study", "show", "--storage", "postgresql://127.0.0.1:1/x?user=me&password=secret&sslpassword=secret"],
+            r"127.0.0.1:1/x\?password=\*\*\*&sslpassword=\*\*\*&user=me",
+        ),
         (["blocks", "cbma"], "no block 'cbma'; did you mean 'cbam'?"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,

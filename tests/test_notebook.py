@@ -91,7 +91,7 @@ def test_weights_of_a_file(study: LoadedStudy, storage: str) -> None:
 
 def test_a_study_is_described_without_its_password() -> None:
     study = object.__new__(LoadedStudy)
-    study.storage = "postgresql://me:secret@host/nas"
+    study.storage = "postgresql://me:secret@host/nas?password=secret"
     study._row = type("Row", (), {"name": "s"})()  # type: ignore[assignment]
     assert repr(study) == "<study s in host/nas>"
 

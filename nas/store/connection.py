@@ -47,7 +47,8 @@ def parse(text: str) -> URL:
     if not colon:
         raise StorageError(f"storage '{text}': must be a database URL; did you mean 'sqlite:///{text}'?")
     if scheme not in DRIVERS:
-        masked = text if "@" not in rest else f"{scheme}://…@{rest.rpartition('@')[2]}"
+        place = rest.partition("?")[0]
+        masked = f"{scheme}://{place}" if "@" not in place else f"{scheme}://…@{place.rpartition('@')[2]}"
         raise StorageError(
             f"storage '{masked}': no database '{scheme}'; "
             f"there are sqlite and postgresql{nearest(scheme, ('sqlite', 'postgresql'))}"
@@ -80,8 +81,9 @@ def is_sqlite(url: URL) -> bool:
 
 
 def shown(url: URL) -> str:
-    """The URL as users may see it: the password is masked."""
-    return url.render_as_string(hide_password=True)
+    """The URL as users may see it: passwords are masked, those behind its question mark too."""
+    secret = {key: "***" for key in url.query if "password" in key.lower()}
+    return url.update_query_dict(secret).render_as_string(hide_password=True).replace("=%2A%2A%2A", "=***")
 
 
 def connect(url: URL, *, create: bool) -> Engine:
@@ -255,8 +257,9 @@ def _check_file(url: URL, create: bool) -> None:
 def _explain(url: URL, problem: Exception) -> str:
     original = problem.orig if isinstance(problem, DBAPIError) and problem.orig is not None else problem
     text = _first_line(original)
-    if url.password:
-        text = text.replace(str(url.password), "***")
+    for secret in [url.password, *(value for key, value in url.query.items() if "password" in key.lower())]:
+        if secret:
+            text = text.replace(str(secret), "***")
     if getattr(original, "sqlstate", None) == "53100":
         return f"the disk of the server is full ({text}); make room and run the same command again: nothing finished is lost"
     for sign, meaning in _SQLITE_MEANINGS.items():

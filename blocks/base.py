@@ -32,7 +32,7 @@ import torch
 from torch import nn
 
 from blocks.counting import UncountedError
-from blocks.hyperparameter import Allowed, Hyperparameter, OneOf, Range, Scalar, Width, resolve_width
+from blocks.hyperparameter import MOST_CHANNELS, Allowed, Hyperparameter, OneOf, Range, Scalar, Width, resolve_width
 from blocks.meter import Meter, without_weights
 
 __all__ = [
@@ -120,6 +120,8 @@ class Block:
         chosen = dict(params)
         for name in self._widths:
             chosen[name] = resolve_width(chosen.get(name, self.hyperparameters[name].default), in_shapes[0][0])
+            if not self.hyperparameters[name].allowed.allows(chosen[name]):  # doubled again and again
+                raise ShapeError(f"block '{self.name}': {name} must be {MOST_CHANNELS:,} at most, not {chosen[name]:,}")
         if self.all_off(chosen):
             raise ShapeError(f"block '{self.name}' needs at least one of {', '.join(self.some_on)}")
         return self.module(*[values[name] for name in self.filled_in], **chosen)
@@ -236,8 +238,11 @@ def measure(name: str, params: Params, in_shapes: tuple[Shape, ...], classes: in
 
 def _measure(block: Block, params: Mapping[str, Scalar], in_shapes: tuple[Shape, ...], classes: int) -> Facts:
     with without_weights():
-        module = block.make(params, in_shapes, classes).eval()
-        inputs = [torch.empty(1, *shape) for shape in in_shapes]
+        try:
+            module = block.make(params, in_shapes, classes).eval()
+            inputs = [torch.empty(1, *shape) for shape in in_shapes]
+        except RuntimeError as problem:  # more bytes than PyTorch can count
+            raise ShapeError(f"block '{block.name}' cannot take {_shapes_text(in_shapes)}: {problem}") from None
     parameters = list(module.parameters())
     with torch.no_grad(), Meter([*inputs, *parameters, *module.buffers()]) as meter:
         try:

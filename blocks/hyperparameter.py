@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Final
 
 Scalar = str | int | float | bool
+MOST_CHANNELS: Final = 65_536
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,11 @@ class _Width:
         if isinstance(value, bool):
             return False
         if isinstance(value, int):
-            return 1 <= value <= 65_536
+            return 1 <= value <= MOST_CHANNELS
         return isinstance(value, str) and _ratio(value) is not None
 
     def __str__(self) -> str:
-        return "1 to 65536, or x0.5, x1, x2 … relative to the input"
+        return f"1 to {MOST_CHANNELS}, or x0.5, x1, x2 … relative to the input"
 
 
 Allowed = OneOf | Range | _Width

@@ -64,6 +64,15 @@ def test_a_space_without_bound_is_refused_with_its_line(kind: str, tmp_path: Pat
     assert time.process_time() - began < 15
 
 
+@pytest.mark.parametrize("grows", ["block: conv, channels: x2", "block: concat, inputs: [BEFORE, BEFORE]"])
+def test_channels_that_double_without_end_fit_no_input(grows: str, tmp_path: Path) -> None:
+    """2^60 of them are more bytes than PyTorch can count."""
+    body = "".join(f"  n{n}: {{{grows.replace('BEFORE', f'n{n - 1}' if n else 'input')}}}\n" for n in range(60))
+    (tmp_path / "s.yaml").write_text(f"name: s\ninput: [3, 8, 8]\ngraph:\n{body}{HEAD}")
+    with pytest.raises(SpaceError, match=r"node '\w+': block '\w+'.*; no architecture fits the input \[3, 8, 8\]"):
+        parse_space(tmp_path / "s.yaml")
+
+
 @pytest.mark.parametrize(
     "shape", ["[3, 1000000000, 1000000000]", "[0, 8, 8]", "[3, 8]", "[3, true, 8]", "[3, 65537, 1]"]
 )

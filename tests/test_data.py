@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
+import subprocess
+import sys
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -509,3 +513,29 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "x.txt").write_text("")
     with pytest.raises(DataError, match=r"imagefolder:.*x.txt: is a file, not a folder"):
         load(Task(f"imagefolder:{tmp_path / 'x.txt'}"))
+
+
+def test_pillow_says_nothing_of_its_own_about_odd_files(tmp_path: Path, repository: Path) -> None:
+    """Its warnings are lines with paths of a package; Python shows them unless they are silenced where it is imported."""
+    (tmp_path / "exif.tif").write_bytes(b"II*\0\x08\0\0\0\x09\0" + bytes(range(7)))
+    size = struct.pack(">IIBBBBB", 12_000, 12_000, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", size), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
+    parts = [
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    ]
+    (tmp_path / "large.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    script = (
+        "from pathlib import Path; from nas.data.folder import check_readable; from nas.errors import DataError\n"
+        "try: check_readable([Path('exif.tif'), Path('large.png')])\n"
+        "except DataError as problem: print(problem)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(repository)},
+    )
+    assert ended.stderr == ""
+    assert "exif.tif: not a readable image" in ended.stdout
+    assert "large.png: 12000×12000 pixels; more than 64,000,000 are refused" in ended.stdout

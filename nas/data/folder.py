@@ -23,9 +23,9 @@ from nas.data.task import Images, Labels, Progress, held_out, one_line
 from nas.errors import DataError, nearest
 from nas.memory import check_memory
 
-# `MAX_PIXELS` is stricter; Pillow's warning is a page with a path of a package in it.
+# `MAX_PIXELS` is stricter; Pillow's warnings are pages with paths of a package in them.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-warnings.filterwarnings("ignore", message="Corrupt EXIF", category=UserWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # of damaged EXIF data, of odd palettes
 HEIC = (".heic", ".heif")
 try:
     from pillow_heif import register_heif_opener

@@ -254,3 +254,6 @@ def _guarded(answer: Callable[[], Answer | None]) -> Answer | None:
         return Answer.refusal(str(problem), HTTPStatus.NOT_FOUND)
     except NasError as problem:
         return Answer.refusal(str(problem), HTTPStatus.BAD_REQUEST)
+    except json.JSONDecodeError as problem:  # ours are looked at as they are read
+        reason = f"a row of Optuna's tables is damaged: {problem}; a backup may have it whole"
+        return Answer.refusal(reason, HTTPStatus.INTERNAL_SERVER_ERROR)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -51,6 +53,18 @@ def test_what_is_not_there(address: str, path: str, reason: str) -> None:
     status, body = ask(address + path)
     assert status == 404
     assert reason in body.decode()
+
+
+def test_a_damaged_row_of_optuna_is_an_answer_and_no_traceback(
+    store: Store, address: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with sqlite3.connect(tmp_path / "nas.db") as database:
+        database.execute("UPDATE study_system_attributes SET value_json = '{'")
+    database.close()
+    status, body = ask(f"{address}/api/studies/1")
+    assert status == 500
+    assert json.loads(body)["reason"].startswith("a row of Optuna's tables is damaged: ")
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_place_that_is_none(address: str) -> None:

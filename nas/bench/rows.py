@@ -132,10 +132,11 @@ def read_assignments(path: Path, records: list[dict[str, Any]], space: Space, ma
         key_column = next((name for name, value in there.items() if isinstance(value, str) and read(value)), None)
     if key_column is not None and not by_choice:
         for place, record in enumerate(records):
-            assignment = read(str(record[key_column]))
+            key = record.get(key_column)
+            assignment = read(str(key))
             if assignment is None:
                 raise BenchError(
-                    f"{path}: row {place + 1}: the key '{record[key_column]}' does not fit the space {space.name}; "
+                    f"{path}: row {place + 1}: the key '{key}' does not fit the space {space.name}; "
                     "a --mapping file says how keys are spelled"
                 )
             yield assignment

@@ -135,6 +135,9 @@ def test_mistakes_are_one_line(space: Space, rows: Rows, write: Write, tmp_path:
     refused(r"no column for the choice 'body.2.op'", [{"body.0.op": "skip", "body.1.op": "skip", "accuracy": 1}])
     refused("no column 'acuracy'.*did you mean 'accuracy'", rows, mapping=Mapping(metrics={"accuracy": "acuracy"}))
     refused("the key '99' does not fit the space pair; a --mapping file", [{"key": "99", "accuracy": 1}])
+    (tmp_path / "keys.json").write_text('[{"key": "000", "accuracy": 1}, {"accuracy": 1}]')
+    with pytest.raises(BenchError, match="row 2: the key 'None' does not fit"):
+        Table.load(tmp_path / "keys.json", space)
     with pytest.raises(BenchError, match="has no column of latency; name one with --metric latency=COLUMN"):
         Table.load(write(rows), space).losses(["accuracy", "latency"])
     path = tmp_path / "mapping.yaml"

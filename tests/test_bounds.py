@@ -15,7 +15,6 @@ from nas.census import check_feasible
 from nas.cost import cost
 from nas.data import Task, load
 from nas.errors import DataError, NasError, SearchError, SpaceError
-from nas.parse import parse_space
 from nas.resources import every
 from nas.space import Space
 from tests.conftest import Run
@@ -70,7 +69,7 @@ def test_channels_that_double_without_end_fit_no_input(grows: str, tmp_path: Pat
     body = "".join(f"  n{n}: {{{grows.replace('BEFORE', f'n{n - 1}' if n else 'input')}}}\n" for n in range(60))
     (tmp_path / "s.yaml").write_text(f"name: s\ninput: [3, 8, 8]\ngraph:\n{body}{HEAD}")
     with pytest.raises(SpaceError, match=r"node '\w+': block '\w+'.*; no architecture fits the input \[3, 8, 8\]"):
-        parse_space(tmp_path / "s.yaml")
+        Space.load(tmp_path / "s.yaml")
 
 
 @pytest.mark.parametrize(
@@ -127,7 +126,7 @@ def test_a_limit_that_few_meet_is_not_said_to_be_met_by_none(tmp_path: Path, mon
     monkeypatch.setattr(census, "ENUMERABLE", 0)
     body = "".join(f"  n{n}: {{block: conv, kernel_size: {{choose: [1, 5]}}, norm: none}}\n" for n in range(20))
     (tmp_path / "s.yaml").write_text(f"name: s\ninput: [3, 8, 8]\ngraph:\n{body}{HEAD}")
-    space = parse_space(tmp_path / "s.yaml")
+    space = Space.load(tmp_path / "s.yaml")
     smallest = space.from_assignment({f"n{n}.kernel_size": 1 for n in range(20)})
     least = cost(smallest, space.input, 10).parameters
     with pytest.raises(SearchError, match=rf"none of 100 random architectures .*; one .* does \({least} parameters\)"):
@@ -144,7 +143,7 @@ def test_a_least_cost_that_nothing_has_is_refused_with_the_largest(tmp_path: Pat
     with pytest.raises(
         SearchError, match=r"none of its 3 .* parameters at least 1,000,000,000 \(largest seen: 1,258\)"
     ):
-        check_feasible(parse_space(tmp_path / "s.yaml"), (3, 8, 8), 10)
+        check_feasible(Space.load(tmp_path / "s.yaml"), (3, 8, 8), 10)
 
 
 def test_a_long_wait_has_a_sign_of_life(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

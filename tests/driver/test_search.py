@@ -16,15 +16,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pytest
+from PIL import Image
 
 import nas
 import tests.driver.failing  # noqa: F401 (registers the block that misbehaves)
+from nas.data import Task, load
 from nas.driver.progress import Progress
-from nas.driver.search import SearchResult
+from nas.driver.search import SearchResult, _tell_protocol
 from nas.driver.tuning import STOP_SECONDS
 from nas.errors import SearchError, StorageError
+from nas.recipe import Recipe
 from nas.store import Store
 from tests.driver.conftest import QUICK, SPACE, training_process
 
@@ -312,3 +316,19 @@ def test_a_killed_driver_is_continued_by_the_same_command(space_file: Path, stor
     assert states.count("complete") == 6
     assert before >= 1
     assert "running" not in states
+
+
+@pytest.mark.parametrize(("images", "warned"), [(3, True), (250, False)])
+def test_few_images_of_a_class_are_said_to_tell_little(images: int, warned: bool, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("cats", "dogs"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+        for place in range(images):
+            pixels = rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "train" / name / f"{place}.png")
+    dataset = load(Task(f"imagefolder:{tmp_path}", validation=0.25))
+    progress = Notes()
+    _tell_protocol(dataset, Recipe(), progress, named=True)
+    fewest = min(np.bincount(dataset.measured_labels))
+    line = f"of one class {fewest} images alone are measured on: small differences between networks are chance"
+    assert any(line in note for note in progress.notes) == warned

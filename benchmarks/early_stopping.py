@@ -6,7 +6,7 @@ Both sides draw the same random architectures of attn_cnn under a limit on MACs 
 `pareto_asha` in turn), so that nothing but early stopping differs; the side that stops early goes on to more trials, until
 it has trained at least as many epochs. Data: digits, and CIFAR-10 images where `--images` names them (a zip or a folder with
 train/<class>/*; `--per-class` of them are used). Quality is 1 - HV/HV_best: the hypervolume of the front of complete trials against
-that of the front of all trials of the data set and seed together, on the scale of `nas.front`.
+that of the front of all trials of the data set and seed together, on the scale of `nas.pareto`.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Curve:
 def search(setting: Setting, scheduler: str, seed: int, folder: Path) -> Curve:
     """Runs one side."""
     import nas
-    from nas.front import hypervolume
+    from nas.pareto import hypervolume
     from nas.rungs import rank_correlations, rung_epochs
     from nas.store import Store
 
@@ -104,7 +104,7 @@ def search(setting: Setting, scheduler: str, seed: int, folder: Path) -> Curve:
 
 def summarize(setting: Setting, pairs: list[tuple[Curve, Curve]]) -> dict[str, Any]:
     """What `main` prints of one data set."""
-    from nas.front import hypervolume
+    from nas.pareto import hypervolume
 
     full = setting.trials * setting.epochs
     best = [hypervolume(pd.concat([a.trials, b.trials]), OBJECTIVES) for a, b in pairs]
@@ -161,7 +161,7 @@ def plot(results: list[tuple[Setting, list[tuple[Curve, Curve]]]], path: Path) -
     """Regret against epochs: a line a seed, and their mean."""
     from matplotlib.figure import Figure
 
-    from nas.front import hypervolume
+    from nas.pareto import hypervolume
 
     figure = Figure(figsize=(4.8 * len(results), 3.8), layout="constrained")
     axes = figure.subplots(1, len(results), squeeze=False)[0]

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Never
 from nas.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from nas.api import LoadedStudy as LoadedStudy
     from nas.architecture import Architecture as Architecture
     from nas.driver.progress import Progress as Progress
     from nas.driver.search import SearchResult as SearchResult
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from nas.errors import SearchError as SearchError
     from nas.errors import SpaceError as SpaceError
     from nas.errors import StorageError as StorageError
-    from nas.notebook import LoadedStudy as LoadedStudy
     from nas.recipe import Recipe as Recipe
     from nas.sampler import ParetoSampler as ParetoSampler
     from nas.space import Space as Space
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Architecture": "nas.architecture",
     "DataError": "nas.errors",
-    "LoadedStudy": "nas.notebook",
+    "LoadedStudy": "nas.api",
     "NasError": "nas.errors",
     "ParetoSampler": "nas.sampler",
     "Progress": "nas.driver.progress",
@@ -127,6 +127,6 @@ def load_study(name: str | None = None, storage: str | None = None) -> LoadedStu
     """
     import os
 
-    from nas.notebook import LoadedStudy
+    from nas.api import LoadedStudy
 
     return LoadedStudy(name, storage or os.environ.get("NAS_STORAGE"))

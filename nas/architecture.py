@@ -17,11 +17,11 @@ import networkx as nx
 
 from blocks import BLOCKS
 from blocks.base import Params, Scalar
-from nas.document import shorten
 from nas.errors import AssignmentError, nearest
 from nas.limits import MAX_EDGES, MAX_NODES
 from nas.naming import check_name
-from nas.plain import read_json
+from nas.text.formatting import shorten
+from nas.text.sanitize import read_json
 
 INPUT = "input"
 """The name of the tensor that enters a graph."""

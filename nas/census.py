@@ -15,6 +15,7 @@ from nas.cost import Cost, cost
 from nas.errors import Infeasible, SearchError
 from nas.grammar import Bounds, Options
 from nas.space import Assignment, Space
+from nas.statistics.proportion import wilson
 
 ENUMERABLE = 20_000
 """Spaces up to this size are counted one by one: half a minute when every block shape is new."""
@@ -232,11 +233,3 @@ class _Waiting:
         if time.monotonic() >= self._end:
             self._note(self._text)
             self._end = math.inf
-
-
-def wilson(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson's score interval for a share of `hits` among `n` (Wilson 1927), at z = 1.96 with 95 % confidence."""
-    share = hits / n
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)

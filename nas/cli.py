@@ -12,7 +12,7 @@ import click
 
 from nas.commands.groups import ListedGroup
 from nas.errors import NasError
-from nas.plain import beginning, one_line, visible
+from nas.text.sanitize import beginning, one_line, visible
 from nas.version import __version__
 
 COMMANDS = {

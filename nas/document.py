@@ -15,6 +15,7 @@ from typing import Any, Literal, NoReturn, TypeVar
 import yaml
 
 from nas.errors import NasError, SpaceError, nearest
+from nas.text.formatting import shorten
 
 Scalar = str | int | float | bool
 KeyPath = tuple[str | int, ...]
@@ -65,12 +66,6 @@ for _tag, _pattern, _first in (
     ),
 ):
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
-
-
-def shorten(value: object, limit: int = 60) -> str:
-    """`repr(value)`, cut to `limit` characters for one line of an error."""
-    text = repr(value)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 class Document:

@@ -14,8 +14,8 @@ from typing import Final
 
 from torch import fx, nn
 
-from nas.document import shorten
 from nas.errors import AssignmentError
+from nas.text.formatting import shorten
 
 MAX_CHARACTERS: Final = 1_000
 MAX_WORDS: Final = 100

@@ -12,7 +12,7 @@ import networkx as nx
 from blocks import BLOCKS
 from blocks.base import Scalar, Shape
 from nas.architecture import INPUT
-from nas.document import Document, KeyPath, shorten
+from nas.document import Document, KeyPath
 from nas.errors import SpaceError, nearest
 from nas.grammar import (
     EVERYWHERE,
@@ -30,7 +30,8 @@ from nas.grammar import (
 from nas.limits import MAX_EXTENT, MAX_NAME, MAX_OPTIONS, MAX_REPEAT
 from nas.naming import taken
 from nas.objectives import COSTS
-from nas.plain import one_line
+from nas.text.formatting import shorten
+from nas.text.sanitize import one_line
 from nas.wellformed import Extent, check_edges, check_extent, check_shared
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from nas.document import Document, hints_of
 from nas.errors import RecipeError, nearest
-from nas.plain import expanded
+from nas.text.sanitize import expanded
 
 T = TypeVar("T")
 

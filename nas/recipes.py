@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Final, Literal
 
 from nas.errors import RecipeError, nearest
-from nas.plain import expanded
 from nas.recipe import Augment, Recipe
-from nas.scores import other_shares
+from nas.statistics.scores import other_shares
+from nas.text.sanitize import expanded
 
 BATCHES: Final = ((400, 16), (4_000, 32), (16_000, 64), (64_000, 128), (256_000, 256))
 """Batch size by the number of training images below which it is taken; 512 above."""

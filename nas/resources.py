@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nas import version
 from nas.errors import NasError, nearest
-from nas.plain import expanded
+from nas.text.sanitize import expanded
 
 MOST_NAMES = 12
 """Shipped files up to which a message lists them all."""

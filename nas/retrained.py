@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nas.scores import Score
-from nas.uncertainty import standard_error
+from nas.statistics.proportion import standard_error
+from nas.statistics.scores import Score
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from nas.front import losses, scaled_loss
+from nas.pareto import losses, scaled_loss
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,7 +16,7 @@ from blocks.base import Shape
 from nas.architecture import Architecture
 from nas.errors import NasError, WeightsError, nearest
 from nas.limits import MAX_CLASSES, MAX_EXTENT
-from nas.plain import read_json
+from nas.text.sanitize import read_json
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

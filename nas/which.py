@@ -22,17 +22,17 @@ from typing import Any, Final
 from blocks.base import Scalar, Shape
 from nas.architecture import Architecture
 from nas.cost import Cost, cost
-from nas.document import shorten
 from nas.errors import AssignmentError, Infeasible, NasError, StorageError, StudyError, nearest
-from nas.front import pareto
 from nas.limits import MAX_CLASSES, MAX_EXTENT
-from nas.plain import expanded, file_stem, read_json
+from nas.pareto import pareto
 from nas.resources import every
 from nas.retrained import final, of_study
 from nas.space import Space
 from nas.store import DEFAULT_URL, Store, StudyRow
 from nas.store.connection import parse
 from nas.study import PublishedConfig
+from nas.text.formatting import shorten
+from nas.text.sanitize import expanded, file_stem, read_json
 
 _HASH = re.compile(r"[0-9a-f]{8,32}")
 _NUMBER = re.compile(r"[0-9]{1,18}")  # databases hold none with more

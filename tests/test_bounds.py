@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nas import census, memory
+from nas import census
 from nas.census import check_feasible
 from nas.cost import cost
 from nas.data import Task, load
 from nas.errors import DataError, NasError, SearchError, SpaceError
 from nas.resources import every
 from nas.space import Space
+from nas.system import memory
 from tests.conftest import Run
 
 HEAD = "  head: {block: classifier, pool: average}\n"

@@ -19,10 +19,10 @@ from nas.commands.search import next_commands
 from nas.document import Document
 from nas.driver.progress import Lines, LiveView
 from nas.errors import NasError, SpaceError, StorageError
-from nas.plain import file_stem, one_line, problem_of_name, read_json, visible
 from nas.report.page.markup import tag
 from nas.store import Store
-from nas.terminal import Terminal, styled
+from nas.text.sanitize import file_stem, one_line, problem_of_name, read_json, visible
+from nas.text.terminal import Terminal, styled
 from tests.conftest import Run
 from tests.store.filling import fill, make_study
 

@@ -21,12 +21,12 @@ from nas.data.task import make_dataset, validation_share
 from nas.errors import Infeasible
 from nas.recipe import Augment, Recipe
 from nas.space import Space
+from nas.statistics.proportion import standard_error, with_error
 from nas.train import State, Trainer, evaluate, seed_everything
 from nas.train.averages import Averaged, recalibrate
 from nas.train.precision import amp_dtype, has_dilation
 from nas.train.schedule import schedule
 from nas.train.verdict import untrained
-from nas.uncertainty import standard_error, with_error
 
 RECIPE = Recipe(epochs=2, batch_size=64, lr=0.05, precision="fp32", augment=Augment(crop_padding=1, flip=False))
 

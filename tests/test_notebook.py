@@ -11,9 +11,9 @@ import pytest
 import torch
 
 import nas
+from nas.api import LoadedStudy
 from nas.data import Batches, Task, load
 from nas.errors import NasError
-from nas.notebook import LoadedStudy
 from tests.trained import STUDY, make_trained_study
 
 

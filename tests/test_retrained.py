@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from nas.retrained import cheaper, final, in_order, of_study, of_way
-from nas.scores import Score
+from nas.statistics.scores import Score
 
 
 def row(

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas.scores import Gap, Score, other_shares
-from nas.uncertainty import standard_error
+from nas.statistics.proportion import standard_error
+from nas.statistics.scores import Gap, Score, other_shares
 
 counts = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), min_size=2, max_size=6)
 

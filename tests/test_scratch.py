@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from nas.scratch import LOCK, MARK, scratch_folder, sweep
+from nas.system.temporary_folders import LOCK, MARK, scratch_folder, sweep
 
 HOLD = """
 import time
-from nas.scratch import scratch_folder
+from nas.system.temporary_folders import scratch_folder
 with scratch_folder("test") as folder:
     (folder / "inside").mkdir()
     (folder / "inside" / "file").write_text("x")

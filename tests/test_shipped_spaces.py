@@ -12,12 +12,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from blocks.meter import Meter
-from nas.census import feasible_share, wilson
+from nas.census import feasible_share
 from nas.compile import compile_model
 from nas.cost import cost, node_costs, shapes
 from nas.errors import Infeasible
 from nas.resources import every
 from nas.space import Space
+from nas.statistics.proportion import wilson
 from nas.study import Builds, PublishedConfig, published_configs, seed_points
 
 # Parameters of the published networks by other people's count: the printed MiB of Kong et al., Tables 1 and 2; torchvision

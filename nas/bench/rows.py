@@ -25,8 +25,8 @@ import numpy as np
 from nas.document import Document
 from nas.errors import BenchError, nearest
 from nas.grammar import Options
-from nas.plain import read_json
 from nas.space import Assignment, Space
+from nas.text.sanitize import read_json
 
 ALIASES: Final = {
     "accuracy": ("accuracy", "mean_acc", "test_acc", "test_accuracy", "val_acc", "valid_acc", "acc"),

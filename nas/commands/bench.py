@@ -78,7 +78,7 @@ def command(
     from nas.bench.runs import run_all
     from nas.driver.options import SearchOptions
     from nas.driver.sampling import check_sampler
-    from nas.terminal import Terminal
+    from nas.text.terminal import Terminal
 
     if output is not None:
         output_path(output, (".png", ".svg", ".pdf"))

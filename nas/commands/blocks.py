@@ -48,7 +48,7 @@ def command(names: tuple[str, ...], as_json: bool) -> None:
         return
     from rich.padding import Padding
 
-    from nas.terminal import Terminal, styled
+    from nas.text.terminal import Terminal, styled
 
     console = Terminal()
     for block in chosen:

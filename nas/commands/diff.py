@@ -52,7 +52,7 @@ def command(
     if as_json:
         print_json(difference_record(first, second, found))
     else:
-        from nas.terminal import Terminal
+        from nas.text.terminal import Terminal
 
         print_difference(Terminal(), first, second, found)
     if output is not None:

@@ -69,7 +69,7 @@ def command(
         return
     from rich.table import Table
 
-    from nas.terminal import Terminal
+    from nas.text.terminal import Terminal
 
     first = rows[0][1]
     used = f", {first.threads} thread{'s' * (first.threads != 1)}" if first.threads else ""

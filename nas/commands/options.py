@@ -16,7 +16,7 @@ from nas.commands import completing
 from nas.driver.options import DEVICES, SEED_POINTS, SearchOptions
 from nas.errors import AssignmentError, NasError, nearest
 from nas.limits import MAX_CLASSES, MAX_EXTENT
-from nas.plain import expanded, read_json, visible
+from nas.text.sanitize import expanded, read_json, visible
 
 if TYPE_CHECKING:
     from nas.space import Assignment, Space

@@ -79,7 +79,7 @@ def command(
         return
     from rich.table import Table
 
-    from nas.terminal import Terminal
+    from nas.text.terminal import Terminal
 
     console = Terminal()
     for one, picture in zip(found, pictures, strict=True):

@@ -91,7 +91,7 @@ def _check(names: tuple[str, ...], as_json: bool) -> int:
         print_json([check.record() for check in checks])
     else:
         from nas.report.replays import print_check
-        from nas.terminal import Terminal
+        from nas.text.terminal import Terminal
 
         console = Terminal()
         for place, check in enumerate(checks):
@@ -114,7 +114,7 @@ def _list(names: tuple[str, ...], storage: str | None, as_json: bool) -> int:
     if as_json:
         print_json(records)
     else:
-        from nas.terminal import Terminal
+        from nas.text.terminal import Terminal
 
         print_configs(Terminal(), records, configs)
     return 0

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from nas.commands.options import output_path, say, storage_option, study_option
-from nas.plain import file_stem
+from nas.text.sanitize import file_stem
 
 
 @click.command(name="report")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nas.commands.options import json_option, output_path, search_options, try_to_write
-from nas.plain import file_stem
+from nas.text.sanitize import file_stem
 
 if TYPE_CHECKING:
     from nas.driver.progress import Progress
@@ -55,7 +55,7 @@ def command(as_json: bool, plot: Path | None, no_seed_points: bool, **values: An
 
 def _progress(as_json: bool) -> Progress:
     from nas.driver.progress import Lines, LiveView, Progress
-    from nas.terminal import Terminal
+    from nas.text.terminal import Terminal
 
     if as_json:
         return Progress()
@@ -87,7 +87,7 @@ def _show(result: SearchResult, plot: Path, storage: str | None) -> None:
     from nas.report.tables import front_table
     from nas.report.tested import front_tests
     from nas.store import DEFAULT_URL, Store
-    from nas.terminal import Terminal
+    from nas.text.terminal import Terminal
 
     console = Terminal()
     counts = ", ".join(f"{number} {state}" for state, number in sorted(result.states.items()))

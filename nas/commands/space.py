@@ -65,7 +65,7 @@ def show(file: str) -> None:
     nas space show attn_cnn
     """
     from nas.commands.tree import space_tree
-    from nas.terminal import Terminal
+    from nas.text.terminal import Terminal
 
     Terminal().print(space_tree(_load(file)))
 

@@ -15,7 +15,7 @@ from nas.commands import completing
 from nas.commands.groups import ListedGroup
 from nas.commands.options import json_option, output_path, print_json, say, storage_option
 from nas.errors import NasError, StorageError
-from nas.plain import visible
+from nas.text.sanitize import visible
 
 if TYPE_CHECKING:
     from nas.store import Store, StudyRow
@@ -66,7 +66,7 @@ def list_studies(storage: str | None, as_json: bool) -> None:
     if as_json:
         print_json(study_records(frame))
         return
-    from nas.terminal import Terminal
+    from nas.text.terminal import Terminal
 
     Terminal().print(studies_table(frame))
 
@@ -81,7 +81,7 @@ def show(name: str | None, storage: str | None, as_json: bool) -> None:
     \b
     nas study show attn_cnn-digits
     """
-    from nas.front import pareto as pareto_of
+    from nas.pareto import pareto as pareto_of
     from nas.report.tables import print_summary, summary_record
     from nas.report.tested import front_tests
     from nas.rungs import rank_correlations, rung_epochs
@@ -100,7 +100,7 @@ def show(name: str | None, storage: str | None, as_json: bool) -> None:
     if as_json:
         print_json(summary_record(study, trials, environments, correlations, tests))
         return
-    from nas.terminal import Terminal
+    from nas.text.terminal import Terminal
 
     print_summary(Terminal(), study, trials, environments, driver, correlations, tests)
 
@@ -124,7 +124,7 @@ def pareto(name: str | None, storage: str | None, output: tuple[Path, ...], as_j
     from nas.report.plots import plot_front, subtitle_of
     from nas.report.tables import front_records, front_table
     from nas.report.tested import front_tests
-    from nas.report.text import counted
+    from nas.text.formatting import counted
 
     for path in output:
         output_path(path, (".png", ".html"))
@@ -140,7 +140,7 @@ def pareto(name: str | None, storage: str | None, output: tuple[Path, ...], as_j
     elif front.empty:
         say(f"study {study.name} has no complete trial yet")
     else:
-        from nas.terminal import Terminal
+        from nas.text.terminal import Terminal
 
         title = f"Pareto front of {study.name}"
         Terminal().print(front_table(front, study.objectives, title, tests, images=study.validation_images))

@@ -81,7 +81,7 @@ def run_and_show(
     from nas.report.comparison_pictures import draw_comparison
     from nas.report.replay_pictures import draw
     from nas.report.replays import print_ran, ran_record
-    from nas.terminal import Terminal
+    from nas.text.terminal import Terminal
 
     ray = {name: values.pop(name) for name in RAY}
     options = TrainingOptions(storage=storage, **values)

@@ -6,7 +6,7 @@ from rich.tree import Tree
 
 from nas.grammar import EVERYWHERE, BlockNode, Choice, Graph, GraphItem, GraphNode, SwitchNode, Value
 from nas.space import Space
-from nas.terminal import styled
+from nas.text.terminal import styled
 
 Parts = tuple[str | tuple[str, str], ...]
 """Of a styled text: strings, and pairs of string and style."""

@@ -51,6 +51,6 @@ def command(
     if as_json:
         print_json(why_record(evidence, found))
         return
-    from nas.terminal import Terminal
+    from nas.text.terminal import Terminal
 
     print_why(Terminal(), evidence, found, everything=everything)

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Final
 
-from nas.plain import visible
+from nas.text.sanitize import visible
 
 GAP: Final = 3 * "\N{NO-BREAK SPACE}"
 _MARKS: Final = frozenset("\\`*_{}[]<>#|!$~&")

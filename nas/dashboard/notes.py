@@ -13,11 +13,11 @@ from nas.cost import FLOAT_BYTES
 from nas.dashboard.markdown import block, code, folded, plain, table
 from nas.report.analysis.evidence import Evidence, kind_of_reason
 from nas.report.measured import Summary, accuracy_text, summaries
-from nas.report.text import counted, short
 from nas.resources import every
+from nas.statistics.proportion import with_error
 from nas.store import DEFAULT_URL
 from nas.study import PublishedConfig
-from nas.uncertainty import with_error
+from nas.text.formatting import counted, short
 
 if TYPE_CHECKING:
     import pandas as pd

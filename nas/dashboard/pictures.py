@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from nas.architecture import Architecture
 from nas.errors import StorageError
-from nas.front import pareto
+from nas.pareto import pareto
 from nas.report.drawing import markup
 from nas.report.page.plot import linear
 from nas.report.plot_png import PIXELS_PER_INCH
 from nas.report.plots import plot_front, subtitle_of
 from nas.report.svg import standalone
 from nas.report.tested import front_tests
-from nas.scratch import scratch_folder
+from nas.system.temporary_folders import scratch_folder
 
 if TYPE_CHECKING:
     import pandas as pd

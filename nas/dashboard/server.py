@@ -27,7 +27,7 @@ from nas.dashboard.detail import StudyDetail
 from nas.dashboard.pictures import curve_svg, front_svg, network_svg
 from nas.dashboard.theirs import wsgi
 from nas.errors import NasError, StorageError
-from nas.plain import read_json
+from nas.text.sanitize import read_json
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment

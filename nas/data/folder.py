@@ -21,7 +21,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from nas.data.task import Images, Labels, Progress, held_out, one_line
 from nas.errors import DataError, nearest
-from nas.memory import check_memory
+from nas.system.memory import check_memory
 
 # `MAX_PIXELS` is stricter; Pillow's warnings are pages with paths of a package in them.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)

@@ -28,8 +28,8 @@ from nas.data.task import (
     with_validation,
 )
 from nas.errors import DataError, nearest
-from nas.plain import expanded
 from nas.recipe import Augment
+from nas.text.sanitize import expanded
 
 DIGITS_SIZE = 16
 CHUNK_BYTES = 1 << 26  # of images as floats while they are resized

@@ -23,7 +23,7 @@ from nas.driver.progress import Progress
 from nas.driver.sampling import Proposal, Proposer
 from nas.driver.trainable import REPORT
 from nas.errors import SearchError
-from nas.front import left_out
+from nas.pareto import left_out
 from nas.recipe import Recipe
 from nas.rungs import Rungs
 from nas.store import Memory, PastResult, Store

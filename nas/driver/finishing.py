@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from nas.driver.options import SearchOptions
 from nas.driver.progress import Progress, duration
-from nas.front import pareto
+from nas.pareto import pareto
 from nas.replays.options import SEEDS, TrainingOptions
 from nas.replays.plan import LONGER
 from nas.retrained import Retrained, cheaper, final, of_way

@@ -21,9 +21,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nas.plain import read_json
-from nas.scratch import own_folder
-from nas.store.claim import process_begin
+from nas.system.processes import process_begin
+from nas.system.temporary_folders import own_folder
+from nas.text.sanitize import read_json
 
 PREFIX = "nas-ray-"
 MOST_BYTES = 1 << 16

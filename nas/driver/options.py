@@ -15,10 +15,10 @@ from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
 
-from nas.document import shorten
 from nas.errors import SearchError, nearest
 from nas.limits import MAX_VALIDATION
 from nas.objectives import COSTS
+from nas.text.formatting import shorten
 
 if TYPE_CHECKING:
     from nas.recipe import Recipe

@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nas.front import hypervolume, pareto
-from nas.plain import one_line
+from nas.pareto import hypervolume, pareto
 from nas.replays import progress as trainings
 from nas.replays.progress import Progress as TrainingProgress
-from nas.uncertainty import with_error
+from nas.statistics.proportion import with_error
+from nas.text.sanitize import one_line
 
 if TYPE_CHECKING:
     import pandas as pd

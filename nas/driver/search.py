@@ -12,23 +12,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nas.data import Dataset, Task, augmentation, load, skipped_files, source
-from nas.document import shorten
 from nas.driver.options import SearchOptions, parse_duration
 from nas.driver.packing import Packing
 from nas.driver.progress import Progress
 from nas.driver.seeds import choose_seeds
 from nas.driver.tuning import Resources, ray_session, run_trials, stoppable
 from nas.errors import SearchError, StudyExists
-from nas.front import hypervolume, left_out, pareto
-from nas.plain import expanded, problem_of_name
+from nas.pareto import hypervolume, left_out, pareto
 from nas.recipe import Recipe
 from nas.recipes import check_recipe, described, fitted, sampling_for
 from nas.rungs import Rungs, measured_epochs, rung_epochs
 from nas.space import Space
+from nas.statistics.proportion import standard_error
 from nas.study import SeedPoint
+from nas.text.formatting import shorten
+from nas.text.sanitize import expanded, problem_of_name
 from nas.train import State
 from nas.train.verdict import chance
-from nas.uncertainty import standard_error
 
 FEW_IMAGES = 20
 """Of a class, up to which a measurement says little."""

@@ -20,7 +20,7 @@ from nas.driver.leftovers import descendants, end_leftovers, forget, remember
 from nas.driver.options import AUTO, RayOptions
 from nas.driver.packing import SHARED_BY, Gpu
 from nas.errors import SearchError
-from nas.scratch import scratch_folder, sweep
+from nas.system.temporary_folders import scratch_folder, sweep
 
 if TYPE_CHECKING:
     from nas.driver.link import Link

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from blocks.base import Shape
 from nas.errors import ExportError
-from nas.scratch import scratch_folder
+from nas.system.temporary_folders import scratch_folder
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -13,7 +13,7 @@ from blocks.base import Scalar, Shape
 from nas.architecture import INPUT, Architecture, Node
 from nas.cost import shapes
 from nas.export.source import WIDTH, Extract, Imported, extract
-from nas.plain import visible
+from nas.text.sanitize import visible
 
 _RESERVED = ("CLASSES", "INPUT", "MEAN", "STD", "Network", "main", "nn", "torch")
 _VARIABLES = ("x", "y", "z", "u", "v", "w")

@@ -14,13 +14,13 @@ import torch
 
 from nas.data import Split, Task, load_test
 from nas.errors import NasError, SearchError
-from nas.plain import expanded
 from nas.replays.options import TrainingOptions
 from nas.replays.plan import Plan
 from nas.replays.progress import Progress
 from nas.replays.recording import RESULTS, of_plan
 from nas.replays.training import Files, Report, train_seed
 from nas.store import Store
+from nas.text.sanitize import expanded
 from nas.train import State, why_unusable
 from nas.train.environment import use_threads
 

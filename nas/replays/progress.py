@@ -6,7 +6,7 @@ import math
 import sys
 from typing import TYPE_CHECKING
 
-from nas.plain import one_line
+from nas.text.sanitize import one_line
 from nas.train import Epoch
 
 if TYPE_CHECKING:

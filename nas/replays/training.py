@@ -24,7 +24,7 @@ from nas.replays import checkpoint
 from nas.replays.plan import Plan
 from nas.replays.progress import Progress
 from nas.rungs import measured_epochs
-from nas.scores import Score
+from nas.statistics.scores import Score
 from nas.store import Measured
 from nas.store.schema import utc_now
 from nas.train import (

@@ -13,9 +13,9 @@ from matplotlib.patches import Circle, FancyBboxPatch, PathPatch
 from matplotlib.path import Path as Line
 
 from nas.errors import NasError
-from nas.plain import visible
 from nas.report.geometry import Point, Rect, Wire
 from nas.report.ink import COLOURS, stroke
+from nas.text.sanitize import visible
 
 FORMATS: Final = (".svg", ".png")
 PIXELS_PER_INCH: Final = 160

@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from nas.replays.checking import in_units
-from nas.report.text import counted
 from nas.study import UNITS
+from nas.text.formatting import counted
 
 if TYPE_CHECKING:
     from rich.console import Console

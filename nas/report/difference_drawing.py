@@ -10,7 +10,7 @@ from nas.report.difference import Difference
 from nas.report.drawing import Drawn, lay_out
 from nas.report.geometry import Rect
 from nas.report.ink import Sheet, text_width
-from nas.report.text import short
+from nas.text.formatting import short
 
 if TYPE_CHECKING:
     from nas.which import Network

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from nas.report.difference import Change, Difference
 from nas.report.words import plain
-from nas.terminal import styled
+from nas.text.terminal import styled
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -17,8 +17,8 @@ from nas.report.groups import Group, group
 from nas.report.ink import Sheet, text_width
 from nas.report.layout import TALL, block_picture, framed, level
 from nas.report.svg import PageSheet
-from nas.report.text import shape, short
 from nas.report.words import DARK, DETAIL_LINE, MEASURES, NAME_LINE, PADDING, Measure, Wording, legend, wording
+from nas.text.formatting import shape, short
 
 MARGIN: Final = 16.0
 TITLE: Final = 62.0

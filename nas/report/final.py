@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from nas.report.text import short
 from nas.report.worth import print_worth, with_error, worth_record
 from nas.retrained import Retrained, of_way
-from nas.terminal import styled
+from nas.text.formatting import short
+from nas.text.terminal import styled
 
 if TYPE_CHECKING:
     from rich.console import Console

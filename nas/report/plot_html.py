@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from nas.errors import NasError
-from nas.plain import visible
 from nas.report.plots import BLUE, FAINT, GREY, INK, LABELS, ORANGE, PALE, Shown
-from nas.report.text import counted
+from nas.text.formatting import counted
+from nas.text.sanitize import visible
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,7 +16,7 @@ from nas.report.canvas import letters, save
 from nas.report.geometry import Point, Rect
 from nas.report.labels import gap, place
 from nas.report.plots import BLUE, FAINT, GREY, INK, LABELS, ORANGE, PALE, Shown
-from nas.report.text import counted, tick
+from nas.text.formatting import counted, tick
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from nas.front import pareto
+from nas.pareto import pareto
 from nas.report.tested import FrontTests
-from nas.report.text import counted, shape
+from nas.text.formatting import counted, shape
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,10 +16,10 @@ from rich.text import Text
 from nas.replays.checking import NO_NETWORK, NOT_CHECKED, NOT_CLAIMED, OFF, REPRODUCED, Check, CheckedClaim
 from nas.replays.plan import obstacle
 from nas.report.measured import accuracy_text, summaries
-from nas.report.text import counted
 from nas.report.worth import print_worth, worth_record
 from nas.retrained import Retrained, of_way
-from nas.terminal import styled
+from nas.text.formatting import counted
+from nas.text.terminal import styled
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,9 +7,9 @@ import re
 from collections.abc import Collection
 from typing import Final
 
-from nas.plain import visible
 from nas.report.geometry import Point, Rect, Wire
 from nas.report.ink import COLOURS, stroke, text_width
+from nas.text.sanitize import visible
 
 _EXTENT: Final = re.compile(r' (width|height)="([\d.]+)"')
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from nas.front import hypervolume, pareto
+from nas.pareto import hypervolume, pareto
 from nas.report.measured import accuracy_text
-from nas.report.text import counted, shape, short
-from nas.terminal import styled
-from nas.uncertainty import standard_error, with_error
+from nas.statistics.proportion import standard_error, with_error
+from nas.text.formatting import counted, shape, short
+from nas.text.terminal import styled
 
 if TYPE_CHECKING:
     import pandas as pd

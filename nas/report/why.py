@@ -10,7 +10,7 @@ from rich.table import Table
 
 from nas.report.analysis.causes import SIGNIFICANT, Cause, significant
 from nas.report.analysis.evidence import Evidence, kind_of_reason
-from nas.terminal import styled
+from nas.text.terminal import styled
 
 if TYPE_CHECKING:
     from rich.console import Console

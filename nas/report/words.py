@@ -11,7 +11,7 @@ from blocks.base import Facts, Scalar, Shape
 from nas.architecture import INPUT, Node
 from nas.report.groups import Group
 from nas.report.ink import text_width
-from nas.report.text import shape, short
+from nas.text.formatting import shape, short
 
 Measure = Literal["parameters", "macs"]
 MEASURES: Final[Mapping[Measure, str]] = {"parameters": "parameters", "macs": "MACs"}

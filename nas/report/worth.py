@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 
 from nas.retrained import Retrained
-from nas.scores import CHANCE, Gap, Score, other_shares
+from nas.statistics.scores import CHANCE, Gap, Score, other_shares
 
 if TYPE_CHECKING:
     from rich.console import Console

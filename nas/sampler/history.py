@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nas.sampler.domain import Domain
 from nas.sampler.pool import Key, Pool, assignment_key
-from nas.uncertainty import standard_error
+from nas.statistics.proportion import standard_error
 
 PARTIAL: Final = "partial"
 """User attribute of a trial that was stopped early: what its learned objective was by then, and its share of a full training."""

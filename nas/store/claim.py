@@ -17,7 +17,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final, NamedTuple
 
 from sqlalchemy import Engine, Float, cast, func, select, update
@@ -27,6 +26,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from nas.errors import StorageError
 from nas.store.connection import is_sqlite, reading, writing
 from nas.store.schema import Study
+from nas.system.processes import process_begin, process_exists
 
 BEAT_SECONDS: Final = 10.0
 LOOK_SECONDS: Final = 1.0
@@ -68,7 +68,7 @@ class Owner(NamedTuple):
             return None
         if self.pid == os.getpid():  # ours, or of a dead process that had our number (a restarted container)
             return self.token in _LIVE
-        if not _process_exists(self.pid):
+        if not process_exists(self.pid):
             return False
         begun, now_there = self.token.partition(".")[2], process_begin(self.pid)
         return begun == now_there if begun and now_there else None
@@ -182,23 +182,3 @@ class Heart:
             except StorageError as problem:
                 # The next write of the driver meets the same trouble and says so to the user; this thread tries on.
                 _log.debug("%s", problem)
-
-
-def process_begin(pid: int) -> str | None:
-    """When a process of this machine began: two that had the same number one after the other differ. None off Linux."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
-        # The name of the program, in brackets, may hold blanks and brackets; the 20th word behind it is the time.
-        return f"{boot}-{Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[19]}"
-    except (OSError, IndexError):
-        return None
-
-
-def _process_exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

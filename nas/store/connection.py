@@ -15,10 +15,10 @@ from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from nas.document import shorten
 from nas.errors import NasError, StorageError, nearest
-from nas.plain import one_line
 from nas.store.damaged import Damaged
+from nas.text.formatting import shorten
+from nas.text.sanitize import one_line
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from nas.plain import read_json
+from nas.text.sanitize import read_json
 
 if TYPE_CHECKING:
     import pandas as pd

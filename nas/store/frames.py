@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Executable, case, func, select
 
-from nas.front import pareto
+from nas.pareto import pareto
 from nas.store import damaged, latencies
 from nas.store.records import StudyRow
 from nas.store.schema import (
@@ -143,7 +143,7 @@ def trials(
 
 
 def front(connection: Connection, study: StudyRow) -> pd.DataFrame:
-    """The rows of `trials` that no other trial beats: as `nas.front.pareto` finds them.
+    """The rows of `trials` that no other trial beats: as `nas.pareto.pareto` finds them.
 
     Only the objectives of the others are read.
     """

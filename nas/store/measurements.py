@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Table, insert, inspect, select
 from sqlalchemy.orm import Session
 
 from nas.architecture import Architecture
-from nas.scores import Score
+from nas.statistics.scores import Score
 from nas.store import damaged
 from nas.store.schema import ArchitectureRow, EnvironmentRow, Measurement, ScoreRow, Study, dump, finite, utc_now
 from nas.store.writing import insert_if_absent

@@ -14,9 +14,7 @@ from blocks.base import Scalar
 from blocks.counting import COUNTING_RULES
 from nas.architecture import Architecture
 from nas.cost import Cost
-from nas.document import shorten
 from nas.errors import StorageError, StudyExists, nearest
-from nas.plain import problem_of_name
 from nas.space import Space
 from nas.store import connection, latencies, measurements, memories, optuna_projection, recounting, removing
 from nas.store import writing as steps
@@ -31,6 +29,8 @@ from nas.store.reader import Reader
 from nas.store.records import PastResult, Reconciled, StudyRow
 from nas.store.recounting import Recounted, Replays
 from nas.store.schema import COMPLETE, DIRECTIONS, Measurement, Study, Trial, dump, utc_now
+from nas.text.formatting import shorten
+from nas.text.sanitize import problem_of_name
 
 
 @dataclass

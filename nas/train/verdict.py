@@ -8,7 +8,7 @@ import numpy as np
 
 from nas.data import Dataset
 from nas.data.task import Labels
-from nas.uncertainty import standard_error
+from nas.statistics.proportion import standard_error
 
 EXPLODED = 10.0
 """Times the loss of a guess, log(classes): a validation loss above says that the network does not work."""

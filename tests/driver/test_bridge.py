@@ -17,7 +17,7 @@ from nas.architecture import Architecture
 from nas.driver.packing import Slot
 from nas.driver.progress import Progress, describe
 from nas.errors import SearchError, StorageError
-from nas.front import left_out, pareto
+from nas.pareto import left_out, pareto
 from nas.rungs import Rungs
 from nas.space import Space
 from nas.store import Store, connection, patience

@@ -18,7 +18,7 @@ from nas.driver.leftovers import descendants, end_leftovers, forget, remember
 from nas.driver.link import Link
 from nas.driver.watch import _name
 from nas.store import Store
-from nas.store.claim import process_begin
+from nas.system.processes import process_begin
 from tests.driver.conftest import training_process
 
 pytestmark = pytest.mark.skipif(process_begin(os.getpid()) is None, reason="needs /proc")

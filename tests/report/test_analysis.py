@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from nas.front import hypervolume
+from nas.pareto import hypervolume
 from nas.report.analysis.blocks import block_records
 from nas.report.analysis.causes import causes, significant
 from nas.report.analysis.equal_cost import at_equal_cost

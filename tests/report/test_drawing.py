@@ -17,9 +17,9 @@ from nas.cost import cost, node_costs
 from nas.errors import Infeasible, NasError
 from nas.report.drawing import draw, markup
 from nas.report.groups import Group, group
-from nas.report.text import short
 from nas.space import Space
 from nas.study import PublishedConfig
+from nas.text.formatting import short
 from tests.store.filling import draw as draw_sample
 
 INPUT = (3, 32, 32)

@@ -13,8 +13,8 @@ import pytest
 from nas.report.analysis.evidence import Evidence
 from nas.report.page.markup import Html, tag
 from nas.report.page.page import page, write_page
-from nas.report.text import short
 from nas.store import Store
+from nas.text.formatting import short
 from tests.browser import OpenPage
 from tests.store.filling import fill, finish, make_study, measure, start
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from nas.errors import NasError
-from nas.front import pareto
+from nas.pareto import pareto
 from nas.report.plots import plot_front, subtitle_of
 from nas.store import Store
 from tests.report.frames import invented

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from nas.front import pareto
+from nas.pareto import pareto
 from nas.report.tables import (
     front_records,
     front_table,
@@ -18,8 +18,8 @@ from nas.report.tables import (
     study_records,
     summary_record,
 )
-from nas.report.text import short
 from nas.store import Store
+from nas.text.formatting import short
 from tests.report.frames import invented
 from tests.store.filling import fill, make_study
 

@@ -11,8 +11,8 @@ from nas.data import Dataset, Task
 from nas.data.task import make_dataset
 from nas.report.worth import print_worth, remarks, worth_record
 from nas.retrained import Retrained, of_way
-from nas.scores import Score
-from nas.terminal import Terminal
+from nas.statistics.scores import Score
+from nas.text.terminal import Terminal
 
 
 def photos(*images: int) -> Dataset:

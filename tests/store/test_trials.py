@@ -211,7 +211,7 @@ def test_reading_many_trials_is_fast(store: Store) -> None:
 
 
 def test_the_front_is_that_of_all_trials(store: Store) -> None:
-    from nas.front import pareto
+    from nas.pareto import pareto
 
     make_study(store)
     fill(store, "first", 40)

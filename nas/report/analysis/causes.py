@@ -14,9 +14,9 @@ from typing import Final, Literal
 
 import numpy as np
 
-from nas.census import wilson
 from nas.report.analysis.evidence import BAD, Evidence, kind_of_reason, options_taken
 from nas.report.words import plain
+from nas.statistics.proportion import wilson
 
 Kind = Literal["block", "hyperparameter", "choice"]
 KINDS: Final[tuple[Kind, ...]] = ("block", "choice", "hyperparameter")

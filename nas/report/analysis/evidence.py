@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from blocks.base import Scalar
 from nas.architecture import Architecture
-from nas.document import shorten
 from nas.errors import StorageError
-from nas.front import pareto
-from nas.plain import read_json
+from nas.pareto import pareto
+from nas.text.formatting import shorten
+from nas.text.sanitize import read_json
 
 if TYPE_CHECKING:
     import pandas as pd

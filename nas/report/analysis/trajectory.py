@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from nas.front import losses
+from nas.pareto import losses
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +29,7 @@ class Trajectory:
 
 
 def trajectory(trials: pd.DataFrame, objectives: Sequence[str]) -> Trajectory:
-    """The hypervolume (as `nas.front.hypervolume`) after the first n finished trials, for up to `POINTS` values of n.
+    """The hypervolume (as `nas.pareto.hypervolume`) after the first n finished trials, for up to `POINTS` values of n.
 
     Trials that took over an earlier result (`source`) cost no time.
     """

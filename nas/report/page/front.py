@@ -19,8 +19,8 @@ from nas.report.page.marks import Mark, cost_text, marks_of
 from nas.report.page.markup import Child, Html, section, tag
 from nas.report.page.plot import Axis, diamonds, dots, linear, logarithmic, plot, steps, upright
 from nas.report.tested import FrontTests
-from nas.report.text import short
-from nas.uncertainty import with_error
+from nas.statistics.proportion import with_error
+from nas.text.formatting import short
 
 if TYPE_CHECKING:
     import pandas as pd

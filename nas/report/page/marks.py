@@ -9,7 +9,7 @@ from typing import Any, Final
 from nas.report.analysis.evidence import Evidence
 from nas.report.measured import accuracy_text
 from nas.report.tested import FrontTests
-from nas.report.text import short
+from nas.text.formatting import short
 
 LOOKS: Final = ("blue", "pale", "orange", "open")
 """In the order of the legend."""

@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterable, Sequence
 from typing import Final, TypeAlias
 
-from nas.plain import visible
+from nas.text.sanitize import visible
 
 
 class Html(str):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from nas.errors import NasError
-from nas.front import hypervolume
+from nas.pareto import hypervolume
 from nas.report.analysis.evidence import Evidence
 from nas.report.page.choices import blocks_section, choices_section
 from nas.report.page.curves import curves_section
@@ -17,7 +17,7 @@ from nas.report.page.progress import progress_section, time_unit
 from nas.report.page.setting import failures_section, published_section, setting_section
 from nas.report.plots import subtitle_of
 from nas.report.tested import front_tests
-from nas.uncertainty import with_error
+from nas.statistics.proportion import with_error
 
 if TYPE_CHECKING:
     import pandas as pd

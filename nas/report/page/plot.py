@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from nas.report.page.markup import Child, Html, tag
-from nas.report.text import tick
+from nas.text.formatting import tick
 
 Ticks = list[tuple[float, str]]
 UNIT: Final = 1000

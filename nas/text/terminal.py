@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from nas.plain import visible
+from nas.text.sanitize import visible
 
 
 class Terminal(Console):

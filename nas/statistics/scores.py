@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nas.uncertainty import standard_error
+from nas.statistics.proportion import standard_error
 
 CHANCE = 2.0
 """Standard errors that a difference may have by chance."""

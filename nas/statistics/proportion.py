@@ -20,3 +20,11 @@ def with_error(accuracy: float, images: int | None) -> str:
     if not images:
         return f"{accuracy:.2%}"
     return f"{100 * accuracy:.1f} ± {100 * standard_error(accuracy, images):.1f} %"
+
+
+def wilson(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:
+    """Wilson's score interval for a share of `hits` among `n` (Wilson 1927), at z = 1.96 with 95 % confidence."""
+    share = hits / n
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from nas.architecture import Architecture
 from nas.export import Exported
 from nas.export import export as write
-from nas.front import hypervolume, pareto
+from nas.pareto import hypervolume, pareto
 from nas.store import DEFAULT_URL, Store, StudyRow
 from nas.trained import Trained, build
 from nas.which import Network, find_network, study_name
@@ -71,7 +71,7 @@ class LoadedStudy:
         return pareto(self.trials(), self.objectives)
 
     def hypervolume(self) -> float:
-        """What the front dominates, from 0 to 1: see `nas.front.hypervolume`."""
+        """What the front dominates, from 0 to 1: see `nas.pareto.hypervolume`."""
         return hypervolume(self.trials(), self.objectives)
 
     def network(self, trial: int | str) -> Network:

@@ -33,3 +33,9 @@ def tick(value: float) -> str:
 def counted(number: object, thing: str) -> str:
     """``1 epoch``, ``2 epochs``."""
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def shorten(value: object, limit: int = 60) -> str:
+    """`repr(value)`, cut to `limit` characters for one line of an error."""
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,1 @@
+"""How sure an accuracy is, and the right answers in each class."""

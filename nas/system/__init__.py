@@ -1,0 +1,1 @@
+"""The machine that nas runs on: its memory, its processes, its temporary folders."""

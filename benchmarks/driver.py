@@ -24,7 +24,8 @@ from _common import environment_line
 import nas
 import nas.driver.trainable as worker
 from nas.recipe import Recipe
-from nas.train import State, Verdict
+from nas.states import State
+from nas.train import Verdict
 
 FEW, MANY, EPOCHS = 40, 120, 11
 LOAD = 0.5

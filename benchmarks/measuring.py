@@ -42,8 +42,9 @@ from nas.recipe import Recipe
 from nas.recipes import described, fitted
 from nas.rungs import measured_epochs, rung_epochs
 from nas.space import Space
+from nas.states import State
 from nas.statistics.proportion import standard_error
-from nas.train import Diverged, State, Trainer, evaluate, seed_everything
+from nas.train import Diverged, Trainer, evaluate, seed_everything
 from nas.train.averages import recalibrate
 
 

@@ -15,9 +15,10 @@ from nas.architecture import Architecture
 from nas.compile import compile_model
 from nas.cost import FLOAT_BYTES, cost
 from nas.errors import NasError
+from nas.states import State
 from nas.store import Timed
 from nas.system.memory import check_memory
-from nas.train import State, device_name, judge
+from nas.train import device_name, judge
 from nas.train.device import UNREACHABLE
 from nas.train.environment import use_threads
 

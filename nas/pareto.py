@@ -8,17 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from nas.objectives import MAXIMIZED, SCALES, UNITS
+
 if TYPE_CHECKING:
     import pandas as pd
-
-MAXIMIZED = frozenset({"accuracy"})
-"""Objectives of which more is better; of all others less is."""
-
-SCALES = {"parameters": 9.0, "macs": 12.0, "activation_bytes": 12.0, "latency": 12.0}
-"""The power of ten that counts as 1 when hypervolume is computed: a fixed scale, so that values of two studies compare."""
-
-UNITS = {"latency": 1e6}
-"""What a value is multiplied with before: latency comes in milliseconds, and below 1 a logarithm is cut off."""
 
 
 def losses(frame: pd.DataFrame, objectives: Sequence[str]) -> npt.NDArray[np.float64]:

@@ -21,8 +21,9 @@ from nas.data.task import make_dataset, validation_share
 from nas.errors import Infeasible
 from nas.recipe import Augment, Recipe
 from nas.space import Space
+from nas.states import State
 from nas.statistics.proportion import standard_error, with_error
-from nas.train import State, Trainer, evaluate, seed_everything
+from nas.train import Trainer, evaluate, seed_everything
 from nas.train.averages import Averaged, recalibrate
 from nas.train.precision import amp_dtype, has_dilation
 from nas.train.schedule import schedule

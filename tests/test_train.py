@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from nas.data import Batches, Dataset, Task, load, load_test
 from nas.recipe import Augment, Recipe
-from nas.train import State, Trainer, environment, evaluate, outcome, seed_everything, train
+from nas.states import State
+from nas.train import Trainer, environment, evaluate, outcome, seed_everything, train
 from nas.train.mixing import mixup
 from nas.train.precision import depthwise_share, passes
 

@@ -37,9 +37,10 @@ def command(
     nas why --all --json
     """
     from nas.report.analysis.causes import causes
-    from nas.report.analysis.evidence import BAD, Evidence
+    from nas.report.analysis.evidence import Evidence
     from nas.report.why import print_why, why_record
-    from nas.store import DEFAULT_URL, FINISHED, Store
+    from nas.states import BAD, FINISHED
+    from nas.store import DEFAULT_URL, Store
     from nas.which import study_name
 
     for state in states:

@@ -16,7 +16,7 @@ from nas.dashboard.theirs import get_note_from_system_attrs, get_study, note_ver
 from nas.dashboard.trials import Options, attributes, trial_json
 from nas.pareto import pareto
 from nas.report.analysis.evidence import Evidence
-from nas.store.schema import COMPLETE, STOPPED_EARLY
+from nas.states import COMPLETE, STOPPED_EARLY
 
 if TYPE_CHECKING:
     import pandas as pd

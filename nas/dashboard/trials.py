@@ -13,8 +13,8 @@ from optuna.distributions import CategoricalDistribution
 
 from blocks.base import Scalar
 from nas.dashboard.theirs import serialize_search_space
+from nas.states import COMPLETE
 from nas.store.optuna_projection import ATTRIBUTE_NAMES, optuna_state
-from nas.store.schema import COMPLETE
 
 
 class Options:

@@ -26,8 +26,9 @@ from nas.errors import SearchError
 from nas.pareto import left_out
 from nas.recipe import Recipe
 from nas.rungs import Rungs
+from nas.states import State
 from nas.store import Memory, PastResult, Store
-from nas.train import Retry, State
+from nas.train import Retry
 
 
 @dataclass(frozen=True)

@@ -17,15 +17,13 @@ from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hin
 
 from nas.errors import SearchError, nearest
 from nas.limits import MAX_VALIDATION
-from nas.objectives import COSTS
+from nas.objectives import OBJECTIVES
 from nas.text.formatting import shorten
 
 if TYPE_CHECKING:
     from nas.recipe import Recipe
     from nas.space import Space
 
-OBJECTIVES = ("accuracy", *COSTS, "latency")
-"""Accuracy is maximized, costs and latency (milliseconds for one image) are minimized."""
 
 SCHEDULERS = ("none", "pareto_asha")
 """What ends a trial before its last epoch."""

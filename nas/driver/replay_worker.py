@@ -16,7 +16,8 @@ from nas.driver.trainable import REPORT, Retire
 from nas.errors import NasError
 from nas.replays.plan import Plan
 from nas.replays.training import Report, Training
-from nas.train import State, Verdict, judge
+from nas.states import State
+from nas.train import Verdict, judge
 
 
 class ReplayWorker(tune.Trainable):  # type: ignore[misc]

@@ -23,7 +23,7 @@ from nas.driver.past import Past, partial
 from nas.driver.timing import with_latency
 from nas.errors import Infeasible, SearchError, nearest
 from nas.grammar import Options
-from nas.pareto import MAXIMIZED
+from nas.objectives import MAXIMIZED
 from nas.space import Assignment, Space
 from nas.store import Timed
 from nas.store.frames import uncollected

@@ -26,7 +26,8 @@ from ray.tune.schedulers import FIFOScheduler
 
 from nas.driver.link import Link
 from nas.driver.trainable import REPORT, Retire
-from nas.train import Retry, State, judge
+from nas.states import State
+from nas.train import Retry, judge
 
 NODE_LOST = "its node was lost"
 NODE_DIED = ("its node has died", "its owner has died", "node has crashed")

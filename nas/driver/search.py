@@ -23,11 +23,11 @@ from nas.recipe import Recipe
 from nas.recipes import check_recipe, described, fitted, sampling_for
 from nas.rungs import Rungs, measured_epochs, rung_epochs
 from nas.space import Space
+from nas.states import State
 from nas.statistics.proportion import standard_error
 from nas.study import SeedPoint
 from nas.text.formatting import shorten
 from nas.text.sanitize import expanded, problem_of_name
-from nas.train import State
 from nas.train.verdict import chance
 
 FEW_IMAGES = 20

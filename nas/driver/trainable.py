@@ -22,9 +22,9 @@ from nas.compile import compile_model
 from nas.data import Dataset
 from nas.driver.limit import TimedOut, TimeLimit
 from nas.recipe import Recipe
+from nas.states import State
 from nas.train import (
     Retry,
-    State,
     Trainer,
     Verdict,
     answers,

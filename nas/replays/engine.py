@@ -19,9 +19,10 @@ from nas.replays.plan import Plan
 from nas.replays.progress import Progress
 from nas.replays.recording import RESULTS, of_plan
 from nas.replays.training import Files, Report, train_seed
+from nas.states import State
 from nas.store import Store
 from nas.text.sanitize import expanded
-from nas.train import State, why_unusable
+from nas.train import why_unusable
 from nas.train.environment import use_threads
 
 if TYPE_CHECKING:

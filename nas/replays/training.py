@@ -24,13 +24,13 @@ from nas.replays import checkpoint
 from nas.replays.plan import Plan
 from nas.replays.progress import Progress
 from nas.rungs import measured_epochs
+from nas.states import State
 from nas.statistics.scores import Score
 from nas.store import Measured
 from nas.store.schema import utc_now
 from nas.train import (
     Diverged,
     Epoch,
-    State,
     Trainer,
     device_name,
     environment,

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from nas.errors import NasError
-from nas.report.plots import BLUE, FAINT, GREY, INK, LABELS, ORANGE, PALE, Shown
+from nas.objectives import LABELS
+from nas.report.plots import BLUE, FAINT, GREY, INK, ORANGE, PALE, Shown
 from nas.text.formatting import counted
 from nas.text.sanitize import visible
 

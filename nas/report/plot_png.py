@@ -12,10 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
+from nas.objectives import LABELS
 from nas.report.canvas import letters, save
 from nas.report.geometry import Point, Rect
 from nas.report.labels import gap, place
-from nas.report.plots import BLUE, FAINT, GREY, INK, LABELS, ORANGE, PALE, Shown
+from nas.report.plots import BLUE, FAINT, GREY, INK, ORANGE, PALE, Shown
 from nas.text.formatting import counted, tick
 
 if TYPE_CHECKING:

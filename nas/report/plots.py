@@ -16,12 +16,6 @@ if TYPE_CHECKING:
 
     from nas.store import StudyRow
 
-LABELS: Final = {
-    "parameters": "parameters",
-    "macs": "multiply-accumulates for one image",
-    "activation_bytes": "peak activation bytes for one image",
-    "latency": "latency in milliseconds for one image",
-}
 # Okabe and Ito's colours, which people with any colour vision can tell apart.
 GREY: Final = "#8b929a"
 BLUE: Final = "#0072B2"

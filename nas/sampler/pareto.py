@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from blocks.base import Shape
-from nas.pareto import MAXIMIZED
+from nas.objectives import MAXIMIZED
 from nas.sampler.domain import Domain, SpaceDomain
 from nas.sampler.history import History
 from nas.sampler.model import Model, Numbers

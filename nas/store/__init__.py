@@ -6,13 +6,10 @@ from nas.store.measurements import Measured
 from nas.store.memories import Memory
 from nas.store.records import PastResult, Reconciled, StudyRow, TrialRow
 from nas.store.recounting import Recounted
-from nas.store.schema import DIRECTIONS, FINISHED
 from nas.store.store import Store
 
 __all__ = [
     "DEFAULT_URL",
-    "DIRECTIONS",
-    "FINISHED",
     "Measured",
     "Memory",
     "PastResult",

@@ -12,21 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Executable, case, func, select
 
+from nas.objectives import DIRECTIONS
 from nas.pareto import pareto
+from nas.states import COMPLETE, FINISHED, RUNNING, UNTRAINED
 from nas.store import damaged, latencies
 from nas.store.records import StudyRow
-from nas.store.schema import (
-    COMPLETE,
-    DIRECTIONS,
-    EPOCH_VALUES,
-    FINISHED,
-    RUNNING,
-    UNTRAINED,
-    EnvironmentRow,
-    EpochRow,
-    Study,
-    Trial,
-)
+from nas.store.schema import EPOCH_VALUES, EnvironmentRow, EpochRow, Study, Trial
 
 if TYPE_CHECKING:
     import pandas as pd

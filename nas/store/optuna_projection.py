@@ -34,8 +34,9 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from blocks.base import Scalar
+from nas.objectives import DIRECTIONS
+from nas.states import COMPLETE, STOPPED_EARLY
 from nas.store import damaged
-from nas.store.schema import COMPLETE, DIRECTIONS, STOPPED_EARLY
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage

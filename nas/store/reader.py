@@ -10,6 +10,7 @@ from sqlalchemy import URL, Engine, func, inspect, select
 
 from nas.architecture import Architecture
 from nas.errors import AssignmentError, StorageError, nearest
+from nas.states import COMPLETE, RUNNING
 from nas.store import connection, damaged, frames, latencies, measurements, memories, optuna_projection, upgrading
 from nas.store.claim import read_owner
 from nas.store.connection import DEFAULT_URL, reading, writing
@@ -18,8 +19,6 @@ from nas.store.lifeline import Lifeline
 from nas.store.memories import Memory
 from nas.store.records import PastResult, StudyRow, TrialRow
 from nas.store.schema import (
-    COMPLETE,
-    RUNNING,
     VERSION,
     ArchitectureRow,
     Base,

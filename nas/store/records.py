@@ -12,8 +12,9 @@ from sqlalchemy.engine import RowMapping
 
 from blocks.base import Scalar
 from blocks.counting import COUNTING_RULES
+from nas.objectives import DIRECTIONS
 from nas.store import damaged
-from nas.store.schema import DIRECTIONS, Study, Trial, dump
+from nas.store.schema import Study, Trial, dump
 
 
 @dataclass(frozen=True)

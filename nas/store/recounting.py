@@ -17,9 +17,10 @@ from blocks.counting import COUNTING_RULES
 from nas.architecture import Architecture
 from nas.cost import Cost, cost
 from nas.errors import NasError, StorageError
+from nas.states import COMPLETE
 from nas.store import optuna_projection
 from nas.store.records import StudyRow
-from nas.store.schema import COMPLETE, ArchitectureRow, Measurement, Study, Trial
+from nas.store.schema import ArchitectureRow, Measurement, Study, Trial
 from nas.text.sanitize import read_json
 
 NAMES: Final = ("parameters", "macs", "activation_bytes")

@@ -24,7 +24,7 @@ import datetime
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal
+from typing import Final
 
 from sqlalchemy import BigInteger, ForeignKey, Index, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -34,32 +34,6 @@ from blocks.base import Scalar
 VERSION: Final = 2
 """Raised whenever a table or the meaning of a column changes, with a step in `nas.store.upgrading`; a new table that older
 versions need not know does not."""
-
-DIRECTIONS: Final[Mapping[str, Literal["minimize", "maximize"]]] = {
-    "accuracy": "maximize",
-    "parameters": "minimize",
-    "macs": "minimize",
-    "activation_bytes": "minimize",
-    "latency": "minimize",
-}
-"""What a study may optimize, and which way is better."""
-
-RUNNING: Final = "running"
-COMPLETE: Final = "complete"
-UNTRAINED: Final = "untrained"
-STOPPED_EARLY: Final = "stopped_early"
-INTERRUPTED: Final = "interrupted"
-FINISHED: Final = (
-    COMPLETE,
-    UNTRAINED,
-    STOPPED_EARLY,
-    "diverged",
-    "out_of_memory",
-    "timed_out",
-    INTERRUPTED,
-    "failed",
-)
-"""The states a trial can end in."""
 
 
 class Base(DeclarativeBase):

@@ -15,7 +15,9 @@ from blocks.counting import COUNTING_RULES
 from nas.architecture import Architecture
 from nas.cost import Cost
 from nas.errors import StorageError, StudyExists, nearest
+from nas.objectives import DIRECTIONS
 from nas.space import Space
+from nas.states import COMPLETE
 from nas.store import connection, latencies, measurements, memories, optuna_projection, recounting, removing
 from nas.store import writing as steps
 from nas.store.claim import Heart
@@ -28,7 +30,7 @@ from nas.store.patience import Patience
 from nas.store.reader import Reader
 from nas.store.records import PastResult, Reconciled, StudyRow
 from nas.store.recounting import Recounted, Replays
-from nas.store.schema import COMPLETE, DIRECTIONS, Measurement, Study, Trial, dump, utc_now
+from nas.store.schema import Measurement, Study, Trial, dump, utc_now
 from nas.text.formatting import shorten
 from nas.text.sanitize import problem_of_name
 

@@ -15,15 +15,12 @@ from blocks.base import Scalar
 from nas.architecture import Architecture
 from nas.cost import Cost
 from nas.errors import StorageError
+from nas.states import COMPLETE, FINISHED, INTERRUPTED, RUNNING
 from nas.store import damaged, latencies, optuna_projection
 from nas.store.optuna_projection import Choice, Finished
 from nas.store.records import PastResult, StudyRow
 from nas.store.schema import (
-    COMPLETE,
     EPOCH_VALUES,
-    FINISHED,
-    INTERRUPTED,
-    RUNNING,
     ArchitectureRow,
     Base,
     ChoiceRow,

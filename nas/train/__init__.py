@@ -5,7 +5,7 @@ from __future__ import annotations
 from nas.train.device import answers, forget_peak, peak_memory, release_memory, why_unusable
 from nas.train.environment import device_name, environment
 from nas.train.evaluation import evaluate
-from nas.train.outcome import Diverged, Retry, State, Verdict, judge, outcome
+from nas.train.outcome import Diverged, Retry, Verdict, judge, outcome
 from nas.train.precision import cpu_gains_from_bf16
 from nas.train.schedule import schedule
 from nas.train.trainer import Epoch, Result, Trainer, seed_everything, train
@@ -15,7 +15,6 @@ __all__ = [
     "Epoch",
     "Result",
     "Retry",
-    "State",
     "Trainer",
     "Verdict",
     "answers",

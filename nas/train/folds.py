@@ -14,7 +14,8 @@ from torch import nn
 
 from nas.data import Dataset
 from nas.recipe import Recipe
-from nas.train.outcome import State, Verdict
+from nas.states import State
+from nas.train.outcome import Verdict
 from nas.train.trainer import Epoch, Trainer, seed_everything
 from nas.train.verdict import untrained
 

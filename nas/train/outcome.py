@@ -1,4 +1,4 @@
-"""How a training ends: the named states, and what an error stands for.
+"""How a training ends: what an error stands for.
 
 `FAULTS` is the one place that knows what PyTorch, CUDA, cuDNN and cuBLAS say in an error, and what follows from it: the state
 that is recorded, whether the process may train another network, and whether this one is tried again.
@@ -11,21 +11,8 @@ from enum import StrEnum
 
 import torch
 
+from nas.states import State
 from nas.train.device import UNREACHABLE
-
-
-class State(StrEnum):
-    """How a trial ended. Every trial ends in one of these."""
-
-    COMPLETE = "complete"
-    UNTRAINED = "untrained"
-    """Trained to the end, and no better than a guess: its accuracy says nothing of what the network is worth."""
-    STOPPED_EARLY = "stopped_early"
-    DIVERGED = "diverged"
-    OUT_OF_MEMORY = "out_of_memory"
-    TIMED_OUT = "timed_out"
-    INTERRUPTED = "interrupted"
-    FAILED = "failed"
 
 
 class Retry(StrEnum):

@@ -20,12 +20,13 @@ from torch import Tensor, nn
 
 from nas.data import Batches, Dataset, Split
 from nas.recipe import Recipe
+from nas.states import State
 from nas.train.averages import Averaged, recalibrate
 from nas.train.device import forget_peak, release_memory
 from nas.train.environment import device_name
 from nas.train.evaluation import evaluate, predict
 from nas.train.mixing import Targets, mixup
-from nas.train.outcome import Diverged, State, Verdict, outcome
+from nas.train.outcome import Diverged, Verdict, outcome
 from nas.train.precision import amp_dtype
 from nas.train.schedule import make_optimizer, schedule
 from nas.train.verdict import untrained

@@ -95,7 +95,7 @@ def test_trials_as_the_dashboard_shows_them(store: Store) -> None:
 
 
 def test_a_trial_that_did_not_complete_is_never_complete(store: Store) -> None:
-    from nas.store import FINISHED
+    from nas.states import FINISHED
 
     make_study(store)
     rng = random.Random(0)

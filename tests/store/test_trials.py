@@ -12,8 +12,8 @@ import pytest
 
 from nas.errors import StorageError
 from nas.space import Space
-from nas.store import FINISHED, Store
-from nas.train import State
+from nas.states import FINISHED, State
+from nas.store import Store
 from tests.store.filling import ENVIRONMENT, INPUT, curve, draw, fill, finish, make_study, start
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from nas.report.analysis.equal_cost import at_equal_cost
-from nas.report.analysis.evidence import BAD, Evidence
+from nas.report.analysis.evidence import Evidence
+from nas.states import BAD
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from typing import Final, Literal
 
 import numpy as np
 
-from nas.report.analysis.evidence import BAD, Evidence, kind_of_reason, options_taken
+from nas.report.analysis.evidence import Evidence, kind_of_reason, options_taken
 from nas.report.words import plain
+from nas.states import BAD
 from nas.statistics.proportion import wilson
 
 Kind = Literal["block", "hyperparameter", "choice"]

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from nas.store import Store, StudyRow
 
-BAD: Final = ("untrained", "diverged", "out_of_memory", "timed_out", "failed")
-"""States of a trial whose network learned nothing or gave no result; `interrupted` is no fault of the network."""
 _COPY: Final = re.compile(r"\.\d+(?=\.|$)")
 _DIGITS: Final = re.compile(r"\d[\d.,e+-]*\d|\d")
 

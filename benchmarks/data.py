@@ -22,8 +22,8 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from _common import environment_line, interleaved, report
 
+from nas.config.recipe import Augment
 from nas.data import Batches, Task, load
-from nas.recipe import Augment
 
 BATCH = 128
 

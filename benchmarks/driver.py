@@ -23,7 +23,7 @@ from _common import environment_line
 
 import nas
 import nas.driver.trainable as worker
-from nas.recipe import Recipe
+from nas.config.recipe import Recipe
 from nas.states import State
 from nas.train import Verdict
 

@@ -34,12 +34,12 @@ from _common import environment_line
 
 from nas.architecture import Architecture
 from nas.compile import compile_model
+from nas.config.recipe import Recipe
+from nas.config.recipe_presets import described, fitted
 from nas.cost import cost
 from nas.data import Batches, Dataset, Task, load
 from nas.data.sources import augmentation, source
 from nas.errors import Infeasible
-from nas.recipe import Recipe
-from nas.recipes import described, fitted
 from nas.rungs import measured_epochs, rung_epochs
 from nas.space import Space
 from nas.states import State

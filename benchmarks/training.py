@@ -23,9 +23,9 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from _common import environment_line, report
 
+from nas.config.recipe import Augment, Recipe
 from nas.data import Task
 from nas.data.task import make_dataset
-from nas.recipe import Augment, Recipe
 from nas.train import Trainer, cpu_gains_from_bf16, seed_everything
 
 IMAGES, BATCH = 2_560, 128

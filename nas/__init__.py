@@ -23,6 +23,7 @@ from nas.version import __version__ as __version__
 if TYPE_CHECKING:
     from nas.api import LoadedStudy as LoadedStudy
     from nas.architecture import Architecture as Architecture
+    from nas.config.recipe import Recipe as Recipe
     from nas.driver.progress import Progress as Progress
     from nas.driver.search import SearchResult as SearchResult
     from nas.errors import DataError as DataError
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from nas.errors import SearchError as SearchError
     from nas.errors import SpaceError as SpaceError
     from nas.errors import StorageError as StorageError
-    from nas.recipe import Recipe as Recipe
     from nas.sampler import ParetoSampler as ParetoSampler
     from nas.space import Space as Space
 
@@ -42,7 +42,7 @@ _HOMES = {
     "NasError": "nas.errors",
     "ParetoSampler": "nas.sampler",
     "Progress": "nas.driver.progress",
-    "Recipe": "nas.recipe",
+    "Recipe": "nas.config.recipe",
     "RecipeError": "nas.errors",
     "SearchError": "nas.errors",
     "SearchResult": "nas.driver.search",
@@ -106,7 +106,7 @@ def search(
     underscores; docs/api.md describes each. Of the most used: `data` is ``digits``, ``cifar10``, ``cifar100``, ``fashion_mnist`` or
     ``imagefolder:PATH``; `trials` counts the finished trials of the study in all, `time` is like ``"30m"``; `objectives` are
     accuracy (maximized), parameters, macs, activation_bytes and latency (minimized); `recipe` is a name, a file or a
-    `nas.recipe.Recipe`. `progress` is told what happens; None: nothing is printed.
+    `nas.Recipe`. `progress` is told what happens; None: nothing is printed.
 
     The same call again resumes the study. Raises `nas.errors.NasError` when an option is unknown or cannot be met.
     """

@@ -12,7 +12,7 @@ import networkx as nx
 from blocks import BLOCKS
 from blocks.base import Scalar, Shape
 from nas.architecture import INPUT
-from nas.document import Document, KeyPath
+from nas.config.yaml_document import Document, KeyPath
 from nas.errors import SpaceError, nearest
 from nas.grammar import (
     EVERYWHERE,

@@ -21,6 +21,7 @@ from blocks import BLOCKS, ShapeError, measure
 from blocks.base import Scalar, Shape, resolve_width
 from blocks.counting import UncountedError
 from nas.architecture import INPUT, Architecture, Node, simplify
+from nas.config.shipped_files import find
 from nas.errors import AssignmentError, Infeasible, NasError, SpaceError, nearest
 from nas.grammar import (
     EVERYWHERE,
@@ -37,7 +38,6 @@ from nas.grammar import (
     shared_everywhere,
 )
 from nas.parse import parse_space
-from nas.resources import find
 from nas.wellformed import line_of
 
 if TYPE_CHECKING:

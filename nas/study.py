@@ -14,11 +14,11 @@ from typing import Final
 
 from blocks.base import Scalar, Shape
 from nas.architecture import Architecture
-from nas.document import Document
+from nas.config.recipe import Recipe
+from nas.config.shipped_files import every, find
+from nas.config.yaml_document import Document
 from nas.errors import AssignmentError, Infeasible, NasError, StudyError, nearest
 from nas.grammar import Options
-from nas.recipe import Recipe
-from nas.resources import every, find
 from nas.space import Assignment, Space
 
 UNITS = {"accuracy": "%", "top5": "%", "loss": "nats", "parameters": "M", "macs": "G", "size": "MiB"}

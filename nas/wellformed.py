@@ -8,7 +8,7 @@ from typing import NamedTuple
 import networkx as nx
 
 from nas.architecture import INPUT
-from nas.document import Document, KeyPath
+from nas.config.yaml_document import Document, KeyPath
 from nas.errors import nearest
 from nas.grammar import NONE, Graph, GraphItem, GraphNode, SwitchNode, always_met, options_of, shared_everywhere
 from nas.limits import MAX_DEPTH, MAX_NODES

@@ -21,11 +21,11 @@ from typing import Any, Final
 
 from blocks.base import Scalar, Shape
 from nas.architecture import Architecture
+from nas.config.shipped_files import every
 from nas.cost import Cost, cost
 from nas.errors import AssignmentError, Infeasible, NasError, StorageError, StudyError, nearest
 from nas.limits import MAX_CLASSES, MAX_EXTENT
 from nas.pareto import pareto
-from nas.resources import every
 from nas.retrained import final, of_study
 from nas.space import Space
 from nas.store import DEFAULT_URL, Store, StudyRow

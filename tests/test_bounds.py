@@ -12,10 +12,10 @@ import pytest
 
 from nas import census
 from nas.census import check_feasible
+from nas.config.shipped_files import every
 from nas.cost import cost
 from nas.data import Task, load
 from nas.errors import DataError, NasError, SearchError, SpaceError
-from nas.resources import every
 from nas.space import Space
 from nas.system import memory
 from tests.conftest import Run

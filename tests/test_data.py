@@ -14,11 +14,11 @@ import pytest
 import torch
 from PIL import ExifTags, Image, ImageDraw, ImageOps
 
+from nas.config.recipe import Augment
 from nas.data import Batches, Dataset, Split, Task, load, load_test, read_image, skipped_files, source
 from nas.data.folder import check_images
 from nas.data.task import make_dataset, regrouped
 from nas.errors import DataError
-from nas.recipe import Augment
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from hypothesis import example, given, settings
 from rich.table import Table
 
 from nas.commands.search import next_commands
-from nas.document import Document
+from nas.config.yaml_document import Document
 from nas.driver.progress import Lines, LiveView
 from nas.errors import NasError, SpaceError, StorageError
 from nas.report.page.markup import tag

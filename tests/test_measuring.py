@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from nas.compile import compile_model
+from nas.config.recipe import Augment, Recipe
 from nas.data import Batches, Dataset, Task, load
 from nas.data.task import make_dataset, validation_share
 from nas.errors import Infeasible
-from nas.recipe import Augment, Recipe
 from nas.space import Space
 from nas.states import State
 from nas.statistics.proportion import standard_error, with_error

@@ -16,11 +16,11 @@ from safetensors.torch import save
 
 from nas.architecture import INPUT, Architecture, Node
 from nas.compile import compile_model
+from nas.config.shipped_files import every
 from nas.errors import AssignmentError, SpaceError
 from nas.export import Notes, to_python
 from nas.limits import MAX_NODES
 from nas.naming import check_name
-from nas.resources import every
 from nas.space import Space
 from nas.store import Store
 from nas.study import PublishedConfig

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from nas.recipe import Recipe
+from nas.config.recipe import Recipe
 from nas.train import Diverged, answers, device_name, judge, peak_memory, release_memory, why_unusable
 from nas.train.device import forget_peak
 from nas.train.precision import amp_dtype

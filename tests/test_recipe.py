@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nas.config.recipe import Augment, Recipe
+from nas.config.recipe_presets import RECIPES, batch_size, described, fitted, sampling_for
 from nas.data import Batches, Dataset, Split, Task
 from nas.errors import RecipeError
-from nas.recipe import Augment, Recipe
-from nas.recipes import RECIPES, batch_size, described, fitted, sampling_for
 from nas.train import schedule
 
 

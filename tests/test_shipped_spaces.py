@@ -14,9 +14,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from blocks.meter import Meter
 from nas.census import feasible_share
 from nas.compile import compile_model
+from nas.config.shipped_files import every
 from nas.cost import cost, node_costs, shapes
 from nas.errors import Infeasible
-from nas.resources import every
 from nas.space import Space
 from nas.statistics.proportion import wilson
 from nas.study import Builds, PublishedConfig, published_configs, seed_points

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from nas.config.recipe import Augment, Recipe
 from nas.data import Batches, Dataset, Task, load, load_test
-from nas.recipe import Augment, Recipe
 from nas.states import State
 from nas.train import Trainer, environment, evaluate, outcome, seed_everything, train
 from nas.train.mixing import mixup

@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 
 from nas.compile import compile_model
+from nas.config.recipe import Recipe
 from nas.cost import cost
 from nas.data import Dataset, Task, augmentation, load
-from nas.recipe import Recipe
 from nas.space import Space
 from nas.store import Store
 from nas.store.measurements import Measured

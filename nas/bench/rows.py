@@ -22,7 +22,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from nas.document import Document
+from nas.config.yaml_document import Document
 from nas.errors import BenchError, nearest
 from nas.grammar import Options
 from nas.space import Assignment, Space

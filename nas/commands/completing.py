@@ -7,8 +7,8 @@ import os
 import click
 from click.shell_completion import CompletionItem
 
+from nas.config.shipped_files import every
 from nas.errors import NasError
-from nas.resources import every
 
 
 def _starting(names: list[str], incomplete: str) -> list[CompletionItem]:

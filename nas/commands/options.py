@@ -159,8 +159,8 @@ def limits(command: F) -> F:
 
 def read_assignment(text: str, space: Space) -> Assignment:
     """An assignment from JSON, from a JSON or YAML file, or of the published config of that name."""
-    from nas.document import Document
-    from nas.resources import every
+    from nas.config.shipped_files import every
+    from nas.config.yaml_document import Document
     from nas.study import PublishedConfig
 
     if text.lstrip().startswith("{"):

@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nas.config.recipe import Augment
 from nas.data.task import Dataset, Split
-from nas.recipe import Augment
 
 RESIDENT_SHARE = 0.25
 """Of the device's free memory: images that need more are sent batch by batch."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from nas.config.recipe import Augment
 from nas.data.folder import check_images, count_test, read_folder, read_validation
 from nas.data.task import (
     Dataset,
@@ -28,7 +29,6 @@ from nas.data.task import (
     with_validation,
 )
 from nas.errors import DataError, nearest
-from nas.recipe import Augment
 from nas.text.sanitize import expanded
 
 DIGITS_SIZE = 16
@@ -136,7 +136,7 @@ class Source:
     augment: Callable[[int], Augment] = photographic
     """From the side of an image in pixels."""
     recipe: str = "modern"
-    """The recipe by which it is trained unless a user names one: see `nas.recipes`."""
+    """The recipe by which it is trained unless a user names one: see `nas.config.recipe_presets`."""
     read_validation: Callable[[Task, Progress | None], tuple[Images, Labels, tuple[str, ...]] | None] = lambda *_: None
     """The images to measure on, where a user chose them; None: they are drawn from the training images."""
     count_test: Callable[[Task], tuple[int, ...] | None] = lambda task: None

@@ -15,6 +15,7 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
+from nas.config.recipe import Recipe
 from nas.driver.attempts import Attempt, Attempts
 from nas.driver.deaths import Deaths
 from nas.driver.link import Link
@@ -24,7 +25,6 @@ from nas.driver.sampling import Proposal, Proposer
 from nas.driver.trainable import REPORT
 from nas.errors import SearchError
 from nas.pareto import left_out
-from nas.recipe import Recipe
 from nas.rungs import Rungs
 from nas.states import State
 from nas.store import Memory, PastResult, Store

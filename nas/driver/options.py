@@ -21,7 +21,7 @@ from nas.objectives import OBJECTIVES
 from nas.text.formatting import shorten
 
 if TYPE_CHECKING:
-    from nas.recipe import Recipe
+    from nas.config.recipe import Recipe
     from nas.space import Space
 
 
@@ -206,7 +206,7 @@ def check_names(options: Mapping[str, object]) -> None:
 
 def _check_types(options: SearchOptions) -> None:
     """Raises SearchError for a value of another type: Python's own word for it would come much later."""
-    from nas.recipe import Recipe
+    from nas.config.recipe import Recipe
     from nas.space import Space
 
     hints = get_type_hints(SearchOptions, localns={"Recipe": Recipe, "Space": Space})

@@ -15,10 +15,10 @@ import numpy as np
 
 from blocks.base import Shape
 from nas.architecture import Architecture
+from nas.config.recipe import Recipe
 from nas.cost import FLOAT_BYTES, cost, node_costs
 from nas.data import Dataset
 from nas.data.batches import RESIDENT_SHARE
-from nas.recipe import Recipe
 from nas.train.trainer import EVALUATION_BATCH
 
 SHARED_BY = (8, 6, 4, 3, 2, 1)

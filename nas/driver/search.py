@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nas.config.recipe import Recipe
+from nas.config.recipe_presets import check_recipe, described, fitted, sampling_for
 from nas.data import Dataset, Task, augmentation, load, skipped_files, source
 from nas.driver.options import SearchOptions, parse_duration
 from nas.driver.packing import Packing
@@ -19,8 +21,6 @@ from nas.driver.seeds import choose_seeds
 from nas.driver.tuning import Resources, ray_session, run_trials, stoppable
 from nas.errors import SearchError, StudyExists
 from nas.pareto import hypervolume, left_out, pareto
-from nas.recipe import Recipe
-from nas.recipes import check_recipe, described, fitted, sampling_for
 from nas.rungs import Rungs, measured_epochs, rung_epochs
 from nas.space import Space
 from nas.states import State

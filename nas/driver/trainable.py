@@ -19,9 +19,9 @@ from torch import nn
 
 from nas.architecture import Architecture
 from nas.compile import compile_model
+from nas.config.recipe import Recipe
 from nas.data import Dataset
 from nas.driver.limit import TimedOut, TimeLimit
-from nas.recipe import Recipe
 from nas.states import State
 from nas.train import (
     Retry,

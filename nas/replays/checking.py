@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
+from nas.config.shipped_files import every, find
 from nas.cost import FLOAT_BYTES, cost
 from nas.errors import NasError, StudyError
-from nas.resources import every, find
 from nas.space import Space
 from nas.study import UNITS, Claim, PublishedConfig
 

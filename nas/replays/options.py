@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from nas.config.recipe import Recipe
 from nas.errors import SearchError, nearest
 from nas.limits import MAX_VALIDATION
-from nas.recipe import Recipe
 
 DEVICES: Final = ("auto", "cpu", "cuda")
 PRECISIONS: Final = ("auto", "fp32", "bf16", "fp16")

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from nas.architecture import Architecture
+from nas.config.recipe import Recipe
+from nas.config.recipe_presets import fitted
 from nas.cost import Cost, cost
 from nas.data import DATASETS, Dataset, Task, augmentation, fraction_of, load
 from nas.data.task import regrouped
 from nas.errors import DataError, Infeasible, RecipeError, StudyError
-from nas.recipe import Recipe
-from nas.recipes import fitted
 from nas.replays.options import TrainingOptions
 from nas.space import Space
 from nas.store import StudyRow, TrialRow

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
+from nas.config.shipped_files import commit
 from nas.errors import NasError
-from nas.resources import commit
 from nas.train.device import UNREACHABLE
 from nas.version import __version__
 

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from nas.config.recipe import Recipe
 from nas.data import Dataset
-from nas.recipe import Recipe
 from nas.states import State
 from nas.train.outcome import Verdict
 from nas.train.trainer import Epoch, Trainer, seed_everything

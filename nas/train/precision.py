@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from nas.recipe import Recipe
+from nas.config.recipe import Recipe
 
 MAX_DEPTHWISE = 0.03
 """Share of a network's MACs in large depthwise convolutions from which bfloat16 makes a CPU slower.

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import nn
 
-from nas.recipe import Recipe
+from nas.config.recipe import Recipe
 
 
 def schedule(recipe: Recipe, epoch: float, epochs: int) -> float:

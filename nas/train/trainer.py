@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nas.config.recipe import Recipe
 from nas.data import Batches, Dataset, Split
-from nas.recipe import Recipe
 from nas.states import State
 from nas.train.averages import Averaged, recalibrate
 from nas.train.device import forget_peak, release_memory

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from nas.config.shipped_files import every
 from nas.dashboard.markdown import block, code, folded, plain, table
 from nas.dashboard.notes import trial_note
-from nas.resources import every
 from nas.store import Store
 from tests.dashboard.conftest import detail
 

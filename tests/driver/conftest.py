@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from nas.config.recipe import Recipe
 from nas.driver.leftovers import descendants
-from nas.recipe import Recipe
 
 SPACE = """\
 name: tiny

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from nas.architecture import Architecture
+from nas.config.recipe import Recipe
 from nas.errors import NasError, StudyExists
-from nas.recipe import Recipe
 from nas.space import Space
 from nas.store import Store
 from tests.driver.simulated import SimulatedTune, epoch, make_study, quality, report

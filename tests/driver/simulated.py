@@ -14,12 +14,12 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from nas.architecture import Architecture
+from nas.config.recipe import Recipe
 from nas.driver.bridge import Bridge, Plan
 from nas.driver.progress import Progress
 from nas.driver.sampling import Proposer
 from nas.driver.scheduler import Scheduler, last_words
 from nas.driver.trainable import REPORT
-from nas.recipe import Recipe
 from nas.rungs import Rungs
 from nas.space import Space
 from nas.store import Store

@@ -16,12 +16,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from nas.architecture import Architecture
 from nas.compile import compile_model
+from nas.config.recipe import Recipe
 from nas.cost import cost
 from nas.data import Dataset, Task
 from nas.data.task import make_dataset
 from nas.driver.packing import CONTEXT_BYTES, SHARED_BY, UNSURE, USABLE, Gpu, Packing, training_bytes
 from nas.errors import Infeasible
-from nas.recipe import Recipe
 from nas.space import Space
 from nas.train.schedule import make_optimizer
 

@@ -18,12 +18,12 @@ import torch
 import nas
 import tests.driver.failing  # noqa: F401 (registers the block that misbehaves)
 from nas.architecture import Architecture
+from nas.config.recipe import Recipe
 from nas.cost import cost
 from nas.data import Dataset, Task
 from nas.data.task import make_dataset
 from nas.driver.packing import CONTEXT_BYTES, Gpu, Packing, training_bytes
 from nas.driver.trainable import TrialWorker
-from nas.recipe import Recipe
 from nas.store import Store
 from tests.driver.conftest import QUICK, SPACE
 from tests.driver.simulated import INPUT, SimulatedTune, epoch, learns, quality, report
@@ -282,7 +282,7 @@ import sys, time, ray, nas
 import nas.driver.trainable as worker
 import nas.driver.tuning as tuning
 from nas.driver.packing import Gpu
-from nas.recipe import Recipe
+from nas.config.recipe import Recipe
 from nas.store import Store
 from nas.train import State, Verdict
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nas import resources
+from nas.config import shipped_files
 from nas.errors import StudyError
 from nas.replays import Check, check, check_all
 from nas.replays.checking import compare
@@ -151,15 +151,15 @@ def test_a_config_has_a_network_or_says_why_not(studies: Path) -> None:
 def studies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of published configs that a test may change, instead of the shipped one."""
     folder = tmp_path / "studies"
-    shutil.copytree(resources.folder("studies"), folder)
-    true = resources.folder
-    monkeypatch.setattr(resources, "folder", lambda kind: folder if kind == "studies" else true(kind))
+    shutil.copytree(shipped_files.folder("studies"), folder)
+    true = shipped_files.folder
+    monkeypatch.setattr(shipped_files, "folder", lambda kind: folder if kind == "studies" else true(kind))
     return folder
 
 
 def test_every_shipped_config_builds_what_it_states() -> None:
     checks = check_all()
-    assert len(checks) == len(resources.every("studies"))
+    assert len(checks) == len(shipped_files.every("studies"))
     assert [check.problem for check in checks if check.problem] == []
 
 

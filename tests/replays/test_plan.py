@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nas.config.recipe import Augment, Recipe
 from nas.data import Task, load
 from nas.errors import DataError, SearchError, StudyError
-from nas.recipe import Augment, Recipe
 from nas.replays.options import TrainingOptions
 from nas.replays.plan import Plan, Shelf, plan_replay, recipe_differences, shortened
 from nas.study import PublishedConfig

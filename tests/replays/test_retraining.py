@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 
 import nas
+from nas.config.recipe import Augment, Recipe
 from nas.cost import cost
 from nas.data import Task, load, load_test
-from nas.recipe import Augment, Recipe
 from nas.report.measured import Summary, differ
 from nas.report.tested import Verdict, verdicts
 from nas.space import Space

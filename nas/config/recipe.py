@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
-from nas.document import Document, hints_of
+from nas.config.yaml_document import Document, hints_of
 from nas.errors import RecipeError, nearest
 from nas.text.sanitize import expanded
 

@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, Literal
 
+from nas.config.recipe import Augment, Recipe
 from nas.errors import RecipeError, nearest
-from nas.recipe import Augment, Recipe
 from nas.statistics.scores import other_shares
 from nas.text.sanitize import expanded
 

@@ -21,9 +21,9 @@ from torch.utils.flop_counter import FlopCounterMode
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from _common import environment_line, interleaved, report
 
-from nas.architecture import Architecture
-from nas.compile import compile_model
-from nas.cost import cost
+from nas.architecture.architecture import Architecture
+from nas.architecture.compile import compile_model
+from nas.architecture.cost import cost
 from nas.errors import Infeasible
 from nas.space import Space
 

@@ -32,11 +32,11 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from _common import environment_line
 
-from nas.architecture import Architecture
-from nas.compile import compile_model
+from nas.architecture.architecture import Architecture
+from nas.architecture.compile import compile_model
+from nas.architecture.cost import cost
 from nas.config.recipe import Recipe
 from nas.config.recipe_presets import described, fitted
-from nas.cost import cost
 from nas.data import Batches, Dataset, Task, load
 from nas.data.sources import augmentation, source
 from nas.errors import Infeasible

@@ -25,8 +25,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from _common import environment_line
 
-from nas.architecture import Architecture
-from nas.cost import cost, facts
+from nas.architecture.architecture import Architecture
+from nas.architecture.cost import cost, facts
 from nas.driver.sampling import Proposer
 from nas.errors import Infeasible
 from nas.sampler.features import describe

@@ -34,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for tests.postgr
 from _common import environment_line
 
 import nas.driver.bridge  # noqa: F401 (imported before the clock starts)
-from nas.cost import cost
+from nas.architecture.cost import cost
 from nas.driver.past import rows
 from nas.driver.sampling import Proposer
 from nas.errors import Infeasible

@@ -22,7 +22,7 @@ from nas.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from nas.api import LoadedStudy as LoadedStudy
-    from nas.architecture import Architecture as Architecture
+    from nas.architecture.architecture import Architecture as Architecture
     from nas.config.recipe import Recipe as Recipe
     from nas.driver.progress import Progress as Progress
     from nas.driver.search import SearchResult as SearchResult
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from nas.space import Space as Space
 
 _HOMES = {
-    "Architecture": "nas.architecture",
+    "Architecture": "nas.architecture.architecture",
     "DataError": "nas.errors",
     "LoadedStudy": "nas.api",
     "NasError": "nas.errors",

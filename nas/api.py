@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nas.architecture import Architecture
+from nas.architecture.architecture import Architecture
 from nas.export import Exported
 from nas.export import export as write
 from nas.pareto import hypervolume, pareto

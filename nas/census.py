@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from blocks.base import Scalar, Shape
-from nas.architecture import Architecture
-from nas.cost import Cost, cost
+from nas.architecture.architecture import Architecture
+from nas.architecture.cost import Cost, cost
 from nas.errors import Infeasible, SearchError
 from nas.grammar import Bounds, Options
 from nas.space import Assignment, Space

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from blocks.base import Shape
-from nas.architecture import Architecture
-from nas.cost import shapes
+from nas.architecture.architecture import Architecture
+from nas.architecture.cost import shapes
 from nas.errors import NasError
 
 if TYPE_CHECKING:

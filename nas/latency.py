@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from blocks.base import Shape
-from nas.architecture import Architecture
-from nas.compile import compile_model
-from nas.cost import FLOAT_BYTES, cost
+from nas.architecture.architecture import Architecture
+from nas.architecture.compile import compile_model
+from nas.architecture.cost import FLOAT_BYTES, cost
 from nas.errors import NasError
 from nas.states import State
 from nas.store import Timed

@@ -11,7 +11,8 @@ import networkx as nx
 
 from blocks import BLOCKS
 from blocks.base import Scalar, Shape
-from nas.architecture import INPUT
+from nas.architecture.architecture import INPUT
+from nas.architecture.node_names import taken
 from nas.config.yaml_document import Document, KeyPath
 from nas.errors import SpaceError, nearest
 from nas.grammar import (
@@ -28,7 +29,6 @@ from nas.grammar import (
     options_of,
 )
 from nas.limits import MAX_EXTENT, MAX_NAME, MAX_OPTIONS, MAX_REPEAT
-from nas.naming import taken
 from nas.objectives import COSTS
 from nas.text.formatting import shorten
 from nas.text.sanitize import one_line

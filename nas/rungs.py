@@ -22,7 +22,7 @@ from nas.pareto import losses, scaled_loss
 if TYPE_CHECKING:
     import pandas as pd
 
-    from nas.cost import Cost
+    from nas.architecture.cost import Cost
 
 FIRST_SHARE = 0.25
 LAST_SHARE = 2 / 3

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from blocks import BLOCKS, ShapeError, measure
 from blocks.base import Scalar, Shape, resolve_width
 from blocks.counting import UncountedError
-from nas.architecture import INPUT, Architecture, Node, simplify
+from nas.architecture.architecture import INPUT, Architecture, Node, simplify
 from nas.config.shipped_files import find
 from nas.errors import AssignmentError, Infeasible, NasError, SpaceError, nearest
 from nas.grammar import (
@@ -41,7 +41,7 @@ from nas.parse import parse_space
 from nas.wellformed import line_of
 
 if TYPE_CHECKING:
-    from nas.cost import Cost
+    from nas.architecture.cost import Cost
 
 Assignment = dict[str, Scalar]
 Chooser = Callable[[str, Options], Scalar]

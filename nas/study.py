@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from blocks.base import Scalar, Shape
-from nas.architecture import Architecture
+from nas.architecture.architecture import Architecture
 from nas.config.recipe import Recipe
 from nas.config.shipped_files import every, find
 from nas.config.yaml_document import Document

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.compile import compile_model
+from nas.architecture.compile import compile_model
 from nas.retrained import in_order, latest_first
 from nas.store import Store
 from nas.weights import Card, fill, read_weights

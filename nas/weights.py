@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blocks.base import Shape
-from nas.architecture import Architecture
+from nas.architecture.architecture import Architecture
 from nas.errors import NasError, WeightsError, nearest
 from nas.limits import MAX_CLASSES, MAX_EXTENT
 from nas.text.sanitize import read_json

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import networkx as nx
 
-from nas.architecture import INPUT
+from nas.architecture.architecture import INPUT
 from nas.config.yaml_document import Document, KeyPath
 from nas.errors import nearest
 from nas.grammar import NONE, Graph, GraphItem, GraphNode, SwitchNode, always_met, options_of, shared_everywhere

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from blocks.base import Scalar, Shape
-from nas.architecture import Architecture
+from nas.architecture.architecture import Architecture
+from nas.architecture.cost import Cost, cost
 from nas.config.shipped_files import every
-from nas.cost import Cost, cost
 from nas.errors import AssignmentError, Infeasible, NasError, StorageError, StudyError, nearest
 from nas.limits import MAX_CLASSES, MAX_EXTENT
 from nas.pareto import pareto

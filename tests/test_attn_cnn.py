@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from blocks import BLOCKS
-from nas.cost import cost
+from nas.architecture.cost import cost
 from nas.grammar import BlockNode, Choice, Graph, GraphNode, SwitchNode, options_of
 from nas.space import Assignment, Chooser, Space
 from nas.study import PublishedConfig, published_configs

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from nas import census
+from nas.architecture.cost import cost
 from nas.census import check_feasible
 from nas.config.shipped_files import every
-from nas.cost import cost
 from nas.data import Task, load
 from nas.errors import DataError, NasError, SearchError, SpaceError
 from nas.space import Space

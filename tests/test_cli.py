@@ -17,9 +17,9 @@ from click.shell_completion import ShellComplete
 from torch import Tensor, nn
 
 from blocks.base import BLOCKS, block
+from nas.architecture.compile import compile_model
+from nas.architecture.cost import Cost, cost
 from nas.cli import cli
-from nas.compile import compile_model
-from nas.cost import Cost, cost
 from nas.space import Space
 from nas.store import Store
 from tests.conftest import Run
@@ -305,7 +305,7 @@ def test_a_study_that_is_not_there_is_answered_with_the_nearest(run: Run, filled
 
 def test_a_fault_of_ours_keeps_its_traceback(tmp_path: Path) -> None:
     code = (
-        "import nas.cost\nnas.cost.cost = None\nfrom nas.cli import main\n"
+        "import nas.architecture.cost\nnas.architecture.cost.cost = None\nfrom nas.cli import main\n"
         "main(['space', 'cost', 'attn_cnn', '--assignment', 'kong_aim'])"
     )
     ended = subprocess.run(

@@ -7,8 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from nas.compile import compile_model
-from nas.cost import shapes
+from nas.architecture.compile import compile_model
+from nas.architecture.cost import shapes
 from nas.errors import NasError
 from nas.explain import grad_cam, last_feature_map, overlay
 from nas.study import PublishedConfig

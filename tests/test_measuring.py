@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from nas.compile import compile_model
+from nas.architecture.compile import compile_model
 from nas.config.recipe import Augment, Recipe
 from nas.data import Batches, Dataset, Task, load
 from nas.data.task import make_dataset, validation_share

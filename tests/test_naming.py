@@ -14,13 +14,13 @@ import torch
 from hypothesis import given, settings
 from safetensors.torch import save
 
-from nas.architecture import INPUT, Architecture, Node
-from nas.compile import compile_model
+from nas.architecture.architecture import INPUT, Architecture, Node
+from nas.architecture.compile import compile_model
+from nas.architecture.node_names import check_name
 from nas.config.shipped_files import every
 from nas.errors import AssignmentError, SpaceError
 from nas.export import Notes, to_python
 from nas.limits import MAX_NODES
-from nas.naming import check_name
 from nas.space import Space
 from nas.store import Store
 from nas.study import PublishedConfig

@@ -5,7 +5,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from nas.compile import compile_model
+from nas.architecture.compile import compile_model
 from nas.errors import DataError, NasError, StudyError
 from nas.pretrained import fill, load_pretrained
 from nas.study import PublishedConfig

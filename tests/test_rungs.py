@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas.cost import Cost
+from nas.architecture.cost import Cost
 from nas.rungs import Rungs, measured_epochs, order, rank_correlations, rung_epochs
 
 

@@ -12,10 +12,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from blocks.meter import Meter
+from nas.architecture.compile import compile_model
+from nas.architecture.cost import cost, node_costs, shapes
 from nas.census import feasible_share
-from nas.compile import compile_model
 from nas.config.shipped_files import every
-from nas.cost import cost, node_costs, shapes
 from nas.errors import Infeasible
 from nas.space import Space
 from nas.statistics.proportion import wilson

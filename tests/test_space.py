@@ -10,9 +10,9 @@ import networkx as nx
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
-from nas.architecture import INPUT, Architecture, Node
-from nas.compile import compile_model
-from nas.cost import Cost, cost
+from nas.architecture.architecture import INPUT, Architecture, Node
+from nas.architecture.compile import compile_model
+from nas.architecture.cost import Cost, cost
 from nas.errors import AssignmentError, Infeasible
 from nas.space import Space
 from tests.spaces import HEAD, read, space_data

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from nas.compile import compile_model
+from nas.architecture.compile import compile_model
 from nas.errors import WeightsError
 from nas.study import PublishedConfig
 from nas.weights import Card, fill, read_weights, save_weights

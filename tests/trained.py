@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from nas.compile import compile_model
+from nas.architecture.compile import compile_model
+from nas.architecture.cost import cost
 from nas.config.recipe import Recipe
-from nas.cost import cost
 from nas.data import Dataset, Task, augmentation, load
 from nas.space import Space
 from nas.store import Store

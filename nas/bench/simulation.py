@@ -11,7 +11,7 @@ import moocore
 import numpy as np
 import numpy.typing as npt
 
-from nas.architecture import Architecture
+from nas.architecture.architecture import Architecture
 from nas.bench.table import Table
 from nas.driver.sampling import Proposal, Proposer
 from nas.errors import BenchError

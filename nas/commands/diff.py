@@ -41,7 +41,7 @@ def command(
     """
     if output is not None:
         output_path(output, (".svg", ".png"))
-    from nas.report.difference import difference
+    from nas.architecture.difference import difference
     from nas.report.difference_text import difference_record, print_difference
     from nas.which import find_network
 

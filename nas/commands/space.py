@@ -26,7 +26,7 @@ from nas.commands.options import (
 from nas.errors import Infeasible, SearchError
 
 if TYPE_CHECKING:
-    from nas.architecture import Architecture
+    from nas.architecture.architecture import Architecture
     from nas.space import Assignment, Space
 
 PRINTABLE = 10**4_000  # Python turns no number with more than 4,300 digits into text
@@ -181,7 +181,7 @@ def cost(file: str, assignment: str, input_shape: Shape | None, classes: int, as
     nas space cost attn_cnn --assignment kong_aim_cam
     nas space cost my_space.yaml --assignment architecture.json --input 1,28,28 --classes 10
     """
-    from nas.cost import cost as cost_of
+    from nas.architecture.cost import cost as cost_of
 
     space = _load(file)
     architecture = _build(space, read_assignment(assignment, space), input_shape, classes)

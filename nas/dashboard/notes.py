@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+from nas.architecture.cost import FLOAT_BYTES
 from nas.config.shipped_files import every
-from nas.cost import FLOAT_BYTES
 from nas.dashboard.markdown import block, code, folded, plain, table
 from nas.report.analysis.evidence import Evidence, kind_of_reason
 from nas.report.measured import Summary, accuracy_text, summaries

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from nas.architecture import Architecture
+from nas.architecture.architecture import Architecture
 from nas.errors import StorageError
 from nas.pareto import pareto
 from nas.report.drawing import markup

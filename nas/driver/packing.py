@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from blocks.base import Shape
-from nas.architecture import Architecture
+from nas.architecture.architecture import Architecture
+from nas.architecture.cost import FLOAT_BYTES, cost, node_costs
 from nas.config.recipe import Recipe
-from nas.cost import FLOAT_BYTES, cost, node_costs
 from nas.data import Dataset
 from nas.data.batches import RESIDENT_SHARE
 from nas.train.trainer import EVALUATION_BATCH

@@ -16,9 +16,9 @@ from optuna.study import StudyDirection
 from optuna.trial import Trial, TrialState
 
 from blocks.base import Scalar, Shape
-from nas.architecture import Architecture
+from nas.architecture.architecture import Architecture
+from nas.architecture.cost import Cost, cost
 from nas.census import ENUMERABLE
-from nas.cost import Cost, cost
 from nas.driver.past import Past, partial
 from nas.driver.timing import with_latency
 from nas.errors import Infeasible, SearchError, nearest

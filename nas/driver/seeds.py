@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nas.cost import cost
+from nas.architecture.cost import cost
 from nas.data import Dataset
 from nas.driver.progress import Progress
 from nas.space import Space

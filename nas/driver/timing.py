@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from blocks.base import Shape
-from nas.architecture import Architecture
-from nas.cost import Cost
+from nas.architecture.architecture import Architecture
+from nas.architecture.cost import Cost
 from nas.errors import SearchError
 from nas.latency import find_device, measure
 from nas.store import Store, Timed

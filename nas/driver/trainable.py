@@ -17,8 +17,8 @@ import torch
 from ray import tune
 from torch import nn
 
-from nas.architecture import Architecture
-from nas.compile import compile_model
+from nas.architecture.architecture import Architecture
+from nas.architecture.compile import compile_model
 from nas.config.recipe import Recipe
 from nas.data import Dataset
 from nas.driver.limit import TimedOut, TimeLimit

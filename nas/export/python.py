@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from blocks import BLOCKS
 from blocks.base import Scalar, Shape
-from nas.architecture import INPUT, Architecture, Node
-from nas.cost import shapes
+from nas.architecture.architecture import INPUT, Architecture, Node
+from nas.architecture.cost import shapes
 from nas.export.source import WIDTH, Extract, Imported, extract
 from nas.text.sanitize import visible
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
+from nas.architecture.cost import FLOAT_BYTES, cost
 from nas.config.shipped_files import every, find
-from nas.cost import FLOAT_BYTES, cost
 from nas.errors import NasError, StudyError
 from nas.space import Space
 from nas.study import UNITS, Claim, PublishedConfig

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from nas.architecture import Architecture
+from nas.architecture.architecture import Architecture
+from nas.architecture.cost import Cost, cost
 from nas.config.recipe import Recipe
 from nas.config.recipe_presets import fitted
-from nas.cost import Cost, cost
 from nas.data import DATASETS, Dataset, Task, augmentation, fraction_of, load
 from nas.data.task import regrouped
 from nas.errors import DataError, Infeasible, RecipeError, StudyError

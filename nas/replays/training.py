@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nas.compile import compile_model
+from nas.architecture.compile import compile_model
 from nas.data import Split
 from nas.errors import NasError
 from nas.replays import checkpoint

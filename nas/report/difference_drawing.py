@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from nas.architecture.difference import Difference
 from nas.report.canvas import FileSheet, check_ending
-from nas.report.difference import Difference
 from nas.report.drawing import Drawn, lay_out
 from nas.report.geometry import Rect
 from nas.report.ink import Sheet, text_width

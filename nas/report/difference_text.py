@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.table import Table
 from rich.text import Text
 
-from nas.report.difference import Change, Difference
+from nas.architecture.difference import Change, Difference
 from nas.report.words import plain
 from nas.text.terminal import styled
 

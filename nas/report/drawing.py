@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from blocks.base import Facts, Shape
-from nas.architecture import INPUT, Architecture, Node
-from nas.cost import facts
+from nas.architecture.architecture import INPUT, Architecture, Node
+from nas.architecture.cost import facts
 from nas.report.canvas import FileSheet, check_ending
 from nas.report.folding import fold as folded
 from nas.report.geometry import Part, Picture, Rect

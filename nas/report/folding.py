@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from blocks.base import Facts
-from nas.architecture import Architecture, Node
+from nas.architecture.architecture import Architecture, Node
 from nas.report.groups import Group
 
 COPIES: Final = 3

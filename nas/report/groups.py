@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nas.architecture import Architecture, Node
+from nas.architecture.architecture import Architecture, Node
 
 
 @dataclass(frozen=True)

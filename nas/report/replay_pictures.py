@@ -148,7 +148,7 @@ def look(ran: Ran) -> Seen | None:
     """
     import torch
 
-    from nas.compile import compile_model
+    from nas.architecture.compile import compile_model
     from nas.explain import grad_cam, last_feature_map, overlay
     from nas.weights import fill, read_weights
 

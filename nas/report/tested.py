@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from nas.cost import cost
+from nas.architecture.cost import cost
 from nas.errors import NasError
 from nas.report.measured import Summary, differ, summaries
 from nas.space import Space

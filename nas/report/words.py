@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from blocks import BLOCKS
 from blocks.base import Facts, Scalar, Shape
-from nas.architecture import INPUT, Node
+from nas.architecture.architecture import INPUT, Node
 from nas.report.groups import Group
 from nas.report.ink import text_width
 from nas.text.formatting import shape, short

@@ -13,9 +13,9 @@ from optuna.distributions import BaseDistribution
 
 from blocks import Facts
 from blocks.base import Params, Scalar, Shape
-from nas.architecture import INPUT, Architecture
+from nas.architecture.architecture import INPUT, Architecture
+from nas.architecture.cost import cost, facts
 from nas.census import ENUMERABLE
-from nas.cost import cost, facts
 from nas.errors import AssignmentError, Infeasible
 from nas.grammar import Options
 from nas.sampler.features import Features, describe

@@ -24,8 +24,8 @@ import numpy.typing as npt
 
 from blocks import BLOCKS, Facts
 from blocks.base import Params
-from nas.architecture import INPUT, Architecture
-from nas.cost import Cost
+from nas.architecture.architecture import INPUT, Architecture
+from nas.architecture.cost import Cost
 from nas.objectives import COSTS
 
 GROUPS: Final = ("cost", "count", "stage", "depth", "path2", "path3")
@@ -36,7 +36,7 @@ WAYS_AT_MOST: Final = 16
 
 
 def describe(architecture: Architecture, facts: Mapping[str, Facts], price: Cost) -> dict[str, float]:
-    """The features of a network; `facts` and `price` are those of `nas.cost`."""
+    """The features of a network; `facts` and `price` are those of `nas.architecture.cost`."""
     found: dict[str, float] = {}
     counts: dict[str, float] = {}
     words: dict[tuple[str, ...], float] = {}

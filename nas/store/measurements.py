@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sqlalchemy import Connection, Table, insert, inspect, select
 from sqlalchemy.orm import Session
 
-from nas.architecture import Architecture
+from nas.architecture.architecture import Architecture
 from nas.statistics.scores import Score
 from nas.store import damaged
 from nas.store.schema import ArchitectureRow, EnvironmentRow, Measurement, ScoreRow, Study, dump, finite, utc_now

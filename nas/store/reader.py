@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import URL, Engine, func, inspect, select
 
-from nas.architecture import Architecture
+from nas.architecture.architecture import Architecture
 from nas.errors import AssignmentError, StorageError, nearest
 from nas.states import COMPLETE, RUNNING
 from nas.store import connection, damaged, frames, latencies, measurements, memories, optuna_projection, upgrading

@@ -14,8 +14,8 @@ from sqlalchemy import inspect, select, update
 from sqlalchemy.orm import Session
 
 from blocks.counting import COUNTING_RULES
-from nas.architecture import Architecture
-from nas.cost import Cost, cost
+from nas.architecture.architecture import Architecture
+from nas.architecture.cost import Cost, cost
 from nas.errors import NasError, StorageError
 from nas.states import COMPLETE
 from nas.store import optuna_projection

@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from blocks.base import Scalar
 from blocks.counting import COUNTING_RULES
-from nas.architecture import Architecture
-from nas.cost import Cost
+from nas.architecture.architecture import Architecture
+from nas.architecture.cost import Cost
 from nas.errors import StorageError, StudyExists, nearest
 from nas.objectives import DIRECTIONS
 from nas.space import Space

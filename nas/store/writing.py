@@ -12,8 +12,8 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.orm import Session
 
 from blocks.base import Scalar
-from nas.architecture import Architecture
-from nas.cost import Cost
+from nas.architecture.architecture import Architecture
+from nas.architecture.cost import Cost
 from nas.errors import StorageError
 from nas.states import COMPLETE, FINISHED, INTERRUPTED, RUNNING
 from nas.store import damaged, latencies, optuna_projection

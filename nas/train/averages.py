@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from nas.architecture import Architecture
-from nas.compile import compile_model
+from nas.architecture.architecture import Architecture
+from nas.architecture.compile import compile_model
 
 
 def has_batch_norm(architecture: Architecture, input: tuple[int, ...], classes: int) -> bool:

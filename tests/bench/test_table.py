@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from nas.architecture.cost import cost
 from nas.bench.rows import Mapping, read_assignments
 from nas.bench.table import Table
-from nas.cost import cost
 from nas.errors import BenchError
 from nas.space import Space
 

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nas.architecture import Architecture
+from nas.architecture.architecture import Architecture
 from nas.config.recipe import Recipe
 from nas.errors import NasError, StudyExists
 from nas.space import Space

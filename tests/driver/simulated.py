@@ -13,7 +13,7 @@ from ray.exceptions import RayError
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-from nas.architecture import Architecture
+from nas.architecture.architecture import Architecture
 from nas.config.recipe import Recipe
 from nas.driver.bridge import Bridge, Plan
 from nas.driver.progress import Progress

@@ -13,7 +13,7 @@ import optuna
 import pytest
 from ray.exceptions import ActorDiedError, ActorUnavailableError
 
-from nas.architecture import Architecture
+from nas.architecture.architecture import Architecture
 from nas.driver.packing import Slot
 from nas.driver.progress import Progress, describe
 from nas.errors import SearchError, StorageError

@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from nas.architecture import Architecture
-from nas.compile import compile_model
+from nas.architecture.architecture import Architecture
+from nas.architecture.compile import compile_model
+from nas.architecture.cost import cost
 from nas.config.recipe import Recipe
-from nas.cost import cost
 from nas.data import Dataset, Task
 from nas.data.task import make_dataset
 from nas.driver.packing import CONTEXT_BYTES, SHARED_BY, UNSURE, USABLE, Gpu, Packing, training_bytes

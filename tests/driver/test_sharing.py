@@ -17,9 +17,9 @@ import torch
 
 import nas
 import tests.driver.failing  # noqa: F401 (registers the block that misbehaves)
-from nas.architecture import Architecture
+from nas.architecture.architecture import Architecture
+from nas.architecture.cost import cost
 from nas.config.recipe import Recipe
-from nas.cost import cost
 from nas.data import Dataset, Task
 from nas.data.task import make_dataset
 from nas.driver.packing import CONTEXT_BYTES, Gpu, Packing, training_bytes

@@ -12,8 +12,8 @@ import torch
 
 import nas
 import nas.latency
+from nas.architecture.cost import Cost
 from nas.cli import main
-from nas.cost import Cost
 from nas.driver import timing
 from nas.driver.options import RayOptions
 from nas.driver.packing import Gpu

@@ -9,9 +9,9 @@ from torch import fx
 
 from blocks import ShapeError, measure
 from blocks.base import Scalar, Shape, resolve_width
-from nas.architecture import INPUT, Architecture, Node
-from nas.compile import compile_model
-from nas.cost import cost
+from nas.architecture.architecture import INPUT, Architecture, Node
+from nas.architecture.compile import compile_model
+from nas.architecture.cost import cost
 from nas.errors import Infeasible
 from nas.space import Space
 from tests.blocks.cases import BLOCKS

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nas.architecture import Architecture
+from nas.architecture.architecture import Architecture
 from nas.errors import ExportError
 from nas.export import FORMATS, Exported, Notes
 from nas.export.formats import export_onnx, export_python, export_state_dict, export_torch

@@ -14,7 +14,7 @@ import torch
 from hypothesis import example, given, settings
 from torch import nn
 
-from nas.compile import compile_model
+from nas.architecture.compile import compile_model
 from nas.errors import ExportError
 from nas.export import Notes, to_python
 from nas.export.checking import check_python, check_python_files

@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 import nas
+from nas.architecture.cost import cost
 from nas.config.recipe import Augment, Recipe
-from nas.cost import cost
 from nas.data import Task, load, load_test
 from nas.report.measured import Summary, differ
 from nas.report.tested import Verdict, verdicts

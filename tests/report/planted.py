@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from blocks.counting import COUNTING_RULES
-from nas.cost import cost
+from nas.architecture.cost import cost
 from nas.report.analysis.evidence import Evidence
 from nas.space import Space
 from nas.store import StudyRow

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from nas.architecture import Architecture, Node
-from nas.report.difference import Difference, difference
+from nas.architecture.architecture import Architecture, Node
+from nas.architecture.difference import Difference, difference
 from nas.report.difference_drawing import draw_difference
 from nas.space import Space
 from nas.which import find_network

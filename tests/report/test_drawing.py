@@ -12,8 +12,8 @@ from PIL import Image
 
 from blocks import BLOCKS
 from blocks.base import Scalar
-from nas.architecture import Architecture, Node
-from nas.cost import cost, node_costs
+from nas.architecture.architecture import Architecture, Node
+from nas.architecture.cost import cost, node_costs
 from nas.errors import Infeasible, NasError
 from nas.report.drawing import draw, markup
 from nas.report.groups import Group, group

@@ -15,8 +15,8 @@ import optuna
 import pytest
 from optuna.samplers import BaseSampler
 
-from nas.architecture import Architecture
-from nas.cost import Cost, cost
+from nas.architecture.architecture import Architecture
+from nas.architecture.cost import Cost, cost
 from nas.errors import Infeasible
 from nas.space import Assignment, Space
 

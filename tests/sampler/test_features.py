@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from nas.architecture import Architecture
-from nas.cost import cost, facts
+from nas.architecture.architecture import Architecture
+from nas.architecture.cost import cost, facts
 from nas.sampler.domain import SpaceDomain
 from nas.sampler.features import describe
 from nas.space import Space

@@ -222,6 +222,6 @@ def _past(space: Space, assignment: Assignment, **rest: Any) -> optuna.trial.Fro
 
 
 def _price(space: Space, architecture: Any) -> Any:
-    from nas.cost import cost
+    from nas.architecture.cost import cost
 
     return cost(architecture, space.input, 10)

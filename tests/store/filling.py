@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from blocks.base import Scalar, Shape
-from nas.architecture import Architecture
-from nas.cost import cost
+from nas.architecture.architecture import Architecture
+from nas.architecture.cost import cost
 from nas.errors import Infeasible
 from nas.space import Space
 from nas.store import Measured, Store

@@ -15,7 +15,7 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import Engine, event, text
 
-from nas.cost import cost
+from nas.architecture.cost import cost
 from nas.errors import StorageError
 from nas.space import Space
 from nas.store import Reconciled, Store, optuna_projection

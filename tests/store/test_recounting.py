@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import inspect, text
 
 from blocks.counting import COUNTING_RULES
-from nas.cost import cost
+from nas.architecture.cost import cost
 from nas.errors import StorageError
 from nas.store import Store
 from tests.conftest import Run

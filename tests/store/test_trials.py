@@ -115,7 +115,7 @@ def test_a_choice_has_the_same_options_in_all_of_a_study(store: Store) -> None:
     space = Space.load("nas_bench_macro")
     assignment, options, architecture = draw(space, random.Random(0))
     name = next(iter(assignment))
-    from nas.cost import cost
+    from nas.architecture.cost import cost
 
     known = {"architecture": architecture, "cost": cost(architecture, INPUT, 10), "assignment": assignment}
     make_study(store)

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from blocks.base import Scalar
-from nas.architecture import Architecture
+from nas.architecture.architecture import Architecture
 from nas.errors import StorageError
 from nas.pareto import pareto
 from nas.text.formatting import shorten

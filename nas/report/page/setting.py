@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from nas.cost import FLOAT_BYTES
+from nas.architecture.cost import FLOAT_BYTES
 from nas.errors import NasError
 from nas.report.analysis.causes import Cause, causes, significant
 from nas.report.analysis.evidence import Evidence, kind_of_reason

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from blocks import BLOCKS
 from blocks.base import Scalar
-from nas.architecture import INPUT, Architecture, Node
+from nas.architecture.architecture import INPUT, Architecture, Node
 
 Status = Literal["same", "changed", "added", "removed"]
 

@@ -1,6 +1,7 @@
 """One concrete network: blocks on the nodes of a directed acyclic graph, tensors on its edges.
 
-An architecture is plain immutable data. It knows no weights and no input size; `nas.cost` and `nas.compile` take both.
+An architecture is plain immutable data. It knows no weights and no input size; `nas.architecture.cost` and
+`nas.architecture.compile` take both.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import networkx as nx
 
 from blocks import BLOCKS
 from blocks.base import Params, Scalar
+from nas.architecture.node_names import check_name
 from nas.errors import AssignmentError, nearest
 from nas.limits import MAX_EDGES, MAX_NODES
-from nas.naming import check_name
 from nas.text.formatting import shorten
 from nas.text.sanitize import read_json
 
@@ -40,7 +41,7 @@ class Node:
     """Names of the nodes that feed this one, or `INPUT`."""
 
     def __post_init__(self) -> None:
-        """Raises AssignmentError for a name that must not stand in source code (see `nas.naming`)."""
+        """Raises AssignmentError for a name that must not stand in source code (see `nas.architecture.node_names`)."""
         check_name(self.name)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from blocks import Facts, ShapeError, measure
 from blocks.base import Shape
 from blocks.counting import UncountedError
-from nas.architecture import INPUT, Architecture
+from nas.architecture.architecture import INPUT, Architecture
 from nas.errors import Infeasible, NasError
 
 FLOAT_BYTES = 4

@@ -6,8 +6,8 @@ from torch import fx, nn
 
 from blocks import BLOCKS, ShapeError
 from blocks.base import Shape
-from nas.architecture import INPUT, Architecture
-from nas.cost import facts
+from nas.architecture.architecture import INPUT, Architecture
+from nas.architecture.cost import facts
 from nas.errors import Infeasible
 
 

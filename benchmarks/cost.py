@@ -25,7 +25,7 @@ from nas.architecture.architecture import Architecture
 from nas.architecture.compile import compile_model
 from nas.architecture.cost import cost
 from nas.errors import Infeasible
-from nas.space import Space
+from nas.space.space import Space
 
 CLASSES = 10
 

@@ -41,7 +41,7 @@ from nas.data import Batches, Dataset, Task, load
 from nas.data.sources import augmentation, source
 from nas.errors import Infeasible
 from nas.rungs import measured_epochs, rung_epochs
-from nas.space import Space
+from nas.space.space import Space
 from nas.states import State
 from nas.statistics.proportion import standard_error
 from nas.train import Diverged, Trainer, evaluate, seed_everything

@@ -30,7 +30,7 @@ from nas.architecture.cost import cost, facts
 from nas.driver.sampling import Proposer
 from nas.errors import Infeasible
 from nas.sampler.features import describe
-from nas.space import Space
+from nas.space.space import Space
 
 CLASSES = 10
 

@@ -39,7 +39,7 @@ from nas.driver.past import rows
 from nas.driver.sampling import Proposer
 from nas.errors import Infeasible
 from nas.rungs import Rungs
-from nas.space import Space
+from nas.space.space import Space
 from nas.store import Store
 from nas.store.connection import writing
 from nas.store.schema import ArchitectureRow, ChoiceRow, EnvironmentRow, EpochRow, Trial, dump_options

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from nas.errors import SpaceError as SpaceError
     from nas.errors import StorageError as StorageError
     from nas.sampler import ParetoSampler as ParetoSampler
-    from nas.space import Space as Space
+    from nas.space.space import Space as Space
 
 _HOMES = {
     "Architecture": "nas.architecture.architecture",
@@ -46,7 +46,7 @@ _HOMES = {
     "RecipeError": "nas.errors",
     "SearchError": "nas.errors",
     "SearchResult": "nas.driver.search",
-    "Space": "nas.space",
+    "Space": "nas.space.space",
     "SpaceError": "nas.errors",
     "StorageError": "nas.errors",
 }
@@ -102,7 +102,7 @@ def search(
 ) -> SearchResult:
     """Searches `space` for networks on the Pareto front of the objectives, and returns what was found.
 
-    `space`: a file, the name of a shipped space, or a `nas.space.Space`. The other arguments are the options of `nas search`, with
+    `space`: a file, the name of a shipped space, or a `nas.Space`. The other arguments are the options of `nas search`, with
     underscores; docs/api.md describes each. Of the most used: `data` is ``digits``, ``cifar10``, ``cifar100``, ``fashion_mnist`` or
     ``imagefolder:PATH``; `trials` counts the finished trials of the study in all, `time` is like ``"30m"``; `objectives` are
     accuracy (maximized), parameters, macs, activation_bytes and latency (minimized); `recipe` is a name, a file or a

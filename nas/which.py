@@ -27,10 +27,10 @@ from nas.errors import AssignmentError, Infeasible, NasError, StorageError, Stud
 from nas.limits import MAX_CLASSES, MAX_EXTENT
 from nas.pareto import pareto
 from nas.retrained import final, of_study
-from nas.space import Space
+from nas.space.published import PublishedConfig
+from nas.space.space import Space
 from nas.store import DEFAULT_URL, Store, StudyRow
 from nas.store.connection import parse
-from nas.study import PublishedConfig
 from nas.text.formatting import shorten
 from nas.text.sanitize import expanded, file_stem, read_json
 

@@ -8,7 +8,7 @@ import hypothesis.strategies as st
 import yaml
 from hypothesis.strategies import DrawFn
 
-from nas.space import Space
+from nas.space.space import Space
 
 HEAD = {"block": "classifier", "pool": "average"}
 

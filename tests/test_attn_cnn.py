@@ -11,9 +11,9 @@ import pytest
 
 from blocks import BLOCKS
 from nas.architecture.cost import cost
-from nas.grammar import BlockNode, Choice, Graph, GraphNode, SwitchNode, options_of
-from nas.space import Assignment, Chooser, Space
-from nas.study import PublishedConfig, published_configs
+from nas.space.grammar import BlockNode, Choice, Graph, GraphNode, SwitchNode, options_of
+from nas.space.published import PublishedConfig, published_configs
+from nas.space.space import Assignment, Chooser, Space
 
 SPACE = Space.load("attn_cnn")
 OF_THE_PAPERS = [

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nas import census
 from nas.architecture.cost import cost
-from nas.census import check_feasible
 from nas.config.shipped_files import every
 from nas.data import Task, load
 from nas.errors import DataError, NasError, SearchError, SpaceError
-from nas.space import Space
+from nas.space import feasibility
+from nas.space.feasibility import check_feasible
+from nas.space.space import Space
 from nas.system import memory
 from tests.conftest import Run
 
@@ -123,8 +123,8 @@ def test_a_limit_that_nothing_meets_is_refused_soon_with_the_smallest_cost(comma
 
 
 def test_a_limit_that_few_meet_is_not_said_to_be_met_by_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(census, "PROBES", 100)
-    monkeypatch.setattr(census, "ENUMERABLE", 0)
+    monkeypatch.setattr(feasibility, "PROBES", 100)
+    monkeypatch.setattr(feasibility, "ENUMERABLE", 0)
     body = "".join(f"  n{n}: {{block: conv, kernel_size: {{choose: [1, 5]}}, norm: none}}\n" for n in range(20))
     (tmp_path / "s.yaml").write_text(f"name: s\ninput: [3, 8, 8]\ngraph:\n{body}{HEAD}")
     space = Space.load(tmp_path / "s.yaml")
@@ -148,7 +148,7 @@ def test_a_least_cost_that_nothing_has_is_refused_with_the_largest(tmp_path: Pat
 
 
 def test_a_long_wait_has_a_sign_of_life(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(census, "QUIET_SECONDS", 0.0)
+    monkeypatch.setattr(feasibility, "QUIET_SECONDS", 0.0)
     _, _, err = run("space", "sample", "nas_bench_macro", "--max-parameters", "5")
     assert err.splitlines()[0] == "space nas_bench_macro: no architecture fits so far; trying 1,000"
 

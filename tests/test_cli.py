@@ -20,7 +20,7 @@ from blocks.base import BLOCKS, block
 from nas.architecture.compile import compile_model
 from nas.architecture.cost import Cost, cost
 from nas.cli import cli
-from nas.space import Space
+from nas.space.space import Space
 from nas.store import Store
 from tests.conftest import Run
 
@@ -122,7 +122,7 @@ def test_space_cost_for_another_input(run: Run) -> None:
         "space", "cost", "attn_cnn", "--assignment", "kong_aim", "--input", "1,28,28", "--classes", "7", "--json"
     )
     space = Space.load("attn_cnn")
-    from nas.study import PublishedConfig
+    from nas.space.published import PublishedConfig
 
     architecture = space.from_assignment(PublishedConfig.load("kong_aim").assignment, (1, 28, 28), 7)
     model = compile_model(architecture, (1, 28, 28), 7)

@@ -11,7 +11,7 @@ from nas.architecture.compile import compile_model
 from nas.architecture.cost import shapes
 from nas.errors import NasError
 from nas.explain import grad_cam, last_feature_map, overlay
-from nas.study import PublishedConfig
+from nas.space.published import PublishedConfig
 
 
 def test_grad_cam_is_the_papers_formula() -> None:

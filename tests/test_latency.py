@@ -12,8 +12,8 @@ from torch import nn
 
 import nas.latency
 from nas.latency import measure
+from nas.space.published import PublishedConfig
 from nas.store import Store
-from nas.study import PublishedConfig
 from tests.conftest import Run
 from tests.store.filling import fill, make_study
 

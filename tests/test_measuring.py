@@ -20,7 +20,7 @@ from nas.config.recipe import Augment, Recipe
 from nas.data import Batches, Dataset, Task, load
 from nas.data.task import make_dataset, validation_share
 from nas.errors import Infeasible
-from nas.space import Space
+from nas.space.space import Space
 from nas.states import State
 from nas.statistics.proportion import standard_error, with_error
 from nas.train import Trainer, evaluate, seed_everything

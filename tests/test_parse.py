@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nas.errors import SpaceError
-from nas.space import Space
+from nas.space.space import Space
 
 GOOD = """\
 name: small

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from nas.architecture.compile import compile_model
 from nas.errors import DataError, NasError, StudyError
 from nas.pretrained import fill, load_pretrained
-from nas.study import PublishedConfig
+from nas.space.published import PublishedConfig
 
 
 def _published(make: str) -> nn.Module:

@@ -14,12 +14,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from blocks.meter import Meter
 from nas.architecture.compile import compile_model
 from nas.architecture.cost import cost, node_costs, shapes
-from nas.census import feasible_share
 from nas.config.shipped_files import every
 from nas.errors import Infeasible
-from nas.space import Space
+from nas.space.feasibility import feasible_share
+from nas.space.published import Builds, PublishedConfig, published_configs, seed_points
+from nas.space.space import Space
 from nas.statistics.proportion import wilson
-from nas.study import Builds, PublishedConfig, published_configs, seed_points
 
 # Parameters of the published networks by other people's count: the printed MiB of Kong et al., Tables 1 and 2; torchvision
 # for ResNet, DenseNet-121 and ViT-B/16 (on CIFAR-10 less their larger stem and

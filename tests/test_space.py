@@ -14,7 +14,7 @@ from nas.architecture.architecture import INPUT, Architecture, Node
 from nas.architecture.compile import compile_model
 from nas.architecture.cost import Cost, cost
 from nas.errors import AssignmentError, Infeasible
-from nas.space import Space
+from nas.space.space import Space
 from tests.spaces import HEAD, read, space_data
 
 quick = settings(

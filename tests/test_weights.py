@@ -11,7 +11,7 @@ from safetensors.torch import save
 
 from nas.architecture.compile import compile_model
 from nas.errors import WeightsError
-from nas.study import PublishedConfig
+from nas.space.published import PublishedConfig
 from nas.weights import Card, fill, read_weights, save_weights
 
 INPUT = (3, 32, 32)

@@ -14,7 +14,7 @@ from nas.architecture.compile import compile_model
 from nas.architecture.cost import cost
 from nas.config.recipe import Recipe
 from nas.data import Dataset, Task, augmentation, load
-from nas.space import Space
+from nas.space.space import Space
 from nas.store import Store
 from nas.store.measurements import Measured
 from nas.train import Trainer, environment

@@ -24,8 +24,8 @@ import numpy as np
 
 from nas.config.yaml_document import Document
 from nas.errors import BenchError, nearest
-from nas.grammar import Options
-from nas.space import Assignment, Space
+from nas.space.grammar import Options
+from nas.space.space import Assignment, Space
 from nas.text.sanitize import read_json
 
 ALIASES: Final = {

@@ -14,7 +14,7 @@ from blocks.base import Shape
 from nas.bench.rows import Mapping
 from nas.bench.simulation import Run, simulate
 from nas.bench.table import Table
-from nas.space import Space
+from nas.space.space import Space
 
 
 @dataclass(frozen=True)

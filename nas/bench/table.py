@@ -14,10 +14,10 @@ import numpy.typing as npt
 from blocks.base import Shape
 from nas.architecture.cost import cost
 from nas.bench.rows import Mapping, metric_columns, read_assignments, read_number, read_records
-from nas.census import ENUMERABLE
 from nas.errors import AssignmentError, BenchError, Infeasible
 from nas.objectives import COSTS
-from nas.space import Assignment, Space
+from nas.space.feasibility import ENUMERABLE
+from nas.space.space import Assignment, Space
 
 
 @dataclass(frozen=True)

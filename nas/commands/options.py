@@ -19,7 +19,7 @@ from nas.limits import MAX_CLASSES, MAX_EXTENT
 from nas.text.sanitize import expanded, read_json, visible
 
 if TYPE_CHECKING:
-    from nas.space import Assignment, Space
+    from nas.space.space import Assignment, Space
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -161,7 +161,7 @@ def read_assignment(text: str, space: Space) -> Assignment:
     """An assignment from JSON, from a JSON or YAML file, or of the published config of that name."""
     from nas.config.shipped_files import every
     from nas.config.yaml_document import Document
-    from nas.study import PublishedConfig
+    from nas.space.published import PublishedConfig
 
     if text.lstrip().startswith("{"):
         try:

@@ -12,7 +12,7 @@ from nas.commands.training import run_and_show, training_options
 from nas.errors import NasError
 
 if TYPE_CHECKING:
-    from nas.study import PublishedConfig
+    from nas.space.published import PublishedConfig
 
 
 @click.command(name="replay")
@@ -67,7 +67,7 @@ def command(
     if checking:
         return _check(names, as_json)
     from nas.replays.running import replay_plans
-    from nas.study import published_configs
+    from nas.space.published import published_configs
 
     return run_and_show(
         lambda options: replay_plans(_configs(names) or published_configs(), options),
@@ -78,7 +78,7 @@ def command(
 
 
 def _configs(names: tuple[str, ...]) -> list[PublishedConfig]:
-    from nas.study import PublishedConfig
+    from nas.space.published import PublishedConfig
 
     return [PublishedConfig.load(name) for name in dict.fromkeys(names)]
 
@@ -107,7 +107,7 @@ def _check(names: tuple[str, ...], as_json: bool) -> int:
 def _list(names: tuple[str, ...], storage: str | None, as_json: bool) -> int:
     from nas.replays.recording import past_measurements
     from nas.report.replays import config_records, print_configs
-    from nas.study import every_config
+    from nas.space.published import every_config
 
     configs = _configs(names) or every_config()
     records = config_records(configs, past_measurements(storage))

@@ -27,7 +27,7 @@ from nas.errors import Infeasible, SearchError
 
 if TYPE_CHECKING:
     from nas.architecture.architecture import Architecture
-    from nas.space import Assignment, Space
+    from nas.space.space import Assignment, Space
 
 PRINTABLE = 10**4_000  # Python turns no number with more than 4,300 digits into text
 Shape = tuple[int, ...]
@@ -39,7 +39,7 @@ def command() -> None:
 
 
 def _load(file: str, max_parameters: float | None = None, max_macs: float | None = None) -> Space:
-    from nas.space import Space
+    from nas.space.space import Space
 
     return Space.load(file).limit(parameters=max_parameters, macs=max_macs)
 
@@ -97,7 +97,7 @@ def count(
     nas space count attn_cnn
     nas space count nas_bench_macro --max-parameters 1M --json
     """
-    from nas.census import feasible_share
+    from nas.space.feasibility import feasible_share
 
     space = _load(file, max_parameters, max_macs)
     if not as_json:
@@ -246,7 +246,7 @@ def _build(space: Space, assignment: Assignment, input_shape: Shape | None, clas
 def _draw(
     space: Space, rng: random.Random, input_shape: Shape | None, classes: int
 ) -> tuple[Assignment, Architecture, Any]:
-    from nas.census import draw_feasible
+    from nas.space.feasibility import draw_feasible
 
     return draw_feasible(space, rng, input_shape or space.input, classes, lambda text: say(text, err=True))
 

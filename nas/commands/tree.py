@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rich.tree import Tree
 
-from nas.grammar import EVERYWHERE, BlockNode, Choice, Graph, GraphItem, GraphNode, SwitchNode, Value
-from nas.space import Space
+from nas.space.grammar import EVERYWHERE, BlockNode, Choice, Graph, GraphItem, GraphNode, SwitchNode, Value
+from nas.space.space import Space
 from nas.text.terminal import styled
 
 Parts = tuple[str | tuple[str, str], ...]

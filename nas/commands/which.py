@@ -47,7 +47,7 @@ def which(
     assignment: str | None,
 ) -> Network:
     """The network that these arguments mean. With an assignment, `word` is a space."""
-    from nas.space import Space
+    from nas.space.space import Space
     from nas.which import find_network, of_assignment
 
     if assignment is not None:

@@ -14,9 +14,9 @@ from nas.config.shipped_files import every
 from nas.dashboard.markdown import block, code, folded, plain, table
 from nas.report.analysis.evidence import Evidence, kind_of_reason
 from nas.report.measured import Summary, accuracy_text, summaries
+from nas.space.published import PublishedConfig
 from nas.statistics.proportion import with_error
 from nas.store import DEFAULT_URL
-from nas.study import PublishedConfig
 from nas.text.formatting import counted, short
 
 if TYPE_CHECKING:

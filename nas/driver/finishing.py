@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from nas.replays.engine import Ran
     from nas.replays.plan import Plan
-    from nas.space import Space
+    from nas.space.space import Space
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from nas.text.formatting import shorten
 
 if TYPE_CHECKING:
     from nas.config.recipe import Recipe
-    from nas.space import Space
+    from nas.space.space import Space
 
 
 SCHEDULERS = ("none", "pareto_asha")
@@ -207,7 +207,7 @@ def check_names(options: Mapping[str, object]) -> None:
 def _check_types(options: SearchOptions) -> None:
     """Raises SearchError for a value of another type: Python's own word for it would come much later."""
     from nas.config.recipe import Recipe
-    from nas.space import Space
+    from nas.space.space import Space
 
     hints = get_type_hints(SearchOptions, localns={"Recipe": Recipe, "Space": Space})
     for option in fields(options):

@@ -15,8 +15,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from blocks.base import Scalar
 from nas.errors import AssignmentError
-from nas.grammar import Options
-from nas.space import Assignment, Space
+from nas.space.grammar import Options
+from nas.space.space import Assignment, Space
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,16 +18,16 @@ from optuna.trial import Trial, TrialState
 from blocks.base import Scalar, Shape
 from nas.architecture.architecture import Architecture
 from nas.architecture.cost import Cost, cost
-from nas.census import ENUMERABLE
 from nas.driver.past import Past, partial
 from nas.driver.timing import with_latency
 from nas.errors import Infeasible, SearchError, nearest
-from nas.grammar import Options
 from nas.objectives import MAXIMIZED
-from nas.space import Assignment, Space
+from nas.space.feasibility import ENUMERABLE
+from nas.space.grammar import Options
+from nas.space.published import SeedPoint
+from nas.space.space import Assignment, Space
 from nas.store import Timed
 from nas.store.frames import uncollected
-from nas.study import SeedPoint
 
 # When the sampler repeats itself, neighbours of its proposals are tried before random architectures: see `propose`.
 ASKS = 8

@@ -22,10 +22,10 @@ from nas.driver.tuning import Resources, ray_session, run_trials, stoppable
 from nas.errors import SearchError, StudyExists
 from nas.pareto import hypervolume, left_out, pareto
 from nas.rungs import Rungs, measured_epochs, rung_epochs
-from nas.space import Space
+from nas.space.published import SeedPoint
+from nas.space.space import Space
 from nas.states import State
 from nas.statistics.proportion import standard_error
-from nas.study import SeedPoint
 from nas.text.formatting import shorten
 from nas.text.sanitize import expanded, problem_of_name
 from nas.train.verdict import chance
@@ -75,8 +75,8 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
 
     Raises a NasError before anything starts when an option cannot be met.
     """
-    from nas.census import check_feasible
     from nas.driver.sampling import check_sampler
+    from nas.space.feasibility import check_feasible
     from nas.store import DEFAULT_URL, Store
 
     progress = progress or Progress()

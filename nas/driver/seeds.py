@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from nas.architecture.cost import cost
 from nas.data import Dataset
 from nas.driver.progress import Progress
-from nas.space import Space
-from nas.study import PublishedConfig, SeedPoint, seed_points
+from nas.space.published import PublishedConfig, SeedPoint, seed_points
+from nas.space.space import Space
 
 SHARE = 6
 """With `auto` one in so many trials at most is a published network: a search is for what nobody has published."""

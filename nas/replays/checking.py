@@ -9,8 +9,8 @@ from typing import Any, Final
 from nas.architecture.cost import FLOAT_BYTES, cost
 from nas.config.shipped_files import every, find
 from nas.errors import NasError, StudyError
-from nas.space import Space
-from nas.study import UNITS, Claim, PublishedConfig
+from nas.space.published import UNITS, Claim, PublishedConfig
+from nas.space.space import Space
 
 REPRODUCED: Final = "reproduced"
 WITHIN: Final = "within 1 %"

@@ -15,10 +15,10 @@ from nas.data import DATASETS, Dataset, Task, augmentation, fraction_of, load
 from nas.data.task import regrouped
 from nas.errors import DataError, Infeasible, RecipeError, StudyError
 from nas.replays.options import TrainingOptions
-from nas.space import Space
+from nas.space.published import Claim, PublishedConfig
+from nas.space.space import Space
 from nas.store import StudyRow, TrialRow
 from nas.store.schema import dump
-from nas.study import Claim, PublishedConfig
 from nas.train.averages import has_batch_norm
 
 LONGER: Final = 8

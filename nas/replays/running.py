@@ -10,8 +10,8 @@ from nas.replays.engine import Ran, choose_device, run_plan
 from nas.replays.options import TrainingOptions
 from nas.replays.plan import Plan, Shelf, plan_replay, plan_retraining, study_data
 from nas.replays.progress import Progress
+from nas.space.published import PublishedConfig
 from nas.store import DEFAULT_URL, Store
-from nas.study import PublishedConfig
 
 
 def replay_plans(configs: Sequence[PublishedConfig], options: TrainingOptions) -> list[Plan]:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nas.replays.checking import in_units
-from nas.study import UNITS
+from nas.space.published import UNITS
 from nas.text.formatting import counted
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nas.architecture.difference import Change, Difference
-from nas.report.words import plain
+from nas.space.choices import plain
 from nas.text.terminal import styled
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from nas.replays.engine import Ran
-    from nas.study import Claim, PublishedConfig
+    from nas.space.published import Claim, PublishedConfig
 
 CLAIMS_WIDTH: Final = 22
 MOST_DEVIATIONS: Final = 3

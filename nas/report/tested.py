@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from nas.architecture.cost import cost
 from nas.errors import NasError
 from nas.report.measured import Summary, differ, summaries
-from nas.space import Space
-from nas.study import PublishedConfig, published_configs
+from nas.space.published import PublishedConfig, published_configs
+from nas.space.space import Space
 
 if TYPE_CHECKING:
     import pandas as pd

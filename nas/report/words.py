@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from blocks import BLOCKS
-from blocks.base import Facts, Scalar, Shape
+from blocks.base import Facts, Shape
 from nas.architecture.architecture import INPUT, Node
 from nas.report.groups import Group
 from nas.report.ink import text_width
+from nas.space.choices import plain
 from nas.text.formatting import shape, short
 
 Measure = Literal["parameters", "macs"]
@@ -146,11 +147,6 @@ def details(node: Node, in_channels: int) -> tuple[str, ...]:
         else:
             lines.append(item)
     return tuple(lines)
-
-
-def plain(value: Scalar) -> str:
-    """As it stands in YAML."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _cost(fact: Facts, measure: Measure) -> int:

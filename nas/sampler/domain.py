@@ -15,11 +15,11 @@ from blocks import Facts
 from blocks.base import Params, Scalar, Shape
 from nas.architecture.architecture import INPUT, Architecture
 from nas.architecture.cost import cost, facts
-from nas.census import ENUMERABLE
 from nas.errors import AssignmentError, Infeasible
-from nas.grammar import Options
 from nas.sampler.features import Features, describe
-from nas.space import Assignment, Space
+from nas.space.feasibility import ENUMERABLE
+from nas.space.grammar import Options
+from nas.space.space import Assignment, Space
 
 REMEMBERED: Final = 50_000
 """Networks of which a process keeps what was found out: 100 MB."""

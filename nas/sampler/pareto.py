@@ -22,7 +22,7 @@ from nas.sampler.model import Model, Numbers
 from nas.sampler.pool import Pool
 from nas.sampler.surrogate import squared_distances
 from nas.sampler.trials import TrialDomain
-from nas.space import Assignment, Space
+from nas.space.space import Assignment, Space
 
 FIRST: Final = 6
 """Trials before the model is asked."""

@@ -12,7 +12,7 @@ from scipy import sparse
 
 from nas.sampler.domain import Description, Domain
 from nas.sampler.features import GROUPS, feature_names
-from nas.space import Assignment
+from nas.space.space import Assignment
 
 FIRST_EFFORT: Final = 40_000
 """What describing candidates may take before the first proposal, in nodes (`Domain.spent`): about a second."""

@@ -17,10 +17,10 @@ from typing import Any, Final
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from nas.census import ENUMERABLE
 from nas.sampler.domain import Description, choice_features, role
 from nas.sampler.features import Features
-from nas.space import Assignment
+from nas.space.feasibility import ENUMERABLE
+from nas.space.space import Assignment
 
 ABSENT: Final = object()
 PRESENT: Final = object()

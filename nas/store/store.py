@@ -16,7 +16,7 @@ from nas.architecture.architecture import Architecture
 from nas.architecture.cost import Cost
 from nas.errors import StorageError, StudyExists, nearest
 from nas.objectives import DIRECTIONS
-from nas.space import Space
+from nas.space.space import Space
 from nas.states import COMPLETE
 from nas.store import connection, latencies, measurements, memories, optuna_projection, recounting, removing
 from nas.store import writing as steps

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nas.space import Space
+from nas.space.space import Space
 
 SPACE = """\
 name: pair

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nas.commands.bench import command
-from nas.space import Space
+from nas.space.space import Space
 from tests.conftest import Run
 
 Rows = list[dict[str, Any]]

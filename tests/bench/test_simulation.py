@@ -12,7 +12,7 @@ from nas.bench.rows import Mapping
 from nas.bench.runs import Source, run_all
 from nas.bench.simulation import RegretCurve, simulate
 from nas.bench.table import Table
-from nas.space import Space
+from nas.space.space import Space
 
 GOALS = ("accuracy", "parameters")
 Rows = list[dict[str, Any]]

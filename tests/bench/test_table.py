@@ -13,7 +13,7 @@ from nas.architecture.cost import cost
 from nas.bench.rows import Mapping, read_assignments
 from nas.bench.table import Table
 from nas.errors import BenchError
-from nas.space import Space
+from nas.space.space import Space
 
 Rows = list[dict[str, Any]]
 Write = Callable[[Rows], Path]

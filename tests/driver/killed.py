@@ -21,7 +21,7 @@ from typing import Any
 from nas.architecture.architecture import Architecture
 from nas.config.recipe import Recipe
 from nas.errors import NasError, StudyExists
-from nas.space import Space
+from nas.space.space import Space
 from nas.store import Store
 from tests.driver.simulated import SimulatedTune, epoch, make_study, quality, report
 

@@ -21,7 +21,7 @@ from nas.driver.sampling import Proposer
 from nas.driver.scheduler import Scheduler, last_words
 from nas.driver.trainable import REPORT
 from nas.rungs import Rungs
-from nas.space import Space
+from nas.space.space import Space
 from nas.store import Store
 
 INPUT = (1, 16, 16)

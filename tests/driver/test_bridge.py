@@ -19,9 +19,9 @@ from nas.driver.progress import Progress, describe
 from nas.errors import SearchError, StorageError
 from nas.pareto import left_out, pareto
 from nas.rungs import Rungs
-from nas.space import Space
+from nas.space.published import SeedPoint
+from nas.space.space import Space
 from nas.store import Store, connection, patience
-from nas.study import SeedPoint
 from tests.driver.simulated import INPUT, SimulatedTune, epoch, learns, quality, report
 from tests.postgres import PostgresServer
 

@@ -14,7 +14,7 @@ import nas
 from nas.driver.finishing import most_accurate
 from nas.driver.progress import Progress
 from nas.errors import SearchError
-from nas.space import Space
+from nas.space.space import Space
 from nas.store import Store
 from tests.conftest import Run
 

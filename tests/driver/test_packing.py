@@ -22,7 +22,7 @@ from nas.data import Dataset, Task
 from nas.data.task import make_dataset
 from nas.driver.packing import CONTEXT_BYTES, SHARED_BY, UNSURE, USABLE, Gpu, Packing, training_bytes
 from nas.errors import Infeasible
-from nas.space import Space
+from nas.space.space import Space
 from nas.train.schedule import make_optimizer
 
 GIB = 1 << 30

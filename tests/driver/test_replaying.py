@@ -26,8 +26,8 @@ from nas.replays.options import TrainingOptions
 from nas.replays.plan import Shelf, plan_replay
 from nas.replays.progress import Progress
 from nas.replays.training import Training
+from nas.space.published import PublishedConfig
 from nas.store import Store
-from nas.study import PublishedConfig
 from tests.conftest import Run
 from tests.replays.conftest import QUICK, config
 

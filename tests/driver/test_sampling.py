@@ -6,13 +6,13 @@ from typing import Any
 import optuna
 import pytest
 
-from nas.census import check_feasible
 from nas.commands.search import command
 from nas.driver.options import SearchOptions
 from nas.driver.sampling import SAMPLERS, Proposer, check_sampler
 from nas.errors import SearchError
-from nas.space import Space
-from nas.study import seed_points
+from nas.space.feasibility import check_feasible
+from nas.space.published import seed_points
+from nas.space.space import Space
 from tests.driver.conftest import SPACE
 
 INPUT = (1, 16, 16)

@@ -13,7 +13,7 @@ from nas.driver.options import SearchOptions
 from nas.driver.progress import Progress
 from nas.driver.seeds import choose_seeds
 from nas.errors import SearchError
-from nas.space import Space
+from nas.space.space import Space
 
 KONG = "kong_aim_cam"
 

@@ -21,7 +21,7 @@ from nas.driver.timing import Clock, TimedCost, with_latency
 from nas.driver.tuning import _resources
 from nas.errors import NasError, SearchError
 from nas.pareto import hypervolume, pareto, scaled_loss
-from nas.space import Space
+from nas.space.space import Space
 from nas.store import Store
 from tests.driver.conftest import QUICK
 

@@ -13,7 +13,7 @@ from nas.architecture.architecture import INPUT, Architecture, Node
 from nas.architecture.compile import compile_model
 from nas.architecture.cost import cost
 from nas.errors import Infeasible
-from nas.space import Space
+from nas.space.space import Space
 from tests.blocks.cases import BLOCKS
 
 SHAPE = (3, 12, 12)

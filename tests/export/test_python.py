@@ -19,7 +19,7 @@ from nas.errors import ExportError
 from nas.export import Notes, to_python
 from nas.export.checking import check_python, check_python_files
 from nas.export.source import extract
-from nas.study import PublishedConfig
+from nas.space.published import PublishedConfig
 from tests.blocks.cases import BLOCKS, Case, one_changed
 from tests.export.networks import SHAPE, around, random_points, warmed
 

@@ -13,7 +13,7 @@ from nas.config import shipped_files
 from nas.errors import StudyError
 from nas.replays import Check, check, check_all
 from nas.replays.checking import compare
-from nas.study import Claim, PublishedConfig
+from nas.space.published import Claim, PublishedConfig
 
 
 def one(name: str) -> Check:

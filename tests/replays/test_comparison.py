@@ -17,7 +17,7 @@ from nas.replays.running import replay_plans, run
 from nas.report.comparison import comparisons, measured, metrics, print_comparison
 from nas.report.comparison_pictures import draw_comparison
 from nas.report.replay_pictures import look
-from nas.study import PublishedConfig
+from nas.space.published import PublishedConfig
 from tests.replays.conftest import write_config
 
 

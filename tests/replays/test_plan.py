@@ -12,7 +12,7 @@ from nas.data import Task, load
 from nas.errors import DataError, SearchError, StudyError
 from nas.replays.options import TrainingOptions
 from nas.replays.plan import Plan, Shelf, plan_replay, recipe_differences, shortened
-from nas.study import PublishedConfig
+from nas.space.published import PublishedConfig
 from nas.train import schedule
 
 

@@ -17,7 +17,7 @@ from nas.config.recipe import Augment, Recipe
 from nas.data import Task, load, load_test
 from nas.report.measured import Summary, differ
 from nas.report.tested import Verdict, verdicts
-from nas.space import Space
+from nas.space.space import Space
 from nas.store import Store
 from nas.weights import read_weights
 from tests.conftest import Run

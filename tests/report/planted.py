@@ -11,7 +11,7 @@ import pandas as pd
 from blocks.counting import COUNTING_RULES
 from nas.architecture.cost import cost
 from nas.report.analysis.evidence import Evidence
-from nas.space import Space
+from nas.space.space import Space
 from nas.store import StudyRow
 from tests.store.filling import INPUT, draw
 

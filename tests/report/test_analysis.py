@@ -11,10 +11,11 @@ from nas.pareto import hypervolume
 from nas.report.analysis.blocks import block_records
 from nas.report.analysis.causes import causes, significant
 from nas.report.analysis.equal_cost import at_equal_cost
-from nas.report.analysis.evidence import Evidence, kind_of_reason, options_taken, role
+from nas.report.analysis.evidence import Evidence, kind_of_reason
 from nas.report.analysis.importance import importances
 from nas.report.analysis.rungs import rungs
 from nas.report.analysis.trajectory import trajectory
+from nas.space.choices import options_taken, role
 from tests.report.planted import CULPRIT, GOOD, planted
 
 COSTS = ("parameters",)

@@ -17,8 +17,8 @@ from nas.architecture.cost import cost, node_costs
 from nas.errors import Infeasible, NasError
 from nas.report.drawing import draw, markup
 from nas.report.groups import Group, group
-from nas.space import Space
-from nas.study import PublishedConfig
+from nas.space.published import PublishedConfig
+from nas.space.space import Space
 from nas.text.formatting import short
 from tests.store.filling import draw as draw_sample
 

@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from nas.report.replays import claim_text, config_records, packed, print_configs
+from nas.space.published import PublishedConfig, published_configs
 from nas.store.measurements import COLUMNS
-from nas.study import PublishedConfig, published_configs
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from optuna.samplers import BaseSampler
 from nas.architecture.architecture import Architecture
 from nas.architecture.cost import Cost, cost
 from nas.errors import Infeasible
-from nas.space import Assignment, Space
+from nas.space.space import Assignment, Space
 
 CHAIN = """\
 name: chain

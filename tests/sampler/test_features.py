@@ -8,7 +8,7 @@ from nas.architecture.architecture import Architecture
 from nas.architecture.cost import cost, facts
 from nas.sampler.domain import SpaceDomain
 from nas.sampler.features import describe
-from nas.space import Space
+from nas.space.space import Space
 
 
 def _features(space: Space, architecture: Architecture) -> dict[str, float]:

@@ -9,7 +9,7 @@ from optuna.samplers import NSGAIISampler, TPESampler
 
 from nas.sampler import ParetoSampler
 from nas.sampler.history import PARTIAL
-from nas.space import Assignment, Space
+from nas.space.space import Assignment, Space
 from tests.sampler.conftest import NETWORKS, build, regret, search, study_for
 
 THREE = ("accuracy", "parameters", "macs")

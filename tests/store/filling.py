@@ -11,7 +11,7 @@ from blocks.base import Scalar, Shape
 from nas.architecture.architecture import Architecture
 from nas.architecture.cost import cost
 from nas.errors import Infeasible
-from nas.space import Space
+from nas.space.space import Space
 from nas.store import Measured, Store
 
 ENVIRONMENT = {"device": "test device", "torch": "2.0", "nas": "0.1.0", "commit": None}

@@ -17,7 +17,7 @@ from sqlalchemy import Engine, event, text
 
 from nas.architecture.cost import cost
 from nas.errors import StorageError
-from nas.space import Space
+from nas.space.space import Space
 from nas.store import Reconciled, Store, optuna_projection
 from tests.store.filling import INPUT, draw, fill, finish, make_study, start
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from nas.errors import StorageError
-from nas.space import Space
+from nas.space.space import Space
 from nas.states import FINISHED, State
 from nas.store import Store
 from tests.store.filling import ENVIRONMENT, INPUT, curve, draw, fill, finish, make_study, start

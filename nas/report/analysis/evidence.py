@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from blocks.base import Scalar
 from nas.architecture.architecture import Architecture
 from nas.errors import StorageError
 from nas.pareto import pareto
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
     from nas.store import Store, StudyRow
 
-_COPY: Final = re.compile(r"\.\d+(?=\.|$)")
 _DIGITS: Final = re.compile(r"\d[\d.,e+-]*\d|\d")
 
 
@@ -93,20 +91,6 @@ class Evidence:
     def parts(self) -> Mapping[str, Mapping[str, int]]:
         """By hash: how often a network has each block (``conv``) and each block with a value (``conv dilation 2``)."""
         return {digest: _parts(text) for digest, text in self.networks.items()}
-
-
-def role(choice: str) -> str:
-    """The name of a choice without the numbers of copies: ``rest.*.cells.*.block``."""
-    return _COPY.sub(".*", choice)
-
-
-def options_taken(assignment: Mapping[str, Scalar]) -> dict[str, dict[Scalar, int]]:
-    """How often each role took each option."""
-    taken: dict[str, dict[Scalar, int]] = {}
-    for choice, value in assignment.items():
-        counts = taken.setdefault(role(choice), {})
-        counts[value] = counts.get(value, 0) + 1
-    return taken
 
 
 def kind_of_reason(reason: str) -> str:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from blocks.base import Scalar
 from nas.report.analysis.equal_cost import at_equal_cost
-from nas.report.analysis.evidence import options_taken
+from nas.space.choices import options_taken
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,7 +8,7 @@ from nas.report.analysis.blocks import BlockRecord, block_records
 from nas.report.analysis.evidence import Evidence
 from nas.report.analysis.importance import FEWEST, Effect, Importances, importances
 from nas.report.page.markup import Html, section, table, tag
-from nas.report.words import plain
+from nas.space.choices import plain
 
 ROLES: Final = 8
 OPTIONS: Final = 8

@@ -12,7 +12,7 @@ from nas.report.analysis.causes import Cause, causes, significant
 from nas.report.analysis.evidence import Evidence, kind_of_reason
 from nas.report.measured import accuracy_text, summaries
 from nas.report.page.markup import Child, Html, section, table, tag, text
-from nas.study import PublishedConfig
+from nas.space.published import PublishedConfig
 from nas.text.formatting import counted, short
 
 if TYPE_CHECKING:

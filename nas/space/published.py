@@ -18,8 +18,8 @@ from nas.config.recipe import Recipe
 from nas.config.shipped_files import every, find
 from nas.config.yaml_document import Document
 from nas.errors import AssignmentError, Infeasible, NasError, StudyError, nearest
-from nas.grammar import Options
-from nas.space import Assignment, Space
+from nas.space.grammar import Options
+from nas.space.space import Assignment, Space
 
 UNITS = {"accuracy": "%", "top5": "%", "loss": "nats", "parameters": "M", "macs": "G", "size": "MiB"}
 """What a paper can claim, and the unit that the value is written in. Size is that of float32 weights."""

@@ -10,8 +10,8 @@ import networkx as nx
 from nas.architecture.architecture import INPUT
 from nas.config.yaml_document import Document, KeyPath
 from nas.errors import nearest
-from nas.grammar import NONE, Graph, GraphItem, GraphNode, SwitchNode, always_met, options_of, shared_everywhere
 from nas.limits import MAX_DEPTH, MAX_NODES
+from nas.space.grammar import NONE, Graph, GraphItem, GraphNode, SwitchNode, always_met, options_of, shared_everywhere
 from nas.text.formatting import shorten
 
 

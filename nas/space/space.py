@@ -23,7 +23,7 @@ from blocks.counting import UncountedError
 from nas.architecture.architecture import INPUT, Architecture, Node, simplify
 from nas.config.shipped_files import find
 from nas.errors import AssignmentError, Infeasible, NasError, SpaceError, nearest
-from nas.grammar import (
+from nas.space.grammar import (
     EVERYWHERE,
     NONE,
     BlockNode,
@@ -37,8 +37,8 @@ from nas.grammar import (
     Value,
     shared_everywhere,
 )
-from nas.parse import parse_space
-from nas.wellformed import line_of
+from nas.space.reader import parse_space
+from nas.space.validation import line_of
 
 if TYPE_CHECKING:
     from nas.architecture.cost import Cost

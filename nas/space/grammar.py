@@ -1,6 +1,6 @@
 """What a space is made of: graphs of nodes whose values may be choices. Plain immutable data that can count itself.
 
-A space file is read into these classes by `nas.parse`; `nas.space` walks them.
+A space file is read into these classes by `nas.space.reader`; `nas.space.space` walks them.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from blocks.base import Scalar, Shape
 from nas.architecture.architecture import Architecture
 from nas.architecture.cost import Cost, cost
 from nas.errors import Infeasible, SearchError
-from nas.grammar import Bounds, Options
-from nas.space import Assignment, Space
+from nas.space.grammar import Bounds, Options
+from nas.space.space import Assignment, Space
 from nas.statistics.proportion import wilson
 
 ENUMERABLE = 20_000

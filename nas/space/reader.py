@@ -15,7 +15,9 @@ from nas.architecture.architecture import INPUT
 from nas.architecture.node_names import taken
 from nas.config.yaml_document import Document, KeyPath
 from nas.errors import SpaceError, nearest
-from nas.grammar import (
+from nas.limits import MAX_EXTENT, MAX_NAME, MAX_OPTIONS, MAX_REPEAT
+from nas.objectives import COSTS
+from nas.space.grammar import (
     EVERYWHERE,
     NONE,
     BlockNode,
@@ -28,11 +30,9 @@ from nas.grammar import (
     Value,
     options_of,
 )
-from nas.limits import MAX_EXTENT, MAX_NAME, MAX_OPTIONS, MAX_REPEAT
-from nas.objectives import COSTS
+from nas.space.validation import Extent, check_edges, check_extent, check_shared
 from nas.text.formatting import shorten
 from nas.text.sanitize import one_line
-from nas.wellformed import Extent, check_edges, check_extent, check_shared
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OF_NODES = ("inputs", "present", "repeat", "share", "first")

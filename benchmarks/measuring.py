@@ -40,12 +40,13 @@ from nas.config.recipe_presets import described, fitted
 from nas.data import Batches, Dataset, Task, load
 from nas.data.sources import augmentation, source
 from nas.errors import Infeasible
-from nas.rungs import measured_epochs, rung_epochs
+from nas.rungs import rung_epochs
 from nas.space.space import Space
 from nas.states import State
 from nas.statistics.proportion import standard_error
 from nas.train import Diverged, Trainer, evaluate, seed_everything
 from nas.train.averages import recalibrate
+from nas.train.evaluation import measured_epochs
 
 
 @dataclass(frozen=True)

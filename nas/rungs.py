@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 FIRST_SHARE = 0.25
 LAST_SHARE = 2 / 3
 """Shares of a training between which trials are stopped: before, the learning rate has just risen and orders say little."""
-MEASUREMENTS = 6
-"""Of a network during its training: each costs a look at the validation images, and statistics of batch norm."""
 FEWEST = 5
 """Trials below which a rank correlation says nothing."""
 
@@ -88,12 +86,6 @@ def rung_epochs(epochs: int, min_epochs: int | None = None, reduction_factor: fl
             rungs.add(round(rung))
         rung /= reduction_factor
     return tuple(sorted(rungs))
-
-
-def measured_epochs(epochs: int, rungs: Sequence[int] = ()) -> frozenset[int]:
-    """The epochs after which a network is measured: those of `rungs`, and `MEASUREMENTS` evenly over the training."""
-    even = {max(1, round(epochs * place / MEASUREMENTS)) for place in range(1, MEASUREMENTS + 1)}
-    return frozenset(even | set(rungs) | {epochs})
 
 
 def order(losses: npt.NDArray[np.float64]) -> list[int]:

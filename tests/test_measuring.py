@@ -25,9 +25,9 @@ from nas.states import State
 from nas.statistics.proportion import standard_error, with_error
 from nas.train import Trainer, evaluate, seed_everything
 from nas.train.averages import Averaged, recalibrate
+from nas.train.chance_level import untrained
 from nas.train.precision import amp_dtype, has_dilation
 from nas.train.schedule import schedule
-from nas.train.verdict import untrained
 
 RECIPE = Recipe(epochs=2, batch_size=64, lr=0.05, precision="fp32", augment=Augment(crop_padding=1, flip=False))
 

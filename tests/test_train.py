@@ -13,7 +13,7 @@ from nas.config.recipe import Augment, Recipe
 from nas.data import Batches, Dataset, Task, load, load_test
 from nas.states import State
 from nas.train import Trainer, environment, evaluate, outcome, seed_everything, train
-from nas.train.mixing import mixup
+from nas.train.mixup import mixup
 from nas.train.precision import depthwise_share, passes
 
 RECIPE = Recipe(epochs=2, batch_size=64, lr=0.05, precision="fp32", augment=Augment(crop_padding=1, flip=False))

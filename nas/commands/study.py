@@ -161,7 +161,7 @@ def export(name: str | None, storage: str | None, output: Path) -> None:
     \b
     nas study export -o trials.csv
     """
-    from nas.store.wide import write
+    from nas.store.export import write
 
     output_path(output, (".csv", ".parquet"))
     with _open(storage) as store:

@@ -21,14 +21,15 @@ from nas.driver.seeds import choose_seeds
 from nas.driver.tuning import Resources, ray_session, run_trials, stoppable
 from nas.errors import SearchError, StudyExists
 from nas.pareto import hypervolume, left_out, pareto
-from nas.rungs import Rungs, measured_epochs, rung_epochs
+from nas.rungs import Rungs, rung_epochs
 from nas.space.published import SeedPoint
 from nas.space.space import Space
 from nas.states import State
 from nas.statistics.proportion import standard_error
 from nas.text.formatting import shorten
 from nas.text.sanitize import expanded, problem_of_name
-from nas.train.verdict import chance
+from nas.train.chance_level import chance
+from nas.train.evaluation import measured_epochs
 
 FEW_IMAGES = 20
 """Of a class, up to which a measurement says little."""

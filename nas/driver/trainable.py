@@ -36,8 +36,8 @@ from nas.train import (
     release_memory,
     seed_everything,
 )
+from nas.train.cross_validation import Folds
 from nas.train.device import UNREACHABLE, place
-from nas.train.folds import Folds
 
 REPORT = "report"
 """Key of a result under which the report stands as JSON: Tune flattens nested dictionaries."""

@@ -23,7 +23,6 @@ from nas.errors import NasError
 from nas.replays import checkpoint
 from nas.replays.plan import Plan
 from nas.replays.progress import Progress
-from nas.rungs import measured_epochs
 from nas.states import State
 from nas.statistics.scores import Score
 from nas.store import Measured
@@ -38,6 +37,7 @@ from nas.train import (
     release_memory,
     seed_everything,
 )
+from nas.train.evaluation import measured_epochs
 from nas.weights import Card, save_weights
 
 Counts = npt.NDArray[np.int64]

@@ -1,9 +1,9 @@
 """The study database: SQLAlchemy tables beside Optuna's, written by one driver, read back as pandas frames."""
 
 from nas.store.connection import DEFAULT_URL
-from nas.store.latencies import Timed
+from nas.store.gpu_memory import Memory
+from nas.store.latency import Timed
 from nas.store.measurements import Measured
-from nas.store.memories import Memory
 from nas.store.records import PastResult, Reconciled, StudyRow, TrialRow
 from nas.store.recounting import Recounted
 from nas.store.store import Store

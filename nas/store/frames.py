@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Executable, case, func, select
 from nas.objectives import DIRECTIONS
 from nas.pareto import pareto
 from nas.states import COMPLETE, FINISHED, RUNNING, UNTRAINED
-from nas.store import damaged, latencies
+from nas.store import damaged, latency
 from nas.store.records import StudyRow
 from nas.store.schema import EPOCH_VALUES, EnvironmentRow, EpochRow, Study, Trial
 
@@ -124,7 +124,7 @@ def trials(
         frame[name] = frame[name].astype("string")
     frame["source"] = frame["source"].astype("Int64")
     if "latency" in study.objectives:
-        times = latencies.of_trials(connection, study.id)
+        times = latency.of_trials(connection, study.id)
         place = frame.columns.get_loc("activation_bytes") + 1
         frame.insert(place, "latency", frame["id"].map(times).astype("float64"))
     if assignments:
@@ -146,7 +146,7 @@ def front(connection: Connection, study: StudyRow) -> pd.DataFrame:
         .order_by(Trial.number),
     )
     if "latency" in study.objectives:
-        values["latency"] = values["id"].map(latencies.of_trials(connection, study.id)).astype("float64")
+        values["latency"] = values["id"].map(latency.of_trials(connection, study.id)).astype("float64")
     numbers = [int(number) for number in pareto(values, study.objectives)["trial"]]
     chosen = trials(connection, study, numbers=numbers)
     return pareto(chosen, study.objectives)
@@ -202,7 +202,7 @@ def accuracies(connection: Connection, study: StudyRow, at: Sequence[int]) -> pd
     damaged.make_numbers(frame, whole=("trial", "epoch", "parameters", "macs"), real=("accuracy",))
     ids = frame.pop("id")
     if "latency" in study.objectives:
-        frame["latency"] = ids.map(latencies.of_trials(connection, study.id)).astype("float64")
+        frame["latency"] = ids.map(latency.of_trials(connection, study.id)).astype("float64")
     return frame
 
 

@@ -18,7 +18,7 @@ from nas.architecture.architecture import Architecture
 from nas.statistics.scores import Score
 from nas.store import damaged
 from nas.store.schema import ArchitectureRow, EnvironmentRow, Measurement, ScoreRow, Study, dump, finite, utc_now
-from nas.store.writing import insert_if_absent
+from nas.store.transactions import insert_if_absent
 
 if TYPE_CHECKING:
     import pandas as pd

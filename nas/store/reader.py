@@ -11,12 +11,14 @@ from sqlalchemy import URL, Engine, func, inspect, select
 from nas.architecture.architecture import Architecture
 from nas.errors import AssignmentError, StorageError, nearest
 from nas.states import COMPLETE, RUNNING
-from nas.store import connection, damaged, frames, latencies, measurements, memories, optuna_projection, upgrading
-from nas.store.claim import read_owner
+from nas.store import connection, damaged, frames, measurements, migration, optuna_projection
+from nas.store import gpu_memory as memories
+from nas.store import latency as latencies
 from nas.store.connection import DEFAULT_URL, reading, writing
-from nas.store.latencies import Timed
-from nas.store.lifeline import Lifeline
-from nas.store.memories import Memory
+from nas.store.file_guard import Lifeline
+from nas.store.gpu_memory import Memory
+from nas.store.latency import Timed
+from nas.store.lease import read_owner
 from nas.store.records import PastResult, StudyRow, TrialRow
 from nas.store.schema import (
     VERSION,
@@ -313,8 +315,8 @@ class Reader:
             raise StorageError(f"storage '{self.shown_url}': no study database (it has no table nas_schema)")
         with reading(self._engine) as session:
             version = session.scalar(select(Schema.version))
-        if upgrading.is_older(version):
-            upgrading.upgrade(self._engine)
+        if migration.is_older(version):
+            migration.upgrade(self._engine)
         elif version != VERSION:
             raise StorageError(
                 f"storage '{self.shown_url}': its tables have version {version}, this nas reads version {VERSION}; "

@@ -32,7 +32,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from blocks.base import Scalar
 
 VERSION: Final = 2
-"""Raised whenever a table or the meaning of a column changes, with a step in `nas.store.upgrading`; a new table that older
+"""Raised whenever a table or the meaning of a column changes, with a step in `nas.store.migration`; a new table that older
 versions need not know does not."""
 
 

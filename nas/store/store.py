@@ -18,18 +18,19 @@ from nas.errors import StorageError, StudyExists, nearest
 from nas.objectives import DIRECTIONS
 from nas.space.space import Space
 from nas.states import COMPLETE
-from nas.store import connection, latencies, measurements, memories, optuna_projection, recounting, removing
-from nas.store import writing as steps
-from nas.store.claim import Heart
+from nas.store import connection, deletion, gpu_memory, measurements, optuna_projection, recounting
+from nas.store import latency as latencies
+from nas.store import transactions as steps
 from nas.store.connection import reading, writing
-from nas.store.latencies import Timed
+from nas.store.gpu_memory import Memory
+from nas.store.latency import Timed
+from nas.store.lease import Heart
 from nas.store.measurements import Measured
-from nas.store.memories import Memory
 from nas.store.optuna_projection import Choice
-from nas.store.patience import Patience
 from nas.store.reader import Reader
 from nas.store.records import PastResult, Reconciled, StudyRow
 from nas.store.recounting import Recounted, Replays
+from nas.store.retry import Patience
 from nas.store.schema import Measurement, Study, Trial, dump, utc_now
 from nas.text.formatting import shorten
 from nas.text.sanitize import problem_of_name
@@ -306,7 +307,7 @@ class Store(Reader):
             # Optuna's copy first: killed between the two, the next search writes it anew.
             optuna_projection.delete_study(self.optuna_storage(), name)
             with self._writing() as session:
-                return removing.delete_study(session, study.id)
+                return deletion.delete_study(session, study.id)
 
     def add_measurement(self, measured: Measured) -> None:
         """Records a replay or a retraining; it needs no claim. Of two rows with the same key and seed the last counts."""
@@ -331,7 +332,7 @@ class Store(Reader):
 
         def write(again: bool) -> None:
             with self._writing() as session:
-                memories.record(session, memory)
+                gpu_memory.record(session, memory)
 
         self.patience(write)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+MEASUREMENTS = 6
+"""Of a network during its training: each costs a look at the validation images, and statistics of batch norm."""
 
 
 @torch.no_grad()
@@ -51,3 +54,9 @@ def predict(
         logits = [model(x).float() for x, _ in batches]
     model.train(was_training)
     return torch.cat(logits).cpu()
+
+
+def measured_epochs(epochs: int, rungs: Sequence[int] = ()) -> frozenset[int]:
+    """The epochs after which a network is measured: those of `rungs`, and `MEASUREMENTS` evenly over the training."""
+    even = {max(1, round(epochs * place / MEASUREMENTS)) for place in range(1, MEASUREMENTS + 1)}
+    return frozenset(even | set(rungs) | {epochs})

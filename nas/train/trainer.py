@@ -22,14 +22,14 @@ from nas.config.recipe import Recipe
 from nas.data import Batches, Dataset, Split
 from nas.states import State
 from nas.train.averages import Averaged, recalibrate
+from nas.train.chance_level import untrained
 from nas.train.device import forget_peak, release_memory
 from nas.train.environment import device_name
 from nas.train.evaluation import evaluate, predict
-from nas.train.mixing import Targets, mixup
+from nas.train.mixup import Targets, mixup
 from nas.train.outcome import Diverged, Verdict, outcome
 from nas.train.precision import amp_dtype
 from nas.train.schedule import make_optimizer, schedule
-from nas.train.verdict import untrained
 
 CHECK_EVERY = 20  # iterations between two looks at the loss: a look makes the CPU wait for a GPU
 EXPLODED = 1_000.0  # times the loss of a guess; nothing comes back from there

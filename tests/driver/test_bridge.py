@@ -21,7 +21,7 @@ from nas.pareto import left_out, pareto
 from nas.rungs import Rungs
 from nas.space.published import SeedPoint
 from nas.space.space import Space
-from nas.store import Store, connection, patience
+from nas.store import Store, connection, retry
 from tests.driver.simulated import INPUT, SimulatedTune, epoch, learns, quality, report
 from tests.postgres import PostgresServer
 
@@ -106,7 +106,7 @@ def test_only_complete_trials_are_taken_over(store: Store, space_file: Path) -> 
 @pytest.fixture
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "BUSY_SECONDS", 0.1)
-    monkeypatch.setattr(patience, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(retry, "FIRST_PAUSE", 0.05)
 
 
 @pytest.mark.usefixtures("_quick")

@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import update
 
 from nas.errors import StorageError
-from nas.store import Reconciled, Store, claim
+from nas.store import Reconciled, Store, lease
 from nas.store.connection import writing
 from nas.store.schema import Study
 from tests.store.filling import finish, make_study, start
@@ -122,8 +122,8 @@ def test_a_killed_driver_is_taken_over_at_once(store: Store, study: str, url: st
 def test_who_is_dead_is_followed_at_once(
     store: Store, study: str, url: str, values: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(claim, "STALE_SECONDS", 60.0)
-    monkeypatch.setattr(claim.time, "sleep", lambda seconds: pytest.fail("it waited"))
+    monkeypatch.setattr(lease, "STALE_SECONDS", 60.0)
+    monkeypatch.setattr(lease.time, "sleep", lambda seconds: pytest.fail("it waited"))
     with Store.open(url, create=True) as other, store.claim(study):
         trial_id = start(store, study, random.Random(0))
         owner(store, **values)
@@ -140,14 +140,14 @@ def test_who_is_dead_is_followed_at_once(
 def test_a_process_that_lives_is_not_waited_for(
     store: Store, study: str, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(claim.time, "sleep", lambda seconds: pytest.fail("it waited"))
+    monkeypatch.setattr(lease.time, "sleep", lambda seconds: pytest.fail("it waited"))
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
-        begin = claim.process_begin(other.pid)
+        begin = lease.process_begin(other.pid)
         assert begin is not None
-        assert begin != claim.process_begin(1)
+        assert begin != lease.process_begin(1)
         owner(store, owner_host=socket.gethostname(), owner_pid=other.pid, owner_token=f"t.{begin}")
         with store._engine.begin() as connection:
-            connection.execute(update(Study).values(owner_beat=claim.now(store._engine)))
+            connection.execute(update(Study).values(owner_beat=lease.now(store._engine)))
         with pytest.raises(StorageError, match=f"process {other.pid} on .* is running it"), store.claim(study):
             pass
         other.communicate(b"")
@@ -171,14 +171,14 @@ def test_a_process_that_lives_is_not_waited_for(
 def test_of_whom_nothing_is_known_is_waited_for_a_sign_of_life(
     store: Store, study: str, url: str, values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(claim, "STALE_SECONDS", 2.0)
-    monkeypatch.setattr(claim, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(lease, "STALE_SECONDS", 2.0)
+    monkeypatch.setattr(lease, "LOOK_SECONDS", 0.1)
     values = dict(values)
     ahead = values.pop("ahead", 0.0)
     told: list[str] = []
     store.patience.notify = told.append
     with Store.open(url, create=True) as other:
-        owner(other, **values, owner_beat=claim.now(other._engine) + ahead)
+        owner(other, **values, owner_beat=lease.now(other._engine) + ahead)
         began = time.monotonic()
         with store.claim(study):
             assert time.monotonic() - began > 1.0
@@ -190,8 +190,8 @@ def test_of_whom_nothing_is_known_is_waited_for_a_sign_of_life(
 def test_a_heart_that_beats_elsewhere_is_heard(
     store: Store, study: str, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(claim, "LOOK_SECONDS", 0.1)
-    monkeypatch.setattr(claim, "BEAT_SECONDS", 0.3)
+    monkeypatch.setattr(lease, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.3)
     with Store.open(url, create=True) as other, store.claim(study):
         owner(store, owner_host="elsewhere", owner_pid=1)
         began = time.monotonic()
@@ -214,13 +214,13 @@ def test_the_end_of_a_claim_leaves_no_trial_running(store: Store, study: str) ->
 
 
 def test_the_heart_beats_while_nothing_is_written(store: Store, study: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claim, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.05)
     with store.claim(study):
         owner(store, owner_beat=Study.owner_beat - 50)
         deadline = time.monotonic() + 5
         while time.monotonic() < deadline:
             with writing(store._engine) as session:
-                age = session.query(claim.now(store._engine) - Study.owner_beat).scalar()
+                age = session.query(lease.now(store._engine) - Study.owner_beat).scalar()
             if age < 10:
                 break
             time.sleep(0.05)

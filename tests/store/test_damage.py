@@ -181,9 +181,9 @@ def test_the_heart_notices_it_while_nothing_is_written(
 ) -> None:
     import time
 
-    from nas.store import claim
+    from nas.store import lease
 
-    monkeypatch.setattr(claim, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.05)
     with suppress(StorageError), Store.open(f"sqlite:///{database}", create=True) as store, store.claim("first"):
         database.unlink()
         deadline = time.monotonic() + 10

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 from nas.errors import StorageError
-from nas.store import Store, connection, patience
+from nas.store import Store, connection, retry
 from tests.postgres import PostgresServer
 from tests.store.filling import curve, finish, make_study, start
 
@@ -20,7 +20,7 @@ from tests.store.filling import curve, finish, make_study, start
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "BUSY_SECONDS", 0.1)
-    monkeypatch.setattr(patience, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(retry, "FIRST_PAUSE", 0.05)
 
 
 @contextmanager
@@ -84,7 +84,7 @@ def test_patience_ends_with_one_line_and_the_next_writes_do_not_wait_again(
 
 
 def test_who_asks_for_the_end_need_not_wait(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "HURRY_SECONDS", 0.2)
+    monkeypatch.setattr(retry, "HURRY_SECONDS", 0.2)
     with Store.open(url, create=True) as store:
         make_study(store)
         with store.claim("first"):

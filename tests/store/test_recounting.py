@@ -59,12 +59,12 @@ def test_several_processes_upgrade_it_at_once(old: str) -> None:
 def test_an_upgrade_that_is_cut_short_changes_nothing(
     old: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nas.store import upgrading
+    from nas.store import migration
 
     def cut(session: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(upgrading, "STEPS", {1: upgrading.STEPS[1], 2: cut})
+    monkeypatch.setattr(migration, "STEPS", {1: migration.STEPS[1], 2: cut})
     with pytest.raises(KeyboardInterrupt):
         Store.open(old)
     with sqlite3.connect(tmp_path / "nas.db") as database:

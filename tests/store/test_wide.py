@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from nas.store import Store, wide
+from nas.store import Store, export
 from tests.store.filling import fill, make_study
 
 
@@ -23,7 +23,7 @@ def trials() -> pd.DataFrame:
 
 
 def test_csv_has_words_and_numbers_as_a_space_file_has(trials: pd.DataFrame, tmp_path: Path) -> None:
-    wide.write(trials, tmp_path / "t.csv")
+    export.write(trials, tmp_path / "t.csv")
     found = pd.read_csv(tmp_path / "t.csv", dtype=str)
     assert found.columns.tolist() == [
         "trial",
@@ -41,7 +41,7 @@ def test_csv_has_words_and_numbers_as_a_space_file_has(trials: pd.DataFrame, tmp
 
 
 def test_parquet_has_json(trials: pd.DataFrame, tmp_path: Path) -> None:
-    wide.write(trials, tmp_path / "t.parquet")
+    export.write(trials, tmp_path / "t.parquet")
     found = pd.read_parquet(tmp_path / "t.parquet")
     assert found["choice.op"].tolist() == ['"conv"', '"none"', '"conv"', '"max, with a comma"']
     assert found["choice.op.channels"].isna().tolist() == [False, True, False, True]
@@ -53,7 +53,7 @@ def test_a_study_comes_back_whole(store: Store, tmp_path: Path) -> None:
     make_study(store)
     fill(store, "first", 8)
     frame = store.trials("first")
-    wide.write(frame, tmp_path / "t.csv")
+    export.write(frame, tmp_path / "t.csv")
     found = pd.read_csv(tmp_path / "t.csv", parse_dates=["started_at", "finished_at"])
     assert found["hash"].tolist() == frame["hash"].tolist()
     assert found["state"].tolist() == frame["state"].tolist()
@@ -61,5 +61,5 @@ def test_a_study_comes_back_whole(store: Store, tmp_path: Path) -> None:
     for name in frame["assignment"][0]:
         assert found[f"choice.{name}"].tolist() == [assignment[name] for assignment in frame["assignment"]]
     empty = tmp_path / "empty.csv"
-    wide.write(frame.head(0), empty)
+    export.write(frame.head(0), empty)
     assert empty.read_text().startswith('"trial","id"')

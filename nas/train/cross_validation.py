@@ -15,9 +15,9 @@ from torch import nn
 from nas.config.recipe import Recipe
 from nas.data import Dataset
 from nas.states import State
+from nas.train.chance_level import untrained
 from nas.train.outcome import Verdict
 from nas.train.trainer import Epoch, Trainer, seed_everything
-from nas.train.verdict import untrained
 
 
 class Folds:

@@ -16,7 +16,7 @@ from nas.architecture.architecture import Architecture
 from nas.architecture.cost import Cost
 from nas.errors import StorageError
 from nas.states import COMPLETE, FINISHED, INTERRUPTED, RUNNING
-from nas.store import damaged, latencies, optuna_projection
+from nas.store import damaged, latency, optuna_projection
 from nas.store.optuna_projection import Choice, Finished
 from nas.store.records import PastResult, StudyRow
 from nas.store.schema import (
@@ -260,7 +260,7 @@ def project_missing(session: Session, study: StudyRow, optuna_study: int) -> int
 
 def _with_latency(session: Session, study: StudyRow, rows: Iterable[RowMapping]) -> list[dict[str, object]]:
     """Rows of `nas_trials` as plain data, with how long each network takes where that is an objective."""
-    times = latencies.of_trials(session.connection(), study.id) if "latency" in study.objectives else {}
+    times = latency.of_trials(session.connection(), study.id) if "latency" in study.objectives else {}
     return [{str(key): value for key, value in row.items()} | {"latency": times.get(row["id"])} for row in rows]
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from nas.architecture.architecture import Architecture
 from nas.export import Exported
 from nas.export import export as write
+from nas.network.load import Trained, build
+from nas.network.lookup import Network, find_network, study_name
 from nas.pareto import hypervolume, pareto
 from nas.store import DEFAULT_URL, Store, StudyRow
-from nas.trained import Trained, build
-from nas.which import Network, find_network, study_name
 
 if TYPE_CHECKING:
     import pandas as pd

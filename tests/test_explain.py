@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from nas.architecture.compile import compile_model
 from nas.architecture.cost import shapes
 from nas.errors import NasError
-from nas.explain import grad_cam, last_feature_map, overlay
+from nas.network.gradcam import grad_cam, last_feature_map, overlay
 from nas.space.published import PublishedConfig
 
 

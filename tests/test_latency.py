@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-import nas.latency
-from nas.latency import measure
+import nas.network.latency
+from nas.network.latency import measure
 from nas.space.published import PublishedConfig
 from nas.store import Store
 from tests.conftest import Run
@@ -23,8 +23,8 @@ INPUT = (3, 32, 32)
 @pytest.fixture
 def run(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
     """`nas …`, timing less often than for a user."""
-    monkeypatch.setattr(nas.latency, "WARM_UP_SECONDS", 0.0)
-    monkeypatch.setattr(nas.latency, "MOST_RUNS", 12)
+    monkeypatch.setattr(nas.network.latency, "WARM_UP_SECONDS", 0.0)
+    monkeypatch.setattr(nas.network.latency, "MOST_RUNS", 12)
     return run
 
 
@@ -41,14 +41,14 @@ class Clock(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.calls += 1
-        self.now += 0.02 if self.calls <= nas.latency.WARM_UP_RUNS else 0.003
+        self.now += 0.02 if self.calls <= nas.network.latency.WARM_UP_RUNS else 0.003
         return x
 
 
 def test_the_median_of_warm_runs_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
-    monkeypatch.setattr(nas.latency, "compile_model", lambda *_: clock)
-    monkeypatch.setattr(nas.latency, "time", clock)
+    monkeypatch.setattr(nas.network.latency, "compile_model", lambda *_: clock)
+    monkeypatch.setattr(nas.network.latency, "time", clock)
     architecture = PublishedConfig.load("kong_baseline").architecture()
     found = measure(architecture, INPUT, 10, batch=4, seconds=0.1)
     assert [found.low, found.milliseconds, found.high] == pytest.approx([3, 3, 3])
@@ -65,7 +65,7 @@ def test_threads_are_used_and_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
             seen.append(torch.get_num_threads())
             return x
 
-    monkeypatch.setattr(nas.latency, "compile_model", lambda *_: Looker())
+    monkeypatch.setattr(nas.network.latency, "compile_model", lambda *_: Looker())
     before = torch.get_num_threads()
     architecture = PublishedConfig.load("kong_baseline").architecture()
     assert measure(architecture, INPUT, 10, threads=2, seconds=0.0).threads == 2

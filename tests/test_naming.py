@@ -21,10 +21,10 @@ from nas.config.shipped_files import every
 from nas.errors import AssignmentError, SpaceError
 from nas.export import Notes, to_python
 from nas.limits import MAX_NODES
+from nas.network.weights import Card
 from nas.space.published import PublishedConfig
 from nas.space.space import Space
 from nas.store import Store
-from nas.weights import Card
 from tests.conftest import Run
 from tests.export.networks import SHAPE, around
 from tests.store.filling import fill, make_study

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from nas.architecture.compile import compile_model
 from nas.errors import DataError, NasError, StudyError
-from nas.pretrained import fill, load_pretrained
+from nas.network.pretrained import fill, load_pretrained
 from nas.space.published import PublishedConfig
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from nas.retrained import cheaper, final, in_order, of_study, of_way
+from nas.network.model_selection import cheaper, final, in_order, of_study, of_way
 from nas.statistics.scores import Score
 
 

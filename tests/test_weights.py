@@ -11,8 +11,8 @@ from safetensors.torch import save
 
 from nas.architecture.compile import compile_model
 from nas.errors import WeightsError
+from nas.network.weights import Card, fill, read_weights, save_weights
 from nas.space.published import PublishedConfig
-from nas.weights import Card, fill, read_weights, save_weights
 
 INPUT = (3, 32, 32)
 

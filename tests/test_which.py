@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from nas.errors import NasError
+from nas.network.lookup import Network, find_network
 from nas.store import Store
-from nas.which import Network, find_network
 from tests.store.filling import fill, make_study
 
 TASK = {"dataset": "digits", "root": None, "validation": 0.2, "seed": 0, "input": [3, 32, 32], "classes": 10}

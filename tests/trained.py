@@ -14,11 +14,11 @@ from nas.architecture.compile import compile_model
 from nas.architecture.cost import cost
 from nas.config.recipe import Recipe
 from nas.data import Dataset, Task, augmentation, load
+from nas.network.weights import Card, save_weights
 from nas.space.space import Space
 from nas.store import Store
 from nas.store.measurements import Measured
 from nas.train import Trainer, environment
-from nas.weights import Card, save_weights
 
 SPACE = """\
 name: little

@@ -27,8 +27,8 @@ def command(study: str | None, storage: str | None, port: int) -> None:
     nas dashboard --study attn_cnn-cifar10 --storage sqlite:///nas.db --port 8081
     """
     from nas.dashboard import Dashboard
+    from nas.network.lookup import study_name
     from nas.store import DEFAULT_URL, Store
-    from nas.which import study_name
 
     # Dozens of lines at each look: with few trials an option was taken once.
     warnings.filterwarnings("ignore", module=r"optuna\.importance")

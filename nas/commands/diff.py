@@ -42,8 +42,8 @@ def command(
     if output is not None:
         output_path(output, (".svg", ".png"))
     from nas.architecture.difference import difference
+    from nas.network.lookup import find_network
     from nas.report.difference_text import difference_record, print_difference
-    from nas.which import find_network
 
     first, second = (
         find_network(word, study=study, storage=storage, input=input_shape, classes=classes) for word in (before, after)

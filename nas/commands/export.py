@@ -48,7 +48,7 @@ def command(format: str | None, output: Path | None, weights: Path | None, as_js
     format = format or "python"
     network = which(**named)  # type: ignore[arg-type]
     from nas.export import export
-    from nas.trained import build
+    from nas.network.load import build
 
     storage = named["storage"]
     trained = build(network, weights=weights, storage=storage if isinstance(storage, str) else None)

@@ -12,8 +12,8 @@ from nas.commands.which import which, which_options
 from nas.limits import MAX_BATCH
 
 if TYPE_CHECKING:
+    from nas.network.lookup import Network
     from nas.store import Timed
-    from nas.which import Network
 
 
 class BatchesType(click.ParamType[tuple[int, ...]]):
@@ -101,7 +101,7 @@ def _timed(
     """What the database knows, or else is measured now and kept where there is a database."""
     import torch
 
-    from nas.latency import find_device, measure
+    from nas.network.latency import find_device, measure
     from nas.store import Store
     from nas.train import device_name
 

@@ -13,7 +13,7 @@ from nas.commands.which import network_options, which
 from nas.errors import NasError
 
 if TYPE_CHECKING:
-    from nas.predict import Prediction
+    from nas.network.predict import Prediction
 
 
 @click.command(name="predict")
@@ -58,8 +58,8 @@ def command(
     if overlay:
         try_to_write(output / f".nas-{os.getpid()}.png")
     network = which(**named)  # type: ignore[arg-type]
-    from nas.predict import predict, ready
-    from nas.trained import build
+    from nas.network.load import build
+    from nas.network.predict import predict, ready
 
     storage = named["storage"]
     trained = build(network, weights=weights, storage=storage if isinstance(storage, str) else None)

@@ -24,8 +24,8 @@ def command(study: str | None, storage: str | None, output: Path | None) -> None
     nas report -o report.html
     nas report --study attn_cnn-cifar10 --storage sqlite:///nas.db
     """
+    from nas.network.lookup import study_name
     from nas.store import DEFAULT_URL, Store
-    from nas.which import study_name
 
     if output is not None:
         output_path(output, (".html",))

@@ -12,7 +12,7 @@ from nas.commands.options import ShapeType, read_assignment, storage_option, stu
 from nas.limits import MAX_CLASSES
 
 if TYPE_CHECKING:
-    from nas.which import Network
+    from nas.network.lookup import Network
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -47,8 +47,8 @@ def which(
     assignment: str | None,
 ) -> Network:
     """The network that these arguments mean. With an assignment, `word` is a space."""
+    from nas.network.lookup import find_network, of_assignment
     from nas.space.space import Space
-    from nas.which import find_network, of_assignment
 
     if assignment is not None:
         space = Space.load(word)

@@ -14,7 +14,7 @@ from blocks.base import Shape
 from nas.architecture.architecture import Architecture
 from nas.architecture.cost import Cost
 from nas.errors import SearchError
-from nas.latency import find_device, measure
+from nas.network.latency import find_device, measure
 from nas.store import Store, Timed
 from nas.train import device_name
 

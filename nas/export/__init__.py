@@ -7,8 +7,8 @@ from pathlib import Path
 from nas.errors import ExportError, nearest
 from nas.export.formats import FORMATS, Exported
 from nas.export.python import Notes, to_python
-from nas.trained import Trained
-from nas.which import Network
+from nas.network.load import Trained
+from nas.network.lookup import Network
 
 __all__ = ["FORMATS", "Exported", "Notes", "export", "to_python"]
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from nas.errors import ExportError
 from nas.export.checking import check_python
 from nas.export.python import Notes, to_python
-from nas.weights import Card, save_weights
+from nas.network.weights import Card, save_weights
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

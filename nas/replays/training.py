@@ -20,6 +20,7 @@ from torch import Tensor
 from nas.architecture.compile import compile_model
 from nas.data import Split
 from nas.errors import NasError
+from nas.network.weights import Card, save_weights
 from nas.replays import checkpoint
 from nas.replays.plan import Plan
 from nas.replays.progress import Progress
@@ -38,7 +39,6 @@ from nas.train import (
     seed_everything,
 )
 from nas.train.evaluation import measured_epochs
-from nas.weights import Card, save_weights
 
 Counts = npt.NDArray[np.int64]
 
@@ -172,7 +172,7 @@ class Training:
         seed_everything(self.seed)
         model = compile_model(plan.architecture, plan.dataset.input, plan.dataset.classes)
         if plan.pretrained and state is None:
-            from nas.pretrained import load_pretrained
+            from nas.network.pretrained import load_pretrained
 
             with redirect_stdout(sys.stderr):  # PyTorch announces a download where our results stand
                 load_pretrained(model, plan.pretrained)

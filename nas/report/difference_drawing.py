@@ -13,7 +13,7 @@ from nas.report.ink import Sheet, text_width
 from nas.text.formatting import short
 
 if TYPE_CHECKING:
-    from nas.which import Network
+    from nas.network.lookup import Network
 
 MARGIN: Final = 16.0
 BETWEEN: Final = 44.0

@@ -15,7 +15,7 @@ from nas.text.terminal import styled
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from nas.which import Network
+    from nas.network.lookup import Network
 
 SIGNS: Final = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "yellow")}
 COSTS: Final = {"parameters": "parameters", "MACs": "macs", "activation bytes": "activation_bytes"}

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from nas.network.model_selection import Retrained, of_way
 from nas.report.worth import print_worth, with_error, worth_record
-from nas.retrained import Retrained, of_way
 from nas.text.formatting import short
 from nas.text.terminal import styled
 

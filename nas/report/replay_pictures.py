@@ -149,8 +149,8 @@ def look(ran: Ran) -> Seen | None:
     import torch
 
     from nas.architecture.compile import compile_model
-    from nas.explain import grad_cam, last_feature_map, overlay
-    from nas.weights import fill, read_weights
+    from nas.network.gradcam import grad_cam, last_feature_map, overlay
+    from nas.network.weights import fill, read_weights
 
     complete = ran.measured[(ran.measured["state"] == "complete") & ran.measured["weights"].notna()]
     there = [weights for weights in map(Path, complete["weights"]) if weights.exists()]

@@ -9,7 +9,7 @@ import numpy as np
 from rich.padding import Padding
 from rich.table import Table
 
-from nas.retrained import Retrained
+from nas.network.model_selection import Retrained
 from nas.statistics.scores import CHANCE, Gap, Score, other_shares
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import ray
 import torch
 
 import nas
-import nas.latency
+import nas.network.latency
 from nas.architecture.cost import Cost
 from nas.cli import main
 from nas.driver import timing
@@ -30,8 +30,8 @@ OBJECTIVES = ("accuracy", "latency")
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nas.latency, "WARM_UP_SECONDS", 0.0)
-    monkeypatch.setattr(nas.latency, "MOST_RUNS", 15)
+    monkeypatch.setattr(nas.network.latency, "WARM_UP_SECONDS", 0.0)
+    monkeypatch.setattr(nas.network.latency, "MOST_RUNS", 15)
 
 
 @pytest.mark.usefixtures("local_ray")
@@ -162,14 +162,16 @@ def test_a_gpu_that_cannot_be_used_is_one_line(space_file: Path, monkeypatch: py
     space = Space.load(space_file)
     network = space.from_assignment(next(space.enumerate()), space.input, 10)
     said = "CUDA error: no kernel image is available for execution on the device"
-    monkeypatch.setattr(nas.latency, "_times", lambda *given: (_ for _ in ()).throw(torch.AcceleratorError(said)))
-    with pytest.raises(NasError, match=f"device cpu: PyTorch .* cannot use it: .*{said}"):
-        nas.latency.measure(network, space.input, 10)
     monkeypatch.setattr(
-        nas.latency, "_times", lambda *given: (_ for _ in ()).throw(RuntimeError("a fault of the network"))
+        nas.network.latency, "_times", lambda *given: (_ for _ in ()).throw(torch.AcceleratorError(said))
+    )
+    with pytest.raises(NasError, match=f"device cpu: PyTorch .* cannot use it: .*{said}"):
+        nas.network.latency.measure(network, space.input, 10)
+    monkeypatch.setattr(
+        nas.network.latency, "_times", lambda *given: (_ for _ in ()).throw(RuntimeError("a fault of the network"))
     )
     with pytest.raises(RuntimeError, match="a fault of the network"):
-        nas.latency.measure(network, space.input, 10)
+        nas.network.latency.measure(network, space.input, 10)
 
 
 def test_front_and_hypervolume_of_latency() -> None:

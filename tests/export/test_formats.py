@@ -16,7 +16,7 @@ from nas.architecture.architecture import Architecture
 from nas.errors import ExportError
 from nas.export import FORMATS, Exported, Notes
 from nas.export.formats import export_onnx, export_python, export_state_dict, export_torch
-from nas.weights import Card, read_weights
+from nas.network.weights import Card, read_weights
 from tests.blocks.cases import BLOCKS
 from tests.export.networks import SHAPE, around, everything, random_points, warmed
 

@@ -15,11 +15,11 @@ import nas
 from nas.architecture.cost import cost
 from nas.config.recipe import Augment, Recipe
 from nas.data import Task, load, load_test
+from nas.network.weights import read_weights
 from nas.report.measured import Summary, differ
 from nas.report.tested import Verdict, verdicts
 from nas.space.space import Space
 from nas.store import Store
-from nas.weights import read_weights
 from tests.conftest import Run
 from tests.replays.conftest import QUICK
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from nas.network.weights import read_weights
 from nas.store import Store
-from nas.weights import read_weights
 from tests.conftest import Run
 from tests.replays.conftest import QUICK
 

@@ -25,8 +25,8 @@ from nas.architecture.cost import Cost, cost
 from nas.config.shipped_files import every
 from nas.errors import AssignmentError, Infeasible, NasError, StorageError, StudyError, nearest
 from nas.limits import MAX_CLASSES, MAX_EXTENT
+from nas.network.model_selection import final, of_study
 from nas.pareto import pareto
-from nas.retrained import final, of_study
 from nas.space.published import PublishedConfig
 from nas.space.space import Space
 from nas.store import DEFAULT_URL, Store, StudyRow

@@ -11,10 +11,10 @@ import numpy as np
 
 from nas.data import Task, load, read_image
 from nas.errors import DataError, WeightsError
-from nas.explain import Pixels, grad_cam, last_feature_map, overlay
-from nas.trained import Trained
-from nas.weights import Card
-from nas.which import Network
+from nas.network.gradcam import Pixels, grad_cam, last_feature_map, overlay
+from nas.network.load import Trained
+from nas.network.lookup import Network
+from nas.network.weights import Card
 
 TOP = 5
 SHOWN = 224

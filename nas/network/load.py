@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.architecture.compile import compile_model
-from nas.retrained import in_order, latest_first
+from nas.network.lookup import Network
+from nas.network.model_selection import in_order, latest_first
+from nas.network.weights import Card, fill, read_weights
 from nas.store import Store
-from nas.weights import Card, fill, read_weights
-from nas.which import Network
 
 if TYPE_CHECKING:
     from torch import fx
@@ -88,7 +88,8 @@ def _card(network: Network) -> Card:
 def _known(network: Network, storage: str | None) -> list[tuple[Path, str]]:
     """Files of weights of this network that the database names, each in words.
 
-    Those of the latest way in which it was trained come first, and of its seeds that which is kept: see `nas.retrained`.
+    Those of the latest way in which it was trained come first, and of its seeds that which is kept: see
+    `nas.network.model_selection`.
     """
     if network.study is None and network.published is None:
         return []

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nas.bench.simulation import Run
+from nas.drawing.matplotlib_sheet import letters
 from nas.errors import NasError
-from nas.report.canvas import letters
 
 if TYPE_CHECKING:
     from rich.table import Table

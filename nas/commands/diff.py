@@ -56,7 +56,7 @@ def command(
 
         print_difference(Terminal(), first, second, found)
     if output is not None:
-        from nas.report.difference_drawing import draw_difference
+        from nas.drawing.difference import draw_difference
 
         draw_difference(first, second, found, output)
         say(str(output), err=as_json)

@@ -222,7 +222,7 @@ def draw(
     nas space draw attn_cnn --seed 7 -o random.png
     """
     output_path(output, (".svg", ".png"))
-    from nas.report.drawing import draw as draw_architecture
+    from nas.drawing.draw import draw as draw_architecture
 
     space = _load(file)
     if assignment is not None:

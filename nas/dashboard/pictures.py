@@ -8,13 +8,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from nas.architecture.architecture import Architecture
+from nas.drawing.draw import markup
+from nas.drawing.svg_sheet import standalone
 from nas.errors import StorageError
 from nas.pareto import pareto
-from nas.report.drawing import markup
 from nas.report.page.plot import linear
 from nas.report.plot_png import PIXELS_PER_INCH
 from nas.report.plots import plot_front, subtitle_of
-from nas.report.svg import standalone
 from nas.report.tested import front_tests
 from nas.system.temporary_folders import scratch_folder
 

@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from nas.drawing.matplotlib_sheet import letters, save
 from nas.errors import NasError
-from nas.report.canvas import letters, save
 from nas.report.comparison import measured
 from nas.report.plots import BLUE, GREY, INK, ORANGE
 from nas.report.replay_pictures import PIXELS_PER_INCH, Seen, data_name, look, plain, titled

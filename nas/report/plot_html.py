@@ -145,8 +145,8 @@ def _positions(shown: Shown, cost: str) -> list[str]:
     """A side for each name, such that names of neighbours do not meet on a page of usual size."""
     import numpy as np
 
-    from nas.report.geometry import Rect
-    from nas.report.labels import overlap
+    from nas.drawing.geometry import Rect
+    from nas.drawing.label_placement import overlap
 
     width, height = 1000.0, 480.0
     x = np.log10(shown.published[cost].to_numpy(float))

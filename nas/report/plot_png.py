@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
+from nas.drawing.geometry import Point, Rect
+from nas.drawing.label_placement import gap, place
+from nas.drawing.matplotlib_sheet import letters, save
 from nas.objectives import LABELS
-from nas.report.canvas import letters, save
-from nas.report.geometry import Point, Rect
-from nas.report.labels import gap, place
 from nas.report.plots import BLUE, FAINT, GREY, INK, ORANGE, PALE, Shown
 from nas.text.formatting import counted, tick
 

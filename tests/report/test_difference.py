@@ -9,8 +9,8 @@ import pytest
 
 from nas.architecture.architecture import Architecture, Node
 from nas.architecture.difference import Difference, difference
+from nas.drawing.difference import draw_difference
 from nas.network.lookup import find_network
-from nas.report.difference_drawing import draw_difference
 from nas.space.space import Space
 from tests.report.test_drawing import chain, node, words_of
 from tests.store.filling import draw as draw_sample

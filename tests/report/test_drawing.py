@@ -14,9 +14,9 @@ from blocks import BLOCKS
 from blocks.base import Scalar
 from nas.architecture.architecture import Architecture, Node
 from nas.architecture.cost import cost, node_costs
+from nas.drawing.draw import draw, markup
+from nas.drawing.groups import Group, group
 from nas.errors import Infeasible, NasError
-from nas.report.drawing import draw, markup
-from nas.report.groups import Group, group
 from nas.space.published import PublishedConfig
 from nas.space.space import Space
 from nas.text.formatting import short

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from nas.report.geometry import Rect
-from nas.report.labels import gap, overlap, place
+from nas.drawing.geometry import Rect
+from nas.drawing.label_placement import gap, overlap, place
 
 BOUNDS = Rect(0, 0, 500, 300)
 

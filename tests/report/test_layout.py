@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from nas.report.geometry import Part, Picture, Point, Rect, Wire
-from nas.report.layout import block_picture, framed, level
+from nas.drawing.geometry import Part, Picture, Point, Rect, Wire
+from nas.drawing.layout import block_picture, framed, level
 
 Segment = tuple[Point, Point]
 

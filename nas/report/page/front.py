@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from nas.drawing.draw import markup
+from nas.drawing.geometry import Rect
+from nas.drawing.label_placement import place
 from nas.errors import Infeasible
 from nas.report.analysis.evidence import Evidence
-from nas.report.drawing import markup
-from nas.report.geometry import Rect
-from nas.report.labels import place
 from nas.report.measured import accuracy_text
 from nas.report.page.marks import Mark, cost_text, marks_of
 from nas.report.page.markup import Child, Html, section, tag

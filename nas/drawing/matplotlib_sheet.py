@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyBboxPatch, PathPatch
 from matplotlib.path import Path as Line
 
+from nas.drawing.geometry import Point, Rect, Wire
+from nas.drawing.sheet import COLOURS, stroke
 from nas.errors import NasError
-from nas.report.geometry import Point, Rect, Wire
-from nas.report.ink import COLOURS, stroke
 from nas.text.sanitize import visible
 
 FORMATS: Final = (".svg", ".png")

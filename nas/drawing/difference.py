@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from nas.architecture.difference import Difference
-from nas.report.canvas import FileSheet, check_ending
-from nas.report.drawing import Drawn, lay_out
-from nas.report.geometry import Rect
-from nas.report.ink import Sheet, text_width
+from nas.drawing.draw import Drawn, lay_out
+from nas.drawing.geometry import Rect
+from nas.drawing.matplotlib_sheet import FileSheet, check_ending
+from nas.drawing.sheet import Sheet, text_width
 from nas.text.formatting import short
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 
-from nas.report.geometry import Point, Rect, Wire
+from nas.drawing.geometry import Point, Rect, Wire
 
 COLOURS: Final = {
     "ink": "#1b2733",

@@ -9,7 +9,7 @@ from typing import Final
 
 from blocks.base import Facts
 from nas.architecture.architecture import Architecture, Node
-from nas.report.groups import Group
+from nas.drawing.groups import Group
 
 COPIES: Final = 3
 """So many or more equal parts are drawn once."""

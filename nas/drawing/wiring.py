@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
-from nas.report.geometry import Part, Picture, Point, Wire
+from nas.drawing.geometry import Part, Picture, Point, Wire
 
 BESIDE: Final = 20.0
 """Between two boxes of a row."""

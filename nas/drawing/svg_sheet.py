@@ -7,8 +7,8 @@ import re
 from collections.abc import Collection
 from typing import Final
 
-from nas.report.geometry import Point, Rect, Wire
-from nas.report.ink import COLOURS, stroke, text_width
+from nas.drawing.geometry import Point, Rect, Wire
+from nas.drawing.sheet import COLOURS, stroke, text_width
 from nas.text.sanitize import visible
 
 _EXTENT: Final = re.compile(r' (width|height)="([\d.]+)"')

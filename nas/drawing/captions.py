@@ -9,8 +9,8 @@ from typing import Final, Literal
 from blocks import BLOCKS
 from blocks.base import Facts, Shape
 from nas.architecture.architecture import INPUT, Node
-from nas.report.groups import Group
-from nas.report.ink import text_width
+from nas.drawing.groups import Group
+from nas.drawing.sheet import text_width
 from nas.space.choices import plain
 from nas.text.formatting import shape, short
 

@@ -10,14 +10,14 @@ from typing import Final
 from blocks.base import Facts, Shape
 from nas.architecture.architecture import INPUT, Architecture, Node
 from nas.architecture.cost import facts
-from nas.report.canvas import FileSheet, check_ending
-from nas.report.folding import fold as folded
-from nas.report.geometry import Part, Picture, Rect
-from nas.report.groups import Group, group
-from nas.report.ink import Sheet, text_width
-from nas.report.layout import TALL, block_picture, framed, level
-from nas.report.svg import PageSheet
-from nas.report.words import DARK, DETAIL_LINE, MEASURES, NAME_LINE, PADDING, Measure, Wording, legend, wording
+from nas.drawing.captions import DARK, DETAIL_LINE, MEASURES, NAME_LINE, PADDING, Measure, Wording, legend, wording
+from nas.drawing.folding import fold as folded
+from nas.drawing.geometry import Part, Picture, Rect
+from nas.drawing.groups import Group, group
+from nas.drawing.layout import TALL, block_picture, framed, level
+from nas.drawing.matplotlib_sheet import FileSheet, check_ending
+from nas.drawing.sheet import Sheet, text_width
+from nas.drawing.svg_sheet import PageSheet
 from nas.text.formatting import shape, short
 
 MARGIN: Final = 16.0

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from nas.report.geometry import Point, Rect
+from nas.drawing.geometry import Point, Rect
 
 DIRECTIONS: Final = 24
 DISTANCES: Final = (9.0, 15.0, 23.0, 33.0, 45.0, 60.0, 78.0, 100.0)

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
-from nas.report.geometry import Part, Picture, Rect, Wire
-from nas.report.rows import ARROW, LABEL, TRACK, Rows
+from nas.drawing.geometry import Part, Picture, Rect, Wire
+from nas.drawing.wiring import ARROW, LABEL, TRACK, Rows
 
 PADDING: Final = 10.0
 """Between the frame of a group and what is in it."""

@@ -32,7 +32,7 @@ def command(study: str | None, storage: str | None, output: Path | None) -> None
     with Store.open(storage or DEFAULT_URL) as store:
         name = study_name(store, study)
         path = output or output_path(Path(f"{file_stem(name)}.html"), (".html",))
-        from nas.report.analysis.evidence import Evidence
+        from nas.analysis.evidence import Evidence
         from nas.report.page import write_page
 
         write_page(Evidence.read(store, name), store.measurements(), path)

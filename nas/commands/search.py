@@ -82,10 +82,10 @@ def _summary(result: SearchResult) -> dict[str, Any]:
 
 
 def _show(result: SearchResult, plot: Path, storage: str | None) -> None:
+    from nas.analysis.front_tests import front_tests
     from nas.report.final import print_final, print_retrained
     from nas.report.plots import plot_front, subtitle_of
     from nas.report.tables import front_table
-    from nas.report.tested import front_tests
     from nas.store import DEFAULT_URL, Store
     from nas.text.terminal import Terminal
 

@@ -81,9 +81,9 @@ def show(name: str | None, storage: str | None, as_json: bool) -> None:
     \b
     nas study show attn_cnn-digits
     """
+    from nas.analysis.front_tests import front_tests
     from nas.pareto import pareto as pareto_of
     from nas.report.tables import print_summary, summary_record
-    from nas.report.tested import front_tests
     from nas.rungs import rank_correlations, rung_epochs
 
     with _open(storage) as store:
@@ -121,9 +121,9 @@ def pareto(name: str | None, storage: str | None, output: tuple[Path, ...], as_j
     nas study pareto attn_cnn-digits -o front.png -o front.html
     nas study pareto --json
     """
+    from nas.analysis.front_tests import front_tests
     from nas.report.plots import plot_front, subtitle_of
     from nas.report.tables import front_records, front_table
-    from nas.report.tested import front_tests
     from nas.text.formatting import counted
 
     for path in output:

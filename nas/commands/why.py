@@ -36,9 +36,9 @@ def command(
     nas why --study attn_cnn-cifar10 --state diverged --by choice
     nas why --all --json
     """
+    from nas.analysis.causes import causes
+    from nas.analysis.evidence import Evidence
     from nas.network.lookup import study_name
-    from nas.report.analysis.causes import causes
-    from nas.report.analysis.evidence import Evidence
     from nas.report.why import print_why, why_record
     from nas.states import BAD, FINISHED
     from nas.store import DEFAULT_URL, Store

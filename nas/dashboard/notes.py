@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+from nas.analysis.evidence import Evidence, kind_of_reason
+from nas.analysis.replicates import Summary, accuracy_text, summaries
 from nas.architecture.cost import FLOAT_BYTES
 from nas.config.shipped_files import every
 from nas.dashboard.markdown import block, code, folded, plain, table
-from nas.report.analysis.evidence import Evidence, kind_of_reason
-from nas.report.measured import Summary, accuracy_text, summaries
 from nas.space.published import PublishedConfig
 from nas.statistics.proportion import with_error
 from nas.store import DEFAULT_URL

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+from nas.analysis.front_tests import front_tests
 from nas.architecture.architecture import Architecture
 from nas.drawing.draw import markup
 from nas.drawing.svg_sheet import standalone
@@ -15,7 +16,6 @@ from nas.pareto import pareto
 from nas.report.page.plot import linear
 from nas.report.plot_png import PIXELS_PER_INCH
 from nas.report.plots import plot_front, subtitle_of
-from nas.report.tested import front_tests
 from nas.system.temporary_folders import scratch_folder
 
 if TYPE_CHECKING:

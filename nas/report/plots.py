@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from nas.analysis.front_tests import FrontTests
 from nas.pareto import pareto
-from nas.report.tested import FrontTests
 from nas.text.formatting import counted, shape
 
 if TYPE_CHECKING:

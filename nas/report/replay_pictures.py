@@ -13,11 +13,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from nas.analysis.replicates import accuracy_text, summaries
 from nas.drawing.matplotlib_sheet import letters, save
 from nas.errors import NasError
 from nas.replays.engine import test_images
 from nas.replays.training import Files, read_confusion
-from nas.report.measured import accuracy_text, summaries
 from nas.report.plots import BLUE, FAINT, GREY, INK, ORANGE
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from nas.analysis.replicates import accuracy_text, summaries
 from nas.network.model_selection import Retrained, of_way
 from nas.replays.checking import NO_NETWORK, NOT_CHECKED, NOT_CLAIMED, OFF, REPRODUCED, Check, CheckedClaim
 from nas.replays.plan import obstacle
-from nas.report.measured import accuracy_text, summaries
 from nas.report.worth import print_worth, worth_record
 from nas.text.formatting import counted
 from nas.text.terminal import styled

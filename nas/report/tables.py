@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from nas.analysis.replicates import accuracy_text
 from nas.pareto import hypervolume, pareto
-from nas.report.measured import accuracy_text
 from nas.statistics.proportion import standard_error, with_error
 from nas.text.formatting import counted, shape, short
 from nas.text.terminal import styled
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-    from nas.report.tested import FrontTests
+    from nas.analysis.front_tests import FrontTests
     from nas.store import StudyRow
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from nas.report.analysis.causes import SIGNIFICANT, Cause, significant
-from nas.report.analysis.evidence import Evidence, kind_of_reason
+from nas.analysis.causes import SIGNIFICANT, Cause, significant
+from nas.analysis.evidence import Evidence, kind_of_reason
 from nas.text.terminal import styled
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 
 import nas
+from nas.analysis.front_tests import Verdict, verdicts
+from nas.analysis.replicates import Summary, differ
 from nas.architecture.cost import cost
 from nas.config.recipe import Augment, Recipe
 from nas.data import Task, load, load_test
 from nas.network.weights import read_weights
-from nas.report.measured import Summary, differ
-from nas.report.tested import Verdict, verdicts
 from nas.space.space import Space
 from nas.store import Store
 from tests.conftest import Run

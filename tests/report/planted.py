@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from blocks.counting import COUNTING_RULES
+from nas.analysis.evidence import Evidence
 from nas.architecture.cost import cost
-from nas.report.analysis.evidence import Evidence
 from nas.space.space import Space
 from nas.store import StudyRow
 from tests.store.filling import INPUT, draw

@@ -7,14 +7,14 @@ import dataclasses
 import numpy as np
 import pytest
 
+from nas.analysis.blocks import block_records
+from nas.analysis.causes import causes, significant
+from nas.analysis.equal_cost import at_equal_cost
+from nas.analysis.evidence import Evidence, kind_of_reason
+from nas.analysis.importance import importances
+from nas.analysis.rank_correlation import rungs
+from nas.analysis.trajectory import trajectory
 from nas.pareto import hypervolume
-from nas.report.analysis.blocks import block_records
-from nas.report.analysis.causes import causes, significant
-from nas.report.analysis.equal_cost import at_equal_cost
-from nas.report.analysis.evidence import Evidence, kind_of_reason
-from nas.report.analysis.importance import importances
-from nas.report.analysis.rungs import rungs
-from nas.report.analysis.trajectory import trajectory
 from nas.space.choices import options_taken, role
 from tests.report.planted import CULPRIT, GOOD, planted
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nas.report.analysis.evidence import Evidence
+from nas.analysis.evidence import Evidence
 from nas.report.page.markup import Html, tag
 from nas.report.page.page import page, write_page
 from nas.store import Store

@@ -10,9 +10,9 @@ from pathlib import Path
 import matplotlib.axes
 import pytest
 
+from nas.analysis.causes import causes, significant
+from nas.analysis.evidence import Evidence
 from nas.dashboard import notes
-from nas.report.analysis.causes import causes, significant
-from nas.report.analysis.evidence import Evidence
 from nas.report.page.page import page
 from nas.report.plots import plot_front
 from nas.store import Store

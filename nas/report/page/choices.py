@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from nas.report.analysis.blocks import BlockRecord, block_records
-from nas.report.analysis.evidence import Evidence
-from nas.report.analysis.importance import FEWEST, Effect, Importances, importances
+from nas.analysis.blocks import BlockRecord, block_records
+from nas.analysis.evidence import Evidence
+from nas.analysis.importance import FEWEST, Effect, Importances, importances
 from nas.report.page.markup import Html, section, table, tag
 from nas.space.choices import plain
 

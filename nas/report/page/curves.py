@@ -6,8 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from nas.report.analysis.evidence import Evidence
-from nas.report.analysis.rungs import Rungs, rungs
+from nas.analysis.evidence import Evidence
+from nas.analysis.rank_correlation import Rungs, rungs
 from nas.report.page.markup import Html, section, tag
 from nas.report.page.plot import line, linear, plot
 

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from nas.analysis.evidence import Evidence
+from nas.analysis.front_tests import FrontTests
+from nas.analysis.replicates import accuracy_text
 from nas.drawing.draw import markup
 from nas.drawing.geometry import Rect
 from nas.drawing.label_placement import place
 from nas.errors import Infeasible
-from nas.report.analysis.evidence import Evidence
-from nas.report.measured import accuracy_text
 from nas.report.page.marks import Mark, cost_text, marks_of
 from nas.report.page.markup import Child, Html, section, tag
 from nas.report.page.plot import Axis, diamonds, dots, linear, logarithmic, plot, steps, upright
-from nas.report.tested import FrontTests
 from nas.statistics.proportion import with_error
 from nas.text.formatting import short
 

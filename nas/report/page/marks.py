@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from nas.report.analysis.evidence import Evidence
-from nas.report.measured import accuracy_text
-from nas.report.tested import FrontTests
+from nas.analysis.evidence import Evidence
+from nas.analysis.front_tests import FrontTests
+from nas.analysis.replicates import accuracy_text
 from nas.text.formatting import short
 
 LOOKS: Final = ("blue", "pale", "orange", "open")

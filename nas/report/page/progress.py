@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nas.report.analysis.evidence import Evidence
-from nas.report.analysis.trajectory import trajectory
+from nas.analysis.evidence import Evidence
+from nas.analysis.trajectory import trajectory
 from nas.report.page.markup import Html, section, tag
 from nas.report.page.plot import linear, plot, steps
 

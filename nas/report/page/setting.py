@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from nas.analysis.causes import Cause, causes, significant
+from nas.analysis.evidence import Evidence, kind_of_reason
+from nas.analysis.replicates import accuracy_text, summaries
 from nas.architecture.cost import FLOAT_BYTES
 from nas.errors import NasError
-from nas.report.analysis.causes import Cause, causes, significant
-from nas.report.analysis.evidence import Evidence, kind_of_reason
-from nas.report.measured import accuracy_text, summaries
 from nas.report.page.markup import Child, Html, section, table, tag, text
 from nas.space.published import PublishedConfig
 from nas.text.formatting import counted, short

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from nas.analysis.replicates import Summary, differ, summaries
 from nas.architecture.cost import cost
 from nas.errors import NasError
-from nas.report.measured import Summary, differ, summaries
 from nas.space.published import PublishedConfig, published_configs
 from nas.space.space import Space
 

@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from nas.report.analysis.evidence import Evidence, kind_of_reason
+from nas.analysis.evidence import Evidence, kind_of_reason
 from nas.space.choices import options_taken, plain
 from nas.states import BAD
 from nas.statistics.proportion import wilson

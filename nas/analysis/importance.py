@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from blocks.base import Scalar
-from nas.report.analysis.equal_cost import at_equal_cost
+from nas.analysis.equal_cost import at_equal_cost
 from nas.space.choices import options_taken
 
 if TYPE_CHECKING:

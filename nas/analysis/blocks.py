@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nas.report.analysis.equal_cost import at_equal_cost
-from nas.report.analysis.evidence import Evidence
+from nas.analysis.equal_cost import at_equal_cost
+from nas.analysis.evidence import Evidence
 from nas.states import BAD
 
 

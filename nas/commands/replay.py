@@ -90,7 +90,7 @@ def _check(names: tuple[str, ...], as_json: bool) -> int:
     if as_json:
         print_json([check.record() for check in checks])
     else:
-        from nas.report.replays import print_check
+        from nas.report.published_tables import print_check
         from nas.text.terminal import Terminal
 
         console = Terminal()
@@ -106,7 +106,7 @@ def _check(names: tuple[str, ...], as_json: bool) -> int:
 
 def _list(names: tuple[str, ...], storage: str | None, as_json: bool) -> int:
     from nas.replays.recording import past_measurements
-    from nas.report.replays import config_records, print_configs
+    from nas.report.published_tables import config_records, print_configs
     from nas.space.published import every_config
 
     configs = _configs(names) or every_config()

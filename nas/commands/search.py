@@ -63,8 +63,8 @@ def _progress(as_json: bool) -> Progress:
 
 
 def _summary(result: SearchResult) -> dict[str, Any]:
-    from nas.report.final import final_record
-    from nas.report.replays import ran_record
+    from nas.report.final_network import final_record
+    from nas.report.published_tables import ran_record
     from nas.report.tables import front_records
 
     return {
@@ -83,8 +83,8 @@ def _summary(result: SearchResult) -> dict[str, Any]:
 
 def _show(result: SearchResult, plot: Path, storage: str | None) -> None:
     from nas.analysis.front_tests import front_tests
-    from nas.report.final import print_final, print_retrained
-    from nas.report.plots import plot_front, subtitle_of
+    from nas.report.final_network import print_final, print_retrained
+    from nas.report.front.plot import plot_front, subtitle_of
     from nas.report.tables import front_table
     from nas.store import DEFAULT_URL, Store
     from nas.text.terminal import Terminal

@@ -122,7 +122,7 @@ def pareto(name: str | None, storage: str | None, output: tuple[Path, ...], as_j
     nas study pareto --json
     """
     from nas.analysis.front_tests import front_tests
-    from nas.report.plots import plot_front, subtitle_of
+    from nas.report.front.plot import plot_front, subtitle_of
     from nas.report.tables import front_records, front_table
     from nas.text.formatting import counted
 

@@ -77,10 +77,10 @@ def run_and_show(
     """
     from nas.replays.options import TrainingOptions
     from nas.replays.progress import Lines, LiveView
-    from nas.report.comparison import comparison_record, comparisons, print_comparison
-    from nas.report.comparison_pictures import draw_comparison
-    from nas.report.replay_pictures import draw
-    from nas.report.replays import print_ran, ran_record
+    from nas.report.paper_comparison import comparison_record, comparisons, print_comparison
+    from nas.report.paper_comparison_pictures import draw_comparison
+    from nas.report.published_tables import print_ran, ran_record
+    from nas.report.training_pictures import draw
     from nas.text.terminal import Terminal
 
     ray = {name: values.pop(name) for name in RAY}

@@ -39,7 +39,7 @@ def command(
     from nas.analysis.causes import causes
     from nas.analysis.evidence import Evidence
     from nas.network.lookup import study_name
-    from nas.report.why import print_why, why_record
+    from nas.report.failures import print_why, why_record
     from nas.states import BAD, FINISHED
     from nas.store import DEFAULT_URL, Store
 

@@ -13,9 +13,9 @@ from nas.drawing.draw import markup
 from nas.drawing.svg_sheet import standalone
 from nas.errors import StorageError
 from nas.pareto import pareto
+from nas.report.front.plot import plot_front, subtitle_of
+from nas.report.front.png import PIXELS_PER_INCH
 from nas.report.page.plot import linear
-from nas.report.plot_png import PIXELS_PER_INCH
-from nas.report.plots import plot_front, subtitle_of
 from nas.system.temporary_folders import scratch_folder
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from nas.replays.engine import Ran
 from nas.replays.options import TrainingOptions
 from nas.replays.progress import Progress
 from nas.replays.running import replay_plans, run
-from nas.report.comparison import comparisons, measured, metrics, print_comparison
-from nas.report.comparison_pictures import draw_comparison
-from nas.report.replay_pictures import look
+from nas.report.paper_comparison import comparisons, measured, metrics, print_comparison
+from nas.report.paper_comparison_pictures import draw_comparison
+from nas.report.training_pictures import look
 from nas.space.published import PublishedConfig
 from tests.replays.conftest import write_config
 

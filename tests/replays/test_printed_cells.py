@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from nas.report.replays import first_author
+from nas.report.published_tables import first_author
 from nas.space.published import PublishedConfig, every_config
 
 # author | table | row as it is printed (the B of Kong's Table 2 is a Cyrillic letter) | config | what the row says of it

@@ -12,7 +12,7 @@ from PIL import Image
 
 from nas.errors import NasError
 from nas.pareto import pareto
-from nas.report.plots import plot_front, subtitle_of
+from nas.report.front.plot import plot_front, subtitle_of
 from nas.store import Store
 from tests.report.frames import invented
 from tests.store.filling import make_study

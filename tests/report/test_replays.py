@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from nas.report.replays import claim_text, config_records, packed, print_configs
+from nas.report.published_tables import claim_text, config_records, packed, print_configs
 from nas.space.published import PublishedConfig, published_configs
 from nas.store.measurements import COLUMNS
 

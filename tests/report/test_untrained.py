@@ -13,8 +13,8 @@ import pytest
 from nas.analysis.causes import causes, significant
 from nas.analysis.evidence import Evidence
 from nas.dashboard import notes
+from nas.report.front.plot import plot_front
 from nas.report.page.page import page
-from nas.report.plots import plot_front
 from nas.store import Store
 from tests.conftest import Run
 from tests.report.frames import invented

@@ -10,7 +10,7 @@ import pandas as pd
 from nas.data import Dataset, Task
 from nas.data.task import make_dataset
 from nas.network.model_selection import Retrained, of_way
-from nas.report.worth import print_worth, remarks, worth_record
+from nas.report.accuracy_tables import print_worth, remarks, worth_record
 from nas.statistics.scores import Score
 from nas.text.terminal import Terminal
 

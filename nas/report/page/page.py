@@ -10,13 +10,13 @@ from nas.analysis.evidence import Evidence
 from nas.analysis.front_tests import front_tests
 from nas.errors import NasError
 from nas.pareto import hypervolume
+from nas.report.front.plot import subtitle_of
 from nas.report.page.choices import blocks_section, choices_section
 from nas.report.page.curves import curves_section
 from nas.report.page.front import front_section
 from nas.report.page.markup import Html, tag
 from nas.report.page.progress import progress_section, time_unit
 from nas.report.page.setting import failures_section, published_section, setting_section
-from nas.report.plots import subtitle_of
 from nas.statistics.proportion import with_error
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from nas.analysis.replicates import accuracy_text, summaries
 from nas.network.model_selection import Retrained, of_way
 from nas.replays.checking import NO_NETWORK, NOT_CHECKED, NOT_CLAIMED, OFF, REPRODUCED, Check, CheckedClaim
 from nas.replays.plan import obstacle
-from nas.report.worth import print_worth, worth_record
+from nas.report.accuracy_tables import print_worth, worth_record
 from nas.text.formatting import counted
 from nas.text.terminal import styled
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from nas.errors import NasError
 from nas.objectives import LABELS
-from nas.report.plots import BLUE, FAINT, GREY, INK, ORANGE, PALE, Shown
+from nas.report.front.view import BLUE, FAINT, GREY, INK, ORANGE, PALE, Shown
 from nas.text.formatting import counted
 from nas.text.sanitize import visible
 

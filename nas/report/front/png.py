@@ -16,7 +16,7 @@ from nas.drawing.geometry import Point, Rect
 from nas.drawing.label_placement import gap, place
 from nas.drawing.matplotlib_sheet import letters, save
 from nas.objectives import LABELS
-from nas.report.plots import BLUE, FAINT, GREY, INK, ORANGE, PALE, Shown
+from nas.report.front.view import BLUE, FAINT, GREY, INK, ORANGE, PALE, Shown
 from nas.text.formatting import counted, tick
 
 if TYPE_CHECKING:

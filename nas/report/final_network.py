@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from nas.network.model_selection import Retrained, of_way
-from nas.report.worth import print_worth, with_error, worth_record
+from nas.report.accuracy_tables import print_worth, with_error, worth_record
 from nas.text.formatting import short
 from nas.text.terminal import styled
 

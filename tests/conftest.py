@@ -67,7 +67,7 @@ def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A Ray with two slots, whatever the machine has; workers find the test blocks, and a folder for what they note."""
     import ray
 
-    from nas.driver.tuning import RAY_SETTINGS
+    from nas.execution.session import RAY_SETTINGS
 
     context = ray.init(
         address="local",

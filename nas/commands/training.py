@@ -120,7 +120,7 @@ def _runner(
     chosen: Mapping[str, Any], threads: int | None
 ) -> Callable[[list[Plan], TrainingOptions, Progress], Iterator[Ran]]:
     """What runs plans, given the options of Ray that the user has chosen. Raises SearchError for one that cannot be."""
-    from nas.driver.options import RayOptions
+    from nas.execution.options import RayOptions
     from nas.replays.running import run
 
     ray_options = RayOptions(**{"cpus_per_trial": threads or 1, **chosen})

@@ -17,13 +17,13 @@ from ray.tune.search import Searcher
 
 from nas.config.recipe import Recipe
 from nas.driver.attempts import Attempt, Attempts
-from nas.driver.deaths import Deaths
-from nas.driver.link import Link
-from nas.driver.packing import Packing, Slot
 from nas.driver.progress import Progress
 from nas.driver.sampling import Proposal, Proposer
-from nas.driver.trainable import REPORT
 from nas.errors import SearchError
+from nas.execution.gpu_sharing import Packing, Slot
+from nas.execution.protocol import REPORT
+from nas.execution.tune_searcher import Link
+from nas.execution.worker_loss import Deaths
 from nas.pareto import left_out
 from nas.rungs import Rungs
 from nas.states import State

@@ -9,10 +9,10 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from nas.driver.deaths import Deaths
-from nas.driver.link import Link
-from nas.driver.trainable import REPORT
 from nas.errors import NasError
+from nas.execution.protocol import REPORT
+from nas.execution.tune_searcher import Link
+from nas.execution.worker_loss import Deaths
 from nas.replays.engine import Job
 from nas.replays.progress import Progress
 from nas.replays.training import Report

@@ -12,8 +12,8 @@ import ray
 import torch
 from ray import tune
 
-from nas.driver.trainable import REPORT, Retire
 from nas.errors import NasError
+from nas.execution.protocol import REPORT, Retire
 from nas.replays.plan import Plan
 from nas.replays.training import Report, Training
 from nas.states import State

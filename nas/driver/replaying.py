@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.driver.options import RayOptions
-from nas.driver.tuning import Resources, ray_session, run_trials, stoppable
 from nas.errors import NasError
+from nas.execution.options import RayOptions
+from nas.execution.session import Resources, ray_session, run_trials, stoppable
 from nas.replays.engine import Job, Ran, alone, test_images
 from nas.replays.options import TrainingOptions
 from nas.replays.plan import Plan

@@ -15,11 +15,11 @@ from nas.config.recipe import Recipe
 from nas.config.recipe_presets import check_recipe, described, fitted, sampling_for
 from nas.data import Dataset, Task, augmentation, load, skipped_files, source
 from nas.driver.options import SearchOptions, parse_duration
-from nas.driver.packing import Packing
 from nas.driver.progress import Progress
 from nas.driver.seeds import choose_seeds
-from nas.driver.tuning import Resources, ray_session, run_trials, stoppable
 from nas.errors import SearchError, StudyExists
+from nas.execution.gpu_sharing import Packing
+from nas.execution.session import Resources, ray_session, run_trials, stoppable
 from nas.pareto import hypervolume, left_out, pareto
 from nas.rungs import Rungs, rung_epochs
 from nas.space.published import SeedPoint

@@ -21,7 +21,8 @@ from nas.architecture.architecture import Architecture
 from nas.architecture.compile import compile_model
 from nas.config.recipe import Recipe
 from nas.data import Dataset
-from nas.driver.limit import TimedOut, TimeLimit
+from nas.execution.protocol import REPORT, Retire
+from nas.execution.time_limit import TimedOut, TimeLimit
 from nas.states import State
 from nas.train import (
     Retry,
@@ -39,9 +40,6 @@ from nas.train import (
 from nas.train.cross_validation import Folds
 from nas.train.device import UNREACHABLE, place
 
-REPORT = "report"
-"""Key of a result under which the report stands as JSON: Tune flattens nested dictionaries."""
-
 TRAINED = (State.COMPLETE, State.UNTRAINED)
 """States of a training that went through to its end."""
 
@@ -50,14 +48,6 @@ LEAK_BYTES = 1 << 30
 
 ANSWER_SECONDS = 60.0
 """A device that has not answered so long after an error is lost, and its process ends."""
-
-
-class Retire(Exception):
-    """The last report of a process that must not train another model. Tune replaces a worker that raises."""
-
-    def __init__(self, report: str) -> None:
-        super().__init__(report)
-        self.report = report
 
 
 class TrialWorker(tune.Trainable):  # type: ignore[misc]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nas.config.recipe import Recipe
-from nas.driver.leftovers import descendants
+from nas.execution.orphans import descendants
 
 SPACE = """\
 name: tiny

@@ -18,8 +18,8 @@ from nas.config.recipe import Recipe
 from nas.driver.bridge import Bridge, Plan
 from nas.driver.progress import Progress
 from nas.driver.sampling import Proposer
-from nas.driver.scheduler import Scheduler, last_words
-from nas.driver.trainable import REPORT
+from nas.execution.protocol import REPORT
+from nas.execution.scheduler import Scheduler, last_words
 from nas.rungs import Rungs
 from nas.space.space import Space
 from nas.store import Store

@@ -14,9 +14,9 @@ import pytest
 from ray.exceptions import ActorDiedError, ActorUnavailableError
 
 from nas.architecture.architecture import Architecture
-from nas.driver.packing import Slot
 from nas.driver.progress import Progress, describe
 from nas.errors import SearchError, StorageError
+from nas.execution.gpu_sharing import Slot
 from nas.pareto import left_out, pareto
 from nas.rungs import Rungs
 from nas.space.published import SeedPoint

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 import nas.driver.trainable as trainable
-from nas.driver.trainable import REPORT, Retire, TrialWorker
+from nas.driver.trainable import TrialWorker
+from nas.execution.protocol import REPORT, Retire
 
 GIB = 1 << 30
 DEAD = torch.AcceleratorError("CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be …")

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from nas.driver import watch
-from nas.driver.leftovers import descendants, end_leftovers, forget, remember
-from nas.driver.link import Link
-from nas.driver.watch import _name
+from nas.execution import ray_watch
+from nas.execution.orphans import descendants, end_leftovers, forget, remember
+from nas.execution.ray_watch import _name
+from nas.execution.tune_searcher import Link
 from nas.store import Store
 from nas.system.processes import process_begin
 from tests.driver.conftest import training_process
@@ -204,10 +204,10 @@ def test_a_process_of_ray_that_dies_is_seen_at_once(
 ) -> None:
     name = _name(orphan.pid)
     assert name is not None
-    monkeypatch.setattr(watch, "VITAL", (name,))
-    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(ray_watch, "VITAL", (name,))
+    monkeypatch.setattr(ray_watch, "LOOK_SECONDS", 0.05)
     link = Link()
-    with watch.watched(link, {orphan.pid}):
+    with ray_watch.watched(link, {orphan.pid}):
         assert not link.ended()
         orphan.kill()  # its parent, this process, has not asked yet how it ended
         deadline = time.monotonic() + 60

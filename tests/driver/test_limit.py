@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from nas.driver.limit import TimedOut, TimeLimit
+from nas.execution.time_limit import TimedOut, TimeLimit
 
 
 def _spin() -> None:
@@ -43,7 +43,7 @@ def test_no_model_catches_it_by_accident() -> None:
 def test_only_the_time_inside_counts_and_it_adds_up(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SimpleNamespace(now=0.0)
     alarms: list[float] = []
-    monkeypatch.setattr("nas.driver.limit.time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr("nas.execution.time_limit.time", SimpleNamespace(monotonic=lambda: clock.now))
     monkeypatch.setattr(signal, "setitimer", lambda kind, seconds: alarms.append(seconds))
     limit = TimeLimit(10.0)
     for _ in range(3):
@@ -63,7 +63,7 @@ def test_only_the_time_inside_counts_and_it_adds_up(monkeypatch: pytest.MonkeyPa
 def test_native_code_that_hangs_takes_its_process_with_it() -> None:
     """A loop in C that never looks for signals: no Python runs any more, so the alarm is not heard."""
     code = (
-        "import itertools, nas.driver.limit as limit\n"
+        "import itertools, nas.execution.time_limit as limit\n"
         "limit.GRACE_SECONDS = 0.3\n"
         "with limit.TimeLimit(0.3).running():\n"
         "    sum(itertools.repeat(0))\n"
@@ -76,7 +76,7 @@ def test_native_code_that_hangs_takes_its_process_with_it() -> None:
 
 def test_in_a_thread_the_process_still_ends() -> None:
     code = (
-        "import threading, time, nas.driver.limit as limit\n"
+        "import threading, time, nas.execution.time_limit as limit\n"
         "limit.GRACE_SECONDS = 0.2\n"
         "def hang():\n"
         "    with limit.TimeLimit(0.2).running():\n"

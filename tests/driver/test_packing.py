@@ -20,8 +20,8 @@ from nas.architecture.cost import cost
 from nas.config.recipe import Recipe
 from nas.data import Dataset, Task
 from nas.data.task import make_dataset
-from nas.driver.packing import CONTEXT_BYTES, SHARED_BY, UNSURE, USABLE, Gpu, Packing, training_bytes
 from nas.errors import Infeasible
+from nas.execution.gpu_sharing import CONTEXT_BYTES, SHARED_BY, UNSURE, USABLE, Gpu, Packing, training_bytes
 from nas.space.space import Space
 from nas.train.schedule import make_optimizer
 

@@ -18,9 +18,9 @@ import torch
 
 from nas.data import load_test
 from nas.driver.replay_link import ReplayLink
-from nas.driver.trainable import REPORT
-from nas.driver.tuning import check_reachable
 from nas.errors import SearchError
+from nas.execution.protocol import REPORT
+from nas.execution.session import check_reachable
 from nas.replays.engine import Job
 from nas.replays.options import TrainingOptions
 from nas.replays.plan import Shelf, plan_replay

@@ -13,8 +13,8 @@ from ray.exceptions import (
     RayTaskError,
 )
 
-from nas.driver.scheduler import last_words
-from nas.driver.trainable import Retire
+from nas.execution.protocol import Retire
+from nas.execution.scheduler import last_words
 
 NODE = ActorDiedError()
 NODE.error_msg = (

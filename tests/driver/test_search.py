@@ -27,8 +27,8 @@ from nas.config.recipe import Recipe
 from nas.data import Task, load
 from nas.driver.progress import Progress
 from nas.driver.search import SearchResult, _tell_protocol
-from nas.driver.tuning import STOP_SECONDS
 from nas.errors import SearchError, StorageError
+from nas.execution.session import STOP_SECONDS
 from nas.store import Store
 from tests.driver.conftest import QUICK, SPACE, training_process
 

@@ -22,8 +22,8 @@ from nas.architecture.cost import cost
 from nas.config.recipe import Recipe
 from nas.data import Dataset, Task
 from nas.data.task import make_dataset
-from nas.driver.packing import CONTEXT_BYTES, Gpu, Packing, training_bytes
 from nas.driver.trainable import TrialWorker
+from nas.execution.gpu_sharing import CONTEXT_BYTES, Gpu, Packing, training_bytes
 from nas.store import Store
 from tests.driver.conftest import QUICK, SPACE
 from tests.driver.simulated import INPUT, SimulatedTune, epoch, learns, quality, report
@@ -280,8 +280,8 @@ def _network(storage: str, digest: str) -> Architecture:
 LOGICAL = """
 import sys, time, ray, nas
 import nas.driver.trainable as worker
-import nas.driver.tuning as tuning
-from nas.driver.packing import Gpu
+import nas.execution.session as tuning
+from nas.execution.gpu_sharing import Gpu
 from nas.config.recipe import Recipe
 from nas.store import Store
 from nas.train import State, Verdict

@@ -7,8 +7,8 @@ import signal
 
 import pytest
 
-from nas.driver.link import Link
-from nas.driver.tuning import stoppable
+from nas.execution.session import stoppable
+from nas.execution.tune_searcher import Link
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -15,11 +15,11 @@ import nas.network.latency
 from nas.architecture.cost import Cost
 from nas.cli import main
 from nas.driver import timing
-from nas.driver.options import RayOptions
-from nas.driver.packing import Gpu
 from nas.driver.timing import Clock, TimedCost, with_latency
-from nas.driver.tuning import _resources
 from nas.errors import NasError, SearchError
+from nas.execution.gpu_sharing import Gpu
+from nas.execution.options import RayOptions
+from nas.execution.session import _resources
 from nas.pareto import hypervolume, pareto, scaled_loss
 from nas.space.space import Space
 from nas.store import Store
@@ -123,7 +123,7 @@ def test_a_study_goes_on_where_it_was_timed(space_file: Path, storage: str, monk
 
 
 def test_no_trial_trains_on_the_gpu_on_which_networks_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nas.driver.tuning.find_gpu", lambda note: Gpu(80 << 30))
+    monkeypatch.setattr("nas.execution.session.find_gpu", lambda note: Gpu(80 << 30))
     there = {"CPU": 64.0, "GPU": 4.0}
     for options, at_once in (({}, 3), ({"gpus_per_trial": 0.5}, 6), ({"gpus_per_trial": "auto"}, 24)):
         found = _resources(RayOptions(timed=True, **options), there)  # type: ignore[arg-type]

@@ -17,13 +17,13 @@ from ray.tune.experiment import Trial
 
 import nas
 import nas.driver.trainable
-from nas.driver import gpus
-from nas.driver.link import Link
-from nas.driver.options import RayOptions
-from nas.driver.packing import SHARED_BY, Gpu
-from nas.driver.scheduler import Scheduler
-from nas.driver.tuning import _available, _resources, let_wait, reports_of_raylets_kept_back
 from nas.errors import SearchError
+from nas.execution import gpus
+from nas.execution.gpu_sharing import SHARED_BY, Gpu
+from nas.execution.options import RayOptions
+from nas.execution.scheduler import Scheduler
+from nas.execution.session import _available, _resources, let_wait, reports_of_raylets_kept_back
+from nas.execution.tune_searcher import Link
 from nas.store import Store
 from tests.driver.conftest import QUICK
 
@@ -63,14 +63,14 @@ def test_a_process_is_started_for_each_slot_and_no_more(
 
 
 def test_a_machine_without_gpus_shares_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nas.driver.tuning.find_gpu", lambda note: pytest.fail("there is none to look at"))
+    monkeypatch.setattr("nas.execution.session.find_gpu", lambda note: pytest.fail("there is none to look at"))
     found = _resources(RayOptions(gpus_per_trial="auto"), {"CPU": 4.0})
     assert (found.gpus, found.gpu, found.concurrent, found.device) == (0, None, 4, "cpu")
 
 
 def test_as_many_trials_at_once_as_share_the_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     gpu = Gpu(80 << 30)
-    monkeypatch.setattr("nas.driver.tuning.find_gpu", lambda note: gpu)
+    monkeypatch.setattr("nas.execution.session.find_gpu", lambda note: gpu)
     there = {"CPU": 64.0, "GPU": 4.0}
     found = _resources(RayOptions(gpus_per_trial="auto"), there)
     assert (found.gpu, found.concurrent, found.device) == (gpu, 4 * max(SHARED_BY), "cuda")

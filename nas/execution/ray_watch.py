@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from nas.driver.link import Link
 from nas.errors import SearchError
+from nas.execution.tune_searcher import Link
 
 VITAL = ("raylet", "gcs_server")
 LOOK_SECONDS = 0.5

@@ -15,15 +15,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from nas.driver.gpus import Note, find_gpu, wait_for_machines
-from nas.driver.leftovers import descendants, end_leftovers, forget, remember
-from nas.driver.options import AUTO, RayOptions
-from nas.driver.packing import SHARED_BY, Gpu
 from nas.errors import SearchError
+from nas.execution.gpu_sharing import SHARED_BY, Gpu
+from nas.execution.gpus import Note, find_gpu, wait_for_machines
+from nas.execution.options import AUTO, RayOptions
+from nas.execution.orphans import descendants, end_leftovers, forget, remember
 from nas.system.temporary_folders import scratch_folder, sweep
 
 if TYPE_CHECKING:
-    from nas.driver.link import Link
+    from nas.execution.tune_searcher import Link
 
 
 REACH_SECONDS = 10.0
@@ -64,8 +64,8 @@ def run_trials(link: Link, trainable: Any, resources: Resources) -> None:
     import ray
     from ray import tune
 
-    from nas.driver.scheduler import EndOfSearch, Scheduler, Starts
-    from nas.driver.watch import watched
+    from nas.execution.ray_watch import watched
+    from nas.execution.scheduler import EndOfSearch, Scheduler, Starts
 
     def request(config: dict[str, Any]) -> tune.PlacementGroupFactory:
         bundle = {"CPU": resources.cpus, "GPU": config.get("gpus", resources.gpus)}

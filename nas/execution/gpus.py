@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from nas.driver.packing import Gpu
 from nas.errors import SearchError
+from nas.execution.gpu_sharing import Gpu
 
 LOOK_SECONDS = 120.0  # for a process that imports PyTorch on every machine with a GPU
 WAIT_SECONDS = 900.0  # for a machine that is started and fetches its image

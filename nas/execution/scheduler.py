@@ -24,8 +24,8 @@ from ray.tune import Callback, Stopper
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
-from nas.driver.link import Link
-from nas.driver.trainable import REPORT, Retire
+from nas.execution.protocol import REPORT, Retire
+from nas.execution.tune_searcher import Link
 from nas.states import State
 from nas.train import Retry, judge
 

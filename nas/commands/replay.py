@@ -66,7 +66,7 @@ def command(
         raise NasError("name a published config, or --all; `nas replay --list` shows them")
     if checking:
         return _check(names, as_json)
-    from nas.replays.running import replay_plans
+    from nas.replays.in_process import replay_plans
     from nas.space.published import published_configs
 
     return run_and_show(
@@ -105,7 +105,7 @@ def _check(names: tuple[str, ...], as_json: bool) -> int:
 
 
 def _list(names: tuple[str, ...], storage: str | None, as_json: bool) -> int:
-    from nas.replays.recording import past_measurements
+    from nas.replays.results import past_measurements
     from nas.report.published_tables import config_records, print_configs
     from nas.space.published import every_config
 

@@ -40,7 +40,7 @@ def command(
     nas retrain --study attn_cnn-cifar10 --top 5 --steps 20000
     nas retrain --study attn_cnn-digits --trial 23 --trial 30 --seeds 5
     """
-    from nas.replays.running import retrain_plans
+    from nas.replays.in_process import retrain_plans
 
     if top is not None and trials:
         raise NasError("--top and --trial: one or the other")

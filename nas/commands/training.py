@@ -11,7 +11,7 @@ import click
 from nas.commands.options import print_json, ray_address_option
 
 if TYPE_CHECKING:
-    from nas.replays.engine import Ran
+    from nas.replays.jobs import Ran
     from nas.replays.options import TrainingOptions
     from nas.replays.plan import Plan
     from nas.replays.progress import Progress
@@ -121,14 +121,14 @@ def _runner(
 ) -> Callable[[list[Plan], TrainingOptions, Progress], Iterator[Ran]]:
     """What runs plans, given the options of Ray that the user has chosen. Raises SearchError for one that cannot be."""
     from nas.execution.options import RayOptions
-    from nas.replays.running import run
+    from nas.replays.in_process import run
 
     ray_options = RayOptions(**{"cpus_per_trial": threads or 1, **chosen})
 
     def run_plans(plans: list[Plan], options: TrainingOptions, progress: Progress) -> Iterator[Ran]:
         if len(plans) == 1 and not chosen:
             return run(plans, options, progress)
-        from nas.driver.replaying import run_on_ray
+        from nas.replays.on_ray import run_on_ray
 
         return run_on_ray(plans, options, ray_options, progress)
 

@@ -16,7 +16,7 @@ from nas.replays.plan import LONGER
 if TYPE_CHECKING:
     import pandas as pd
 
-    from nas.replays.engine import Ran
+    from nas.replays.jobs import Ran
     from nas.replays.plan import Plan
     from nas.space.space import Space
 
@@ -54,8 +54,8 @@ def finish(options: SearchOptions, study: str, chosen: pd.DataFrame, progress: P
 
     Raises KeyboardInterrupt when the user stops it; the same call resumes from the last epochs.
     """
-    from nas.driver.replaying import run_on_ray
-    from nas.replays.running import retrain_plans
+    from nas.replays.in_process import retrain_plans
+    from nas.replays.on_ray import run_on_ray
 
     training = TrainingOptions(
         data_root=options.data_root, seeds=SEEDS, device=options.ray.device, storage=options.storage

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from nas.driver.finishing import Final
     from nas.driver.timing import Clock
-    from nas.replays.engine import Ran
+    from nas.replays.jobs import Ran
     from nas.store import Store, StudyRow
 
 

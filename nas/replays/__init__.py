@@ -1,4 +1,4 @@
-"""Published networks built and trained again, claim by claim, and front members retrained; needs no Ray."""
+"""Published networks built and trained again, claim by claim, and front members retrained."""
 
 from nas.replays.checking import Check, CheckedClaim, check, check_all
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from nas.driver.finishing import Final
-    from nas.replays.engine import Ran
+    from nas.replays.jobs import Ran
 
 
 def final_record(final: Final) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from nas.text.formatting import counted
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from nas.replays.engine import Ran
+    from nas.replays.jobs import Ran
 
 TRAINED: Final = {"accuracy": 100.0, "top5": 100.0, "loss": 1.0}
 """What training tells of, and the factor from what is stored to the unit of claims."""

@@ -21,7 +21,7 @@ from nas.report.training_pictures import PIXELS_PER_INCH, Seen, data_name, look,
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from nas.replays.engine import Ran
+    from nas.replays.jobs import Ran
 
 COLOURS: Final = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)
 """Of networks: Okabe and Ito's, which people with any colour vision can tell apart; from the eighth on they begin anew."""

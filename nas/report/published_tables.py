@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-    from nas.replays.engine import Ran
+    from nas.replays.jobs import Ran
     from nas.space.published import Claim, PublishedConfig
 
 CLAIMS_WIDTH: Final = 22

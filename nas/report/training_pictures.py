@@ -16,14 +16,14 @@ from matplotlib.ticker import MaxNLocator
 from nas.analysis.replicates import accuracy_text, summaries
 from nas.drawing.matplotlib_sheet import letters, save
 from nas.errors import NasError
-from nas.replays.engine import test_images
+from nas.replays.jobs import test_images
 from nas.replays.training import Files, read_confusion
 from nas.report.front.view import BLUE, FAINT, GREY, INK, ORANGE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from nas.replays.engine import Ran
+    from nas.replays.jobs import Ran
 
 PIXELS_PER_INCH: Final = 150
 MOST_NUMBERS: Final = 20

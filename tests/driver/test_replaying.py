@@ -17,15 +17,15 @@ import pytest
 import torch
 
 from nas.data import load_test
-from nas.driver.replay_link import ReplayLink
 from nas.errors import SearchError
 from nas.execution.protocol import REPORT
 from nas.execution.session import check_reachable
-from nas.replays.engine import Job
+from nas.replays.jobs import Job
 from nas.replays.options import TrainingOptions
 from nas.replays.plan import Shelf, plan_replay
 from nas.replays.progress import Progress
 from nas.replays.training import Training
+from nas.replays.training_searcher import ReplayLink
 from nas.space.published import PublishedConfig
 from nas.store import Store
 from tests.conftest import Run

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from nas.replays.engine import Ran
+from nas.replays.in_process import replay_plans, run
+from nas.replays.jobs import Ran
 from nas.replays.options import TrainingOptions
 from nas.replays.progress import Progress
-from nas.replays.running import replay_plans, run
 from nas.report.paper_comparison import comparisons, measured, metrics, print_comparison
 from nas.report.paper_comparison_pictures import draw_comparison
 from nas.report.training_pictures import look

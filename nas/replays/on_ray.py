@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from nas.errors import NasError
 from nas.execution.options import RayOptions
 from nas.execution.session import Resources, ray_session, run_trials, stoppable
-from nas.replays.engine import Job, Ran, alone, test_images
+from nas.replays.jobs import Job, Ran, alone, test_images
 from nas.replays.options import TrainingOptions
 from nas.replays.plan import Plan
 from nas.replays.progress import Progress
 from nas.store import DEFAULT_URL, Store
 
 if TYPE_CHECKING:
-    from nas.driver.replay_link import ReplayLink
+    from nas.replays.training_searcher import ReplayLink
 
 
 def run_on_ray(
@@ -64,7 +64,7 @@ def _train(
     broken: list[NasError],
 ) -> str | None:
     """Trains `trainings`, places in `jobs` and seeds, and adds to `broken` what kept one from it. Returns why it ended early."""
-    from nas.driver.replay_link import ReplayLink
+    from nas.replays.training_searcher import ReplayLink
 
     link = ReplayLink(jobs, trainings, progress)
     with ray_session(ray_options, progress.note) as resources, stoppable(link):
@@ -82,7 +82,7 @@ def _trainable(link: ReplayLink, options: TrainingOptions, resources: Resources)
     import ray
     from ray import tune
 
-    from nas.driver.replay_worker import ReplayWorker
+    from nas.replays.training_worker import ReplayWorker
 
     plans = [job.plan for job in link.jobs]
     tests = {task: ray.put(test_images(task)) for task in dict.fromkeys(plan.dataset.task for plan in plans)}

@@ -17,7 +17,7 @@ from nas.errors import NasError, SearchError
 from nas.replays.options import TrainingOptions
 from nas.replays.plan import Plan
 from nas.replays.progress import Progress
-from nas.replays.recording import RESULTS, of_plan
+from nas.replays.results import RESULTS, of_plan
 from nas.replays.training import Files, Report, train_seed
 from nas.states import State
 from nas.store import Store

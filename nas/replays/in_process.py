@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from nas.errors import NasError, SearchError, StorageError
 from nas.pareto import pareto
-from nas.replays.engine import Ran, choose_device, run_plan
+from nas.replays.jobs import Ran, choose_device, run_plan
 from nas.replays.options import TrainingOptions
 from nas.replays.plan import Plan, Shelf, plan_replay, plan_retraining, study_data
 from nas.replays.progress import Progress

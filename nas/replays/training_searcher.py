@@ -13,7 +13,7 @@ from nas.errors import NasError
 from nas.execution.protocol import REPORT
 from nas.execution.tune_searcher import Link
 from nas.execution.worker_loss import Deaths
-from nas.replays.engine import Job
+from nas.replays.jobs import Job
 from nas.replays.progress import Progress
 from nas.replays.training import Report
 from nas.store.schema import utc_now

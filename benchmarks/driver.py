@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from _common import environment_line
 
 import nas
-import nas.driver.trainable as worker
+import nas.searches.trial_worker as worker
 from nas.config.recipe import Recipe
 from nas.states import State
 from nas.train import Verdict

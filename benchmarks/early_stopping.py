@@ -68,7 +68,7 @@ def search(setting: Setting, scheduler: str, seed: int, folder: Path) -> Curve:
     """Runs one side."""
     import nas
     from nas.pareto import hypervolume
-    from nas.rungs import rank_correlations, rung_epochs
+    from nas.searches.early_stopping import rank_correlations, rung_epochs
     from nas.store import Store
 
     storage = f"sqlite:///{folder}/{setting.name}-{scheduler}-{seed}.db"

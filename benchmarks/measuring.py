@@ -40,7 +40,7 @@ from nas.config.recipe_presets import described, fitted
 from nas.data import Batches, Dataset, Task, load
 from nas.data.sources import augmentation, source
 from nas.errors import Infeasible
-from nas.rungs import rung_epochs
+from nas.searches.early_stopping import rung_epochs
 from nas.space.space import Space
 from nas.states import State
 from nas.statistics.proportion import standard_error

@@ -27,9 +27,9 @@ from _common import environment_line
 
 from nas.architecture.architecture import Architecture
 from nas.architecture.cost import cost, facts
-from nas.driver.sampling import Proposer
 from nas.errors import Infeasible
 from nas.sampler.features import describe
+from nas.searches.proposer import Proposer
 from nas.space.space import Space
 
 CLASSES = 10

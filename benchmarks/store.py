@@ -33,12 +33,12 @@ from sqlalchemy import insert, text
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for tests.postgres
 from _common import environment_line
 
-import nas.driver.bridge  # noqa: F401 (imported before the clock starts)
+import nas.searches.trial_searcher  # noqa: F401 (imported before the clock starts)
 from nas.architecture.cost import cost
-from nas.driver.past import rows
-from nas.driver.sampling import Proposer
 from nas.errors import Infeasible
-from nas.rungs import Rungs
+from nas.searches.early_stopping import Rungs
+from nas.searches.optuna_history import rows
+from nas.searches.proposer import Proposer
 from nas.space.space import Space
 from nas.store import Store
 from nas.store.connection import writing

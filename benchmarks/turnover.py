@@ -50,7 +50,7 @@ assert len(results) == int(sys.argv[2]) and not results.errors
 
 OURS = """
 import sys, time, ray
-import nas, nas.driver.trainable as worker
+import nas, nas.searches.trial_worker as worker
 from nas.train import State, Verdict
 
 class BuildOnly(worker.TrialWorker):

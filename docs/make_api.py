@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import nas
-from nas.driver.options import SearchOptions
+from nas.searches.options import SearchOptions
 
 PAGE = Path(__file__).with_name("api.md")
 

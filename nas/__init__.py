@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from nas.api import LoadedStudy as LoadedStudy
     from nas.architecture.architecture import Architecture as Architecture
     from nas.config.recipe import Recipe as Recipe
-    from nas.driver.progress import Progress as Progress
-    from nas.driver.search import SearchResult as SearchResult
     from nas.errors import DataError as DataError
     from nas.errors import NasError as NasError
     from nas.errors import RecipeError as RecipeError
@@ -33,6 +31,8 @@ if TYPE_CHECKING:
     from nas.errors import SpaceError as SpaceError
     from nas.errors import StorageError as StorageError
     from nas.sampler import ParetoSampler as ParetoSampler
+    from nas.searches.progress import Progress as Progress
+    from nas.searches.search import SearchResult as SearchResult
     from nas.space.space import Space as Space
 
 _HOMES = {
@@ -41,11 +41,11 @@ _HOMES = {
     "LoadedStudy": "nas.api",
     "NasError": "nas.errors",
     "ParetoSampler": "nas.sampler",
-    "Progress": "nas.driver.progress",
+    "Progress": "nas.searches.progress",
     "Recipe": "nas.config.recipe",
     "RecipeError": "nas.errors",
     "SearchError": "nas.errors",
-    "SearchResult": "nas.driver.search",
+    "SearchResult": "nas.searches.search",
     "Space": "nas.space.space",
     "SpaceError": "nas.errors",
     "StorageError": "nas.errors",
@@ -111,8 +111,8 @@ def search(
     The same call again resumes the study. Raises `nas.errors.NasError` when an option is unknown or cannot be met.
     """
     options = {name: value for name, value in locals().items() if name not in ("space", "progress", "unknown")}
-    from nas.driver.options import SearchOptions, check_names
-    from nas.driver.search import search as run
+    from nas.searches.options import SearchOptions, check_names
+    from nas.searches.search import search as run
 
     check_names(unknown)
     return run(SearchOptions(space, **options), progress)

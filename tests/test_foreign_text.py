@@ -17,9 +17,9 @@ from rich.table import Table
 
 from nas.commands.search import next_commands
 from nas.config.yaml_document import Document
-from nas.driver.progress import Lines, LiveView
 from nas.errors import NasError, SpaceError, StorageError
 from nas.report.page.markup import tag
+from nas.searches.progress import Lines, LiveView
 from nas.store import Store
 from nas.text.sanitize import file_stem, one_line, problem_of_name, read_json, visible
 from nas.text.terminal import Terminal, styled

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.architecture.cost import Cost
-from nas.rungs import Rungs, order, rank_correlations, rung_epochs
+from nas.searches.early_stopping import Rungs, order, rank_correlations, rung_epochs
 from nas.train.evaluation import measured_epochs
 
 

@@ -16,8 +16,9 @@ from nas.architecture.compile import compile_model
 from nas.architecture.cost import cost, node_costs, shapes
 from nas.config.shipped_files import every
 from nas.errors import Infeasible
+from nas.searches.seed_points import seed_points
 from nas.space.feasibility import feasible_share
-from nas.space.published import Builds, PublishedConfig, published_configs, seed_points
+from nas.space.published import Builds, PublishedConfig, published_configs
 from nas.space.space import Space
 from nas.statistics.proportion import wilson
 

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from nas.architecture.architecture import Architecture
 from nas.bench.table import Table
-from nas.driver.sampling import Proposal, Proposer
 from nas.errors import BenchError
+from nas.searches.proposer import Proposal, Proposer
 from nas.store import Timed
 
 

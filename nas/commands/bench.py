@@ -76,8 +76,8 @@ def command(
     """
     from nas.bench.report import draw, regret_table, summary
     from nas.bench.runs import run_all
-    from nas.driver.options import SearchOptions
-    from nas.driver.sampling import check_sampler
+    from nas.searches.options import SearchOptions
+    from nas.searches.samplers import check_sampler
     from nas.text.terminal import Terminal
 
     if output is not None:

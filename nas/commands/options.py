@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from nas.commands import completing
-from nas.driver.options import SEED_POINTS, SearchOptions
 from nas.errors import AssignmentError, NasError, nearest
 from nas.execution.options import DEVICES
 from nas.limits import MAX_CLASSES, MAX_EXTENT
+from nas.searches.options import SEED_POINTS, SearchOptions
 from nas.text.sanitize import expanded, read_json, visible
 
 if TYPE_CHECKING:

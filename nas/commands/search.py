@@ -15,8 +15,8 @@ from nas.commands.options import json_option, output_path, search_options, try_t
 from nas.text.sanitize import file_stem
 
 if TYPE_CHECKING:
-    from nas.driver.progress import Progress
-    from nas.driver.search import SearchResult
+    from nas.searches.progress import Progress
+    from nas.searches.search import SearchResult
 
 
 @click.command(name="search")
@@ -36,8 +36,8 @@ def command(as_json: bool, plot: Path | None, no_seed_points: bool, **values: An
     nas search --space attn_cnn --data cifar10 --epochs 20 --trials 200 --max-parameters 2M
     nas search --space my_space.yaml --data imagefolder:photos --time 8h --retrain 3
     """
-    from nas.driver.options import SearchOptions
-    from nas.driver.search import search
+    from nas.searches.options import SearchOptions
+    from nas.searches.search import search
 
     if plot is not None:
         output_path(plot, (".png", ".html"))
@@ -54,7 +54,7 @@ def command(as_json: bool, plot: Path | None, no_seed_points: bool, **values: An
 
 
 def _progress(as_json: bool) -> Progress:
-    from nas.driver.progress import Lines, LiveView, Progress
+    from nas.searches.progress import Lines, LiveView, Progress
     from nas.text.terminal import Terminal
 
     if as_json:

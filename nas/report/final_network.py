@@ -15,8 +15,8 @@ from nas.text.terminal import styled
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from nas.driver.finishing import Final
     from nas.replays.jobs import Ran
+    from nas.searches.final_network import Final
 
 
 def final_record(final: Final) -> dict[str, Any]:

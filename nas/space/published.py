@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from blocks.base import Scalar, Shape
+from blocks.base import Scalar
 from nas.architecture.architecture import Architecture
 from nas.config.recipe import Recipe
 from nas.config.shipped_files import every, find
 from nas.config.yaml_document import Document
-from nas.errors import AssignmentError, Infeasible, NasError, StudyError, nearest
+from nas.errors import NasError, StudyError, nearest
 from nas.space.grammar import Options
 from nas.space.space import Assignment, Space
 
@@ -152,18 +152,6 @@ class PublishedConfig:
             raise StudyError(f"{self.name}: no network is built for these claims: {self.without_network}")
 
 
-@dataclass(frozen=True)
-class SeedPoint:
-    """A published network that is a point of the space at hand."""
-
-    config: PublishedConfig
-    assignment: Assignment
-    architecture: Architecture | None
-    """None where the shapes do not fit the input at hand."""
-    problem: str | None
-    """Why it cannot be built there."""
-
-
 def every_config(spaces: dict[str, Space] | None = None) -> list[PublishedConfig]:
     """Every shipped config, those without a network too; `spaces` as in `PublishedConfig.load`."""
     spaces = {} if spaces is None else spaces
@@ -173,31 +161,6 @@ def every_config(spaces: dict[str, Space] | None = None) -> list[PublishedConfig
 def published_configs(spaces: dict[str, Space] | None = None) -> list[PublishedConfig]:
     """Every shipped config of a network; `spaces` as in `PublishedConfig.load`."""
     return [config for config in every_config(spaces) if config.without_network is None]
-
-
-def seed_points(space: Space, input: Shape, classes: int) -> list[SeedPoint]:
-    """The published networks that are points of `space`, whatever its name.
-
-    A config belongs to `space` when its assignment fits and builds, for the paper's own input, the published network.
-    """
-    found: list[SeedPoint] = []
-    spaces: dict[str, Space] = {}
-    for config in published_configs(spaces):
-        assignment = dict(config.assignment)
-        theirs = config.architecture(spaces)
-        try:
-            ours = space.from_assignment(assignment, config.input, config.classes)
-        except (AssignmentError, Infeasible):
-            continue
-        if theirs.hash != ours.hash:
-            continue
-        try:
-            architecture = space.from_assignment(assignment, input, classes)
-        except Infeasible as problem:
-            found.append(SeedPoint(config, assignment, None, str(problem)))
-        else:
-            found.append(SeedPoint(config, assignment, architecture, None))
-    return found
 
 
 def _expand(written: Mapping[str, Scalar], space: Space, document: Document) -> Assignment:

@@ -15,7 +15,7 @@ import ray
 from ray.cluster_utils import Cluster
 
 import nas
-from nas.driver.progress import Progress
+from nas.searches.progress import Progress
 from nas.store import Store
 
 # Ray notices after a second that a node does not answer, not after 15.

@@ -15,12 +15,12 @@ from ray.tune.search import Searcher
 
 from nas.architecture.architecture import Architecture
 from nas.config.recipe import Recipe
-from nas.driver.bridge import Bridge, Plan
-from nas.driver.progress import Progress
-from nas.driver.sampling import Proposer
 from nas.execution.protocol import REPORT
 from nas.execution.scheduler import Scheduler, last_words
-from nas.rungs import Rungs
+from nas.searches.early_stopping import Rungs
+from nas.searches.progress import Progress
+from nas.searches.proposer import Proposer
+from nas.searches.trial_searcher import Bridge, Plan
 from nas.space.space import Space
 from nas.store import Store
 

@@ -14,12 +14,12 @@ import pytest
 from ray.exceptions import ActorDiedError, ActorUnavailableError
 
 from nas.architecture.architecture import Architecture
-from nas.driver.progress import Progress, describe
 from nas.errors import SearchError, StorageError
 from nas.execution.gpu_sharing import Slot
 from nas.pareto import left_out, pareto
-from nas.rungs import Rungs
-from nas.space.published import SeedPoint
+from nas.searches.early_stopping import Rungs
+from nas.searches.progress import Progress, describe
+from nas.searches.seed_points import SeedPoint
 from nas.space.space import Space
 from nas.store import Store, connection, retry
 from tests.driver.simulated import INPUT, SimulatedTune, epoch, learns, quality, report

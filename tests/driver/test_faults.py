@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import torch
 
-import nas.driver.trainable as trainable
-from nas.driver.trainable import TrialWorker
+import nas.searches.trial_worker as trainable
 from nas.execution.protocol import REPORT, Retire
+from nas.searches.trial_worker import TrialWorker
 
 GIB = 1 << 30
 DEAD = torch.AcceleratorError("CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be …")

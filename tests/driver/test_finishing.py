@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 import nas
-from nas.driver.finishing import most_accurate
-from nas.driver.progress import Progress
 from nas.errors import SearchError
+from nas.searches.final_network import most_accurate
+from nas.searches.progress import Progress
 from nas.space.space import Space
 from nas.store import Store
 from tests.conftest import Run

@@ -14,9 +14,9 @@ import pytest
 
 import nas
 from nas.commands.search import command
-from nas.driver.options import SearchOptions
-from nas.driver.search import _other_data
 from nas.errors import NasError
+from nas.searches.options import SearchOptions
+from nas.searches.search import _other_data
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import time
 import pandas as pd
 from rich.console import Console
 
-from nas.driver.progress import Lines, LiveView, Progress, duration
+from nas.searches.progress import Lines, LiveView, Progress, duration
 
 EMPTY = pd.DataFrame(
     {"trial": [], "hash": [], "state": [], "accuracy": [], "parameters": [], "macs": [], "published": []}

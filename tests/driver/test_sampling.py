@@ -7,11 +7,12 @@ import optuna
 import pytest
 
 from nas.commands.search import command
-from nas.driver.options import SearchOptions
-from nas.driver.sampling import SAMPLERS, Proposer, check_sampler
 from nas.errors import SearchError
+from nas.searches.options import SearchOptions
+from nas.searches.proposer import Proposer
+from nas.searches.samplers import SAMPLERS, check_sampler
+from nas.searches.seed_points import seed_points
 from nas.space.feasibility import check_feasible
-from nas.space.published import seed_points
 from nas.space.space import Space
 from tests.driver.conftest import SPACE
 

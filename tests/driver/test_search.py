@@ -25,10 +25,10 @@ import nas
 import tests.driver.failing  # noqa: F401 (registers the block that misbehaves)
 from nas.config.recipe import Recipe
 from nas.data import Task, load
-from nas.driver.progress import Progress
-from nas.driver.search import SearchResult, _tell_protocol
 from nas.errors import SearchError, StorageError
 from nas.execution.session import STOP_SECONDS
+from nas.searches.progress import Progress
+from nas.searches.search import SearchResult, _tell_protocol
 from nas.store import Store
 from tests.driver.conftest import QUICK, SPACE, training_process
 

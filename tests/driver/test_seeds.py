@@ -9,10 +9,10 @@ from click.testing import CliRunner
 from nas.commands.search import command
 from nas.data import Dataset, Task
 from nas.data.task import make_dataset
-from nas.driver.options import SearchOptions
-from nas.driver.progress import Progress
-from nas.driver.seeds import choose_seeds
 from nas.errors import SearchError
+from nas.searches.options import SearchOptions
+from nas.searches.progress import Progress
+from nas.searches.seed_points import choose_seeds
 from nas.space.space import Space
 
 KONG = "kong_aim_cam"
@@ -91,7 +91,7 @@ def test_the_old_spellings_mean_what_they_meant(monkeypatch: pytest.MonkeyPatch)
         asked.append(options.seed_points)
         raise SearchError("enough is known")
 
-    monkeypatch.setattr("nas.driver.search.search", search)
+    monkeypatch.setattr("nas.searches.search.search", search)
     for words in (
         ["--no-seed-points"],
         ["--seed-points"],

@@ -22,8 +22,8 @@ from nas.architecture.cost import cost
 from nas.config.recipe import Recipe
 from nas.data import Dataset, Task
 from nas.data.task import make_dataset
-from nas.driver.trainable import TrialWorker
 from nas.execution.gpu_sharing import CONTEXT_BYTES, Gpu, Packing, training_bytes
+from nas.searches.trial_worker import TrialWorker
 from nas.store import Store
 from tests.driver.conftest import QUICK, SPACE
 from tests.driver.simulated import INPUT, SimulatedTune, epoch, learns, quality, report
@@ -279,7 +279,7 @@ def _network(storage: str, digest: str) -> Architecture:
 
 LOGICAL = """
 import sys, time, ray, nas
-import nas.driver.trainable as worker
+import nas.searches.trial_worker as worker
 import nas.execution.session as tuning
 from nas.execution.gpu_sharing import Gpu
 from nas.config.recipe import Recipe

@@ -14,13 +14,13 @@ import nas
 import nas.network.latency
 from nas.architecture.cost import Cost
 from nas.cli import main
-from nas.driver import timing
-from nas.driver.timing import Clock, TimedCost, with_latency
 from nas.errors import NasError, SearchError
 from nas.execution.gpu_sharing import Gpu
 from nas.execution.options import RayOptions
 from nas.execution.session import _resources
 from nas.pareto import hypervolume, pareto, scaled_loss
+from nas.searches import latency_objective
+from nas.searches.latency_objective import Clock, TimedCost, with_latency
 from nas.space.space import Space
 from nas.store import Store
 from tests.driver.conftest import QUICK
@@ -97,7 +97,7 @@ def test_what_the_database_knows_is_not_measured_again(storage: str, monkeypatch
         clock = Clock(store, space.input, 10, "cpu")
         timed = clock(architecture)
         store.add_latency(timed)
-        monkeypatch.setattr("nas.driver.timing.measure", lambda *_, **__: pytest.fail("measured again"))
+        monkeypatch.setattr("nas.searches.latency_objective.measure", lambda *_, **__: pytest.fail("measured again"))
         assert clock(architecture).milliseconds == timed.milliseconds
         with pytest.raises(pytest.fail.Exception):
             Clock(store, (3, 64, 64), 10, "cpu")(architecture)
@@ -139,14 +139,14 @@ def test_a_clock_with_a_gpu_of_its_own_times_in_another_process(
     space_file: Path, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a CPU: there is no GPU here."""
-    monkeypatch.setattr(timing, "APART", {"num_cpus": 1})
+    monkeypatch.setattr(latency_objective, "APART", {"num_cpus": 1})
     space = Space.load(space_file)
     network = space.from_assignment(next(space.enumerate()), space.input, 10)
     with Store.open(storage, create=True) as store:
         clock = Clock(store, space.input, 10, "cpu")
         monkeypatch.setattr(store, "latency_devices", lambda study: [])
         with clock.ready("tiny-digits", apart=True):
-            monkeypatch.setattr(timing, "measure", lambda *given, **more: pytest.fail("timed in the driver"))
+            monkeypatch.setattr(latency_objective, "measure", lambda *given, **more: pytest.fail("timed in the driver"))
             timed = clock(network)
             assert (timed.hash, timed.device, timed.batch) == (network.hash, clock.name, 1)
             assert clock.name.startswith("cpu: ")

@@ -16,7 +16,7 @@ import torch
 from ray.tune.experiment import Trial
 
 import nas
-import nas.driver.trainable
+import nas.searches.trial_worker
 from nas.errors import SearchError
 from nas.execution import gpus
 from nas.execution.gpu_sharing import SHARED_BY, Gpu
@@ -28,7 +28,7 @@ from nas.store import Store
 from tests.driver.conftest import QUICK
 
 
-class LeavesATrace(nas.driver.trainable.TrialWorker):
+class LeavesATrace(nas.searches.trial_worker.TrialWorker):
     """A worker that says that it was started."""
 
     def setup(self, config: dict[str, Any], **given: Any) -> None:  # type: ignore[override]
@@ -52,7 +52,7 @@ def test_a_process_is_started_for_each_slot_and_no_more(
     space_file: Path, storage: str, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Trials that are shorter than the start of a process."""
-    monkeypatch.setattr(nas.driver.trainable, "TrialWorker", LeavesATrace)
+    monkeypatch.setattr(nas.searches.trial_worker, "TrialWorker", LeavesATrace)
     folder = next(tmp_path_factory.getbasetemp().glob("workers*"))
     before = set(folder.glob("started-*"))
     result = nas.search(space_file, storage=storage, trials=16, recipe=QUICK, max_concurrent=2, sampler="random")

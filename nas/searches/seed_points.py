@@ -4,16 +4,56 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from blocks.base import Shape
+from nas.architecture.architecture import Architecture
 from nas.architecture.cost import cost
 from nas.data import Dataset
-from nas.driver.progress import Progress
-from nas.space.published import PublishedConfig, SeedPoint, seed_points
-from nas.space.space import Space
+from nas.errors import AssignmentError, Infeasible
+from nas.searches.progress import Progress
+from nas.space.published import PublishedConfig, published_configs
+from nas.space.space import Assignment, Space
 
 SHARE = 6
 """With `auto` one in so many trials at most is a published network: a search is for what nobody has published."""
 
 MOST_NAMES = 5
+
+
+@dataclass(frozen=True)
+class SeedPoint:
+    """A published network that is a point of the space at hand."""
+
+    config: PublishedConfig
+    assignment: Assignment
+    architecture: Architecture | None
+    """None where the shapes do not fit the input at hand."""
+    problem: str | None
+    """Why it cannot be built there."""
+
+
+def seed_points(space: Space, input: Shape, classes: int) -> list[SeedPoint]:
+    """The published networks that are points of `space`, whatever its name.
+
+    A config belongs to `space` when its assignment fits and builds, for the paper's own input, the published network.
+    """
+    found: list[SeedPoint] = []
+    spaces: dict[str, Space] = {}
+    for config in published_configs(spaces):
+        assignment = dict(config.assignment)
+        theirs = config.architecture(spaces)
+        try:
+            ours = space.from_assignment(assignment, config.input, config.classes)
+        except (AssignmentError, Infeasible):
+            continue
+        if theirs.hash != ours.hash:
+            continue
+        try:
+            architecture = space.from_assignment(assignment, input, classes)
+        except Infeasible as problem:
+            found.append(SeedPoint(config, assignment, None, str(problem)))
+        else:
+            found.append(SeedPoint(config, assignment, architecture, None))
+    return found
 
 
 @dataclass(frozen=True)

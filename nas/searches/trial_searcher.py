@@ -16,16 +16,16 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from nas.config.recipe import Recipe
-from nas.driver.attempts import Attempt, Attempts
-from nas.driver.progress import Progress
-from nas.driver.sampling import Proposal, Proposer
 from nas.errors import SearchError
 from nas.execution.gpu_sharing import Packing, Slot
 from nas.execution.protocol import REPORT
 from nas.execution.tune_searcher import Link
 from nas.execution.worker_loss import Deaths
 from nas.pareto import left_out
-from nas.rungs import Rungs
+from nas.searches.early_stopping import Rungs
+from nas.searches.progress import Progress
+from nas.searches.proposer import Proposal, Proposer
+from nas.searches.trial_queue import Attempt, Attempts
 from nas.states import State
 from nas.store import Memory, PastResult, Store
 from nas.train import Retry

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 import random
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from optuna.samplers import BaseSampler
 from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import Trial, TrialState
@@ -18,13 +16,14 @@ from optuna.trial import Trial, TrialState
 from blocks.base import Scalar, Shape
 from nas.architecture.architecture import Architecture
 from nas.architecture.cost import Cost, cost
-from nas.driver.past import Past, partial
-from nas.driver.timing import with_latency
-from nas.errors import Infeasible, SearchError, nearest
+from nas.errors import Infeasible
 from nas.objectives import MAXIMIZED
+from nas.searches.latency_objective import with_latency
+from nas.searches.optuna_history import Past, partial
+from nas.searches.samplers import SAMPLERS, Problem, check_sampler
+from nas.searches.seed_points import SeedPoint
 from nas.space.feasibility import ENUMERABLE
 from nas.space.grammar import Options
-from nas.space.published import SeedPoint
 from nas.space.space import Assignment, Space
 from nas.store import Timed
 from nas.store.frames import uncollected
@@ -33,62 +32,6 @@ from nas.store.frames import uncollected
 ASKS = 8
 NEIGHBOURS = 8  # of each rejected proposal
 RANDOM_TRIES = 2_000
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What is searched: all that a sampler may know before the first trial."""
-
-    space: Space
-    input: Shape
-    classes: int
-    objectives: tuple[str, ...]
-    measured_on: int | None = None
-    """Images on which an accuracy is measured; None: it is exact."""
-
-
-def _pareto(seed: int, problem: Problem) -> BaseSampler:
-    from nas.sampler import ParetoSampler  # SciPy takes half a second
-
-    return ParetoSampler(
-        problem.space,
-        input=problem.input,
-        classes=problem.classes,
-        objectives=problem.objectives,
-        measured_on=problem.measured_on,
-        seed=seed,
-    )
-
-
-def _optuna(make: Callable[[int], BaseSampler]) -> Callable[[int, Problem], BaseSampler]:
-    """Optuna's own samplers learn what is searched from the trials."""
-
-    def made(seed: int, problem: Problem) -> BaseSampler:
-        with warnings.catch_warnings():
-            # multivariate, group and constant_liar are marked experimental since 2021; we chose them knowingly
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return make(seed)
-
-    return made
-
-
-SAMPLERS: dict[str, Callable[[int, Problem], BaseSampler]] = {
-    "pareto": _pareto,
-    "tpe": _optuna(
-        lambda seed: optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
-    ),
-    "nsga2": _optuna(lambda seed: optuna.samplers.NSGAIISampler(seed=seed, population_size=20)),
-    "nsga3": _optuna(lambda seed: optuna.samplers.NSGAIIISampler(seed=seed, population_size=20)),
-    "gp": _optuna(lambda seed: optuna.samplers.GPSampler(seed=seed)),
-    "random": _optuna(lambda seed: optuna.samplers.RandomSampler(seed=seed)),
-}
-"""Samplers by name, each made from a seed and what is searched."""
-
-
-def check_sampler(name: str) -> None:
-    """Raises SearchError with the nearest name."""
-    if name not in SAMPLERS:
-        raise SearchError(f"no sampler '{name}'; known: {', '.join(SAMPLERS)}{nearest(name, SAMPLERS)}")
 
 
 @dataclass(frozen=True)

@@ -14,15 +14,14 @@ import numpy as np
 from nas.config.recipe import Recipe
 from nas.config.recipe_presets import check_recipe, described, fitted, sampling_for
 from nas.data import Dataset, Task, augmentation, load, skipped_files, source
-from nas.driver.options import SearchOptions, parse_duration
-from nas.driver.progress import Progress
-from nas.driver.seeds import choose_seeds
 from nas.errors import SearchError, StudyExists
 from nas.execution.gpu_sharing import Packing
 from nas.execution.session import Resources, ray_session, run_trials, stoppable
 from nas.pareto import hypervolume, left_out, pareto
-from nas.rungs import Rungs, rung_epochs
-from nas.space.published import SeedPoint
+from nas.searches.early_stopping import Rungs, rung_epochs
+from nas.searches.options import SearchOptions, parse_duration
+from nas.searches.progress import Progress
+from nas.searches.seed_points import SeedPoint, choose_seeds
 from nas.space.space import Space
 from nas.states import State
 from nas.statistics.proportion import standard_error
@@ -43,9 +42,9 @@ if TYPE_CHECKING:
     # Every process that trains imports this package, and needs no database.
     import pandas as pd
 
-    from nas.driver.finishing import Final
-    from nas.driver.timing import Clock
     from nas.replays.jobs import Ran
+    from nas.searches.final_network import Final
+    from nas.searches.latency_objective import Clock
     from nas.store import Store, StudyRow
 
 
@@ -76,7 +75,7 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
 
     Raises a NasError before anything starts when an option cannot be met.
     """
-    from nas.driver.sampling import check_sampler
+    from nas.searches.samplers import check_sampler
     from nas.space.feasibility import check_feasible
     from nas.store import DEFAULT_URL, Store
 
@@ -123,7 +122,7 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
 
 def _finished(result: SearchResult, options: SearchOptions, space: Space, progress: Progress) -> SearchResult:
     """The result with its most accurate networks retrained; interrupted where the user stops that."""
-    from nas.driver.finishing import final_network, finish, most_accurate
+    from nas.searches.final_network import final_network, finish, most_accurate
 
     chosen = most_accurate(result.trials, result.objectives, space, options.retrain)
     if chosen.empty:
@@ -270,9 +269,9 @@ def _run(
     if finished >= options.trials and (options.scheduler == "none" or left_out(past, study.objectives, guess).empty):
         progress.note(f"study '{study.name}' has {finished} finished trials already; --trials counts them all")
         return "done"
-    from nas.driver.bridge import Bridge, Plan
-    from nas.driver.past import rows
-    from nas.driver.sampling import Proposer
+    from nas.searches.optuna_history import rows
+    from nas.searches.proposer import Proposer
+    from nas.searches.trial_searcher import Bridge, Plan
 
     clock = _clock(options, study, store, dataset)
     ray_options = replace(options.ray, timed=clock is not None and clock.on_gpu)
@@ -334,7 +333,7 @@ def _clock(options: SearchOptions, study: StudyRow, store: Store, dataset: Datas
     """What times networks, where latency is an objective."""
     if "latency" not in study.objectives:
         return None
-    from nas.driver.timing import Clock
+    from nas.searches.latency_objective import Clock
 
     return Clock(store, dataset.input, dataset.classes, options.latency_device)
 
@@ -352,7 +351,7 @@ def _rungs(options: SearchOptions, study: StudyRow, store: Store, recipe: Recipe
 def _trainable(dataset: Dataset, resources: Resources) -> Any:
     from ray import tune
 
-    from nas.driver.trainable import TrialWorker
+    from nas.searches.trial_worker import TrialWorker
 
     threads = max(1, int(resources.cpus))
     return tune.with_parameters(TrialWorker, dataset=dataset, threads=threads, device=resources.device)

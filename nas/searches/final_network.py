@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nas.driver.options import SearchOptions
-from nas.driver.progress import Progress, duration
 from nas.network.model_selection import Retrained, cheaper, final, of_way
 from nas.pareto import pareto
 from nas.replays.options import SEEDS, TrainingOptions
 from nas.replays.plan import LONGER
+from nas.searches.options import SearchOptions
+from nas.searches.progress import Progress, duration
 
 if TYPE_CHECKING:
     import pandas as pd

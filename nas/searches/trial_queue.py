@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from nas.driver.sampling import Proposal
 from nas.execution.gpu_sharing import Slot
+from nas.searches.proposer import Proposal
 
 
 @dataclass

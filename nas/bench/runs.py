@@ -11,9 +11,9 @@ from pathlib import Path
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from blocks.base import Shape
-from nas.bench.rows import Mapping
 from nas.bench.simulation import Run, simulate
 from nas.bench.table import Table
+from nas.bench.table_files import Mapping
 from nas.space.space import Space
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from blocks.base import Shape
 from nas.architecture.cost import cost
-from nas.bench.rows import Mapping, metric_columns, read_assignments, read_number, read_records
+from nas.bench.table_files import Mapping, metric_columns, read_assignments, read_number, read_records
 from nas.errors import AssignmentError, BenchError, Infeasible
 from nas.objectives import COSTS
 from nas.space.feasibility import ENUMERABLE

@@ -157,8 +157,8 @@ def _source(
 ) -> Source:
     from dataclasses import replace
 
-    from nas.bench.rows import Mapping
     from nas.bench.runs import Source
+    from nas.bench.table_files import Mapping
 
     spelled = Mapping() if mapping is None else Mapping.load(mapping)
     given = dict(spelled.metrics)

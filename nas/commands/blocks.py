@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from nas.commands import completing
+from nas.commands import shell_completion
 from nas.commands.options import json_option, print_json
 from nas.errors import NasError, nearest
 
 
 @click.command(name="blocks")
-@click.argument("names", nargs=-1, shell_complete=completing.blocks)
+@click.argument("names", nargs=-1, shell_complete=shell_completion.blocks)
 @json_option
 def command(names: tuple[str, ...], as_json: bool) -> None:
     """List the blocks that a space may use, all or those NAMES.

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-from nas.commands import completing
+from nas.commands import shell_completion
 from nas.commands.options import ShapeType, json_option, output_path, print_json, say, storage_option, study_option
 from nas.limits import MAX_CLASSES
 
 
 @click.command(name="diff")
-@click.argument("before", shell_complete=completing.configs)
-@click.argument("after", shell_complete=completing.configs)
+@click.argument("before", shell_complete=shell_completion.configs)
+@click.argument("after", shell_complete=shell_completion.configs)
 @study_option("Of the trials; may be left out where the database holds only one.")
 @storage_option
 @click.option("--input", "input_shape", type=ShapeType(), help="Image shape for both; default: each one's own.")

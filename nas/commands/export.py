@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from nas.commands.network_argument import network_options, which
 from nas.commands.options import json_option, output_path, print_json, say
-from nas.commands.which import network_options, which
 
 FORMATS = {"python": ".py", "onnx": ".onnx", "torch": ".pt2", "state-dict": ".safetensors"}
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nas.commands import completing
+from nas.commands import shell_completion
+from nas.commands.network_argument import which, which_options
 from nas.commands.options import json_option, print_json, whole
-from nas.commands.which import which, which_options
 from nas.limits import MAX_BATCH
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class BatchesType(click.ParamType[tuple[int, ...]]):
 
 
 @click.command(name="latency")
-@click.argument("words", metavar="TRIAL|NAME...", nargs=-1, required=True, shell_complete=completing.configs)
+@click.argument("words", metavar="TRIAL|NAME...", nargs=-1, required=True, shell_complete=shell_completion.configs)
 @which_options
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option("--batch", "batches", type=BatchesType(), default="1,64", show_default=True, help="Sizes of batches.")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from nas.commands import completing
+from nas.commands import shell_completion
 from nas.errors import AssignmentError, NasError, nearest
 from nas.execution.options import DEVICES
 from nas.limits import MAX_CLASSES, MAX_EXTENT
@@ -91,8 +91,8 @@ class NamesType(click.ParamType[tuple[str, ...]]):
 
 
 HOW: dict[str, dict[str, Any]] = {
-    "space": {"required": True, "metavar": "FILE|NAME", "shell_complete": completing.spaces},
-    "data": {"metavar": "NAME", "shell_complete": completing.datasets},
+    "space": {"required": True, "metavar": "FILE|NAME", "shell_complete": shell_completion.spaces},
+    "data": {"metavar": "NAME", "shell_complete": shell_completion.datasets},
     "data_root": {"metavar": "DIR"},
     "image_size": {"metavar": "PIXELS"},
     "time": {"metavar": "DURATION"},
@@ -102,7 +102,7 @@ HOW: dict[str, dict[str, Any]] = {
     "max_parameters": {"type": CountType()},
     "max_macs": {"type": CountType()},
     "seed": {"type": click.IntRange(0, 2**31 - 1)},
-    "study": {"metavar": "NAME", "shell_complete": completing.studies},
+    "study": {"metavar": "NAME", "shell_complete": shell_completion.studies},
     "storage": {"metavar": "URL", "default": lambda: os.environ.get("NAS_STORAGE"), "show_default": False},
     "gpus_per_trial": {"type": GpusType()},
     "device": {"type": click.Choice(DEVICES)},
@@ -150,7 +150,9 @@ ray_address_option = search_option("ray_address")
 
 def study_option(help: str, *, required: bool = False) -> Callable[[F], F]:
     """Adds ``--study``, whose name the shell completes."""
-    return click.option("--study", required=required, metavar="NAME", shell_complete=completing.studies, help=help)
+    return click.option(
+        "--study", required=required, metavar="NAME", shell_complete=shell_completion.studies, help=help
+    )
 
 
 def limits(command: F) -> F:

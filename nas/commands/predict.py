@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nas.commands.network_argument import network_options, which
 from nas.commands.options import json_option, print_json, say, try_to_write
-from nas.commands.which import network_options, which
 from nas.errors import NasError
 
 if TYPE_CHECKING:

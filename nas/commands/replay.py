@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nas.commands import completing
+from nas.commands import shell_completion
 from nas.commands.options import json_option, print_json, say, storage_option
-from nas.commands.training import run_and_show, training_options
+from nas.commands.training_options import run_and_show, training_options
 from nas.errors import NasError
 
 if TYPE_CHECKING:
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 @click.command(name="replay")
-@click.argument("names", nargs=-1, shell_complete=completing.configs)
+@click.argument("names", nargs=-1, shell_complete=shell_completion.configs)
 @click.option("--all", "every", is_flag=True, help="Every published config.")
 @click.option("--list", "listing", is_flag=True, help="List the configs, their claims, and what was measured here.")
 @click.option("--check", "checking", is_flag=True, help="Build and compare costs with the claims; no training.")
 @click.option(
     "--data",
     metavar="NAME",
-    shell_complete=completing.datasets,
+    shell_complete=shell_completion.datasets,
     help="Other data: digits, cifar10, …, imagefolder:PATH.  [default: the paper's]",
 )
 @click.option("--image-size", type=int, metavar="PIXELS", help="Resize images to this side.  [default: the paper's]")

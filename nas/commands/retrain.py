@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from nas.commands.options import json_option, storage_option, study_option
-from nas.commands.training import run_and_show, training_options
+from nas.commands.training_options import run_and_show, training_options
 from nas.errors import NasError
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from nas.commands import completing
+from nas.commands import shell_completion
 from nas.commands.groups import ListedGroup
 from nas.commands.options import (
     classes_option,
@@ -45,7 +45,7 @@ def _load(file: str, max_parameters: float | None = None, max_macs: float | None
 
 
 @command.command()
-@click.argument("file", shell_complete=completing.spaces)
+@click.argument("file", shell_complete=shell_completion.spaces)
 def check(file: str) -> None:
     """Check a space file completely.
 
@@ -57,21 +57,21 @@ def check(file: str) -> None:
 
 
 @command.command()
-@click.argument("file", shell_complete=completing.spaces)
+@click.argument("file", shell_complete=shell_completion.spaces)
 def show(file: str) -> None:
     """Show a space as a tree with its choices.
 
     \b
     nas space show attn_cnn
     """
-    from nas.commands.tree import space_tree
+    from nas.commands.space_tree import space_tree
     from nas.text.terminal import Terminal
 
     Terminal().print(space_tree(_load(file)))
 
 
 @command.command()
-@click.argument("file", shell_complete=completing.spaces)
+@click.argument("file", shell_complete=shell_completion.spaces)
 @input_option
 @classes_option
 @limits
@@ -127,7 +127,7 @@ def count(
 
 
 @command.command()
-@click.argument("file", shell_complete=completing.spaces)
+@click.argument("file", shell_complete=shell_completion.spaces)
 @click.option("-n", "--number", type=click.IntRange(1, 1_000_000), default=1, show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @input_option
@@ -169,7 +169,7 @@ def sample(
 
 
 @command.command()
-@click.argument("file", shell_complete=completing.spaces)
+@click.argument("file", shell_complete=shell_completion.spaces)
 @click.option("--assignment", metavar="FILE|JSON|NAME", required=True, help="JSON, a file, or a published config.")
 @input_option
 @classes_option
@@ -197,7 +197,7 @@ def cost(file: str, assignment: str, input_shape: Shape | None, classes: int, as
 
 
 @command.command()
-@click.argument("file", shell_complete=completing.spaces)
+@click.argument("file", shell_complete=shell_completion.spaces)
 @click.option("--assignment", metavar="FILE|JSON|NAME", help="JSON, a file, or a published config; default: random.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the random architecture.")
 @input_option

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nas.commands import completing
+from nas.commands import shell_completion
 from nas.commands.groups import ListedGroup
 from nas.commands.options import json_option, output_path, print_json, say, storage_option
 from nas.errors import NasError, StorageError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nas.store import Store, StudyRow
 
 SILENT_SECONDS = 3.0
-study_argument = click.argument("name", required=False, shell_complete=completing.studies)
+study_argument = click.argument("name", required=False, shell_complete=shell_completion.studies)
 
 
 @click.group(name="study", cls=ListedGroup)
@@ -230,7 +230,7 @@ def _counting() -> Callable[[int, int], None]:
 
 
 @command.command()
-@click.argument("name", shell_complete=completing.studies)
+@click.argument("name", shell_complete=shell_completion.studies)
 @click.argument("new")
 @storage_option
 def rename(name: str, new: str, storage: str | None) -> None:
@@ -245,7 +245,7 @@ def rename(name: str, new: str, storage: str | None) -> None:
 
 
 @command.command()
-@click.argument("name", shell_complete=completing.studies)
+@click.argument("name", shell_complete=shell_completion.studies)
 @storage_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def delete(name: str, storage: str | None, yes: bool) -> None:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from nas.analysis.evidence import Evidence
 from nas.dashboard.notes import Tested, study_note, trial_note
-from nas.dashboard.theirs import get_note_from_system_attrs, get_study, note_ver_key, serialize_study_detail
 from nas.dashboard.trials import Options, attributes, trial_json
+from nas.dashboard.upstream import get_note_from_system_attrs, get_study, note_ver_key, serialize_study_detail
 from nas.pareto import pareto
 from nas.states import COMPLETE, STOPPED_EARLY
 

@@ -25,7 +25,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from nas.dashboard.detail import StudyDetail
 from nas.dashboard.pictures import curve_svg, front_svg, network_svg
-from nas.dashboard.theirs import wsgi
+from nas.dashboard.upstream import wsgi
 from nas.errors import NasError, StorageError
 from nas.text.sanitize import read_json
 

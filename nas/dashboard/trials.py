@@ -12,7 +12,7 @@ from typing import Any
 from optuna.distributions import CategoricalDistribution
 
 from blocks.base import Scalar
-from nas.dashboard.theirs import serialize_search_space
+from nas.dashboard.upstream import serialize_search_space
 from nas.states import COMPLETE
 from nas.store.optuna_projection import ATTRIBUTE_NAMES, optuna_state
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from nas.bench.report import draw, summary
-from nas.bench.rows import Mapping
 from nas.bench.runs import Source, run_all
 from nas.bench.simulation import RegretCurve, simulate
 from nas.bench.table import Table
+from nas.bench.table_files import Mapping
 from nas.space.space import Space
 
 GOALS = ("accuracy", "parameters")

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from nas.architecture.cost import cost
-from nas.bench.rows import Mapping, read_assignments
 from nas.bench.table import Table
+from nas.bench.table_files import Mapping, read_assignments
 from nas.errors import BenchError
 from nas.space.space import Space
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from nas.cli import main
-from nas.dashboard import Dashboard, theirs
+from nas.dashboard import Dashboard, upstream
 from nas.errors import NasError
 from nas.store import Store
 from tests.dashboard.conftest import ask, detail, serving
@@ -127,7 +127,7 @@ def test_another_release_of_optuna_dashboard(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(
         NasError, match=r"needs Optuna Dashboard 0\.20 and 0\.21; release [\d.]+ is installed .*pip install"
     ):
-        importlib.reload(theirs)
+        importlib.reload(upstream)
 
 
 def test_the_command_serves_until_it_is_ended(store: Store, tmp_path: Path) -> None:

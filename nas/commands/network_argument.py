@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from nas.commands import completing
+from nas.commands import shell_completion
 from nas.commands.options import ShapeType, read_assignment, storage_option, study_option
 from nas.limits import MAX_CLASSES
 
@@ -34,7 +34,7 @@ def which_options(command: F) -> F:
 
 def network_options(command: F) -> F:
     """Adds the argument ``TRIAL|NAME`` and the options that belong to it."""
-    return click.argument("word", metavar="TRIAL|NAME", shell_complete=completing.configs)(which_options(command))
+    return click.argument("word", metavar="TRIAL|NAME", shell_complete=shell_completion.configs)(which_options(command))
 
 
 def which(

@@ -89,7 +89,7 @@ def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def register_test_blocks() -> None:
     """Called by Ray in every new worker."""
     import blocks
-    import tests.driver.failing
+    import tests.failing
 
-    assert tests.driver.failing.__name__
+    assert tests.failing.__name__
     assert blocks.BLOCKS

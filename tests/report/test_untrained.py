@@ -17,9 +17,9 @@ from nas.report.front.plot import plot_front
 from nas.report.page.page import page
 from nas.store import Store
 from tests.conftest import Run
+from tests.planted import planted
 from tests.report.frames import invented
-from tests.report.planted import planted
-from tests.report.test_plots import traces
+from tests.report.test_front import traces
 from tests.store.filling import finish, make_study, start
 
 TASK = {"dataset": "digits", "input": [3, 32, 32], "classes": 10, "validation_images": 358}

@@ -35,7 +35,7 @@ def database(request: pytest.FixtureRequest, storage: str) -> str:
 def drivers(repository: Path) -> Iterator[Callable[..., Any]]:
     """Asks the program `killed`."""
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.driver.killed"],
+        [sys.executable, "-m", "tests.searches.killed"],
         cwd=repository,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -172,7 +172,7 @@ def test_a_node_of_a_cluster_that_is_lost_costs_the_epochs_of_its_running_trials
     repository: Path, space_file: Path, storage: str
 ) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.driver.cluster", storage, str(space_file), "12", "20"],
+        [sys.executable, "-m", "tests.execution.cluster", storage, str(space_file), "12", "20"],
         cwd=repository,
         env={**os.environ, "PYTHONPATH": str(repository)},
         stdout=subprocess.PIPE,

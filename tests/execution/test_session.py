@@ -25,7 +25,7 @@ from nas.execution.scheduler import Scheduler
 from nas.execution.session import _available, _resources, let_wait, reports_of_raylets_kept_back
 from nas.execution.tune_searcher import Link
 from nas.store import Store
-from tests.driver.conftest import QUICK
+from tests.small_search import QUICK
 
 
 class LeavesATrace(nas.searches.trial_worker.TrialWorker):

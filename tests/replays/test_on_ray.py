@@ -30,8 +30,9 @@ from nas.space.published import PublishedConfig
 from nas.store import Store
 from tests.conftest import Run
 from tests.replays.conftest import QUICK, config
+from tests.small_search import storage
 
-__all__ = ["config"]  # a fixture
+__all__ = ["config", "storage"]  # fixtures
 
 
 class Notes(Progress):

@@ -23,7 +23,7 @@ from nas.searches import latency_objective
 from nas.searches.latency_objective import Clock, TimedCost, with_latency
 from nas.space.space import Space
 from nas.store import Store
-from tests.driver.conftest import QUICK
+from tests.small_search import QUICK
 
 OBJECTIVES = ("accuracy", "latency")
 

@@ -12,7 +12,7 @@ from nas.architecture.difference import Difference, difference
 from nas.drawing.difference import draw_difference
 from nas.network.lookup import find_network
 from nas.space.space import Space
-from tests.report.test_drawing import chain, node, words_of
+from tests.drawing.test_draw import chain, node, words_of
 from tests.store.filling import draw as draw_sample
 
 

@@ -22,8 +22,8 @@ from nas.searches.progress import Progress, describe
 from nas.searches.seed_points import SeedPoint
 from nas.space.space import Space
 from nas.store import Store, connection, retry
-from tests.driver.simulated import INPUT, SimulatedTune, epoch, learns, quality, report
 from tests.postgres import PostgresServer
+from tests.searches.simulated import INPUT, SimulatedTune, epoch, learns, quality, report
 
 
 @pytest.fixture

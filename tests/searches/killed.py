@@ -23,7 +23,7 @@ from nas.config.recipe import Recipe
 from nas.errors import NasError, StudyExists
 from nas.space.space import Space
 from nas.store import Store
-from tests.driver.simulated import SimulatedTune, epoch, make_study, quality, report
+from tests.searches.simulated import SimulatedTune, epoch, make_study, quality, report
 
 SPACE = """\
 name: tiny

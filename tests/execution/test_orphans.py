@@ -19,7 +19,7 @@ from nas.execution.ray_watch import _name
 from nas.execution.tune_searcher import Link
 from nas.store import Store
 from nas.system.processes import process_begin
-from tests.driver.conftest import training_process
+from tests.small_search import training_process
 
 pytestmark = pytest.mark.skipif(process_begin(os.getpid()) is None, reason="needs /proc")
 

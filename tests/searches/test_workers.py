@@ -12,10 +12,10 @@ import pytest
 
 import nas
 import nas.searches.trial_worker
-import tests.driver.failing  # noqa: F401 (registers the block that misbehaves)
+import tests.failing  # noqa: F401 (registers the block that misbehaves)
 from nas.errors import SearchError
 from nas.store import Store
-from tests.driver.conftest import QUICK
+from tests.small_search import QUICK
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 

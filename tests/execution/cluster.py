@@ -1,6 +1,6 @@
 """A search on a Ray cluster of several nodes, one of which is lost on the way: a program.
 
-``python -m tests.driver.cluster STORAGE SPACE TRIALS EPOCHS``: prints how the search ended and what it noted, as JSON.
+``python -m tests.execution.cluster STORAGE SPACE TRIALS EPOCHS``: prints how the search ended and what it noted, as JSON.
 """
 
 from __future__ import annotations

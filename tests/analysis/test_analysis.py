@@ -16,7 +16,7 @@ from nas.analysis.rank_correlation import rungs
 from nas.analysis.trajectory import trajectory
 from nas.pareto import hypervolume
 from nas.space.choices import options_taken, role
-from tests.report.planted import CULPRIT, GOOD, planted
+from tests.planted import CULPRIT, GOOD, planted
 
 COSTS = ("parameters",)
 

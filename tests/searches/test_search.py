@@ -22,7 +22,7 @@ import pytest
 from PIL import Image
 
 import nas
-import tests.driver.failing  # noqa: F401 (registers the block that misbehaves)
+import tests.failing  # noqa: F401 (registers the block that misbehaves)
 from nas.config.recipe import Recipe
 from nas.data import Task, load
 from nas.errors import SearchError, StorageError
@@ -30,7 +30,7 @@ from nas.execution.session import STOP_SECONDS
 from nas.searches.progress import Progress
 from nas.searches.search import SearchResult, _tell_protocol
 from nas.store import Store
-from tests.driver.conftest import QUICK, SPACE, training_process
+from tests.small_search import QUICK, SPACE, training_process
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 import nas
-import tests.driver.failing  # noqa: F401 (registers the block that misbehaves)
+import tests.failing  # noqa: F401 (registers the block that misbehaves)
 from nas.architecture.architecture import Architecture
 from nas.architecture.cost import cost
 from nas.config.recipe import Recipe
@@ -25,8 +25,8 @@ from nas.data.task import make_dataset
 from nas.execution.gpu_sharing import CONTEXT_BYTES, Gpu, Packing, training_bytes
 from nas.searches.trial_worker import TrialWorker
 from nas.store import Store
-from tests.driver.conftest import QUICK, SPACE
-from tests.driver.simulated import INPUT, SimulatedTune, epoch, learns, quality, report
+from tests.searches.simulated import INPUT, SimulatedTune, epoch, learns, quality, report
+from tests.small_search import QUICK, SPACE
 
 GIB = 1 << 30
 

@@ -14,7 +14,7 @@ from nas.searches.samplers import SAMPLERS, check_sampler
 from nas.searches.seed_points import seed_points
 from nas.space.feasibility import check_feasible
 from nas.space.space import Space
-from tests.driver.conftest import SPACE
+from tests.small_search import SPACE
 
 INPUT = (1, 16, 16)
 

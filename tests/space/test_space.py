@@ -15,7 +15,7 @@ from nas.architecture.compile import compile_model
 from nas.architecture.cost import Cost, cost
 from nas.errors import AssignmentError, Infeasible
 from nas.space.space import Space
-from tests.spaces import HEAD, read, space_data
+from tests.space.spaces import HEAD, read, space_data
 
 quick = settings(
     max_examples=60,

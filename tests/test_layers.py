@@ -1,102 +1,126 @@
-"""A module imports only from lines below its own (docs/design: one direction)."""
+"""The floor plan: packages in an order in which imports go one way, no circle anywhere, hardly a module that lies loose."""
 
 from __future__ import annotations
 
 import ast
 from pathlib import Path
 
+import networkx as nx
+import pytest
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
-# From the top: a module belongs to the first line one of whose names it is, or lies under.
-LAYERS = [
-    ("nas.cli", "nas.commands", "nas.__main__"),
-    ("nas.bench", "nas.dashboard"),
-    ("nas.report",),
-    ("nas.searches",),
-    ("nas.sampler",),
-    ("nas.replays",),
-    ("nas.api",),
-    ("nas.export", "nas.network.predict", "nas.network.latency"),
-    ("nas.network.load",),
-    ("nas.network.lookup",),
-    ("nas.network.model_selection",),
-    ("nas.store",),
-    ("nas.searches.early_stopping",),
-    ("nas.pareto",),
-    ("nas.train", "nas.data"),
-    ("nas.space.feasibility",),
-    ("nas.network.weights", "nas.network.gradcam"),
-    ("nas.architecture.compile", "nas.network.pretrained"),
-    ("nas.space.published",),
-    ("nas.config.recipe_presets",),
-    ("nas.config.recipe",),
-    ("nas.space.space",),
-    ("nas.space.reader",),
-    ("nas.space.validation",),
-    ("nas.architecture.cost", "nas.space.grammar"),
-    ("nas.architecture.architecture",),
-    ("nas.architecture.node_names",),
-    ("nas.config.yaml_document", "nas.config.shipped_files"),
-    ("nas.system.memory", "nas.system.temporary_folders", "nas.text.terminal"),
+ORDER = [
+    (("nas.__main__", "nas.cli", "nas.commands"), "the command line: options, words, exit codes"),
+    (("nas.dashboard", "nas.bench"), "Optuna Dashboard on our tables; samplers compared on tables of trained networks"),
+    (("nas", "nas.api"), "studies from Python: `nas.search` and `nas.load_study`"),
+    (("nas.report",), "tables, the page of a study, pictures of fronts and trainings"),
     (
-        "nas.errors",
-        "nas.limits",
-        "nas.objectives",
-        "nas.text.sanitize",
-        "nas.statistics.proportion",
-        "nas.statistics.scores",
-        "nas.version",
+        ("nas.searches", "nas.replays"),
+        "the two drivers: the search; published networks and members of a front trained again",
     ),
-    ("blocks",),
+    (("nas.analysis", "nas.drawing", "nas.export"), "numbers out of trials; pictures of networks; files to take away"),
+    (
+        ("nas.network", "nas.execution"),
+        "one network: lookup, weights, latency, predictions; trainings on Ray side by side",
+    ),
+    (("nas.store", "nas.sampler", "nas.train"), "the study database; the sampler `pareto`; training of one network"),
+    (("nas.data", "nas.space"), "data sets as arrays of bytes; design spaces and the published networks in them"),
+    (
+        ("nas.architecture", "nas.config", "nas.pareto"),
+        "a network as data, and its cost; YAML and recipes; Pareto fronts",
+    ),
+    (("nas.text", "nas.statistics", "nas.system"), "text as people read it; how sure an accuracy is; the machine"),
+    (("nas.objectives", "nas.states", "nas.limits", "nas.errors", "nas.version"), "what all others speak of"),
+    (("blocks",), "the blocks; knows nothing of the rest"),
 ]
+"""From the top: a package imports from those behind it alone, in its own line or in a later one."""
+
+PLACES = [package for packages, _ in ORDER for package in packages]
+MOST_LOOSE = 10
 
 
-def _layer(module: str) -> int | None:
-    for place, names in enumerate(LAYERS):
-        if any(module == name or module.startswith(name + ".") for name in names):
-            return place
-    return None
-
-
-def _name(path: Path) -> str:
+def _module(path: Path) -> str:
     parts = path.relative_to(REPOSITORY).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def _imports(path: Path) -> set[str]:
+FILES = {_module(path): path for top in ("nas", "blocks") for path in sorted((REPOSITORY / top).rglob("*.py"))}
+
+
+def _package(module: str) -> str:
+    return module if module == "nas" else ".".join(module.split(".")[: 1 if module.startswith("blocks") else 2])
+
+
+def imports(source: str) -> set[str]:
+    """The modules of ours that a file imports: at its top, inside functions, and for the type checker."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            assert node.level == 0, f"{path}: relative import"
-            found.update({node.module, *(f"{node.module}.{alias.name}" for alias in node.names)})
-    return {name for name in found if name.split(".")[0] in ("nas", "blocks")}
+            found.update(alias.name for alias in node.names if alias.name in FILES)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "a relative import"
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                found.update({whole} if whole in FILES else {node.module} & FILES.keys())
+    return found
 
 
-FILES = sorted([*REPOSITORY.glob("nas/**/*.py"), *REPOSITORY.glob("blocks/**/*.py")])
+def _graph() -> nx.DiGraph[str]:
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_nodes_from(FILES)
+    for module, path in FILES.items():
+        graph.add_edges_from((module, other) for other in imports(path.read_text()))
+    return graph
 
 
-def test_imports_go_downwards() -> None:
-    faults = [fault for path in FILES if _name(path) != "nas" for fault in _faults(path)]
-    assert not faults, "\n".join(faults)
+@pytest.fixture(scope="module")
+def modules() -> nx.DiGraph[str]:
+    return _graph()
 
 
-def _faults(path: Path) -> list[str]:
-    module = _name(path)
-    own = _layer(module)
-    if own is None:
-        return [f"{module} has no place in the order of layers"]
-    faults: list[str] = []
-    for imported in _imports(path):
-        theirs = _layer(imported)
-        allowed = theirs is None or theirs >= own or _layer(imported.rpartition(".")[0]) == own
-        if not allowed:
-            faults.append(f"{module} imports {imported} from a line above")
-    return faults
+def test_lazy_imports_and_those_for_types_count() -> None:
+    source = (
+        "if TYPE_CHECKING:\n    from nas.store import Store\ndef f():\n    from nas import cli\n    import nas.api\n"
+    )
+    assert imports(source) == {"nas.store", "nas.cli", "nas.api"}
 
 
-def test_every_line_of_the_order_is_in_use() -> None:
-    modules = [_name(path) for path in FILES]
-    for names in LAYERS:
-        assert any(module == name or module.startswith(name + ".") for name in names for module in modules), names
+def test_imports_go_one_way(modules: nx.DiGraph[str]) -> None:
+    place = {package: number for number, package in enumerate(PLACES)}
+    lost = sorted({package for module in modules if (package := _package(module)) not in place})
+    assert not lost, f"no place in the order: {', '.join(lost)}"
+    faults = [f"{a} imports {b}" for a, b in modules.edges if place[_package(a)] > place[_package(b)]]
+    assert not faults, "from below to above:\n" + "\n".join(faults)
+
+
+def test_no_circle_of_modules_or_packages(modules: nx.DiGraph[str]) -> None:
+    packages = nx.DiGraph((_package(a), _package(b)) for a, b in modules.edges if _package(a) != _package(b))
+    for graph in (modules, packages):
+        circle = next(iter(nx.simple_cycles(graph)), None)
+        assert circle is None, " -> ".join([*(circle or ()), *(circle or ())[:1]])
+
+
+def test_every_place_is_taken() -> None:
+    empty = set(PLACES) - {_package(module) for module in FILES}
+    assert not empty
+
+
+def test_few_modules_lie_loose() -> None:
+    loose = [path.name for path in (REPOSITORY / "nas").glob("*.py")]
+    assert len(loose) <= MOST_LOOSE, sorted(loose)
+
+
+def table() -> str:
+    """The order as CONTRIBUTING.md shows it."""
+    rows = [f"| {', '.join(f'`{_shown(package)}`' for package in packages)} | {what} |" for packages, what in ORDER]
+    return "\n".join(["| from the top | what it is |", "|---|---|", *rows])
+
+
+def _shown(package: str) -> str:
+    path = FILES[package].relative_to(REPOSITORY)
+    return f"{path.parent}/" if path.name == "__init__.py" and package != "nas" else str(path)
+
+
+def test_contributing_shows_this_order() -> None:
+    assert table() in (REPOSITORY / "CONTRIBUTING.md").read_text(), f"CONTRIBUTING.md must say:\n{table()}"

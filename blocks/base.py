@@ -241,7 +241,9 @@ def _measure(block: Block, params: Mapping[str, Scalar], in_shapes: tuple[Shape,
         try:
             module = block.make(params, in_shapes, classes).eval()
             inputs = [torch.empty(1, *shape) for shape in in_shapes]
-        except RuntimeError as problem:  # more bytes than PyTorch can count
+        except RuntimeError as problem:
+            if "overflow" not in str(problem):  # of more bytes than PyTorch can count; all else is a fault of the block
+                raise
             raise ShapeError(f"block '{block.name}' cannot take {_shapes_text(in_shapes)}: {problem}") from None
     parameters = list(module.parameters())
     with torch.no_grad(), Meter([*inputs, *parameters, *module.buffers()]) as meter:

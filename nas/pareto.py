@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from nas.objectives import MAXIMIZED, SCALES, UNITS
+from nas.objectives import MAXIMIZED, OBJECTIVES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,10 +23,11 @@ def losses(frame: pd.DataFrame, objectives: Sequence[str]) -> npt.NDArray[np.flo
 def scaled_loss(name: str, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Values of one objective scaled to [0, 1], less is better.
 
-    Accuracy becomes the error; a cost c becomes log10(c) / s with s from `SCALES`, latency in nanoseconds.
+    Accuracy becomes the error; a cost c becomes log10(c) / s with s the `power` of its objective, latency in nanoseconds.
     """
-    array = np.asarray(values, dtype=np.float64) * UNITS.get(name, 1.0)
-    return 1 - array if name in MAXIMIZED else np.log10(np.maximum(array, 1)) / SCALES[name]
+    objective = OBJECTIVES[name]
+    array = np.asarray(values, dtype=np.float64) * objective.factor
+    return 1 - array if objective.is_maximized else np.log10(np.maximum(array, 1)) / objective.power
 
 
 def pareto(frame: pd.DataFrame, objectives: Sequence[str]) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from blocks.base import Shape
 from nas.architecture.cost import cost
 from nas.bench.table_files import Mapping, metric_columns, read_assignments, read_number, read_records
 from nas.errors import AssignmentError, BenchError, Infeasible
-from nas.objectives import COSTS
+from nas.objectives import COSTS, MAXIMIZED, OBJECTIVES
 from nas.space.feasibility import ENUMERABLE
 from nas.space.space import Assignment, Space
 
@@ -75,7 +75,7 @@ class Table:
             classes,
             index,
             _accuracy(arrays),
-            {name: arrays[name] for name in (*COSTS, "latency") if name in arrays},
+            {name: arrays[name] for name in OBJECTIVES if name in arrays and name not in MAXIMIZED},
             arrays.get("seconds"),
             len(records),
             columns | {name: "cost model" for name in COSTS if name not in columns},

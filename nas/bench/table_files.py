@@ -24,20 +24,17 @@ import numpy as np
 
 from nas.config.yaml_document import Document
 from nas.errors import BenchError, nearest
+from nas.objectives import OBJECTIVES
 from nas.space.grammar import Options
 from nas.space.space import Assignment, Space
 from nas.text.sanitize import read_json
 
 ALIASES: Final = {
-    "accuracy": ("accuracy", "mean_acc", "test_acc", "test_accuracy", "val_acc", "valid_acc", "acc"),
+    **{name: objective.columns for name, objective in OBJECTIVES.items()},
     "error": ("error", "test_error", "val_error"),
-    "parameters": ("parameters", "params"),
-    "macs": ("macs", "flops"),
-    "activation_bytes": ("activation_bytes",),
-    "latency": ("latency", "latency_ms"),
     "seconds": ("seconds", "train_seconds", "train_time", "time"),
 }
-"""Columns that are looked for when `Mapping.metrics` names none, in this order. Others call multiply-accumulates FLOPs."""
+"""Columns that are looked for when `Mapping.metrics` names none, in this order."""
 KEY_COLUMNS: Final = ("key", "arch", "architecture", "arch_str")
 
 

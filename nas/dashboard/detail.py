@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from nas.analysis.evidence import Evidence
 from nas.dashboard.notes import Tested, study_note, trial_note
 from nas.dashboard.trials import Options, attributes, trial_json
 from nas.dashboard.upstream import get_note_from_system_attrs, get_study, note_ver_key, serialize_study_detail
+from nas.objectives import OBJECTIVES
 from nas.pareto import pareto
 from nas.states import COMPLETE, STOPPED_EARLY
 
@@ -22,14 +23,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from nas.store import Store
-
-NAMES: Final = {
-    "accuracy": "validation accuracy (0 to 1)",
-    "parameters": "parameters",
-    "macs": "MACs for one image",
-    "activation_bytes": "peak activations for one image (bytes)",
-    "latency": "latency of one image (ms)",
-}
 
 
 class StudyDetail:
@@ -91,7 +84,7 @@ class StudyDetail:
                 {},
                 [],
             )
-            head["objective_names"] = [NAMES.get(name, name) for name in self.study.objectives]
+            head["objective_names"] = [OBJECTIVES[name].short for name in self.study.objectives]
             if note_ver_key(None) not in frozen.system_attrs:
                 head["note"] = {
                     "version": 0,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Executable, case, func, select
 
-from nas.objectives import DIRECTIONS
+from nas.objectives import OBJECTIVES
 from nas.pareto import pareto
 from nas.states import COMPLETE, FINISHED, RUNNING, UNTRAINED
 from nas.store import damaged, latency
@@ -65,7 +65,7 @@ def studies(connection: Connection) -> pd.DataFrame:
         .order_by(Study.id),
     )
     frame["data"] = [damaged.task(text).get("dataset") for text in frame["data"]]
-    frame["objectives"] = [damaged.objectives(text, DIRECTIONS) for text in frame["objectives"]]
+    frame["objectives"] = [damaged.objectives(text, OBJECTIVES) for text in frame["objectives"]]
     damaged.make_numbers(frame, real=("best_accuracy",))
     return frame
 

@@ -34,7 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from blocks.base import Scalar
-from nas.objectives import DIRECTIONS
+from nas.objectives import MAXIMIZED, OBJECTIVES
 from nas.states import COMPLETE, STOPPED_EARLY
 from nas.store import damaged
 
@@ -81,10 +81,7 @@ _OTHERS: Final = tuple(
 _OPTUNA_STATE: Final = {COMPLETE: "COMPLETE", STOPPED_EARLY: "PRUNED"}  # every other state: FAIL
 ATTRIBUTE_NAMES: Final = (
     "hash",
-    "parameters",
-    "macs",
-    "activation_bytes",
-    "latency",
+    *(name for name in OBJECTIVES if name not in MAXIMIZED),
     "state",
     "reason",
     "seconds",
@@ -175,7 +172,7 @@ def create_study(storage: RDBStorage, name: str, objectives: Sequence[str]) -> N
         study = optuna.create_study(
             storage=storage,
             study_name=name,
-            directions=[DIRECTIONS[objective] for objective in objectives],
+            directions=[OBJECTIVES[objective].direction for objective in objectives],
             load_if_exists=True,
         )
         study.set_metric_names(list(objectives))

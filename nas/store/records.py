@@ -12,7 +12,7 @@ from sqlalchemy.engine import RowMapping
 
 from blocks.base import Scalar
 from blocks.counting import COUNTING_RULES
-from nas.objectives import DIRECTIONS
+from nas.objectives import OBJECTIVES
 from nas.store import damaged
 from nas.store.schema import Study, Trial, dump
 
@@ -65,7 +65,7 @@ class StudyRow:
             study.space_fingerprint,
             damaged.task(study.task),
             damaged.recipe(study.recipe),
-            tuple(damaged.objectives(study.objectives, DIRECTIONS)),
+            tuple(damaged.objectives(study.objectives, OBJECTIVES)),
             damaged.mapping(study.constraints, "constraints"),
             study.seed,
             study.created_at,

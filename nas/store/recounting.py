@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Final
 
 from sqlalchemy import inspect, select, update
 from sqlalchemy.orm import Session
@@ -17,13 +16,12 @@ from blocks.counting import COUNTING_RULES
 from nas.architecture.architecture import Architecture
 from nas.architecture.cost import Cost, cost
 from nas.errors import NasError, StorageError
+from nas.objectives import COSTS
 from nas.states import COMPLETE
 from nas.store import optuna_projection
 from nas.store.records import StudyRow
 from nas.store.schema import ArchitectureRow, Measurement, Study, Trial
 from nas.text.sanitize import read_json
-
-NAMES: Final = ("parameters", "macs", "activation_bytes")
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ def count(networks: Mapping[str, str], study: StudyRow, progress: Callable[[int,
 
 def write(session: Session, study: StudyRow, costs: Mapping[str, Cost]) -> Recounted:
     """Puts the costs wherever the study has them, and says by which rules they were counted."""
-    columns = [getattr(Trial, name) for name in NAMES]
+    columns = [getattr(Trial, name) for name in COSTS]
     trials = session.execute(
         select(Trial.id, Trial.number, Trial.hash, Trial.state, *columns)
         .where(Trial.study_id == study.id, Trial.number.is_not(None))

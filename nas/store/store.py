@@ -15,7 +15,7 @@ from blocks.counting import COUNTING_RULES
 from nas.architecture.architecture import Architecture
 from nas.architecture.cost import Cost
 from nas.errors import StorageError, StudyExists, nearest
-from nas.objectives import DIRECTIONS
+from nas.objectives import OBJECTIVES
 from nas.space.space import Space
 from nas.states import COMPLETE
 from nas.store import connection, deletion, gpu_memory, measurements, optuna_projection, recounting
@@ -74,10 +74,10 @@ class Store(Reader):
         if problem := problem_of_name(name):
             raise StorageError(f"study {shorten(name)}: {problem}")
         for objective in objectives:
-            if objective not in DIRECTIONS:
+            if objective not in OBJECTIVES:
                 raise StorageError(
-                    f"study '{name}': no objective '{objective}'; there are {', '.join(DIRECTIONS)}"
-                    f"{nearest(objective, DIRECTIONS)}"
+                    f"study '{name}': no objective '{objective}'; there are {', '.join(OBJECTIVES)}"
+                    f"{nearest(objective, OBJECTIVES)}"
                 )
         if not objectives or len(set(objectives)) < len(objectives):
             raise StorageError(f"study '{name}': objectives must be one or more different ones, not {list(objectives)}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from nas.errors import NasError
-from nas.objectives import LABELS
+from nas.objectives import OBJECTIVES
 from nas.report.front.view import BLUE, FAINT, GREY, INK, ORANGE, PALE, Shown
 from nas.text.formatting import counted
 from nas.text.sanitize import visible
@@ -32,7 +32,7 @@ def write_html(shown: Shown, path: Path) -> None:
             if column > 1:
                 trace.showlegend = False
             figure.add_trace(trace, row=1, col=column)
-        figure.update_xaxes(type="log", title=LABELS[cost], dtick=1, minor={"dtick": "D1"}, row=1, col=column)
+        figure.update_xaxes(type="log", title=OBJECTIVES[cost].label, dtick=1, minor={"dtick": "D1"}, row=1, col=column)
         figure.update_yaxes(title=shown.accuracy_label, row=1, col=column)
     notes = shown.subtitle + (f"  ·  {counted(shown.untrained, 'trial')} untrained" if shown.untrained else "")
     title = f"<b>{_safe(shown.title)}</b><br><span style='font-size:13px;color:{FAINT}'>{_safe(notes)}</span>"

@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from nas.drawing.geometry import Point, Rect
 from nas.drawing.label_placement import gap, place
 from nas.drawing.matplotlib_sheet import letters, save
-from nas.objectives import LABELS
+from nas.objectives import OBJECTIVES
 from nas.report.front.view import BLUE, FAINT, GREY, INK, ORANGE, PALE, Shown
 from nas.text.formatting import counted, tick
 
@@ -84,7 +84,7 @@ def _panel(figure: Figure, axes: Axes, shown: Shown, cost: str) -> None:
             known[cost], y, s=52, color=ORANGE, edgecolors="white", lw=0.8, label="published networks", zorder=5
         )
     _tests(axes, shown, cost)
-    axes.set_xlabel(LABELS[cost], color=INK)
+    axes.set_xlabel(OBJECTIVES[cost].label, color=INK)
     axes.set_ylabel(shown.accuracy_label, color=INK)
     axes.grid(True, which="major", color="#e6e9ec", linewidth=0.8, zorder=0)
     axes.set_axisbelow(True)

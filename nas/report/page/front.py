@@ -16,6 +16,7 @@ from nas.drawing.draw import markup
 from nas.drawing.geometry import Rect
 from nas.drawing.label_placement import place
 from nas.errors import Infeasible
+from nas.objectives import OBJECTIVES
 from nas.report.page.marks import Mark, cost_text, marks_of
 from nas.report.page.markup import Child, Html, section, tag
 from nas.report.page.plot import Axis, diamonds, dots, linear, logarithmic, plot, steps, upright
@@ -29,12 +30,6 @@ DOTS: Final = 4000
 """Of more networks an even sample is shown, with all of the front and all published ones."""
 DRAWINGS: Final = 30
 """Of a longer front so many are drawn, evenly along it."""
-LABELS: Final = {
-    "parameters": "parameters",
-    "macs": "multiply-accumulates (MACs) for one image",
-    "activation_bytes": "peak activation bytes for one image",
-    "latency": "latency in milliseconds for one image",
-}
 NAMES: Final = 12
 """More published networks than this are not named in the plot, only in their cards."""
 WIDTH: Final = 960.0
@@ -78,7 +73,9 @@ def _plot(evidence: Evidence, cost: str, nth: int, marks: Sequence[Mark]) -> Htm
     shown = complete if stopped.empty else _joined(complete, stopped)
     accuracy = evidence.complete["accuracy"].to_numpy(float) * 100
     low = min(float(np.quantile(accuracy, _LOWEST)), float(front["accuracy"].min()) * 100)
-    x = logarithmic([_positive(cost, at) for at in (*shown[cost], *(mark.cost for mark in marks))], LABELS[cost])
+    x = logarithmic(
+        [_positive(cost, at) for at in (*shown[cost], *(mark.cost for mark in marks))], OBJECTIVES[cost].label
+    )
     bars = [(mark.cost, mark.accuracy - mark.deviation, mark.accuracy + mark.deviation) for mark in marks]
     ends = [low, float(accuracy.max()), *(end for bar in bars for end in bar[1:])]
     y = linear(ends, "accuracy: ● validation  ◆ test" if marks else "validation accuracy", unit=" %", margin=0.08)
@@ -111,7 +108,7 @@ def _plot(evidence: Evidence, cost: str, nth: int, marks: Sequence[Mark]) -> Htm
             x,
             y,
             layers,
-            label=f"Accuracy against {LABELS[cost]}; {len(front)} networks on the front",
+            label=f"Accuracy against {OBJECTIVES[cost].label}; {len(front)} networks on the front",
             data=name,
             extra=extra,
         ),
@@ -143,8 +140,8 @@ def _points(frame: pd.DataFrame, cost: str) -> list[tuple[float, float]]:
 
 
 def _positive(cost: str, value: float) -> float:
-    """A cost that has a place on a logarithmic axis; only a latency (ms) may be below 1."""
-    return max(float(value), 1e-6 if cost == "latency" else 1.0)
+    """A cost that has a place on a logarithmic axis."""
+    return max(float(value), OBJECTIVES[cost].least)
 
 
 def _staircase(front: pd.DataFrame, cost: str) -> list[tuple[float, float]]:

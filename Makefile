@@ -1,6 +1,7 @@
 # make search   set up and run a search on embedded defaults
 # make test     set up and pass the tests
 # make check    format, lint, types, layers
+# make long     the tests that start many processes, two minutes more
 # make tour     type the commands of docs/tour.md
 # make versions the lowest and the newest versions that pyproject.toml admits
 # make bench    the benchmarks of the README
@@ -13,7 +14,7 @@ SEARCH ?= --space search_spaces/attn_cnn.yaml --scheduler pareto_asha --steps 20
 VERSIONS ?= $(VENV)-versions
 UV := $(VERSIONS)/tools/bin/uv
 
-.PHONY: search test check tour bench slow versions versions-lowest versions-newest clean
+.PHONY: search test check tour bench long slow versions versions-lowest versions-newest clean
 .SECONDARY:
 .DEFAULT_GOAL := search
 
@@ -41,6 +42,9 @@ test: $(VENV)/.installed-dev
 
 tour: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -m slow tests/test_tour.py
+
+long: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -q -m long -n 2
 
 slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -m slow

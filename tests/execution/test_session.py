@@ -47,6 +47,7 @@ def test_every_trial_is_chosen_once_in_its_order_and_only_while_it_waits() -> No
     assert scheduler.choose_trial_to_run(None) is None
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("local_ray")
 def test_a_process_is_started_for_each_slot_and_no_more(
     space_file: Path, storage: str, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
@@ -242,6 +243,7 @@ main(["search", "--space", sys.argv[1], "--storage", sys.argv[2], "--trials", "4
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
 def test_a_gpu_that_ray_sees_and_pytorch_cannot_open_ends_the_search_before_its_first_trial(
     space_file: Path, storage: str, repository: Path

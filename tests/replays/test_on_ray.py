@@ -195,6 +195,7 @@ def two(config: Path) -> tuple[str, str]:
 QUICKLY = (*QUICK, "--epochs", "1", "--fraction", "0.3", "--max-concurrent", "2")
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("local_ray")
 def test_several_networks_and_seeds_train_side_by_side(run: Run, config: Path, tmp_path: Path) -> None:
     code, out, err = run("replay", *two(config), *QUICKLY, "--seeds", "2", "--json")

@@ -92,6 +92,7 @@ def test_the_front_is_retrained_and_told_with_its_spread(run: Run, study: str, t
     assert f"{records[0]['accuracy'] * 100:.2f} ± {records[0]['std'] * 100:.2f} % (2)" in out
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("local_ray")
 def test_the_most_accurate_and_named_trials(run: Run, study: str) -> None:
     quick = (*QUICK, "--seeds", "1", "--json")

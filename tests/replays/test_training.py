@@ -74,6 +74,7 @@ def test_what_is_measured_is_not_trained_again(run: Run, config: Path) -> None:
     assert replay(run, str(config), "--epochs", "2")["trained"] == [0]
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("local_ray")
 def test_several_configs_and_the_list_of_what_was_measured(run: Run, config: Path) -> None:
     other = config.with_name("tiny_two.yaml")
@@ -148,6 +149,7 @@ def command(config: Path, *more: str) -> list[str]:
     return [sys.executable, "-m", "nas", "replay", str(config), *QUICK, "--epochs", "30", *more]
 
 
+@pytest.mark.long
 def test_killed_and_continued_is_the_same_as_never_killed(run: Run, config: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(

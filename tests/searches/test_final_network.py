@@ -72,6 +72,7 @@ def test_one_command_goes_from_images_to_a_network(run: Run, space: Path, tmp_pa
     assert (exported["weights"], exported["hash"]) == (final["weights"], final["hash"])
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("local_ray")
 def test_photos_of_other_shares_than_the_test_images_are_drawn_alike(run: Run, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
@@ -105,6 +106,7 @@ def test_photos_of_other_shares_than_the_test_images_are_drawn_alike(run: Run, t
     assert "sampling balanced, not shuffle" in err
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("local_ray")
 def test_from_python_and_with_what_is_missing(
     space: Path, storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -34,6 +34,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nas.network.latency, "MOST_RUNS", 15)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("local_ray")
 def test_a_search_for_accuracy_and_latency(
     space_file: Path, storage: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -103,6 +103,7 @@ def test_a_search_finds_a_front_and_continues(
         store.study("tiny-digit")
 
 
+@pytest.mark.long
 def test_what_goes_wrong_costs_one_trial(tmp_path: Path, storage: str) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text(

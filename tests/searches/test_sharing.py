@@ -250,6 +250,7 @@ def test_a_search_that_ends_leaves_no_second_attempt_behind(store: Store, space_
     assert store.running("tiny") == 0
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("local_ray")
 def test_a_real_trial_that_runs_out_of_memory_beside_others_is_tried_again_alone(tmp_path: Path, storage: str) -> None:
     path = tmp_path / "crowded.yaml"

@@ -41,6 +41,7 @@ def _processes(trials: pd.DataFrame) -> list[tuple[str, int]]:
     return [(str(how), int(found.group(1))) for how, found in said if found]
 
 
+@pytest.mark.long
 def test_memory_that_runs_out_costs_the_process_and_a_model_that_hangs_its_time(tmp_path: Path, storage: str) -> None:
     trials = _search(tmp_path, storage, "cuda memory, say, say again, hang", trial_timeout=15)
     assert trials["state"].to_dict() == {
@@ -65,6 +66,7 @@ class CannotBeMade(nas.searches.trial_worker.TrialWorker):
         raise ModuleNotFoundError("No module named 'blocks.new'")
 
 
+@pytest.mark.long
 def test_workers_that_cannot_be_made_end_the_search_with_the_cause_and_cost_no_trial(
     space_file: Path, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,6 +45,7 @@ def test_opening_again_finds_the_studies(store: Store, url: str) -> None:
         assert again.study("first").objectives == ("accuracy", "parameters")
 
 
+@pytest.mark.long
 def test_processes_may_make_the_database_at_once(url: str) -> None:
     open_at_once(url, create=True)
     with Store.open(url) as store:

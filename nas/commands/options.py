@@ -105,7 +105,7 @@ HOW: dict[str, dict[str, Any]] = {
     "study": {"metavar": "NAME", "shell_complete": shell_completion.studies},
     "storage": {"metavar": "URL", "default": lambda: os.environ.get("NAS_STORAGE"), "show_default": False},
     "gpus_per_trial": {"type": GpusType()},
-    "device": {"type": click.Choice(DEVICES)},
+    "device": {"metavar": "|".join(DEVICES)},
     "ray_address": {"metavar": "ADDRESS"},
     "recipe": {"metavar": "NAME|FILE"},
     "seed_points": {"type": str, "is_flag": False, "flag_value": "auto", "metavar": "|".join(sorted(SEED_POINTS))},

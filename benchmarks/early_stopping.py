@@ -67,8 +67,9 @@ class Curve:
 def search(setting: Setting, scheduler: str, seed: int, folder: Path) -> Curve:
     """Runs one side."""
     import nas
+    from nas.analysis.rank_correlation import rank_correlations
     from nas.pareto import hypervolume
-    from nas.searches.early_stopping import rank_correlations, rung_epochs
+    from nas.searches.early_stopping import rung_epochs
     from nas.store import Store
 
     storage = f"sqlite:///{folder}/{setting.name}-{scheduler}-{seed}.db"

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FEWEST: Final = 8
+FEWEST: Final = 5
+"""Networks below which a rank correlation says nothing."""
 RUNGS: Final = 8
 """At most this many epochs are compared."""
 
 
 @dataclass(frozen=True)
-class Rungs:
+class RankCorrelation:
     """Kendall's tau-b between the accuracies after pairs of epochs."""
 
     epochs: tuple[int, ...]
@@ -26,13 +30,11 @@ class Rungs:
     """That have a value at each of these epochs."""
 
 
-def rungs(epochs: pd.DataFrame, complete: pd.DataFrame) -> Rungs | None:
+def rank_correlation(epochs: pd.DataFrame, complete: pd.DataFrame) -> RankCorrelation | None:
     """From learning curves and the complete trials; None where there are fewer than `FEWEST` or only one epoch.
 
     Only networks that were trained to the end are compared: of the others nobody knows where they would have ended.
     """
-    from scipy.stats import kendalltau
-
     curves = epochs[epochs["trial"].isin(complete["trial"])]
     table = curves.pivot_table(index="trial", columns="epoch", values="accuracy", aggfunc="last")
     chosen = _spread([int(epoch) for epoch in table.columns])
@@ -42,14 +44,38 @@ def rungs(epochs: pd.DataFrame, complete: pd.DataFrame) -> Rungs | None:
     if len(full) < FEWEST:
         return None
     values = [full[epoch].to_numpy(float) for epoch in chosen]
-    tau: list[tuple[float | None, ...]] = []
-    for first in values:
-        row = []
-        for second in values:
-            found = float(kendalltau(first, second).statistic)
-            row.append(found if np.isfinite(found) else None)
-        tau.append(tuple(row))
-    return Rungs(tuple(chosen), tuple(tau), len(full))
+    tau = tuple(tuple(kendall_tau(first, second) for second in values) for first in values)
+    return RankCorrelation(tuple(chosen), tau, len(full))
+
+
+def kendall_tau(first: npt.ArrayLike, second: npt.ArrayLike) -> float | None:
+    """Kendall's tau-b of two rows of values for the same networks, from -1 to 1: 1 is the same order, 0 is chance.
+
+    None where all are equal in one of them, or there are fewer than `FEWEST`.
+    """
+    from scipy.stats import kendalltau
+
+    if np.size(first) < FEWEST:
+        return None
+    found = float(kendalltau(first, second).statistic)
+    return found if np.isfinite(found) else None
+
+
+def rank_correlations(accuracies: pd.DataFrame, epochs: Sequence[int]) -> list[dict[str, Any]]:
+    """How well the order of trials at one epoch foretells their order at a later one, for every pair of `epochs`.
+
+    `accuracies` has a row per trial and epoch: trial, epoch, accuracy. Each record has ``epoch``, ``later``, ``trials`` (that
+    reached both) and ``tau`` of `kendall_tau`. Trials that were stopped are not in it from there on, which lowers tau.
+    """
+    wide = accuracies.pivot_table(index="trial", columns="epoch", values="accuracy")
+    found = []
+    for epoch, later in combinations([epoch for epoch in sorted(set(epochs)) if epoch in wide.columns], 2):
+        both = wide[[epoch, later]].dropna()
+        tau = kendall_tau(both[epoch], both[later])
+        found.append(
+            {"epoch": epoch, "later": later, "trials": len(both), "tau": None if tau is None else round(tau, 4)}
+        )
+    return found
 
 
 def _spread(epochs: list[int]) -> list[int]:

@@ -82,9 +82,10 @@ def show(name: str | None, storage: str | None, as_json: bool) -> None:
     nas study show attn_cnn-digits
     """
     from nas.analysis.front_tests import front_tests
+    from nas.analysis.rank_correlation import rank_correlations
     from nas.pareto import pareto as pareto_of
     from nas.report.tables import print_summary, summary_record
-    from nas.searches.early_stopping import rank_correlations, rung_epochs
+    from nas.searches.early_stopping import rung_epochs
 
     with _open(storage) as store:
         study = store.study(_name(store, name))

@@ -11,8 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 FIRST_SHARE = 0.25
 LAST_SHARE = 2 / 3
 """Shares of a training between which trials are stopped: before, the learning rate has just risen and orders say little."""
-FEWEST = 5
-"""Trials below which a rank correlation says nothing."""
 
 
 @dataclass(frozen=True)
@@ -101,23 +98,3 @@ def order(losses: npt.NDArray[np.float64]) -> list[int]:
         # 1.1: the worst of each objective counts as well; 1 is its worst possible value
         contributions[rows] = moocore.hv_contributions(losses[rows], ref=np.full(losses.shape[1], 1.1))
     return [int(row) for row in np.lexsort((-contributions, fronts))]
-
-
-def rank_correlations(accuracies: pd.DataFrame, epochs: Sequence[int]) -> list[dict[str, Any]]:
-    """How well the order of trials at one epoch foretells their order at a later one, for every pair of `epochs`.
-
-    `accuracies` has a row per trial and epoch: trial, epoch, accuracy. Each record has ``epoch``, ``later``, ``trials`` (that
-    reached both) and ``tau``, Kendall's tau-b from -1 to 1: 1 is the same order, 0 is chance; None where all are equal or
-    fewer than `FEWEST` trials reached both. Trials that were stopped are not in it from there on, which lowers tau.
-    """
-    from scipy.stats import kendalltau
-
-    wide = accuracies.pivot_table(index="trial", columns="epoch", values="accuracy")
-    found = []
-    for epoch, later in combinations([epoch for epoch in sorted(set(epochs)) if epoch in wide.columns], 2):
-        both = wide[[epoch, later]].dropna()
-        tau = float(kendalltau(both[epoch], both[later]).statistic) if len(both) >= FEWEST else math.nan
-        found.append(
-            {"epoch": epoch, "later": later, "trials": len(both), "tau": None if math.isnan(tau) else round(tau, 4)}
-        )
-    return found

@@ -12,7 +12,7 @@ from nas.analysis.causes import causes, significant
 from nas.analysis.equal_cost import at_equal_cost
 from nas.analysis.evidence import Evidence, kind_of_reason
 from nas.analysis.importance import importances
-from nas.analysis.rank_correlation import rungs
+from nas.analysis.rank_correlation import rank_correlation
 from nas.analysis.trajectory import trajectory
 from nas.pareto import hypervolume
 from nas.space.choices import options_taken, role
@@ -123,7 +123,7 @@ def test_a_result_taken_over_costs_no_time(evidence: Evidence) -> None:
 
 
 def test_late_epochs_rank_better_than_early_ones(evidence: Evidence) -> None:
-    found = rungs(evidence.epochs, evidence.complete)
+    found = rank_correlation(evidence.epochs, evidence.complete)
     assert found is not None
     assert found.epochs == (1, 2, 3, 4)
     assert found.networks == len(evidence.complete)
@@ -132,7 +132,7 @@ def test_late_epochs_rank_better_than_early_ones(evidence: Evidence) -> None:
     assert third is not None
     assert first < third
     assert found.tau[3][3] == pytest.approx(1)
-    assert rungs(evidence.epochs[evidence.epochs["epoch"] == 1], evidence.complete) is None
+    assert rank_correlation(evidence.epochs[evidence.epochs["epoch"] == 1], evidence.complete) is None
 
 
 def test_blocks_count_who_has_them(evidence: Evidence) -> None:

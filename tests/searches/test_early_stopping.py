@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nas.analysis.rank_correlation import rank_correlations
 from nas.architecture.cost import Cost
-from nas.searches.early_stopping import Rungs, order, rank_correlations, rung_epochs
+from nas.searches.early_stopping import Rungs, order, rung_epochs
 from nas.train.evaluation import measured_epochs
 
 

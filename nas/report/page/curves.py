@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from nas.analysis.evidence import Evidence
-from nas.analysis.rank_correlation import Rungs, rungs
+from nas.analysis.rank_correlation import RankCorrelation, rank_correlation
 from nas.report.page.markup import Html, section, tag
 from nas.report.page.plot import line, linear, plot
 
@@ -48,14 +48,14 @@ def curves_section(evidence: Evidence) -> Html:
         ),
         plot(x, y, layers, label=f"Accuracy over {last} epochs"),
     )
-    found = rungs(evidence.epochs, evidence.complete)
+    found = rank_correlation(evidence.epochs, evidence.complete)
     lead = "Accuracy on the validation images, after the epochs at which networks were measured."
     if found is None:
         return section("Learning curves", picture, id="curves", lead=lead)
     return section("Learning curves", tag("div", picture, _matrix(found), class_="pair"), id="curves", lead=lead)
 
 
-def _matrix(found: Rungs) -> Html:
+def _matrix(found: RankCorrelation) -> Html:
     head = tag("tr", tag("th", "epoch"), [tag("th", epoch) for epoch in found.epochs[1:]])
     rows = []
     for place, epoch in enumerate(found.epochs[:-1]):

@@ -72,8 +72,8 @@ versions-lowest versions-newest: versions-%: $(VERSIONS)/%/.installed
 	$(VERSIONS)/$*/bin/python -m pytest -q -rs -p no:cacheprovider -m '' tests/test_versions.py tests/blocks/test_counting.py
 
 check: $(VENV)/.installed-dev
-	$(BIN)/ruff format --check nas blocks tests benchmarks examples
-	$(BIN)/ruff check nas blocks tests benchmarks examples
+	$(BIN)/ruff format --check nas blocks tests benchmarks examples docs/make_api.py
+	$(BIN)/ruff check nas blocks tests benchmarks examples docs/make_api.py
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_layers.py
 

@@ -156,22 +156,27 @@ class Bridge(Link):
                 self.exhausted = True
                 break
             past = self.store.find_result(self.plan.study, proposal.architecture.hash) if self.plan.cache else None
-            row = self.store.start_trial(
-                self.plan.study,
-                assignment=proposal.assignment,
-                options=proposal.options,
-                architecture=proposal.architecture,
-                cost=proposal.cost,
-                published=proposal.published,
-            )
-            if proposal.timed is not None:
-                self.store.add_latency(replace(proposal.timed, trial_id=row))
+            row = self._begin(proposal)
             self.started += 1
             if past is not None:
                 self._take_over(proposal, row, past)
                 continue
             return Attempt(proposal, row, self._slot(proposal))
         return self._call_back()
+
+    def _begin(self, proposal: Proposal) -> int:
+        """The row of a new trial."""
+        row = self.store.start_trial(
+            self.plan.study,
+            assignment=proposal.assignment,
+            options=proposal.options,
+            architecture=proposal.architecture,
+            cost=proposal.cost,
+            published=proposal.published,
+        )
+        if proposal.timed is not None:
+            self.store.add_latency(replace(proposal.timed, trial_id=row))
+        return row
 
     def _slot(self, proposal: Proposal) -> Slot:
         return Slot(0.0) if self.packing is None else self.packing.slot(proposal.architecture)
@@ -195,16 +200,7 @@ class Bridge(Link):
         if proposal is None:
             raise SearchError(f"trial {stopped['trial']}: its network cannot be built any more; was the space changed?")
         self._called_back.add(stopped["hash"])
-        row = self.store.start_trial(
-            self.plan.study,
-            assignment=proposal.assignment,
-            options=proposal.options,
-            architecture=proposal.architecture,
-            cost=proposal.cost,
-            published=proposal.published,
-        )
-        if proposal.timed is not None:
-            self.store.add_latency(replace(proposal.timed, trial_id=row))
+        row = self._begin(proposal)
         self.progress.note(
             f"trial {stopped['trial']} was stopped early and would be on the front: its network is trained to the end"
         )

@@ -249,6 +249,7 @@ def test_a_photo_stands_upright_however_the_camera_was_held(orientation: int, tm
     assert (read_image(tmp_path / "train" / "a" / "0.png", data.input) == upright).all()
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")  # pytest undoes what the module does about it
 def test_a_photo_with_damaged_metadata_is_read(tmp_path: Path) -> None:
     _photo().save(tmp_path / "photo.jpg", exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xff broken")
     assert read_image(tmp_path / "photo.jpg", (3, 8, 12)).shape == (3, 8, 12)

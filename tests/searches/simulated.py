@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from ray.exceptions import RayError
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
@@ -154,3 +155,25 @@ class SimulatedTune:
             return False
         self.bridge.on_trial_complete(trial_id, result)
         return True
+
+
+@pytest.fixture
+def store(storage: str) -> Iterator[Store]:
+    with Store.open(storage, create=True) as opened:
+        yield opened
+
+
+def run(store: Store, space_file: Path, study: str = "tiny", **options: Any) -> SimulatedTune:
+    tune = SimulatedTune(store, space_file, study=study, **options)
+    with store.claim(study):
+        tune.run()
+    if tune.bridge.problem is not None:
+        raise tune.bridge.problem
+    return tune
+
+
+@pytest.fixture
+def studies(store: Store, space_file: Path) -> None:
+    """Studies must exist before they are claimed."""
+    for name in ("tiny", "other", "third"):
+        SimulatedTune(store, space_file, study=name)

@@ -11,10 +11,9 @@ from typing import Any
 
 import optuna
 import pytest
-from ray.exceptions import ActorDiedError, ActorUnavailableError
 
 from nas.architecture.architecture import Architecture
-from nas.errors import SearchError, StorageError
+from nas.errors import StorageError
 from nas.execution.gpu_sharing import Slot
 from nas.pareto import left_out, pareto
 from nas.searches.early_stopping import Rungs
@@ -23,13 +22,17 @@ from nas.searches.seed_points import SeedPoint
 from nas.space.space import Space
 from nas.store import Store, connection, retry
 from tests.postgres import PostgresServer
-from tests.searches.simulated import INPUT, SimulatedTune, epoch, learns, quality, report
+from tests.searches.simulated import (
+    INPUT,
+    SimulatedTune,
+    epoch,
+    learns,
+    quality,
+    report,
+    run,
+)
 
-
-@pytest.fixture
-def store(storage: str) -> Iterator[Store]:
-    with Store.open(storage, create=True) as opened:
-        yield opened
+pytestmark = pytest.mark.usefixtures("studies")
 
 
 class Notes(Progress):
@@ -48,27 +51,11 @@ class Watch(Progress):
         self.trials.append(trial)
 
 
-def _run(store: Store, space_file: Path, study: str = "tiny", **options: Any) -> SimulatedTune:
-    tune = SimulatedTune(store, space_file, study=study, **options)
-    with store.claim(study):
-        tune.run()
-    if tune.bridge.problem is not None:
-        raise tune.bridge.problem
-    return tune
-
-
-@pytest.fixture(autouse=True)
-def _made(store: Store, space_file: Path) -> None:
-    """Studies must exist before they are claimed."""
-    for name in ("tiny", "other", "third"):
-        SimulatedTune(store, space_file, study=name)
-
-
 def test_a_network_that_any_study_has_trained_is_not_trained_again(store: Store, space_file: Path) -> None:
-    first = _run(store, space_file, trials=20)
+    first = run(store, space_file, trials=20)
     assert len(first.configs) == 20
     watch = Watch()
-    second = _run(store, space_file, "other", trials=36, progress=watch)
+    second = run(store, space_file, "other", trials=36, progress=watch)
     assert len(second.configs) == 16  # the space has 36 networks
     ours = store.trials("other").set_index("hash")
     theirs = store.trials("tiny").set_index("hash")
@@ -83,14 +70,14 @@ def test_a_network_that_any_study_has_trained_is_not_trained_again(store: Store,
     # the sampler knows them all: nothing is left to propose
     assert second.proposer.propose() is None
     # and the third study refers to those that were trained, not to copies
-    _run(store, space_file, "third", trials=36)
+    run(store, space_file, "third", trials=36)
     trained = set(store.trials("tiny")["id"]) | set(ours[ours["source"].isna()]["id"])
     assert set(store.trials("third")["source"]) == trained
 
 
 def test_the_cache_can_be_switched_off(store: Store, space_file: Path) -> None:
-    _run(store, space_file, trials=5)
-    again = _run(store, space_file, "other", trials=5, cache=False)
+    run(store, space_file, trials=5)
+    again = run(store, space_file, "other", trials=5, cache=False)
     assert len(again.configs) == 5
     assert store.trials("other")["source"].isna().all()
 
@@ -99,8 +86,8 @@ def test_only_complete_trials_are_taken_over(store: Store, space_file: Path) -> 
     def fails(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield report(None, "failed", "RuntimeError: no")
 
-    _run(store, space_file, trials=4, worker=fails)
-    assert len(_run(store, space_file, "other", trials=4).configs) == 4
+    run(store, space_file, trials=4, worker=fails)
+    assert len(run(store, space_file, "other", trials=4).configs) == 4
 
 
 @pytest.fixture
@@ -129,7 +116,7 @@ def test_a_database_that_is_locked_now_and_then_loses_nothing(store: Store, stor
         waiting.patience.notify = notes.append
         thread.start()
         try:
-            _run(waiting, space_file, trials=8)
+            run(waiting, space_file, trials=8)
         finally:
             over.set()
             thread.join(10)
@@ -158,12 +145,12 @@ def test_a_database_that_stays_away_ends_the_search_and_the_same_again_goes_on(s
     with Store.open(storage, create=True) as waiting:
         waiting.patience.seconds = 0.3
         with pytest.raises(StorageError, match="was locked by another process"):
-            _run(waiting, space_file, trials=8, worker=trains)
+            run(waiting, space_file, trials=8, worker=trains)
     other.execute("ROLLBACK")
     with Store.open(storage, create=True) as again:
         done = again.trials("tiny")
         assert 0 < (done["state"] == "complete").sum() < 8
-        _run(again, space_file, trials=8)
+        run(again, space_file, trials=8)
         after = again.trials("tiny")
         assert (after["state"] == "complete").sum() == 8
         assert set(done[done["state"] == "complete"]["hash"]) <= set(after["hash"])
@@ -191,7 +178,7 @@ def test_a_server_that_is_restarted_in_a_search_costs_nothing(postgres: Postgres
     with Store.open(address, create=True) as server:
         server.patience.notify = notes.append
         SimulatedTune(server, space_file)  # makes the study
-        tune = _run(server, space_file, trials=8, worker=trains)
+        tune = run(server, space_file, trials=8, worker=trains)
         trials = server.trials("tiny")
         assert trials["state"].tolist() == ["complete"] * 8
         assert trials["hash"].is_unique
@@ -216,7 +203,7 @@ def test_bad_trials_stop_early_and_seed_points_never(store: Store, space_file: P
 
     seed = SeedPoint(Config(), worst, network, None)  # type: ignore[arg-type]
     rungs = Rungs(("accuracy",), 9, 1, 3)
-    tune = _run(store, space_file, "tiny", trials=36, rungs=rungs, epochs=9, seeds=[seed])
+    tune = run(store, space_file, "tiny", trials=36, rungs=rungs, epochs=9, seeds=[seed])
     trials = store.trials("tiny")
     stopped = trials[trials["state"] == "stopped_early"]
     complete = trials[trials["state"] == "complete"]
@@ -239,12 +226,12 @@ def test_bad_trials_stop_early_and_seed_points_never(store: Store, space_file: P
 
 
 def test_a_stopped_trial_is_evaluated_in_full_when_another_study_wants_it(store: Store, space_file: Path) -> None:
-    _run(store, space_file, trials=36, rungs=Rungs(("accuracy",), 3, 1, 3))
+    run(store, space_file, trials=36, rungs=Rungs(("accuracy",), 3, 1, 3))
     trials = store.trials("tiny")
     stopped = set(trials[trials["state"] == "stopped_early"]["hash"])
     stopped -= set(trials[trials["state"] == "complete"]["hash"])  # called back, and trained to its end
     assert stopped
-    again = _run(store, space_file, "other", trials=36).configs
+    again = run(store, space_file, "other", trials=36).configs
     assert {Architecture.from_json(config["architecture"]).hash for config in again} == stopped
     assert len(again) == len(stopped)
 
@@ -273,178 +260,6 @@ def test_the_end_of_a_search_interrupts_what_runs(store: Store, space_file: Path
     assert trials["state"].tolist() == ["interrupted"] * 2
     assert set(trials["reason"]) == {"interrupted"}
     assert trials["epochs"].min() >= 1
-
-
-def test_a_trial_whose_node_is_lost_starts_again_elsewhere(store: Store, space_file: Path) -> None:
-    begun: list[str] = []
-
-    def on_a_node_that_is_lost(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        begun.append(Architecture.from_json(config["architecture"]).hash)
-        for said in learns(config):
-            if len(begun) == 3:
-                raise ActorUnavailableError("Socket closed", None)
-            yield said
-
-    _run(store, space_file, trials=6, worker=on_a_node_that_is_lost)
-    trials = store.trials("tiny")
-    assert trials["state"].tolist() == ["complete"] * 6
-    assert trials["hash"].is_unique
-    assert len(begun) > 6
-    assert max(begun.count(digest) for digest in begun) == 2
-    assert set(trials["epochs"]) == {3}
-
-
-def test_a_network_that_loses_two_nodes_waits_for_the_next_search(store: Store, space_file: Path) -> None:
-    bad: list[str] = []
-
-    def loses_its_node(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        network = Architecture.from_json(config["architecture"]).hash
-        bad[:] = bad or [network]
-        yield report(epoch(1, 0.1))
-        if network == bad[0]:
-            raise ActorUnavailableError("Socket closed", None)
-        yield report(epoch(2, 0.2), "complete")
-
-    _run(store, space_file, trials=5, worker=loses_its_node)
-    trials = store.trials("tiny")
-    assert sorted(trials["state"]) == ["complete"] * 5 + ["interrupted"]  # another one takes its place in the budget
-    lost = trials[trials["state"] == "interrupted"]
-    assert lost["hash"].tolist() == bad
-    assert lost["reason"].tolist() == ["its node was lost (twice)"]
-    again = _run(store, space_file, trials=6)
-    assert [Architecture.from_json(config["architecture"]).hash for config in again.configs] == bad
-
-
-def _dies(config: dict[str, Any]) -> Iterator[Mapping[str, Any]]:
-    raise ActorDiedError
-    yield {}
-
-
-def test_a_worker_that_is_killed_costs_no_trial(store: Store, space_file: Path) -> None:
-    begun: list[str] = []
-
-    def killed_once(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        begun.append(Architecture.from_json(config["architecture"]).hash)
-        for said in learns(config):
-            if len(begun) == 3:
-                raise ActorDiedError
-            yield said
-
-    _run(store, space_file, trials=6, worker=killed_once)
-    trials = store.trials("tiny")
-    assert trials["state"].tolist() == ["complete"] * 6
-    assert trials["reason"].dropna().tolist() == [
-        "tried again; at first its worker process died (crashed, killed, or out of memory)"
-    ]
-    assert max(begun.count(digest) for digest in begun) == 2
-
-
-def test_a_network_that_kills_two_workers_is_a_failure(store: Store, space_file: Path) -> None:
-    bad: list[str] = []
-
-    def kills(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        network = Architecture.from_json(config["architecture"]).hash
-        bad[:] = bad or [network]
-        if network == bad[0]:
-            raise ActorDiedError
-        yield from learns(config)
-
-    _run(store, space_file, trials=5, worker=kills)
-    trials = store.trials("tiny").set_index("hash")
-    assert trials["state"].to_dict() == {**dict.fromkeys(trials.index, "complete"), bad[0]: "failed"}
-    assert trials.loc[bad[0], "reason"] == "its worker process died (crashed, killed, or out of memory) (twice)"
-
-
-def test_workers_that_all_die_end_the_search_and_burn_nothing(store: Store, space_file: Path) -> None:
-    """What is the same for every network is no network's failure: the same command goes on when it is mended."""
-    with pytest.raises(
-        SearchError, match="5 workers in a row were lost before any had trained an epoch; the last one: its"
-    ):
-        _run(store, space_file, trials=30, worker=_dies)
-    trials = store.trials("tiny")
-    assert "interrupted" in set(trials["state"])
-    assert (trials["state"] == "failed").sum() <= 2
-    assert len(trials) <= 4
-    assert store.running("tiny") == 0
-    _run(store, space_file, trials=30)
-    assert (store.trials("tiny")["state"] == "complete").sum() >= 28
-
-
-def test_networks_that_crash_now_and_then_do_not_end_the_search(store: Store, space_file: Path) -> None:
-    def some_die(config: dict[str, Any]) -> Iterator[Mapping[str, Any]]:
-        return _dies(config) if quality(config) < 0.3 else learns(config)
-
-    _run(store, space_file, trials=36, worker=some_die)
-    states = store.trials("tiny")["state"].value_counts().to_dict()
-    assert states["failed"] > 5
-    assert states == {"failed": states["failed"], "complete": 36 - states["failed"]}
-
-
-def test_a_fault_of_a_shared_gpu_is_the_failure_of_none_of_its_trials(store: Store, space_file: Path) -> None:
-    """Under MPS a fault of one client ends all eight, before any has trained an epoch."""
-    reason = "AcceleratorError: CUDA error: an illegal memory access was encountered"
-    said = {**report(None, "failed", reason), "retry": "elsewhere"}
-    begun: list[int] = []
-
-    def faulty_at_first(config: dict[str, Any]) -> Iterator[Mapping[str, Any]]:
-        begun.append(1)
-        if len(begun) <= 8:
-            yield said
-        else:
-            yield from learns(config)
-
-    tune = SimulatedTune(store, space_file, trials=12, worker=faulty_at_first)
-    with store.claim("tiny"):
-        tune.run(workers=8)
-    assert tune.bridge.problem is None
-    trials = store.trials("tiny")
-    assert trials["state"].tolist() == ["complete"] * 12
-    assert trials["reason"].dropna().tolist() == [f"tried again; at first {reason}"] * 8
-    assert len(begun) == 20
-
-
-def test_a_broken_gpu_is_never_the_failure_of_a_network(store: Store, space_file: Path) -> None:
-    said = {**report(None, "interrupted", "CUDA error: uncorrectable ECC error encountered"), "retry": "elsewhere"}
-
-    def broken(config: dict[str, Any]) -> Iterator[Mapping[str, Any]]:
-        yield said
-
-    with pytest.raises(SearchError, match="ECC error encountered"):
-        _run(store, space_file, trials=30, worker=broken)
-    assert set(store.trials("tiny")["state"]) == {"interrupted"}
-
-
-def test_one_broken_gpu_among_good_ones_does_not_eat_the_search(store: Store, space_file: Path) -> None:
-    """It ends its trials at once, so that most are given to it. One in three goes well here, so that none are in a row."""
-    reason = "CUDA error: uncorrectable ECC error encountered, on GPU 3 of worker7"
-    said = {**report(None, "interrupted", reason), "retry": "elsewhere"}
-    begun: list[int] = []
-
-    def two_of_three(config: dict[str, Any]) -> Iterator[Mapping[str, Any]]:
-        begun.append(1)
-        if len(begun) % 3:
-            yield said
-        else:
-            yield from learns(config)
-
-    with pytest.raises(
-        SearchError, match="more workers are lost before they have trained an epoch than train; .* worker7"
-    ):
-        _run(store, space_file, trials=30, worker=two_of_three)
-    assert set(store.trials("tiny")["state"]) == {"complete", "interrupted"}
-    assert 20 < len(begun) < 70
-
-
-def test_what_was_lost_as_the_search_ended_is_evaluated_by_the_next(store: Store, space_file: Path) -> None:
-    def dies_at_the_end(config: dict[str, Any]) -> Iterator[Mapping[str, Any]]:
-        yield report(epoch(1, 0.5))
-        tune.bridge.stop_reason = "interrupted"
-        raise ActorDiedError
-
-    tune = SimulatedTune(store, space_file, worker=dies_at_the_end)
-    with store.claim("tiny"):
-        tune.run(workers=1)
-    assert store.trials("tiny")["state"].tolist() == ["interrupted"]
 
 
 def test_only_what_came_far_enough_says_what_memory_it_needed(store: Store, space_file: Path) -> None:
@@ -479,7 +294,7 @@ def _hashes(tune: SimulatedTune) -> list[str]:
 def test_a_stopped_trial_that_would_be_on_the_front_is_trained_to_its_end(store: Store, space_file: Path) -> None:
     """Rungs look at the accuracy alone, so that they stop what is cheap."""
     notes = Notes()
-    tune = _run(store, space_file, trials=36, rungs=Rungs(("accuracy",), 9, 1, 3), epochs=9, progress=notes)
+    tune = run(store, space_file, trials=36, rungs=Rungs(("accuracy",), 9, 1, 3), epochs=9, progress=notes)
     trials = store.trials("tiny")
     objectives = ("accuracy", "parameters")
     stopped = trials[trials["state"] == "stopped_early"]
@@ -501,14 +316,14 @@ def test_a_stopped_trial_that_would_be_on_the_front_is_trained_to_its_end(store:
 
 
 def test_nobody_calls_back_what_had_learned_nothing(store: Store, space_file: Path) -> None:
-    tune = _run(store, space_file, trials=36, rungs=Rungs(("accuracy",), 9, 1, 3), epochs=9, chance=1.0)
+    tune = run(store, space_file, trials=36, rungs=Rungs(("accuracy",), 9, 1, 3), epochs=9, chance=1.0)
     assert len(tune.configs) == 36
     stopped = store.trials("tiny")
     assert not left_out(stopped, ("accuracy", "parameters")).empty
     assert left_out(stopped, ("accuracy", "parameters"), chance=1.0).empty
 
 
-def test_what_was_called_back_and_killed_is_called_back_by_the_next_run(store: Store, space_file: Path) -> None:
+def test_what_was_called_back_and_killed_is_called_back_by_the_nextrun(store: Store, space_file: Path) -> None:
     def killed(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
         if len(tune.configs) <= 36:
             yield from learns(config)
@@ -526,12 +341,12 @@ def test_what_was_called_back_and_killed_is_called_back_by_the_next_run(store: S
     trials = store.trials("tiny")
     (lost,) = trials[trials["state"] == "interrupted"]["hash"]
     assert lost in set(left_out(trials, ("accuracy", "parameters"))["hash"])
-    again = _run(store, space_file, trials=36, rungs=rungs(), epochs=9)
+    again = run(store, space_file, trials=36, rungs=rungs(), epochs=9)
     assert lost in _hashes(again)
     trials = store.trials("tiny")
     assert lost in set(trials[trials["state"] == "complete"]["hash"])
     assert left_out(trials, ("accuracy", "parameters")).empty
-    assert not _run(store, space_file, trials=36, rungs=rungs(), epochs=9).configs
+    assert not run(store, space_file, trials=36, rungs=rungs(), epochs=9).configs
 
 
 def test_a_search_whose_time_is_up_calls_nobody_back(store: Store, space_file: Path) -> None:
@@ -560,7 +375,7 @@ def test_a_network_that_learned_nothing_is_untrained_and_the_sampler_hears_of_a_
             yield report(epoch(1, 0.5), "complete")
 
     watch = Watch()
-    tune = _run(store, space_file, trials=8, worker=learns_nothing, epochs=1, progress=watch)
+    tune = run(store, space_file, trials=8, worker=learns_nothing, epochs=1, progress=watch)
     trials = store.trials("tiny")
     assert sorted(trials["state"]) == ["complete"] * 4 + ["untrained"] * 4
     bad = trials[trials["state"] == "untrained"]
@@ -573,4 +388,4 @@ def test_a_network_that_learned_nothing_is_untrained_and_the_sampler_hears_of_a_
         f"trial 1: untrained, 10.1 ± 1.6 %, {watch.trials[1]['parameters']:,} parameters: {reason}"
     )
     # another study does not take such a result over
-    assert len(_run(store, space_file, "other", trials=8, epochs=1).configs) == 4
+    assert len(run(store, space_file, "other", trials=8, epochs=1).configs) == 4

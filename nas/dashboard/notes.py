@@ -145,7 +145,7 @@ def _front(evidence: Evidence, tested: Tested, optuna_id: int) -> list[str]:
         for row in shown
     ]
     if tested.retrained:
-        head.append("test, trained again")
+        head.append("test, retrained")
         for row, line in zip(shown, cells, strict=True):
             line.append(_accuracy(tested.retrained[row["hash"]]) if row["hash"] in tested.retrained else "")
     numbers = range(len(head))

@@ -68,6 +68,16 @@ def test_a_page_stands_alone_and_tells_each_network(tmp_path: Path) -> None:
     assert "&lt;b&gt;&amp;" in by_name["trials"]["hovertext"][1]
 
 
+@pytest.mark.parametrize(("largest", "powers_alone"), [(43_000, False), (4_300_000, True)])
+def test_the_axis_of_a_narrow_front_has_more_numbers_than_powers_of_ten(
+    tmp_path: Path, largest: int, powers_alone: bool
+) -> None:
+    trials = invented(4).assign(parameters=[18_000, 29_000, 30_000, largest])
+    plot_front(trials, TWO, tmp_path / "a.html", title="t")
+    page = (tmp_path / "a.html").read_text()
+    assert ('"dtick":1,' in page or '"dtick":1}' in page) == powers_alone
+
+
 def test_the_staircase_holds_the_front(tmp_path: Path) -> None:
     trials = invented(80)
     plot_front(trials, TWO, tmp_path / "a.html", title="t")

@@ -27,12 +27,16 @@ def write_html(shown: Shown, path: Path) -> None:
 
     figure = make_subplots(rows=1, cols=len(shown.costs))
     for column, cost in enumerate(shown.costs, 1):
-        for trace in _traces(shown, cost):
+        traces = _traces(shown, cost)
+        for trace in traces:
             trace.legendgroup = trace.name
             if column > 1:
                 trace.showlegend = False
             figure.add_trace(trace, row=1, col=column)
-        figure.update_xaxes(type="log", title=OBJECTIVES[cost].label, dtick=1, minor={"dtick": "D1"}, row=1, col=column)
+        at = [x for trace in traces for x in trace.x if x is not None and x > 0]
+        # Powers of ten, but on an axis that hardly shows one of them as many numbers as have room.
+        ticks = {"dtick": 1, "minor": {"dtick": "D1"}} if at and max(at) > 30 * min(at) else {"tickformat": "~s"}
+        figure.update_xaxes(type="log", title=OBJECTIVES[cost].label, row=1, col=column, **ticks)
         figure.update_yaxes(title=shown.accuracy_label, row=1, col=column)
     notes = shown.subtitle + (f"  ·  {counted(shown.untrained, 'trial')} untrained" if shown.untrained else "")
     title = f"<b>{_safe(shown.title)}</b><br><span style='font-size:13px;color:{FAINT}'>{_safe(notes)}</span>"

@@ -251,7 +251,7 @@ def _columns(evidence: Evidence, tests: FrontTests) -> list[_Column]:
         _Column("accuracy", "7rem", "n strong", lambda row: with_error(row["accuracy"], images)),
     ]
     if tests.retrained:
-        columns.append(_Column("test, trained again", "16rem", "n wide", lambda row: _test(tests, row)))
+        columns.append(_Column("test, retrained", "16rem", "n wide", lambda row: _test(tests, row)))
     columns += [
         _Column("parameters", "7.5rem", "n", lambda row: f"{row['parameters']:,}"),
         _Column("MACs", "5.5rem", "n", lambda row: short(row["macs"])),

@@ -1,4 +1,4 @@
-"""Test accuracies as marks of the front's plot: trained again, replayed, claimed."""
+"""Test accuracies as marks of the front's plot: retrained, replayed, claimed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def marks_of(evidence: Evidence, tests: FrontTests, cost: str) -> list[Mark]:
         if summary is None or summary.mean is None:
             continue
         verdict = tests.verdicts.get(int(row["trial"]))
-        kind = "trained again, on the test set" if verdict is None else "trained again, no better than a cheaper one"
+        kind = "retrained, on the test set" if verdict is None else "retrained, no better than a cheaper one"
         name = f"trial {row['trial']} · {kind}" if verdict is None else f"trial {row['trial']} · {verdict}"
         deviation = 100 * (summary.deviation or 0.0)
         text = accuracy_text(summary.record())

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from nas.config.task import Task
 from nas.data.batches import Batches
 from nas.data.folder import read_image, skipped_files
 from nas.data.sources import DATASETS, augmentation, load, load_test, source
-from nas.data.task import Dataset, Split, Task, fraction_of
+from nas.data.task import Dataset, Split, fraction_of
 
 __all__ = [
     "DATASETS",

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from nas.config.recipe import Augment
+from nas.config.task import Task
 from nas.data.folder import check_images, count_test, read_folder, read_validation
 from nas.data.task import (
     Dataset,
@@ -22,7 +23,6 @@ from nas.data.task import (
     Labels,
     Progress,
     Split,
-    Task,
     check_labels,
     make_dataset,
     one_line,

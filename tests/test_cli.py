@@ -20,6 +20,8 @@ from blocks.base import BLOCKS, block
 from nas.architecture.compile import compile_model
 from nas.architecture.cost import Cost, cost
 from nas.cli import cli
+from nas.config.recipe import Recipe
+from nas.config.task import LoadedTask
 from nas.space.space import Space
 from nas.store import Store
 from tests.conftest import Run
@@ -34,8 +36,8 @@ def filled(tmp_path: Path) -> Path:
         store.create_study(
             "macro",
             space=space,
-            task={"dataset": "digits", "input": [3, 32, 32], "classes": 10},
-            recipe={"optimizer": "sgd", "epochs": 1, "batch_size": 64},
+            task=LoadedTask("digits", input=(3, 32, 32), classes=10),
+            recipe=Recipe(epochs=1, batch_size=64),
             objectives=["accuracy", "parameters"],
         )
         with store.claim("macro"):

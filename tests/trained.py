@@ -38,13 +38,12 @@ def make_trained_study(folder: Path) -> str:
     data = load(Task("digits"))
     recipe = Recipe(epochs=4, lr=0.1, batch_size=32, augment=augmentation(data))
     url = f"sqlite:///{folder / 'nas.db'}"
-    task = {**data.task.to_dict(), "fingerprint": data.fingerprint, "input": list(data.input), "classes": data.classes}
     with Store.open(url, create=True) as store:
         store.create_study(
             STUDY,
             space=space,
-            task=task,
-            recipe=recipe.to_dict(),
+            task=data.loaded_task,
+            recipe=recipe,
             objectives=["accuracy", "parameters"],
         )
         with store.claim(STUDY):
@@ -95,8 +94,8 @@ def make_trained_study(folder: Path) -> str:
                         loss=last.loss,
                         parameters=price.parameters,
                         macs=price.macs,
-                        task=task,
-                        recipe=recipe.to_dict(),
+                        task=data.loaded_task,
+                        recipe=recipe,
                         fraction=1.0,
                         curve=[asdict(epoch) for epoch in trainer.epochs],
                         deviations=[],

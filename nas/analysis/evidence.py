@@ -74,14 +74,16 @@ class Evidence:
     @property
     def input(self) -> tuple[int, ...]:
         """(C, H, W) of the images; raises KeyError for a study that does not say."""
-        extents = self.study.task["input"]
-        assert isinstance(extents, list)
-        return tuple(int(extent) for extent in extents)
+        if self.study.task.input is None:
+            raise KeyError("input")
+        return self.study.task.input
 
     @property
     def classes(self) -> int:
-        """How many the data have."""
-        return int(str(self.study.task["classes"]))
+        """How many the data have; raises KeyError for a study that does not say."""
+        if self.study.task.classes is None:
+            raise KeyError("classes")
+        return self.study.task.classes
 
     def architecture(self, digest: str) -> Architecture:
         """The network with this hash."""

@@ -113,8 +113,8 @@ def verdicts(members: Sequence[tuple[int, Summary]]) -> dict[int, Verdict]:
 
 
 def _published(study: StudyRow, trials: pd.DataFrame, measured: pd.DataFrame) -> tuple[PublishedPoint, ...]:
-    data, extents, classes = study.task.get("dataset"), study.task.get("input"), study.task.get("classes")
-    if not isinstance(extents, list) or not isinstance(classes, int):
+    data, input, classes = study.task.dataset, study.task.input, study.task.classes
+    if input is None or classes is None:
         return ()
     replays = measured[(measured["kind"] == "replay") & measured["published"].notna()]
     here = [summary for summary in summaries(replays) if summary.data == data and summary.accuracies]
@@ -126,7 +126,7 @@ def _published(study: StudyRow, trials: pd.DataFrame, measured: pd.DataFrame) ->
     points = []
     for config in published_configs():
         if config.name in replayed or (config.name in met and config.data == data):
-            costs = _costs(config, spaces, tuple(extents), classes)
+            costs = _costs(config, spaces, input, classes)
             if costs is not None:
                 claim = next((claim.value for claim in config.claims if claim.metric == "accuracy"), None)
                 points.append(PublishedPoint(config.name, costs, claim, replayed.get(config.name), config.data))

@@ -92,7 +92,7 @@ def show(name: str | None, storage: str | None, as_json: bool) -> None:
         trials = store.trials(study.name)
         environments = list(store.environments(study.name).values())
         driver = store.driver(study.name)
-        full = int(str(study.recipe.get("epochs", 1)))
+        full = study.recipe.epochs
         stops = trials.loc[trials["state"] == "stopped_early", "epochs"].unique().tolist()
         epochs = sorted({*rung_epochs(full), *stops, full})
         correlations = rank_correlations(store.accuracies(study.name, epochs), epochs)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from types import NoneType
+from typing import Any, Final, Self
 
 from nas.errors import DataError
-from nas.limits import MAX_VALIDATION
+from nas.limits import MAX_CLASSES, MAX_EXTENT, MAX_VALIDATION
 
 MOST_FOLDS = 20
 
@@ -47,3 +49,67 @@ class Task:
         """Plain data for JSON; the folder of downloads is no part of the task."""
         left_out = {"root"} if self.chosen else {"root", "chosen"}  # studies begun before there was a choice lack it
         return {key: value for key, value in asdict(self).items() if key not in left_out}
+
+
+@dataclass(frozen=True)
+class LoadedTask(Task):
+    """A task with what was found when its images were read: that of a study, and of a network measured on a test set.
+
+    None: not recorded, by an older version.
+    """
+
+    input: tuple[int, ...] | None = None
+    """(C, H, W) of an image."""
+    classes: int | None = None
+    fingerprint: str | None = None
+    """Of every byte of the images and labels, as `nas.data.Dataset` has it."""
+    validation_images: int | None = None
+    """On how many images an accuracy was measured."""
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The task that `to_dict` wrote, here or in an older version. Raises DataError that names the key."""
+        values = {"validation": None, **data}
+        if "dataset" not in values:
+            raise DataError("task: names no dataset")
+        for name, value in values.items():
+            if name not in _KINDS:
+                raise DataError(f"task: unknown key '{name}'; a newer version may have written it")
+            if type(value) not in _KINDS[name]:
+                raise DataError(f"task: {name} is {value!r}")
+        extents, classes = values.get("input"), values.get("classes")
+        if extents is not None:
+            if len(extents) != 3 or not all(type(one) is int and 0 < one <= MAX_EXTENT for one in extents):
+                raise DataError(f"task: input is no image: {extents!r}")
+            values["input"] = tuple(extents)
+        if classes is not None and not 0 < classes <= MAX_CLASSES:
+            raise DataError(f"task: classes is {classes!r}")
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON, without what was not recorded; images without a fingerprint are told apart by their folder."""
+        data = super().to_dict() if self.fingerprint else {**super().to_dict(), "root": self.root}
+        if self.input is not None:
+            data["input"] = list(self.input)
+        return {name: value for name, value in data.items() if value is not None or name not in FOUND}
+
+    def unread(self, root: str | None = None) -> Task:
+        """The task to be read again, its downloads in the folder `root`."""
+        return Task(**{field.name: getattr(self, field.name) for field in fields(Task)} | {"root": root})
+
+
+FOUND: Final = tuple(field.name for field in fields(LoadedTask)[len(fields(Task)) :])
+"""What a task says about its images: no option, but what came of reading them."""
+_KINDS: Final[dict[str, tuple[type, ...]]] = {
+    "dataset": (str,),
+    "root": (str, NoneType),
+    "validation": (float, int, NoneType),
+    "seed": (int,),
+    "image_size": (int, NoneType),
+    "folds": (int,),
+    "chosen": (bool,),
+    "input": (list, NoneType),
+    "classes": (int, NoneType),
+    "fingerprint": (str, NoneType),
+    "validation_images": (int, NoneType),
+}

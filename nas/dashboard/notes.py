@@ -107,7 +107,7 @@ def study_note(evidence: Evidence, tested: Tested, url: str, optuna_id: int) -> 
     study, trials = evidence.study, evidence.trials
     states = ", ".join(f"{n:,} {state.replace('_', ' ')}" for state, n in Counter(trials["state"]).most_common())
     running = f" Running now: {code(evidence.driver)}." if evidence.driver else ""
-    data, epochs = code(str(study.task.get("dataset"))), study.recipe.get("epochs")
+    data, epochs = code(study.task.dataset), study.recipe.epochs
     lines = [
         f"Space {code(study.space_name)}, data {data}, {counted(epochs, 'epoch')}. "
         f"Trials: {plain(states) or 'none yet'}.{running}",

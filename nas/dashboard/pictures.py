@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from nas.analysis.front_tests import front_tests
 from nas.architecture.architecture import Architecture
@@ -29,11 +29,10 @@ ZOOM: Final = 1.25
 
 def network_svg(study: StudyRow, architecture: Architecture) -> bytes:
     """The drawing of a network for the images of a study. Raises StorageError where the study does not say, Infeasible."""
-    extents: Any = study.task.get("input")
-    classes: Any = study.task.get("classes")
-    if extents is None or classes is None:
+    input, classes = study.task.input, study.task.classes
+    if input is None or classes is None:
         raise StorageError(f"study '{study.name}' does not say for which images its networks are")
-    return _network(architecture.to_json(), tuple(extents), int(classes))
+    return _network(architecture.to_json(), input, classes)
 
 
 @lru_cache(maxsize=256)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from nas.config.task import Task
+from nas.config.task import LoadedTask, Task
 from nas.errors import DataError
 from nas.limits import MAX_VALIDATION
 
@@ -98,6 +98,12 @@ class Dataset:
             digest.update(np.ascontiguousarray(split.x).data)
             digest.update(np.ascontiguousarray(split.y).data)
         return digest.hexdigest()[:16]
+
+    @property
+    def loaded_task(self) -> LoadedTask:
+        """The task with what was found when the images were read."""
+        asked = {field.name: getattr(self.task, field.name) for field in fields(Task)}
+        return LoadedTask(**asked, input=self.input, classes=self.classes, fingerprint=self.fingerprint)
 
 
 def make_dataset(task: Task, x: Images, y: Labels, class_names: tuple[str, ...]) -> Dataset:

@@ -77,7 +77,7 @@ def _card(network: Network) -> Card:
         "trial": network.trial,
         "published": network.published,
         "validation_accuracy": network.accuracy,
-        "data": network.task.get("dataset"),
+        "data": network.task and network.task.dataset,
         "parameters": network.cost.parameters,
         "macs": network.cost.macs,
     }
@@ -103,9 +103,9 @@ def _known(network: Network, storage: str | None) -> list[tuple[Path, str]]:
     ways = [in_order(rows[rows["key"] == key]) for key in latest_first(rows)]
     for row in [row for way in ways for row in way]:
         task = row["task"]
-        if task.get("classes") != network.classes or task.get("input") != list(network.input):
+        if (task.classes, task.input) != (network.classes, network.input):
             continue
-        if network.task and task.get("dataset") != network.task.get("dataset"):
+        if network.task is not None and task.dataset != network.task.dataset:
             continue
         accuracy = "" if row["accuracy"] != row["accuracy"] else f", test accuracy {row['accuracy']:.2%}"
         known.append((Path(row["weights"]), f"{row['kind']} of {row['epochs']} epochs, seed {row['seed']}{accuracy}"))

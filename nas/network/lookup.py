@@ -15,14 +15,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from blocks.base import Scalar, Shape
 from nas.architecture.architecture import Architecture
 from nas.architecture.cost import Cost, cost
+from nas.config.recipe import Recipe
 from nas.config.shipped_files import every
+from nas.config.task import LoadedTask
 from nas.errors import AssignmentError, Infeasible, NasError, StorageError, StudyError, nearest
 from nas.limits import MAX_CLASSES, MAX_EXTENT
 from nas.network.model_selection import final, of_study
@@ -56,9 +58,9 @@ class Network:
     """Name of the published config that it is."""
     accuracy: float | None = None
     """Validation accuracy of the trial."""
-    task: Mapping[str, object] = field(default_factory=dict)
-    """Of the study: data set, split and image size; empty for other networks."""
-    recipe: Mapping[str, object] = field(default_factory=dict)
+    task: LoadedTask | None = None
+    """Of the study; None for other networks."""
+    recipe: Recipe | None = None
     assignment: Mapping[str, Scalar] | None = None
 
     @property
@@ -185,7 +187,7 @@ def _of_config(config: PublishedConfig, input: Shape | None, classes: int | None
         shape,
         count,
         published=config.name,
-        recipe=config.recipe.to_dict(),
+        recipe=config.recipe,
         assignment=config.assignment,
     )
 
@@ -228,18 +230,15 @@ def _unfit(title: str, input: Shape, problem: Infeasible) -> NasError:
 
 
 def _task_input(row: StudyRow) -> Shape:
-    value = row.task.get("input")
-    if not _is_shape(value):
+    if row.task.input is None:
         raise StorageError(f"study '{row.name}': its task does not say the shape of an image; give it with --input")
-    assert isinstance(value, list)
-    return tuple(value)
+    return row.task.input
 
 
 def _task_classes(row: StudyRow) -> int:
-    value = row.task.get("classes")
-    if not isinstance(value, int):
+    if row.task.classes is None:
         raise StorageError(f"study '{row.name}': its task does not say how many classes there are; give --classes")
-    return value
+    return row.task.classes
 
 
 def _is_shape(value: object) -> bool:

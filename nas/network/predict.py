@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nas.data import Task, load, read_image
+from nas.data import load, read_image
 from nas.errors import DataError, WeightsError
 from nas.network.gradcam import Pixels, grad_cam, last_feature_map, overlay
 from nas.network.load import Trained
@@ -43,12 +43,11 @@ def ready(network: Network, trained: Trained) -> Trained:
     card = trained.card
     if card.mean and card.class_names:
         return trained
-    if "dataset" not in network.task:
+    if network.task is None:
         raise WeightsError(
             f"{trained.weights}: does not say how its images were scaled; weights that nas has written do"
         )
-    known = {name: network.task[name] for name in Task.__dataclass_fields__ if name in network.task}
-    data = load(Task(**known))  # type: ignore[arg-type]
+    data = load(network.task.unread(network.task.root))
     return replace(trained, card=replace(card, mean=data.mean, std=data.std, class_names=data.class_names))
 
 

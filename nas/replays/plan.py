@@ -11,6 +11,7 @@ from nas.architecture.architecture import Architecture
 from nas.architecture.cost import Cost, cost
 from nas.config.recipe import Recipe
 from nas.config.recipe_presets import fitted
+from nas.config.task import LoadedTask
 from nas.data import DATASETS, Dataset, Task, augmentation, fraction_of, load
 from nas.data.task import regrouped
 from nas.errors import DataError, Infeasible, RecipeError, StudyError
@@ -71,11 +72,9 @@ class Plan:
         return (*self.deviations, f"precision {precision} instead of {theirs}")
 
     @property
-    def task(self) -> dict[str, Any]:
-        """The data as plain data, with the fingerprint of the images that are trained on."""
-        data = self.dataset
-        task: dict[str, Any] = data.task.to_dict()
-        return {**task, "fingerprint": data.fingerprint, "input": list(data.input), "classes": data.classes}
+    def task(self) -> LoadedTask:
+        """The task, with the fingerprint of the images that are trained on."""
+        return self.dataset.loaded_task
 
     @property
     def key(self) -> str:
@@ -86,7 +85,7 @@ class Plan:
             "kind": self.kind,
             "name": [self.published, self.study, self.trial],
             "architecture": self.architecture.hash,
-            "task": self.task,
+            "task": self.task.to_dict(),
             "recipe": recipe,
             "fraction": self.fraction,
             "pretrained": self.pretrained,
@@ -201,18 +200,9 @@ def study_data(study: StudyRow, options: TrainingOptions) -> StudyData:
 
     Raises DataError when they are not the images that the study was made with.
     """
-    facts = study.task
-    task = Task(
-        str(facts["dataset"]),
-        options.data_root,
-        float(str(facts["validation"])),
-        int(str(facts["seed"])),
-        facts["image_size"],  # type: ignore[arg-type]
-        int(str(facts.get("folds", 1))),
-        bool(facts.get("chosen", False)),
-    )
+    task = study.task.unread(options.data_root)
     dataset = load(task)
-    if dataset.fingerprint != facts.get("fingerprint"):
+    if dataset.fingerprint != study.task.fingerprint:
         raise DataError(
             f"study '{study.name}': {task.dataset} holds other images than those it was made with; "
             "name the right folder with --data-root"
@@ -231,7 +221,7 @@ def plan_retraining(
     """
     dataset = data.dataset
     images = len(dataset.train)
-    theirs = Recipe.from_dict(study.recipe)
+    theirs = study.recipe
     searched = theirs.epochs * theirs.steps_per_epoch(data.searched_on)
     recipe = _retraining_recipe(theirs, searched, dataset, options)
     steps = recipe.epochs * recipe.steps_per_epoch(images)

@@ -107,7 +107,7 @@ class Report:
             parameters=plan.cost.parameters,
             macs=plan.cost.macs,
             task=plan.task,
-            recipe=plan.recipe.replace(seed=seed).to_dict() | {"precision": self.precision},
+            recipe=plan.recipe.replace(seed=seed, precision=self.precision),
             fraction=plan.fraction,
             curve=self.curve,
             deviations=plan.deviations_in(self.precision),

@@ -267,5 +267,5 @@ def _where(rows: pd.DataFrame) -> str:
     seconds = float(rows["seconds"].sum())
     images = [epoch["images_per_second"] for curve in rows["curve"] for epoch in curve]
     pace = f", {np.median(images):,.0f} images/s" if images else ""
-    precision = rows.iloc[-1]["recipe"]["precision"]
+    precision = rows.iloc[-1]["recipe"].precision
     return f"{precision}, {len(rows)} × {counted(len(rows.iloc[0]['curve']), 'epoch')}, {seconds:,.0f} s{pace}"

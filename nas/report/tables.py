@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -11,6 +12,7 @@ from rich.table import Table
 from nas.analysis.replicates import accuracy_text
 from nas.pareto import hypervolume, pareto
 from nas.statistics.proportion import standard_error, with_error
+from nas.store.schema import as_stored
 from nas.text.formatting import counted, shape, short
 from nas.text.terminal import styled
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from nas.analysis.front_tests import FrontTests
+    from nas.config.task import LoadedTask
     from nas.store import StudyRow
 
 
@@ -102,7 +105,7 @@ def study_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
         {
             "study": row["study"],
             "space": row["space"],
-            "data": row["data"],
+            "data": _text(row["data"]),
             "objectives": row["objectives"],
             "trials": int(row["trials"]),
             "complete": int(row["complete"]),
@@ -129,7 +132,7 @@ def studies_table(frame: pd.DataFrame) -> Table:
         table.add_row(
             row["study"],
             row["space"],
-            row["data"],
+            row["data"] or "damaged",
             f"{row['complete']} of {row['trials']}" + (f"\n{row['untrained']} untrained" if row["untrained"] else ""),
             "" if best is None else f"{best:.2%}",
             ", ".join(row["objectives"]),
@@ -149,10 +152,10 @@ def summary_record(
     return {
         "study": study.name,
         "space": study.space_name,
-        "data": dict(study.task),
-        "recipe": dict(study.recipe),
+        "data": as_stored(study.task.to_dict()),
+        "recipe": as_stored(study.recipe.to_dict()),
         "objectives": list(study.objectives),
-        "constraints": dict(study.constraints),
+        "constraints": {name: asdict(bounds) for name, bounds in study.constraints.items()},
         "counting_rules": study.counting_rules,
         "seed": study.seed,
         "states": dict(Counter(trials["state"])),
@@ -181,7 +184,7 @@ def print_summary(
     facts = {
         "space": study.space_name,
         "data": _task_text(task),
-        "recipe": f"{recipe.get('optimizer')}, {counted(recipe.get('epochs'), 'epoch')}, batch {recipe.get('batch_size')}",
+        "recipe": f"{recipe.optimizer}, {counted(recipe.epochs, 'epoch')}, batch {recipe.batch_size}",
         "objectives": ", ".join(study.objectives),
         **_measured(study),
         "trials": ", ".join(f"{n} {state}" for state, n in sorted(Counter(trials["state"]).items())) or "none",
@@ -192,7 +195,7 @@ def print_summary(
     if cached:
         facts["trials"] += f"; {cached} of them cached (trained by an earlier trial)"
     for name, bounds in study.constraints.items():
-        facts[f"max {name}"] = f"{bounds['max']:,.0f}" if isinstance(bounds, dict) and bounds.get("max") else "none"
+        facts[f"max {name}"] = f"{bounds.max:,.0f}" if bounds.max else "none"
     if driver:
         facts["running"] = driver
     for environment in environments[:1]:
@@ -255,14 +258,13 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None  # a missing value is pandas.NA
 
 
-def _task_text(task: Mapping[str, object]) -> str:
+def _task_text(task: LoadedTask) -> str:
     """Data set, shape, classes and split, as far as they are known."""
-    parts = [str(task.get("dataset"))]
-    extents, classes, validation = task.get("input"), task.get("classes"), task.get("validation")
-    if isinstance(extents, list):
-        parts.append(shape(extents))
-    if classes is not None:
-        parts.append(f"{classes} classes")
-    if isinstance(validation, float):
-        parts.append(f"{validation:.0%} validation")
+    parts = [task.dataset]
+    if task.input is not None:
+        parts.append(shape(task.input))
+    if task.classes is not None:
+        parts.append(f"{task.classes} classes")
+    if task.validation is not None:
+        parts.append(f"{task.validation:.0%} validation")
     return ", ".join(parts)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import numpy as np
 
 from nas.config.recipe import Recipe
 from nas.config.recipe_presets import check_recipe, described, fitted, sampling_for
+from nas.config.task import FOUND, LoadedTask
 from nas.data import Dataset, Task, augmentation, load, skipped_files, source
 from nas.errors import SearchError, StudyExists
 from nas.execution.gpu_sharing import Packing
@@ -32,8 +32,6 @@ from nas.train.evaluation import measured_epochs
 
 FEW_IMAGES = 20
 """Of a class, up to which a measurement says little."""
-FOUND = ("fingerprint", "input", "classes", "validation_images")
-"""What a task says about its images: no option, but what came of reading them."""
 LARGE_ERROR = 0.02
 """Standard error of an accuracy of 75 % from which cross-validation is offered."""
 OFFERED_FOLDS = 4
@@ -200,10 +198,7 @@ def _open_study(
     store: Store, name: str, space: Space, dataset: Dataset, recipe: Recipe, options: SearchOptions
 ) -> StudyRow:
     """The study of that name, which must search the same; a new one when there is none."""
-    task = {**dataset.task.to_dict(), "fingerprint": dataset.fingerprint, "input": list(dataset.input)}
-    task["classes"] = dataset.classes
-    task["validation_images"] = len(dataset.measured_labels)
-    constraints = {key: asdict(bounds) for key, bounds in space.constraints.items()}
+    task = replace(dataset.loaded_task, validation_images=len(dataset.measured_labels))
     # Another driver may make it between the look and the write; then the claim on it decides who runs.
     with suppress(StudyExists):
         if not store.has_study(name):
@@ -211,27 +206,26 @@ def _open_study(
                 name,
                 space=space,
                 task=task,
-                recipe=recipe.to_dict(),
+                recipe=recipe,
                 objectives=list(options.objectives),
                 seed=options.seed,
-                constraints=constraints,
+                constraints=space.constraints,
             )
     study = store.study(name)
-    if "norm_images" not in study.recipe:
+    if recipe.norm_images and not study.recipe.norm_images:
         raise SearchError(
-            f"study '{name}' in {store.shown_url} was begun by an older version, which measured networks before their batch "
-            "norm knew their weights; its trials do not compare with those of today, so name another --study"
+            f"study '{name}' in {store.shown_url} was begun with norm_images 0, as every study of an older version: its "
+            "networks were measured before their batch norm knew their weights; its trials do not compare with those of "
+            f"norm_images {recipe.norm_images}, so name another --study"
         )
     if study.outdated_costs:
         raise SearchError(study.outdated_costs)
-    differences = []
+    differences, begun = [], study.recipe.to_dict()
     if study.space_fingerprint != space.fingerprint:
         differences.append(f"another space or another version of it ('{study.space_name}')")
     differences += _other_data(study.task, task)
     differences += [
-        f"{key} {study.recipe.get(key)}, not {value}"
-        for key, value in recipe.to_dict().items()
-        if study.recipe.get(key) != value
+        f"{key} {begun[key]}, not {value}" for key, value in recipe.to_dict().items() if begun[key] != value
     ]
     if study.objectives != tuple(options.objectives):
         differences.append(f"objectives {', '.join(study.objectives)}")
@@ -243,12 +237,13 @@ def _open_study(
     return study
 
 
-def _other_data(begun: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def _other_data(begun: LoadedTask, now: LoadedTask) -> list[str]:
     """What is another in the data: the options that say so, or else that the images themselves have changed."""
-    options = [key for key in now if key not in FOUND]
-    differences = [f"{key} {begun.get(key)}, not {now[key]}" for key in options if begun.get(key) != now[key]]
-    if not differences and any(begun.get(key) != now.get(key) for key in FOUND):
-        differences.append(f"other images or labels in {now['dataset']} than it has now")
+    theirs, ours = asdict(begun.unread()), asdict(now.unread())
+    differences = [f"{key} {theirs[key]}, not {value}" for key, value in ours.items() if theirs[key] != value]
+    known = replace(now, validation_images=begun.validation_images and now.validation_images)
+    if not differences and any(getattr(begun, key) != getattr(known, key) for key in FOUND):
+        differences.append(f"other images or labels in {now.dataset} than it has now")
     return differences
 
 

@@ -42,7 +42,8 @@ def studies(connection: Connection) -> pd.DataFrame:
     """One row per study, in the order of their making.
 
     Columns: study, space, data, objectives (list), trials (finished), complete, untrained, running, best_accuracy, seed,
-    created_at, updated_at (last finished trial).
+    created_at, updated_at (last finished trial). Of a study whose row is damaged data is None, or objectives empty: the others
+    can be listed all the same.
     """
     frame = _read(
         connection,
@@ -64,10 +65,24 @@ def studies(connection: Connection) -> pd.DataFrame:
         .group_by(Study.id)
         .order_by(Study.id),
     )
-    frame["data"] = [damaged.task(text).get("dataset") for text in frame["data"]]
-    frame["objectives"] = [damaged.objectives(text, OBJECTIVES) for text in frame["objectives"]]
+    frame["data"] = [_data(text) for text in frame["data"]]
+    frame["objectives"] = [_objectives(text) for text in frame["objectives"]]
     damaged.make_numbers(frame, real=("best_accuracy",))
     return frame
+
+
+def _data(text: Any) -> str | None:
+    try:
+        return damaged.task(text).dataset
+    except damaged.Damaged:
+        return None
+
+
+def _objectives(text: Any) -> list[str]:
+    try:
+        return damaged.objectives(text, OBJECTIVES)
+    except damaged.Damaged:
+        return []
 
 
 def trials(

@@ -15,6 +15,8 @@ from sqlalchemy import Connection, Table, insert, inspect, select
 from sqlalchemy.orm import Session
 
 from nas.architecture.architecture import Architecture
+from nas.config.recipe import Recipe
+from nas.config.task import LoadedTask
 from nas.statistics.scores import Score
 from nas.store import damaged
 from nas.store.schema import ArchitectureRow, EnvironmentRow, Measurement, ScoreRow, Study, dump, finite, utc_now
@@ -74,8 +76,8 @@ class Measured:
     loss: float | None
     parameters: int
     macs: int
-    task: Mapping[str, object]
-    recipe: Mapping[str, object]
+    task: LoadedTask
+    recipe: Recipe
     fraction: float
     """Of the training images that were used."""
     curve: Sequence[Mapping[str, object]]
@@ -128,8 +130,8 @@ def record(session: Session, measured: Measured) -> None:
             loss=finite(measured.loss),
             parameters=measured.parameters,
             macs=measured.macs,
-            task=dump(measured.task),
-            recipe=dump(measured.recipe),
+            task=dump(measured.task.to_dict()),
+            recipe=dump(measured.recipe.to_dict()),
             fraction=measured.fraction,
             epochs=len(measured.curve),
             curve=dump([_without_nan(epoch) for epoch in measured.curve]),
@@ -151,8 +153,8 @@ def record(session: Session, measured: Measured) -> None:
 def frame(connection: Connection) -> pd.DataFrame:
     """Every measurement with the columns `COLUMNS`, the oldest first; of one key and seed only the latest.
 
-    `study` is a name; task and recipe are dicts, curve and deviations lists, scores a dict of `Score`. Empty where the
-    database has no such table.
+    `study` is a name, `task` a `LoadedTask`, `recipe` a `Recipe`; curve and deviations are lists, scores a dict of `Score`. Empty
+    where the database has no such table.
     """
     import pandas as pd
 

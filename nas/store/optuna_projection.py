@@ -131,7 +131,7 @@ class Finished:
     def from_row(cls, row: Mapping[str, object], objectives: Sequence[str]) -> Finished:
         """From the columns of one row of `nas_trials`."""
         state = str(row["state"])
-        values = tuple(float(str(row[name])) for name in objectives) if state == COMPLETE else None
+        values = tuple(_number(row, name) for name in objectives) if state == COMPLETE else None
         number, started_at, finished_at = row["number"], row["started_at"], row["finished_at"]
         if not isinstance(number, int):
             raise damaged.Damaged(f"the number of a trial is {number!r}")
@@ -146,6 +146,13 @@ class Finished:
             started_at,
             finished_at,
         )
+
+
+def _number(row: Mapping[str, object], name: str) -> float:
+    value = row[name]
+    if not isinstance(value, int | float):
+        raise damaged.Damaged(f"{name} of a complete trial is {value!r}")
+    return float(value)
 
 
 def optuna_state(state: str) -> str:

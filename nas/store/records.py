@@ -12,7 +12,10 @@ from sqlalchemy.engine import RowMapping
 
 from blocks.base import Scalar
 from blocks.counting import COUNTING_RULES
+from nas.config.recipe import Recipe
+from nas.config.task import LoadedTask
 from nas.objectives import OBJECTIVES
+from nas.space.grammar import Bounds
 from nas.store import damaged
 from nas.store.schema import Study, Trial, dump
 
@@ -27,10 +30,10 @@ class StudyRow:
     space_text: str
     """The space file as it was read."""
     space_fingerprint: str
-    task: Mapping[str, object]
-    recipe: Mapping[str, object]
+    task: LoadedTask
+    recipe: Recipe
     objectives: tuple[str, ...]
-    constraints: Mapping[str, object]
+    constraints: Mapping[str, Bounds]
     seed: int
     created_at: datetime.datetime
     """Naive UTC."""
@@ -40,8 +43,7 @@ class StudyRow:
     @property
     def validation_images(self) -> int | None:
         """On how many images an accuracy was measured; None for a study that does not say."""
-        images = self.task.get("validation_images")
-        return images if type(images) is int and images > 0 else None
+        return self.task.validation_images or None
 
     @property
     def outdated_costs(self) -> str | None:
@@ -66,7 +68,7 @@ class StudyRow:
             damaged.task(study.task),
             damaged.recipe(study.recipe),
             tuple(damaged.objectives(study.objectives, OBJECTIVES)),
-            damaged.mapping(study.constraints, "constraints"),
+            damaged.constraints(study.constraints),
             study.seed,
             study.created_at,
             study.counting_rules,
@@ -78,10 +80,7 @@ class StudyRow:
         Budget and seed are part of the recipe. Where the data lie (`root`) does not count when the task carries the
         `fingerprint` of what lies there.
         """
-        task = dict(self.task)
-        if task.get("fingerprint"):
-            task.pop("root", None)
-        text = dump({"architecture": architecture, "task": task, "recipe": dict(self.recipe)})
+        text = dump({"architecture": architecture, "task": self.task.to_dict(), "recipe": self.recipe.to_dict()})
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

@@ -18,10 +18,9 @@ from nas.architecture.cost import Cost, cost
 from nas.errors import NasError, StorageError
 from nas.objectives import COSTS
 from nas.states import COMPLETE
-from nas.store import optuna_projection
+from nas.store import damaged, optuna_projection
 from nas.store.records import StudyRow
 from nas.store.schema import ArchitectureRow, Measurement, Study, Trial
-from nas.text.sanitize import read_json
 
 
 @dataclass(frozen=True)
@@ -58,9 +57,11 @@ def count_replays(session: Session) -> tuple[list[dict[str, int]], Replays]:
     uncounted: set[str] = set()
     for row, text in rows:
         try:
-            task = read_json(row.task)
-            now = cost(Architecture.from_json(text), tuple(task["input"]), task["classes"])
-        except (NasError, ValueError, KeyError, TypeError):
+            task = damaged.task(row.task)
+            if task.input is None or task.classes is None:
+                raise damaged.Damaged("task: names no input and classes")
+            now = cost(Architecture.from_json(text), task.input, task.classes)
+        except (NasError, damaged.Damaged):
             uncounted.add(row.hash)
             continue
         if (row.parameters, row.macs) != (now.parameters, now.macs):
@@ -70,14 +71,14 @@ def count_replays(session: Session) -> tuple[list[dict[str, int]], Replays]:
 
 def count(networks: Mapping[str, str], study: StudyRow, progress: Callable[[int, int], None]) -> dict[str, Cost]:
     """The cost of every network, by hash. Raises StorageError that names the one that cannot be counted."""
-    input, classes = study.task.get("input"), study.task.get("classes")
-    if not isinstance(input, list) or not isinstance(classes, int):
+    input, classes = study.task.input, study.task.classes
+    if input is None or classes is None:
         raise StorageError(f"study '{study.name}': its task names no input and classes, without which no cost is known")
     costs: dict[str, Cost] = {}
     for done, (digest, text) in enumerate(networks.items()):
         progress(done, len(networks))
         try:
-            costs[digest] = cost(Architecture.from_json(text), tuple(input), classes)
+            costs[digest] = cost(Architecture.from_json(text), input, classes)
         except NasError as problem:
             raise StorageError(f"study '{study.name}': network {digest[:8]} cannot be counted: {problem}") from None
     return costs
@@ -116,9 +117,8 @@ def _measurements(session: Session, study: StudyRow, costs: Mapping[str, Cost]) 
 def _breaks(study: StudyRow, price: Cost) -> bool:
     for name, bounds in study.constraints.items():
         value = getattr(price, name, None)
-        if value is None or not isinstance(bounds, dict):
+        if value is None:
             continue
-        low, high = bounds.get("min"), bounds.get("max")
-        if (low is not None and value < low) or (high is not None and value > high):
+        if (bounds.min is not None and value < bounds.min) or (bounds.max is not None and value > bounds.max):
             return True
     return False

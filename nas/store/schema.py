@@ -244,6 +244,12 @@ def dump(value: Mapping[str, object] | Sequence[object]) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+def as_stored(value: Mapping[str, object]) -> dict[str, object]:
+    """Plain data in the order in which it is stored."""
+    data: dict[str, object] = json.loads(dump(value))
+    return data
+
+
 def dump_options(options: Sequence[Scalar]) -> str:
     """JSON of the options of a choice, in their order."""
     return json.dumps(list(options), separators=(",", ":"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from sqlalchemy import URL, Engine, select, update
 from sqlalchemy.exc import IntegrityError
@@ -14,8 +14,11 @@ from blocks.base import Scalar
 from blocks.counting import COUNTING_RULES
 from nas.architecture.architecture import Architecture
 from nas.architecture.cost import Cost
+from nas.config.recipe import Recipe
+from nas.config.task import LoadedTask
 from nas.errors import StorageError, StudyExists, nearest
 from nas.objectives import OBJECTIVES
+from nas.space.grammar import Bounds
 from nas.space.space import Space
 from nas.states import COMPLETE
 from nas.store import connection, deletion, gpu_memory, measurements, optuna_projection, recounting
@@ -60,13 +63,13 @@ class Store(Reader):
         name: str,
         *,
         space: Space,
-        task: Mapping[str, object],
-        recipe: Mapping[str, object],
+        task: LoadedTask,
+        recipe: Recipe,
         objectives: Sequence[str],
         seed: int = 0,
-        constraints: Mapping[str, object] | None = None,
+        constraints: Mapping[str, Bounds] | None = None,
     ) -> StudyRow:
-        """Makes a study, here and for Optuna. All mappings are plain data; the space's file is kept with it.
+        """Makes a study, here and for Optuna. The space's file is kept with it.
 
         Raises StudyExists when there is one of that name, StorageError when the name is that of a study of Optuna's that
         is not ours, and for an objective that does not exist.
@@ -96,10 +99,10 @@ class Store(Reader):
                     space_name=space.name,
                     space_text=space.text,
                     space_fingerprint=space.fingerprint,
-                    task=dump(task),
-                    recipe=dump(recipe),
+                    task=dump(task.to_dict()),
+                    recipe=dump(recipe.to_dict()),
                     objectives=dump(list(objectives)),
-                    constraints=dump(constraints or {}),
+                    constraints=dump({name: asdict(bounds) for name, bounds in (constraints or {}).items()}),
                     seed=seed,
                     created_at=utc_now(),
                     counting_rules=COUNTING_RULES,

@@ -278,7 +278,10 @@ def _epoch_count(trial_id: int) -> object:
 
 def _epoch_row(trial_id: int, epoch: Mapping[str, object]) -> dict[str, object]:
     values = {name: finite(_number(epoch.get(name))) for name in EPOCH_VALUES}
-    return {"trial_id": trial_id, "epoch": int(str(epoch["epoch"])), **values}
+    number = epoch["epoch"]
+    if type(number) is not int:
+        raise ValueError(f"an epoch has a whole number, not {number!r}")
+    return {"trial_id": trial_id, "epoch": number, **values}
 
 
 def _number(value: object) -> float | None:

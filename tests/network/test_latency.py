@@ -97,7 +97,7 @@ def test_what_was_measured_is_kept_and_shown_again(run: Run, tmp_path: Path) -> 
 
 def test_a_database_from_before_latencies_keeps_opening(run: Run, tmp_path: Path) -> None:
     with Store.open(f"sqlite:///{tmp_path / 'nas.db'}", create=True) as store:
-        fill(store, make_study(store, task={"input": [3, 32, 32], "classes": 10}), 1)
+        fill(store, make_study(store, task={"dataset": "digits", "input": [3, 32, 32], "classes": 10}), 1)
     with sqlite3.connect(tmp_path / "nas.db") as connection:
         connection.execute("drop table nas_latencies")
     with Store.open(f"sqlite:///{tmp_path / 'nas.db'}") as store:

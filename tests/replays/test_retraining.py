@@ -40,13 +40,12 @@ def study(tmp_path: Path) -> str:
     space = Space.load(tmp_path / "small.yaml")
     data = load(Task("digits", image_size=8))
     recipe = Recipe(lr=0.2, batch_size=64, epochs=1, augment=Augment(crop_padding=0, flip=False))
-    task = {**data.task.to_dict(), "fingerprint": data.fingerprint, "input": list(data.input), "classes": 10}
     with Store.open(f"sqlite:///{tmp_path}/nas.db", create=True) as store:
         store.create_study(
             "small-digits",
             space=space,
-            task=task,
-            recipe=recipe.to_dict(),
+            task=data.loaded_task,
+            recipe=recipe,
             objectives=["accuracy", "parameters"],
         )
         with store.claim("small-digits"):

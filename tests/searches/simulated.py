@@ -16,6 +16,7 @@ from ray.tune.search import Searcher
 
 from nas.architecture.architecture import Architecture
 from nas.config.recipe import Recipe
+from nas.config.task import LoadedTask
 from nas.execution.protocol import REPORT
 from nas.execution.scheduler import Scheduler, last_words
 from nas.searches.early_stopping import Rungs
@@ -56,8 +57,8 @@ def make_study(store: Store, space: Space, name: str, recipe: Recipe) -> None:
     store.create_study(
         name,
         space=space,
-        task={"dataset": "invented", "fingerprint": "x"},
-        recipe=recipe.to_dict(),
+        task=LoadedTask("invented", fingerprint="x"),
+        recipe=recipe,
         objectives=["accuracy", "parameters"],
     )
 

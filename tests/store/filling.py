@@ -10,6 +10,8 @@ from typing import Any, Literal
 from blocks.base import Scalar, Shape
 from nas.architecture.architecture import Architecture
 from nas.architecture.cost import cost
+from nas.config.recipe import Recipe
+from nas.config.task import LoadedTask
 from nas.errors import Infeasible
 from nas.space.space import Space
 from nas.store import Measured, Store
@@ -25,8 +27,13 @@ def make_study(store: Store, name: str = "first", space: str = "nas_bench_macro"
         "recipe": {"epochs": 3, "seed": 0, "lr": 0.1},
         "objectives": ["accuracy", "parameters"],
     }
-    store.create_study(name, **(values | changes))
+    values |= changes
+    store.create_study(name, **values | _typed(values["task"], values["recipe"]))
     return name
+
+
+def _typed(task: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[str, Any]:
+    return {"task": LoadedTask.from_dict(task), "recipe": Recipe.from_dict(recipe)}
 
 
 def draw(space: Space, rng: random.Random) -> tuple[dict[str, Scalar], dict[str, Sequence[Scalar]], Architecture]:
@@ -126,4 +133,5 @@ def measure(store: Store, study: str, number: int, kind: Literal["replay", "retr
     }
     if kind == "retrain":
         values |= {"study": study, "trial": number}
-    store.add_measurement(Measured(**(values | changes)))
+    values |= changes
+    store.add_measurement(Measured(**values | _typed(values["task"], values["recipe"])))

@@ -35,8 +35,9 @@ def test_it_is_not_continued(old: str, run: Run) -> None:
     code, out, err = run("search", "--space", "small.yaml", "--storage", old, "--trials", "5", "--epochs", "2")
     assert (code, out) == (2, "")
     assert err.splitlines() == [
-        f"nas: error: study 'small-digits' in {old} was begun by an older version, which measured networks before their batch "
-        "norm knew their weights; its trials do not compare with those of today, so name another --study"
+        f"nas: error: study 'small-digits' in {old} was begun with norm_images 0, as every study of an older version: its "
+        "networks were measured before their batch norm knew their weights; its trials do not compare with those of "
+        "norm_images 2048, so name another --study"
     ]
     with Store.open(old) as store:
         assert len(store.trials("small-digits")) == 3

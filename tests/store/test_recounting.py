@@ -145,9 +145,9 @@ def test_the_commands_say_so_and_mend_it(old: str, run: Run) -> None:
     search = ("search", "--storage", old, "--study", "old", "--space", "nas_bench_macro")
     code, _, errors = run(*search)
     assert code == 2
-    assert "was begun by an older version" in errors  # recounting would not help it
+    assert "was begun with norm_images 0, as every study of an older version" in errors  # recounting would not help it
     with Store.open(old, create=True) as store, store._engine.begin() as session:
-        session.execute(text("UPDATE nas_studies SET recipe = json_set(recipe, '$.norm_images', 0)"))
+        session.execute(text("UPDATE nas_studies SET recipe = json_set(recipe, '$.norm_images', 2048)"))
     code, _, errors = run(*search)
     assert code == 2
     assert "its costs were counted by rules" in errors

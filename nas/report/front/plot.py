@@ -20,13 +20,8 @@ if TYPE_CHECKING:
 def subtitle_of(study: StudyRow) -> str:
     """Space, data and budget of a study in one line, for a picture."""
     task, recipe = study.task, study.recipe
-    image = task.get("input")
-    parts = [f"space {study.space_name}", f"data {task.get('dataset')}"]
-    if isinstance(image, list):
-        parts[-1] += f" {shape(image)}"
-    if recipe.get("epochs") is not None:
-        parts.append(counted(recipe["epochs"], "epoch"))
-    return "  ·  ".join(parts)
+    data = f"data {task.dataset}" + ("" if task.input is None else f" {shape(task.input)}")
+    return "  ·  ".join((f"space {study.space_name}", data, counted(recipe.epochs, "epoch")))
 
 
 def plot_front(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from nas.analysis.causes import Cause, causes, significant
@@ -13,6 +14,7 @@ from nas.architecture.cost import FLOAT_BYTES
 from nas.errors import NasError
 from nas.report.page.markup import Child, Html, section, table, tag, text
 from nas.space.published import PublishedConfig
+from nas.store.schema import as_stored
 from nas.text.formatting import counted, short
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ def published_section(evidence: Evidence, measurements: pd.DataFrame) -> Html:
     if complete.empty:
         return Html("")
     rows = [_published(row, measurements) for row in complete.to_dict("records")]
-    data, epochs = evidence.study.task.get("dataset"), evidence.study.recipe.get("epochs")
+    data, epochs = evidence.study.task.dataset, evidence.study.recipe.epochs
     lead = (
         f"In this study the networks were trained like all others ({data}, {epochs} epochs, validation images); a claim "
         "is for the paper's data and recipe, so only a replay (nas replay) can confirm it."
@@ -120,9 +122,8 @@ def setting_section(evidence: Evidence) -> Html:
     study, trials = evidence.study, evidence.trials
     begun, ended = trials["started_at"].min(), trials["finished_at"].max()
     bounds = [
-        f"{name} {' '.join(f'{side} {short(value)}' for side, value in limits.items() if value is not None)}"
+        f"{name} {' '.join(f'{side} {short(value)}' for side, value in asdict(limits).items() if value is not None)}"
         for name, limits in study.constraints.items()
-        if isinstance(limits, dict)
     ]
     groups: list[tuple[str, Mapping[str, object]]] = [
         (
@@ -138,8 +139,8 @@ def setting_section(evidence: Evidence) -> Html:
                 "devices": "; ".join(sorted(set(trials["device"].dropna()))) or "–",
             },
         ),
-        ("Data", study.task),
-        ("Recipe", study.recipe),
+        ("Data", as_stored(study.task.to_dict())),
+        ("Recipe", as_stored(study.recipe.to_dict())),
         *(
             (f"Environment {nth}" if nth > 1 else "Environment", e)
             for nth, e in enumerate(evidence.environments[:3], 1)

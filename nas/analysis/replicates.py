@@ -12,6 +12,8 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
+    from nas.store.deviations import Deviation
+
 SIGNIFICANCE: Final = 0.05
 """Below this p-value of Welch's t-test two test accuracies count as different."""
 
@@ -38,7 +40,8 @@ class Summary:
     seeds: int
     """Trained, whatever their end."""
     states: tuple[str, ...]
-    deviations: tuple[str, ...]
+    deviations: tuple[Deviation | str, ...]
+    """Sentences where an older version wrote them."""
     device: str
 
     @property
@@ -63,7 +66,7 @@ class Summary:
             "std": self.deviation,
             "top5": self.top5,
             "states": list(self.states),
-            "deviations": list(self.deviations),
+            "deviations": [str(deviation) for deviation in self.deviations],
             "device": self.device,
         }
 

@@ -110,11 +110,11 @@ def _list(names: tuple[str, ...], storage: str | None, as_json: bool) -> int:
     from nas.space.published import every_config
 
     configs = _configs(names) or every_config()
-    records = config_records(configs, past_measurements(storage))
+    measured = past_measurements(storage)
     if as_json:
-        print_json(records)
+        print_json(config_records(configs, measured))
     else:
         from nas.text.terminal import Terminal
 
-        print_configs(Terminal(), records, configs)
+        print_configs(Terminal(), configs, measured)
     return 0

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from dataclasses import dataclass, fields, replace
+from typing import Final, Literal
 
 from nas.architecture.architecture import Architecture
 from nas.architecture.cost import Cost, cost
-from nas.config.recipe import Recipe
+from nas.config.recipe import Augment, Recipe
 from nas.config.recipe_presets import fitted
 from nas.config.task import LoadedTask
 from nas.data import DATASETS, Dataset, Task, augmentation, fraction_of, load
@@ -19,6 +18,7 @@ from nas.replays.options import TrainingOptions
 from nas.space.published import Claim, PublishedConfig
 from nas.space.space import Space
 from nas.store import StudyRow, TrialRow
+from nas.store.deviations import Deviation, Value
 from nas.store.schema import dump
 from nas.train.averages import has_batch_norm
 
@@ -43,7 +43,7 @@ class Plan:
     """Its seed is that of the first training; the others count on from there."""
     fraction: float
     """Share of the training images."""
-    deviations: tuple[str, ...]
+    deviations: tuple[Deviation, ...]
     pretrained: str | None = None
     published: str | None = None
     study: str | None = None
@@ -64,12 +64,12 @@ class Plan:
         name = self.dataset.task.dataset
         return name == self.claimed_on or name.startswith("imagefolder:")
 
-    def deviations_in(self, precision: str) -> tuple[str, ...]:
+    def deviations_in(self, precision: str) -> tuple[Deviation, ...]:
         """The deviations of a training that came to this precision: what `auto` comes to is known on its device."""
         theirs = self.precision
         if theirs is None or self.recipe.precision != "auto" or precision in ("auto", theirs):
             return self.deviations
-        return (*self.deviations, f"precision {precision} instead of {theirs}")
+        return (*self.deviations, Deviation("precision", precision, theirs))
 
     @property
     def task(self) -> LoadedTask:
@@ -144,27 +144,25 @@ def plan_replay(config: PublishedConfig, options: TrainingOptions, shelf: Shelf)
     recipe = _changed(_replay_recipe(theirs_recipe, architecture, dataset, options), options, len(dataset.train))
     deviations = []
     if data != config.data:
-        deviations.append(f"data {data} instead of {config.data}")
+        deviations.append(Deviation("data", data, config.data))
     if dataset.input != tuple(config.input):
-        deviations.append(f"images of {_shape(dataset.input)} instead of {_shape(config.input)}")
+        deviations.append(Deviation("images", dataset.input, tuple(config.input)))
     if dataset.classes != config.classes:
-        deviations.append(f"{dataset.classes} classes instead of {config.classes}")
+        deviations.append(Deviation("classes", dataset.classes, config.classes))
     if dataset.input != tuple(config.input) or dataset.classes != config.classes:
         theirs = cost(config.architecture(), config.input, config.classes)
         if theirs.parameters != price.parameters:
-            deviations.append(f"therefore {price.parameters:,} parameters instead of {theirs.parameters:,}")
+            deviations.append(Deviation("parameters", price.parameters, theirs.parameters))
     known = recipe.replace(precision=theirs_recipe.precision) if recipe.precision == "auto" else recipe
     deviations += recipe_differences(known, theirs_recipe)
     if held:
-        deviations.append(f"{held:,} of {whole + held:,} training images held out for the validation curves")
+        deviations.append(Deviation("images held out", held, of=whole + held))
     if fraction != config.fraction:
-        theirs_share = "" if config.fraction == 1 else f", where the paper takes {config.fraction:.3g} of them"
-        deviations.append(
-            f"{len(dataset.train):,} of {whole:,} training images, the same share of every class{theirs_share}"
-        )
+        theirs_share = None if config.fraction == 1 else config.fraction
+        deviations.append(Deviation("training images", len(dataset.train), theirs_share, of=whole))
     pretrained = config.pretrained if options.pretrained else None
     if pretrained != config.pretrained:
-        deviations.append(f"random initial weights instead of {config.pretrained}")
+        deviations.append(Deviation("initial weights", "random", config.pretrained))
     return Plan(
         "replay",
         config.name,
@@ -225,12 +223,12 @@ def plan_retraining(
     searched = theirs.epochs * theirs.steps_per_epoch(data.searched_on)
     recipe = _retraining_recipe(theirs, searched, dataset, options)
     steps = recipe.epochs * recipe.steps_per_epoch(images)
-    differences = recipe_differences(recipe, shortened(theirs, recipe.epochs))
-    deviations = [f"{steps:,} steps instead of {searched:,}"] if steps != searched else []
-    deviations = [line.replace("instead of", "instead of the search's") for line in [*deviations, *differences]]
+    deviations = [Deviation("steps", steps, searched)] if steps != searched else []
+    deviations += recipe_differences(recipe, shortened(theirs, recipe.epochs))
+    deviations = [replace(deviation, searched=True) for deviation in deviations]
     fraction = 1.0 if options.fraction is None else options.fraction
     if fraction < 1:
-        deviations.append(f"{fraction:.3g} of the training images ({images:,}), of every class alike")
+        deviations.append(Deviation("share of the images", fraction, of=images))
     price = cost(architecture, dataset.input, dataset.classes)
     return Plan(
         "retrain",
@@ -259,18 +257,16 @@ def shortened(recipe: Recipe, epochs: int) -> Recipe:
     )
 
 
-def recipe_differences(ours: Recipe, theirs: Recipe) -> list[str]:
-    """What `ours` does otherwise, one line each; a schedule that keeps its shares over other epochs is no difference."""
-    lines = []
-    if ours.epochs != theirs.epochs:
-        lines.append(f"{ours.epochs} epoch{'' if ours.epochs == 1 else 's'} instead of {theirs.epochs}")
-    base = _flat(shortened(theirs, ours.epochs).to_dict())
+def recipe_differences(ours: Recipe, theirs: Recipe) -> list[Deviation]:
+    """What `ours` does otherwise; a schedule that keeps its shares over other epochs is no difference."""
+    found = [] if ours.epochs == theirs.epochs else [Deviation("epochs", ours.epochs, theirs.epochs)]
+    base = _flat(shortened(theirs, ours.epochs))
     steps = "step" in (ours.schedule, theirs.schedule)
-    for name, value in _flat(ours.to_dict()).items():
+    for name, value in _flat(ours).items():
         unused = name in ("milestones", "gamma") and not steps
         if name not in ("seed", "epochs") and not unused and value != base[name]:
-            lines.append(f"{name} {_plain(value)} instead of {_plain(base[name])}")
-    return lines
+            found.append(Deviation(name, value, base[name]))
+    return found
 
 
 def _replay_recipe(theirs: Recipe, architecture: Architecture, dataset: Dataset, options: TrainingOptions) -> Recipe:
@@ -312,20 +308,13 @@ def _stretched(recipe: Recipe, steps: int, images: int) -> Recipe:
     return shortened(recipe, max(1, round(steps / recipe.steps_per_epoch(images))))
 
 
-def _flat(data: Mapping[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in data.items():
-        flat |= {f"{name}.{key}": item for key, item in value.items()} if isinstance(value, Mapping) else {name: value}
+def _flat(recipe: Recipe) -> dict[str, Value]:
+    """The fields of a recipe, those of its augmentation too, by name."""
+    flat: dict[str, Value] = {}
+    for field in fields(recipe):
+        value = getattr(recipe, field.name)
+        if isinstance(value, Augment):
+            flat |= {f"{field.name}.{inner.name}": getattr(value, inner.name) for inner in fields(value)}
+        else:
+            flat[field.name] = value
     return flat
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return f"[{', '.join(map(_plain, value))}]"
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _shape(extents: tuple[int, ...]) -> str:
-    return "×".join(map(str, extents))

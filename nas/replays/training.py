@@ -270,7 +270,7 @@ class Training:
             "seed": self.seed,
             "test_accuracy": scores["test"].accuracy,
             "test_standard_error": scores["test"].error,
-            "deviations": list(plan.deviations_in(self.precision)),
+            "deviations": [str(deviation) for deviation in plan.deviations_in(self.precision)],
         }
         if "validation" in scores:
             facts["accuracy_held_out"] = scores["validation"].accuracy

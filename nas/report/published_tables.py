@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,11 +12,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from nas.analysis.replicates import accuracy_text, summaries
+from nas.analysis.replicates import Summary, accuracy_text, summaries
 from nas.network.model_selection import Retrained, of_way
 from nas.replays.checking import NO_NETWORK, NOT_CHECKED, NOT_CLAIMED, OFF, REPRODUCED, Check, CheckedClaim
 from nas.replays.plan import obstacle
 from nas.report.accuracy_tables import print_worth, worth_record
+from nas.store.deviations import WORDS, Deviation
 from nas.text.formatting import counted
 from nas.text.terminal import styled
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 CLAIMS_WIDTH: Final = 22
 MOST_DEVIATIONS: Final = 3
+SAID_ELSEWHERE: Final = {"data", *WORDS} - {"initial weights"}
+"""Deviations that the row of a measurement tells without them."""
 STYLES: Final = {REPRODUCED: "green", OFF: "red", NOT_CLAIMED: "dim", NOT_CHECKED: "dim", NO_NETWORK: "dim"}
 
 
@@ -110,13 +112,13 @@ def config_records(configs: Sequence[PublishedConfig], measured: pd.DataFrame) -
                 {"metric": claim.metric, "value": claim.value, "unit": claim.unit, "table": claim.table}
                 for claim in config.claims
             ],
-            "measured": _groups(measured, config.name),
+            "measured": [way.record() for way in _ways(measured, config.name)],
         }
         for config in configs
     ]
 
 
-def print_configs(console: Console, records: Sequence[Mapping[str, Any]], configs: Sequence[PublishedConfig]) -> None:
+def print_configs(console: Console, configs: Sequence[PublishedConfig], measured: pd.DataFrame) -> None:
     """Published configs with their claims, and below them those that were measured here."""
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name in ("name", "paper", "data"):
@@ -129,7 +131,8 @@ def print_configs(console: Console, records: Sequence[Mapping[str, Any]], config
     console.print(table)
     for line in _footnotes(configs):
         console.print(Text(line, style="dim"), soft_wrap=True)
-    if not any(record["measured"] for record in records):
+    ways = [(config, way) for config in configs for way in _ways(measured, config.name)]
+    if not ways:
         return
     table = Table(
         title="Test accuracy measured here", title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0)
@@ -138,12 +141,11 @@ def print_configs(console: Console, records: Sequence[Mapping[str, Any]], config
     table.add_column("claimed", justify="right", no_wrap=True)
     table.add_column("measured", no_wrap=True)
     table.add_column("how", overflow="fold")
-    for record, config in zip(records, configs, strict=True):
+    for config, way in ways:
         claimed = ", ".join(claim.printed for claim in config.claims if claim.metric == "accuracy")
-        for way in record["measured"]:
-            share = "" if way["fraction"] == 1 else f" of {way['fraction']:.3g} of the images"
-            how = f"{way['data']}, {counted(way['epochs'], 'epoch')}{share}{_recipe(way['deviations'])}"
-            table.add_row(config.name, claimed, accuracy_text(way), how)
+        share = "" if way.fraction == 1 else f" of {way.fraction:.3g} of the images"
+        how = f"{way.data}, {counted(way.epochs, 'epoch')}{share}{_recipe(way.deviations)}"
+        table.add_row(config.name, claimed, accuracy_text(way.record()), how)
     console.print()
     console.print(table)
 
@@ -163,21 +165,24 @@ def _footnotes(configs: Sequence[PublishedConfig]) -> list[str]:
     return lines
 
 
-def _recipe(deviations: Sequence[str]) -> str:
-    """``; lr 0.1, nesterov yes, schedule one_cycle, 5 more``: what was done otherwise, but for data, epochs and images."""
-    said_elsewhere = ("data ", "images of ", "therefore ")
-    ours = [line.partition(" instead of ")[0] for line in deviations if " instead of " in line]
-    ours = [text for text in ours if not text.startswith(said_elsewhere) and not re.fullmatch(r"\d+ \w+", text)]
+def _recipe(deviations: Sequence[Deviation | str]) -> str:
+    """``; lr 0.1, nesterov yes, schedule one_cycle, 5 more``: what was done otherwise, but for data, epochs and images.
+
+    Sentences of an older version are shown as they are.
+    """
+    ours = [
+        one if isinstance(one, str) else one.brief
+        for one in deviations
+        if isinstance(one, str) or one.what not in SAID_ELSEWHERE
+    ]
     shown = ours[:MOST_DEVIATIONS]
     more = [f"{len(ours) - len(shown)} more"] if len(ours) > len(shown) else []
     return f"; {', '.join([*shown, *more])}" if ours else ""
 
 
-def _groups(measured: pd.DataFrame, name: str) -> list[dict[str, Any]]:
+def _ways(measured: pd.DataFrame, name: str) -> list[Summary]:
     """Replays of one published network, those that differ in the seed alone together, the latest way last."""
-    return [
-        way.record() for way in summaries(measured[(measured["published"] == name) & (measured["kind"] == "replay")])
-    ]
+    return summaries(measured[(measured["published"] == name) & (measured["kind"] == "replay")])
 
 
 def ran_record(ran: Ran, pictures: Sequence[Path]) -> dict[str, Any]:

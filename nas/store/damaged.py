@@ -12,6 +12,7 @@ from nas.config.recipe import Recipe
 from nas.config.task import LoadedTask
 from nas.errors import DataError, RecipeError
 from nas.space.grammar import Bounds
+from nas.store.deviations import Deviation
 from nas.text.sanitize import read_json
 
 if TYPE_CHECKING:
@@ -82,6 +83,16 @@ def constraints(text: Any) -> dict[str, Bounds]:
         if not isinstance(value, dict) or not value.keys() <= {"max", "min"} or not all(map(_is_bound, value.values())):
             raise Damaged(f"constraints: {name} is {value!r}")
         found[name] = Bounds(**value)
+    return found
+
+
+def deviations(text: Any) -> list[Deviation | str]:
+    """The deviations that a column holds; older versions wrote a sentence each. Raises Damaged when it is anything else."""
+    found: list[Deviation | str] = []
+    for one in sequence(text, "deviations"):
+        if not isinstance(one, dict | str):
+            raise Damaged(f"deviations: {one!r}")
+        found.append(one if isinstance(one, str) else Deviation.from_dict(one))
     return found
 
 

@@ -19,6 +19,7 @@ from nas.config.recipe import Recipe
 from nas.config.task import LoadedTask
 from nas.statistics.scores import Score
 from nas.store import damaged
+from nas.store.deviations import Deviation
 from nas.store.schema import ArchitectureRow, EnvironmentRow, Measurement, ScoreRow, Study, dump, finite, utc_now
 from nas.store.transactions import insert_if_absent
 
@@ -82,8 +83,8 @@ class Measured:
     """Of the training images that were used."""
     curve: Sequence[Mapping[str, object]]
     """Epochs as `nas.train.Epoch` has them."""
-    deviations: Sequence[str]
-    """From the paper, or from the search: one line each."""
+    deviations: Sequence[Deviation]
+    """From the paper, or from the search."""
     seconds: float
     device: str
     environment: Mapping[str, object]
@@ -135,7 +136,7 @@ def record(session: Session, measured: Measured) -> None:
             fraction=measured.fraction,
             epochs=len(measured.curve),
             curve=dump([_without_nan(epoch) for epoch in measured.curve]),
-            deviations=dump(list(measured.deviations)),
+            deviations=dump([deviation.to_dict() for deviation in measured.deviations]),
             weights=measured.weights,
             seconds=finite(measured.seconds),
             device=measured.device,
@@ -153,8 +154,8 @@ def record(session: Session, measured: Measured) -> None:
 def frame(connection: Connection) -> pd.DataFrame:
     """Every measurement with the columns `COLUMNS`, the oldest first; of one key and seed only the latest.
 
-    `study` is a name, `task` a `LoadedTask`, `recipe` a `Recipe`; curve and deviations are lists, scores a dict of `Score`. Empty
-    where the database has no such table.
+    `study` is a name, `task` a `LoadedTask`, `recipe` a `Recipe`; curve is a list, deviations one of `Deviation`
+    (of sentences where an older version wrote them), scores a dict of `Score`. Empty where the database has no such table.
     """
     import pandas as pd
 
@@ -175,8 +176,8 @@ def frame(connection: Connection) -> pd.DataFrame:
     found["trial"] = found["trial"].astype("Int64")
     found["task"] = [damaged.task(text) for text in found["task"]]
     found["recipe"] = [damaged.recipe(text) for text in found["recipe"]]
-    for name in ("curve", "deviations"):
-        found[name] = [damaged.sequence(text, name) for text in found[name]]
+    found["curve"] = [damaged.sequence(text, "curve") for text in found["curve"]]
+    found["deviations"] = [damaged.deviations(text) for text in found["deviations"]]
     frame: pd.DataFrame = found
     return frame
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,16 @@ from nas.errors import DataError, SearchError, StudyError
 from nas.replays.options import TrainingOptions
 from nas.replays.plan import Plan, Shelf, plan_replay, recipe_differences, shortened
 from nas.space.published import PublishedConfig
+from nas.store.deviations import Deviation
 from nas.train import schedule
 
 
 def plan(config: Path | str, **options: object) -> Plan:
     return plan_replay(PublishedConfig.load(config), TrainingOptions(**options), Shelf())  # type: ignore[arg-type]
+
+
+def words(deviations: Iterable[Deviation]) -> list[str]:
+    return list(map(str, deviations))
 
 
 @pytest.mark.parametrize(
@@ -32,7 +38,7 @@ def test_a_shorter_schedule_keeps_its_shape(recipe: Recipe) -> None:
     short = shortened(recipe, 20)
     for share in np.linspace(0.001, 0.999, 40):
         assert schedule(short, 20 * share, 20) == pytest.approx(schedule(recipe, 200 * share, 200))
-    assert recipe_differences(short, recipe) == ["20 epochs instead of 200"]
+    assert words(recipe_differences(short, recipe)) == ["20 epochs instead of 200"]
 
 
 def test_a_milestone_beyond_the_end_stays_beyond_it() -> None:
@@ -43,7 +49,7 @@ def test_a_milestone_beyond_the_end_stays_beyond_it() -> None:
 def test_every_difference_of_a_recipe_is_named() -> None:
     ours = Recipe(lr=0.1, schedule="cosine", augment=Augment(flip=False), epochs=5)
     theirs = Recipe(lr=0.05, schedule="constant", augment=Augment(flip=True), epochs=5)
-    assert recipe_differences(ours, theirs) == [
+    assert words(recipe_differences(ours, theirs)) == [
         "lr 0.1 instead of 0.05",
         "schedule cosine instead of constant",
         "augment.flip no instead of yes",
@@ -60,7 +66,7 @@ def test_the_paper_itself_has_no_deviation(config: Path) -> None:
 def test_batch_norm_is_measured_anew_unless_the_config_says_so_itself(config: Path, tmp_path: Path) -> None:
     config.write_text(config.read_text().replace("norm_images: 2048, ", ""))
     found = plan(config)
-    assert (found.recipe.norm_images, found.deviations) == (2048, ("norm_images 2048 instead of 0",))
+    assert (found.recipe.norm_images, words(found.deviations)) == (2048, ["norm_images 2048 instead of 0"])
     recipe = tmp_path / "running.yaml"
     recipe.write_text(
         "{norm_images: 0, lr: 0.2, schedule: step, milestones: [4, 6], batch_size: 64, epochs: 8, precision: fp32, "
@@ -80,18 +86,20 @@ def test_steps_stretch_the_schedule(config: Path) -> None:
 
 def test_other_data_shapes_and_fractions_are_deviations(config: Path) -> None:
     found = plan(config, image_size=16, fraction=0.1, epochs=2, batch_size=32)
-    assert found.deviations == (
+    assert words(found.deviations) == [
         "images of 1×16×16 instead of 1×8×8",
         "2 epochs instead of 8",
         "batch_size 32 instead of 64",
         "141 of 1,433 training images, the same share of every class",
-    )
+    ]
+    assert found.deviations[0] == Deviation("images", (1, 16, 16), (1, 8, 8))
+    assert found.deviations[-1] == Deviation("training images", 141, of=1433)
 
 
 def test_papers_are_float32_and_anything_else_is_a_deviation(config: Path, tmp_path: Path) -> None:
     assert plan(config).recipe.precision == "fp32"
     half = plan(config, precision="bf16")
-    assert (half.recipe.precision, half.deviations) == ("bf16", ("precision bf16 instead of fp32",))
+    assert (half.recipe.precision, words(half.deviations)) == ("bf16", ["precision bf16 instead of fp32"])
     assert half.key != plan(config).key
     recipe = tmp_path / "recipe.yaml"  # one that leaves the precision open: what it comes to is known on the device
     recipe.write_text(
@@ -99,25 +107,22 @@ def test_papers_are_float32_and_anything_else_is_a_deviation(config: Path, tmp_p
     )
     for found in (plan(config, recipe=recipe), plan(config, precision="auto")):
         assert (found.recipe.precision, found.deviations) == ("auto", ())
-        assert found.deviations_in("bf16") == ("precision bf16 instead of fp32",)
+        assert words(found.deviations_in("bf16")) == ["precision bf16 instead of fp32"]
         assert found.deviations_in("fp32") == ()
     config.write_text(config.read_text().replace("recipe: {lr", "recipe: {precision: bf16, lr"))
     assert plan(config).deviations == ()  # this paper says otherwise
-    assert plan(config, precision="fp32").deviations == ("precision fp32 instead of bf16",)
+    assert words(plan(config, precision="fp32").deviations) == ["precision fp32 instead of bf16"]
 
 
 def test_images_held_out_for_curves_are_a_deviation(config: Path) -> None:
     found = plan(config, validation=0.2)
     held = len(found.dataset.validation)
     assert (held, len(found.dataset.train)) == (287, 1433 - 287)
-    assert found.deviations == ("287 of 1,433 training images held out for the validation curves",)
+    assert words(found.deviations) == ["287 of 1,433 training images held out for the validation curves"]
     assert found.key != plan(config).key
     less = plan(config, validation=0.2, fraction=0.5)
     assert len(less.dataset.validation) == held
-    assert less.deviations == (
-        *found.deviations,
-        f"{len(less.dataset.train):,} of 1,146 training images, the same share of every class",
-    )
+    assert less.deviations == (*found.deviations, Deviation("training images", len(less.dataset.train), of=1146))
 
 
 def test_claims_are_held_against_their_own_data(config: Path) -> None:
@@ -131,9 +136,9 @@ def test_the_share_of_the_paper_is_no_deviation(config: Path) -> None:
     assert (found.fraction, len(found.dataset.train), found.deviations) == (0.1, 141, ())
     more = plan(config, fraction=1.0)
     assert (more.fraction, len(more.dataset.train)) == (1.0, 1433)
-    assert more.deviations == (
+    assert words(more.deviations) == [
         "1,433 of 1,433 training images, the same share of every class, where the paper takes 0.1 of them",
-    )
+    ]
     config.write_text(config.read_text().replace("fraction: 0.1", "fraction: 1.5"))
     with pytest.raises(StudyError, match=r"fraction: must be above 0 and at most 1, not 1.5"):
         plan(config)

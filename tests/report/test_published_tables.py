@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from rich.console import Console
 
-from nas.report.published_tables import claim_text, config_records, packed, print_configs
+from nas.report.published_tables import claim_text, packed, print_configs
 from nas.space.published import PublishedConfig, published_configs
+from nas.store import Store
+from nas.store.deviations import Deviation
 from nas.store.measurements import COLUMNS
+from tests.store.filling import fill, make_study, measure
 
 
 @pytest.mark.parametrize(
@@ -26,38 +30,43 @@ def test_words_are_packed_and_never_broken(words: list[str], lines: list[str]) -
     assert packed(words, 14) == lines
 
 
-def test_on_a_narrow_screen_every_claim_is_there_to_read() -> None:
-    configs = published_configs()
+def shown(configs: list[PublishedConfig], measured: pd.DataFrame, width: int) -> str:
     file = io.StringIO()
-    print_configs(Console(file=file, width=80), config_records(configs, pd.DataFrame(columns=list(COLUMNS))), configs)
-    text = file.getvalue()
+    print_configs(Console(file=file, width=width), configs, measured)
+    return file.getvalue()
+
+
+def test_on_a_narrow_screen_every_claim_is_there_to_read() -> None:
+    text = shown(published_configs(), pd.DataFrame(columns=list(COLUMNS)), 80)
     assert "…" not in text
     for claim in PublishedConfig.load("balashov_densenet121").claims:
         assert claim_text(claim) in text
 
 
-def test_the_list_tells_two_ways_apart() -> None:
-    configs = [PublishedConfig.load("kong_aim")]
-    records = config_records(configs, pd.DataFrame(columns=list(COLUMNS)))
-    way = {"data": "cifar10", "epochs": 5, "fraction": 0.2, "accuracies": [0.5], "accuracy": 0.5, "std": None}
+def test_the_list_tells_two_ways_apart(tmp_path: Path) -> None:
     recipe = [
-        "lr 0.1 instead of 0.01",
-        "nesterov yes instead of no",
-        "clip_norm 1 instead of 0",
-        "flip yes instead of no",
+        Deviation("lr", 0.1, 0.01),
+        Deviation("nesterov", True, False),
+        Deviation("clip_norm", 1.0, 0.0),
+        Deviation("augment.flip", True, False),
     ]
     other = [
-        "data cifar10 instead of cifar100",
-        "5 epochs instead of 100",
-        "10 classes instead of 100",
-        "2 of 9 training images",
+        Deviation("data", "cifar10", "cifar100"),
+        Deviation("images", (3, 32, 32), (3, 64, 64)),
+        Deviation("epochs", 5, 100),
+        Deviation("classes", 10, 100),
+        Deviation("parameters", 1000, 1090),
+        Deviation("training images", 2, of=9),
+        Deviation("images held out", 2, of=9),
     ]
-    records[0]["measured"] = [
-        {**way, "states": ["complete"], "deviations": [*other]},
-        {**way, "states": ["complete"], "deviations": [*other, *recipe]},
-    ]
-    file = io.StringIO()
-    print_configs(Console(file=file, width=200), records, configs)
-    how = [line.partition("(1 seed)")[2].strip() for line in file.getvalue().splitlines() if "(1 seed)" in line]
-    plain = "cifar10, 5 epochs of 0.2 of the images"
-    assert how == [plain, f"{plain}; lr 0.1, nesterov yes, clip_norm 1, 1 more"]
+    ways = [other, [*other, *recipe], [*other, Deviation("initial weights", "random", "IMAGENET1K_V2")]]
+    with Store.open(f"sqlite:///{tmp_path / 'nas.db'}", create=True) as store:
+        fill(store, make_study(store), 1)
+        for place, deviations in enumerate(ways):
+            values = {"published": "kong_aim", "key": str(place), "recipe": {"epochs": 5}, "fraction": 0.2}
+            measure(store, "first", 0, "replay", deviations=deviations, **values)
+        measured = store.measurements()
+    text = shown([PublishedConfig.load("kong_aim")], measured, 200)
+    how = [line.partition("(1 seed)")[2].strip() for line in text.splitlines() if "(1 seed)" in line]
+    plain = "digits, 5 epochs of 0.2 of the images"
+    assert how == [plain, f"{plain}; lr 0.1, nesterov yes, clip_norm 1, 1 more", f"{plain}; random initial weights"]

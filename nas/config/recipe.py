@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
-from nas.config.yaml_document import Document, hints_of
+from nas.config.yaml_document import Document, FieldError, hints_of
 from nas.errors import RecipeError, nearest
 from nas.text.sanitize import expanded
 
@@ -36,7 +36,7 @@ class Augment:
     """Largest relative change of brightness, contrast and saturation."""
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a value of the wrong type or outside its range."""
+        """Raises FieldError for a value of the wrong type or outside its range."""
         _check_types(self)
         _need(0 <= self.crop_padding <= 64, "crop_padding", "from 0 to 64 pixels", self.crop_padding)
         _need(0 <= self.cutout <= 512, "cutout", "from 0 to 512 pixels", self.cutout)
@@ -98,7 +98,7 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a value of the wrong type or outside its range."""
+        """Raises FieldError for a value of the wrong type or outside its range."""
         _check_types(self)
         _need(self.lr > 0, "lr", "above 0", self.lr)
         _need(0 <= self.momentum < 1, "momentum", "at least 0 and below 1", self.momentum)
@@ -171,7 +171,7 @@ def _make(cls: type[T], values: Mapping[str, Any], what: str) -> T:
             raise RecipeError(f"{what}: unknown key '{key}'{nearest(key, known)}")
     try:
         return cls(**values)
-    except ValueError as problem:
+    except FieldError as problem:
         raise RecipeError(f"{what}: {problem}") from None
 
 
@@ -181,8 +181,8 @@ def _check_types(data: Recipe | Augment) -> None:
         if get_origin(hint) is Literal:
             options = get_args(hint)
             if value not in options:
-                raise ValueError(
-                    f"{name}: must be {' or '.join(map(repr, options))}, not {value!r}{nearest(value, options)}"
+                raise FieldError(
+                    name, f"must be {' or '.join(map(repr, options))}, not {value!r}{nearest(value, options)}"
                 )
         elif hint is float:
             _need(_is_number(value), name, "a finite number", repr(value))
@@ -202,4 +202,4 @@ def _is_number(value: object) -> bool:
 
 def _need(holds: bool, name: str, rule: str, value: object) -> None:
     if not holds:
-        raise ValueError(f"{name}: must be {rule}, not {value}")
+        raise FieldError(name, f"must be {rule}, not {value}")

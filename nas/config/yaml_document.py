@@ -68,6 +68,14 @@ for _tag, _pattern, _first in (
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
 
 
+class FieldError(ValueError):
+    """A field of a dataclass holds what its `__post_init__` refuses."""
+
+    def __init__(self, field: str, rule: str) -> None:
+        super().__init__(f"{field}: {rule}")
+        self.field = field
+
+
 class Document:
     """One YAML file as plain data, with the line on which every key path stands."""
 
@@ -160,8 +168,8 @@ class Document:
     def dataclass(self, cls: type[T], where: KeyPath = (), data: Any = None, what: str | None = None) -> T:
         """Builds the frozen dataclass `cls` from the mapping at `where`, checking keys and types.
 
-        A `ValueError` from the dataclass' own `__post_init__` is reported at the line of the mapping, or of the key
-        that its message starts with (``"lr: must be positive, not -1"``).
+        A `FieldError` from the dataclass' own `__post_init__` is reported at the line of its key, or of the mapping where
+        that lacks the key.
         """
         if data is None:
             data = self.data
@@ -179,9 +187,8 @@ class Document:
                 self.fail(where, f"{what}: the key '{name}' is missing")
         try:
             return cls(**values)
-        except ValueError as problem:
-            key = str(problem).partition(":")[0]
-            self.fail((*where, key) if key in mapping else where, f"{what}: {problem}")
+        except FieldError as problem:
+            self.fail((*where, problem.field) if problem.field in mapping else where, f"{what}: {problem}")
 
     def _typed(self, value: Any, hint: Any, where: KeyPath, what: str) -> Any:
         origin, args = typing.get_origin(hint), typing.get_args(hint)

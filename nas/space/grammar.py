@@ -263,6 +263,25 @@ class Bounds:
     max: float | None = None
     min: float | None = None
 
+    def broken(self, value: float) -> float | None:
+        """The bound that `value` lies beyond; None inside."""
+        if self.max is not None and value > self.max:
+            return self.max
+        return self.min if self.min is not None and value < self.min else None
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A cost outside its bounds."""
+
+    name: str
+    value: float
+    bound: float
+
+    def __str__(self) -> str:
+        """In words: ``parameters 101 > 100``."""
+        return f"{self.name} {self.value:,} {'>' if self.value > self.bound else '<'} {self.bound:,.0f}"
+
 
 def input_options(inputs: tuple[Value, ...] | None) -> dict[str, Options]:
     """Options of the chosen inputs, by ``inputs.0`` and so on."""

@@ -16,7 +16,7 @@ from blocks.base import Scalar
 from nas.architecture.architecture import Architecture
 from nas.config.recipe import Recipe
 from nas.config.shipped_files import every, find
-from nas.config.yaml_document import Document
+from nas.config.yaml_document import Document, FieldError
 from nas.errors import NasError, StudyError, nearest
 from nas.space.grammar import Options
 from nas.space.space import Assignment, Space
@@ -48,17 +48,17 @@ class Claim:
         return f"{self.value:.{self.decimals}f}"
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a metric or a unit that nothing can be compared with."""
+        """Raises FieldError for a metric or a unit that nothing can be compared with."""
         if self.digits is not None and not 0 <= self.digits <= 6:
-            raise ValueError(f"digits: must be from 0 to 6, not {self.digits}")
+            raise FieldError("digits", f"must be from 0 to 6, not {self.digits}")
         if not math.isfinite(self.value) or (self.metric in ("parameters", "macs", "size") and self.value <= 0):
-            raise ValueError(f"value: must be a number above 0, not {self.value}")
+            raise FieldError("value", f"must be a number above 0, not {self.value}")
         if self.metric not in UNITS:
-            raise ValueError(
-                f"metric: must be one of {', '.join(UNITS)}, not '{self.metric}'{nearest(self.metric, UNITS)}"
+            raise FieldError(
+                "metric", f"must be one of {', '.join(UNITS)}, not '{self.metric}'{nearest(self.metric, UNITS)}"
             )
         if self.unit != UNITS[self.metric]:
-            raise ValueError(f"unit: of {self.metric} must be '{UNITS[self.metric]}', not '{self.unit}'")
+            raise FieldError("unit", f"of {self.metric} must be '{UNITS[self.metric]}', not '{self.unit}'")
 
 
 @dataclass(frozen=True)

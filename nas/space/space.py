@@ -35,6 +35,7 @@ from nas.space.grammar import (
     Options,
     SwitchNode,
     Value,
+    Violation,
     shared_everywhere,
 )
 from nas.space.reader import parse_space
@@ -121,14 +122,12 @@ class Space:
                 constraints[name] = replace(constraints.get(name, Bounds()), max=value)
         return replace(self, constraints=constraints)
 
-    def violation(self, cost: Cost) -> str | None:
-        """The first constraint that `cost` breaks, in words, or None."""
+    def violation(self, cost: Cost) -> Violation | None:
+        """The first constraint that `cost` breaks, or None."""
         for name, bounds in self.constraints.items():
             value = getattr(cost, name)
-            if bounds.max is not None and value > bounds.max:
-                return f"{name} {value:,} > {bounds.max:,.0f}"
-            if bounds.min is not None and value < bounds.min:
-                return f"{name} {value:,} < {bounds.min:,.0f}"
+            if (bound := bounds.broken(value)) is not None:
+                return Violation(name, value, bound)
         return None
 
     def walk(self, choose: Chooser, *, mend: bool = False) -> Plan:

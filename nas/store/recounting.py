@@ -117,8 +117,6 @@ def _measurements(session: Session, study: StudyRow, costs: Mapping[str, Cost]) 
 def _breaks(study: StudyRow, price: Cost) -> bool:
     for name, bounds in study.constraints.items():
         value = getattr(price, name, None)
-        if value is None:
-            continue
-        if (bounds.min is not None and value < bounds.min) or (bounds.max is not None and value > bounds.max):
+        if value is not None and bounds.broken(value) is not None:
             return True
     return False

@@ -14,6 +14,7 @@ from nas.architecture.architecture import INPUT, Architecture, Node
 from nas.architecture.compile import compile_model
 from nas.architecture.cost import Cost, cost
 from nas.errors import AssignmentError, Infeasible
+from nas.space.grammar import Violation
 from nas.space.space import Space
 from tests.space.spaces import HEAD, read, space_data
 
@@ -198,9 +199,9 @@ def test_an_assignment_that_does_not_fit_is_refused(change: dict[str, Any], mess
 
 def test_constraints_are_named_when_broken(tmp_path: Path) -> None:
     space = _space(tmp_path, {"a": {"block": "conv"}}, constraints={"parameters": {"max": 100}})
-    assert space.violation(Cost(101, 5, 5)) == "parameters 101 > 100"
+    assert str(space.violation(Cost(101, 5, 5))) == "parameters 101 > 100"
     assert space.violation(Cost(100, 5, 5)) is None
-    assert space.limit(macs=4).violation(Cost(100, 5, 5)) == "macs 5 > 4"
+    assert space.limit(macs=4).violation(Cost(100, 5, 5)) == Violation("macs", 5, 4)
 
 
 @pytest.mark.parametrize(

@@ -175,7 +175,7 @@ class Bridge(Link):
             published=proposal.published,
         )
         if proposal.timed is not None:
-            self.store.add_latency(replace(proposal.timed, trial_id=row))
+            self.store.add_latency(replace(proposal.timed, row=row))
         return row
 
     def _slot(self, proposal: Proposal) -> Slot:
@@ -210,9 +210,9 @@ class Bridge(Link):
         number = self.store.take_over(row, past)
         self.proposer.finish(proposal, past.accuracy)
         if self.rungs is not None:
-            for epoch, accuracy in self.store.curve(past.trial_id):
+            for epoch, accuracy in self.store.curve(past.row):
                 self.rungs.enter(proposal.architecture.hash, epoch, accuracy, proposal.cost)
-        self._tell(proposal, number, past.state, None, past.accuracy, 0.0, past.trial_id)
+        self._tell(proposal, number, past.state, None, past.accuracy, 0.0, past.row)
 
     def _epoch(self, trial_id: str, report: dict[str, Any]) -> None:
         running = self._running[trial_id]

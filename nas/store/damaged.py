@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from blocks.base import Scalar
 from nas.config.recipe import Recipe
 from nas.config.task import LoadedTask
 from nas.errors import DataError, RecipeError
@@ -47,7 +48,7 @@ def counts(text: Any, what: str) -> tuple[int, ...]:
     return tuple(value)
 
 
-def assignment(text: Any) -> dict[str, Any]:
+def assignment(text: Any) -> dict[str, Scalar]:
     """The assignment that a column holds: words and numbers by name. Raises Damaged when it is anything else."""
     value = mapping(text, "assignment")
     # Nine million values are read of a large study; where no bracket stands inside, none of them is a list.

@@ -12,9 +12,10 @@ from nas.store.schema import MemoryRow, Trial
 
 @dataclass(frozen=True)
 class Memory:
-    """Of one trial."""
+    """What one trial took."""
 
-    trial_id: int
+    row: int
+    """Of the trial in `nas_trials`."""
     predicted_bytes: int
     peak_bytes: int
     """Most that PyTorch held of the device at once; a trial that ran out of memory would have needed more."""
@@ -27,8 +28,9 @@ def record(session: Session, memory: Memory) -> None:
     table = MemoryRow.__table__
     assert isinstance(table, Table)
     table.create(session.connection(), checkfirst=True)
-    session.execute(delete(MemoryRow).where(MemoryRow.trial_id == memory.trial_id))
-    session.execute(insert(MemoryRow).values({name: getattr(memory, name) for name in Memory.__dataclass_fields__}))
+    session.execute(delete(MemoryRow).where(MemoryRow.trial_id == memory.row))
+    values = {"trial_id": memory.row, "predicted_bytes": memory.predicted_bytes, "peak_bytes": memory.peak_bytes}
+    session.execute(insert(MemoryRow).values(**values, gpus=memory.gpus))
 
 
 def of_study(session: Session, study: int) -> list[Memory]:

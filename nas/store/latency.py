@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Final
 
 from sqlalchemy import Connection, Table, insert, inspect, select
 from sqlalchemy.orm import Session
@@ -35,8 +36,8 @@ class Timed:
     runs: int
     torch: str
     """Version."""
-    trial_id: int | None = None
-    """The trial whose objective it is."""
+    row: int | None = None
+    """Of the trial whose objective it is; None for one measured on its own."""
     measured_at: datetime.datetime = field(default_factory=utc_now)
     """Naive UTC."""
 
@@ -46,17 +47,21 @@ class Timed:
         return self.batch * 1000 / self.milliseconds
 
 
+COLUMNS: Final = {field.name: "trial_id" if field.name == "row" else field.name for field in fields(Timed)}
+"""Where each field stands in `nas_latencies`."""
+
+
 def record(session: Session, timed: Timed) -> None:
     """Adds a row; the table is made in a database that has none yet."""
     table = LatencyRow.__table__
     assert isinstance(table, Table)
     table.create(session.connection(), checkfirst=True)
-    values = {name: getattr(timed, name) for name in Timed.__dataclass_fields__} | {"input": json.dumps(timed.input)}
+    values = {column: getattr(timed, name) for name, column in COLUMNS.items()} | {"input": json.dumps(timed.input)}
     session.execute(insert(LatencyRow).values(**values))
 
 
 def of_trials(connection: Connection, study: int) -> dict[int, float]:
-    """Milliseconds by the id of the trial, for the trials of a study whose objective it is."""
+    """Milliseconds by the row of the trial, for the trials of a study whose objective it is."""
     if not inspect(connection).has_table(LatencyRow.__tablename__):
         return {}
     rows = connection.execute(
@@ -65,7 +70,7 @@ def of_trials(connection: Connection, study: int) -> dict[int, float]:
         .where(Trial.study_id == study)
         .order_by(LatencyRow.id)
     )
-    return {int(trial or 0): float(milliseconds) for trial, milliseconds in rows}
+    return {int(row or 0): float(milliseconds) for row, milliseconds in rows}
 
 
 def devices(session: Session, study: int) -> list[tuple[str, int]]:
@@ -88,6 +93,6 @@ def of(session: Session, digest: str) -> list[Timed]:
     rows = session.scalars(select(LatencyRow).where(LatencyRow.hash == digest).order_by(LatencyRow.id.desc()))
     found = []
     for row in rows:
-        values = {name: getattr(row, name) for name in Timed.__dataclass_fields__}
+        values = {name: getattr(row, column) for name, column in COLUMNS.items()}
         found.append(Timed(**values | {"input": tuple(damaged.sequence(row.input, "input"))}))
     return found

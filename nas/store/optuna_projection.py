@@ -215,7 +215,7 @@ def hashes(session: Session, study: int) -> list[tuple[int, str | None]]:
     return [(number, None if text is None else text.strip('"')) for number, text in rows]  # a hash needs no JSON parser
 
 
-def trial_ids(session: Session, study: int, since: int = 0) -> dict[int, int]:
+def optuna_ids(session: Session, study: int, since: int = 0) -> dict[int, int]:
     """Optuna's id of each trial from number `since` on, by its number."""
     rows = session.execute(
         select(_TRIALS.c.number, _TRIALS.c.trial_id).where(_TRIALS.c.study_id == study, _TRIALS.c.number >= since)
@@ -228,7 +228,7 @@ def change_costs(
 ) -> None:
     """Gives trials other costs, by their numbers, among their values and attributes; nothing else of them changes."""
     study = study_id(session, name)
-    ids = {} if study is None else trial_ids(session, study)
+    ids = {} if study is None else optuna_ids(session, study)
     known = {number: changed for number, changed in costs.items() if number in ids}
     values = [
         {"id": ids[number], "place": place, "new": float(changed[objective])}

@@ -188,7 +188,7 @@ class Reader:
                     f"storage '{self.shown_url}': Optuna's copy of study '{study}' is gone; the next `nas search` of it "
                     "writes it anew"
                 )
-            return found, optuna_projection.trial_ids(session, found, since)
+            return found, optuna_projection.optuna_ids(session, found, since)
 
     def environments(self, study: str) -> dict[str, dict[str, Any]]:
         """What the trials were measured on, by hash, the most used first."""
@@ -254,7 +254,7 @@ class Reader:
         """
         query = (
             select(
-                Trial.id.label("trial_id"),
+                Trial.id.label("row"),
                 Study.name.label("study"),
                 Trial.number,
                 Trial.state,
@@ -275,9 +275,9 @@ class Reader:
             row = session.execute(query).mappings().one_or_none()
         return None if row is None else PastResult.of(row)
 
-    def curve(self, trial_id: int) -> list[tuple[int, float | None]]:
-        """Epoch and accuracy of each point of the learning curve of one trial."""
-        query = select(EpochRow.epoch, EpochRow.accuracy).where(EpochRow.trial_id == trial_id).order_by(EpochRow.epoch)
+    def curve(self, row: int) -> list[tuple[int, float | None]]:
+        """Epoch and accuracy of each point of the learning curve of the trial in this row."""
+        query = select(EpochRow.epoch, EpochRow.accuracy).where(EpochRow.trial_id == row).order_by(EpochRow.epoch)
         with reading(self._engine) as session:
             return [(epoch, accuracy) for epoch, accuracy in session.execute(query)]
 

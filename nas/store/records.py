@@ -88,8 +88,10 @@ class StudyRow:
 class TrialRow:
     """One finished trial of a study."""
 
-    id: int
+    row: int
+    """Its primary key in `nas_trials`."""
     number: int
+    """Its place in the study, by which people name it."""
     hash: str
     state: str
     reason: str | None
@@ -137,7 +139,8 @@ class Reconciled:
 class PastResult:
     """A finished trial of any study whose result holds for another trial with the same key."""
 
-    trial_id: int
+    row: int
+    """Of the trial in `nas_trials`; `number` is its place in `study`."""
     study: str
     number: int
     state: str

@@ -98,7 +98,11 @@ class EnvironmentRow(Base):
 
 
 class Trial(Base):
-    """One evaluation of one architecture."""
+    """One evaluation of one architecture.
+
+    Its primary key is called `row` in code, and is known from its start; its `number`, `trial` where a study stands beside it,
+    is the one that people see. Ray Tune's name for it is `tune_id`, Optuna's key `optuna_trial`.
+    """
 
     __tablename__ = "nas_trials"
     __table_args__ = (UniqueConstraint("study_id", "number"), Index("nas_trials_key", "key"))

@@ -188,7 +188,7 @@ class Store(Reader):
         cost: Cost,
         published: str | None = None,
     ) -> int:
-        """Records that a trial runs. Returns its id, which is not its number: that is given at the finish.
+        """Records that a trial runs. Returns its row in `nas_trials`, which is not its number: that is given at the finish.
 
         `options` has the options of every choice in `assignment`; they must be the same in all trials of a study.
         """
@@ -203,23 +203,23 @@ class Store(Reader):
                     return begun
                 return steps.start(session, claim.study, new, assignment, architecture, cost, published)
 
-        trial_id = self.patience(write)
+        row = self.patience(write)
         claim.choices.update(new)
-        return trial_id
+        return row
 
-    def record_epoch(self, trial_id: int, epoch: Mapping[str, object]) -> None:
+    def record_epoch(self, row: int, epoch: Mapping[str, object]) -> None:
         """Adds one point, with the names of `nas_epochs`, to the learning curve of a running trial."""
 
         def write(again: bool) -> None:
             with self._writing() as session:
-                self._claim_of(session, trial_id).heart.beat(session)
-                steps.write_epochs(session, trial_id, [epoch])
+                self._claim_of(session, row).heart.beat(session)
+                steps.write_epochs(session, row, [epoch])
 
         self.patience(write)
 
     def finish_trial(
         self,
-        trial_id: int,
+        row: int,
         *,
         state: str,
         reason: str | None = None,
@@ -237,12 +237,12 @@ class Store(Reader):
         """
 
         def end(session: Session, claim: _Claim) -> tuple[int, bool]:
-            steps.write_epochs(session, trial_id, epochs)
+            steps.write_epochs(session, row, epochs)
             return steps.finish(
                 session,
                 claim.study,
                 claim.choices,
-                trial_id,
+                row,
                 state=state,
                 reason=reason,
                 accuracy=accuracy,
@@ -254,32 +254,30 @@ class Store(Reader):
                 source=None,
             )
 
-        return self._finish(trial_id, end)
+        return self._finish(row, end)
 
-    def take_over(self, trial_id: int, past: PastResult) -> int:
+    def take_over(self, row: int, past: PastResult) -> int:
         """Ends a running trial that need not run, with the result of another one. Returns its number."""
-        return self._finish(
-            trial_id, lambda session, claim: steps.take_over(session, claim.study, claim.choices, trial_id, past)
-        )
+        return self._finish(row, lambda session, claim: steps.take_over(session, claim.study, claim.choices, row, past))
 
     def find_result(self, study: str, digest: str, states: Sequence[str] = (COMPLETE,)) -> PastResult | None:
         """As `Reader.find_result`, waiting for the database."""
         return self.patience(lambda again: super(Store, self).find_result(study, digest, states))
 
-    def curve(self, trial_id: int) -> list[tuple[int, float | None]]:
+    def curve(self, row: int) -> list[tuple[int, float | None]]:
         """As `Reader.curve`, waiting for the database."""
-        return self.patience(lambda again: super(Store, self).curve(trial_id))
+        return self.patience(lambda again: super(Store, self).curve(row))
 
     def latencies(self, digest: str) -> list[Timed]:
         """As `Reader.latencies`, waiting for the database."""
         return self.patience(lambda again: super(Store, self).latencies(digest))
 
-    def _finish(self, trial_id: int, end: Callable[[Session, _Claim], tuple[int, bool]]) -> int:
+    def _finish(self, row: int, end: Callable[[Session, _Claim], tuple[int, bool]]) -> int:
         def write(again: bool) -> tuple[_Claim, int, bool]:
             with self._writing() as session:
-                claim = self._claim_of(session, trial_id)
+                claim = self._claim_of(session, row)
                 claim.heart.beat(session)
-                done = steps.number_of(session, trial_id) if again else None
+                done = steps.number_of(session, row) if again else None
                 return claim, *((done, True) if done is not None else end(session, claim))
 
         claim, number, projected = self.patience(write)
@@ -365,10 +363,10 @@ class Store(Reader):
             raise StorageError(f"study '{name}': only the process that has claimed it may write trials")
         return self._claims[study_id]
 
-    def _claim_of(self, session: Session, trial_id: int) -> _Claim:
-        study_id = session.scalar(select(Trial.study_id).where(Trial.id == trial_id))
+    def _claim_of(self, session: Session, row: int) -> _Claim:
+        study_id = session.scalar(select(Trial.study_id).where(Trial.id == row))
         if study_id is None:
-            raise ValueError(f"there is no trial {trial_id}")
+            raise ValueError(f"there is no trial in row {row}")
         return self._claimed(study_id, f"number {study_id}")
 
     @contextmanager

@@ -73,10 +73,10 @@ def start(
     cost: Cost,
     published: str | None,
 ) -> int:
-    """Adds the running trial, and what it refers to. Returns its id."""
+    """Adds the running trial, and what it refers to. Returns its row."""
     for name, choice in new_choices.items():
-        row = {"study_id": study.id, "name": name, "options": dump_options(choice.options)}
-        insert_if_absent(session, ChoiceRow, row)
+        values = {"study_id": study.id, "name": name, "options": dump_options(choice.options)}
+        insert_if_absent(session, ChoiceRow, values)
     insert_if_absent(session, ArchitectureRow, {"hash": architecture.hash, "json": architecture.to_json()})
     return session.execute(
         insert(Trial)
@@ -98,23 +98,23 @@ def start(
 
 
 def running(session: Session, study: StudyRow, digest: str) -> int | None:
-    """The running trial of this network, if there is one; a study never trains a network twice at once."""
+    """The row of the running trial of this network, if there is one; a study never trains a network twice at once."""
     return session.scalar(
         select(Trial.id).where(Trial.study_id == study.id, Trial.state == RUNNING, Trial.hash == digest).limit(1)
     )
 
 
-def number_of(session: Session, trial_id: int) -> int | None:
+def number_of(session: Session, row: int) -> int | None:
     """The number of a trial that has finished, None while it runs."""
-    return session.scalar(select(Trial.number).where(Trial.id == trial_id))
+    return session.scalar(select(Trial.number).where(Trial.id == row))
 
 
-def write_epochs(session: Session, trial_id: int, epochs: Iterable[Mapping[str, object]]) -> None:
+def write_epochs(session: Session, row: int, epochs: Iterable[Mapping[str, object]]) -> None:
     """Adds points to the learning curve of a trial, replacing those with the same number."""
-    rows = [_epoch_row(trial_id, epoch) for epoch in epochs]
+    rows = [_epoch_row(row, epoch) for epoch in epochs]
     if rows:
-        numbers = [row["epoch"] for row in rows]
-        session.execute(delete(EpochRow).where(EpochRow.trial_id == trial_id, EpochRow.epoch.in_(numbers)))
+        numbers = [one["epoch"] for one in rows]
+        session.execute(delete(EpochRow).where(EpochRow.trial_id == row, EpochRow.epoch.in_(numbers)))
         session.execute(insert(EpochRow), rows)
 
 
@@ -122,7 +122,7 @@ def finish(
     session: Session,
     study: StudyRow,
     known: Mapping[str, Choice],
-    trial_id: int,
+    row: int,
     *,
     state: str,
     reason: str | None,
@@ -147,10 +147,10 @@ def finish(
     digest = hashlib.sha256(text.encode()).hexdigest()[:32]
     insert_if_absent(session, EnvironmentRow, {"hash": digest, "json": text})
     number = next_number(session, study)
-    row = (
+    ended = (
         session.execute(
             update(Trial)
-            .where(Trial.id == trial_id, Trial.study_id == study.id, Trial.state == RUNNING)
+            .where(Trial.id == row, Trial.study_id == study.id, Trial.state == RUNNING)
             .values(
                 number=number,
                 state=state,
@@ -162,7 +162,7 @@ def finish(
                 device=device,
                 environment=digest,
                 source=source,
-                epochs=_epoch_count(trial_id if source is None else source),
+                epochs=_epoch_count(row if source is None else source),
                 finished_at=utc_now(),
             )
             .returning(*Trial.__table__.columns)
@@ -171,30 +171,30 @@ def finish(
         .mappings()
         .one_or_none()
     )
-    if row is None:
-        raise ValueError(f"study '{study.name}': trial {trial_id} is not running")
+    if ended is None:
+        raise ValueError(f"study '{study.name}': the trial of row {row} is not running")
     optuna_study = optuna_projection.study_id(session, study.name)
     if optuna_study is None:
         return number, False
-    trial = Finished.from_row(_with_latency(session, study, [row])[0], study.objectives)
+    trial = Finished.from_row(_with_latency(session, study, [ended])[0], study.objectives)
     optuna_projection.add(session, optuna_study, [trial], known)
     return number, True
 
 
 def take_over(
-    session: Session, study: StudyRow, known: Mapping[str, Choice], trial_id: int, past: PastResult
+    session: Session, study: StudyRow, known: Mapping[str, Choice], row: int, past: PastResult
 ) -> tuple[int, bool]:
     """Ends a trial that never ran with the result of another one. Returns as `finish` does.
 
     The learning curve stays where it is: `source` refers to it.
     """
-    digest = session.scalar(select(Trial.environment).where(Trial.id == past.trial_id))
+    digest = session.scalar(select(Trial.environment).where(Trial.id == past.row))
     environment = session.scalar(select(EnvironmentRow.json).where(EnvironmentRow.hash == digest))
     return finish(
         session,
         study,
         known,
-        trial_id,
+        row,
         state=past.state,
         reason=f"the result of trial {past.number} of study '{past.study}'",
         accuracy=past.accuracy,
@@ -203,7 +203,7 @@ def take_over(
         seconds=0.0,
         device=past.device,
         environment=damaged.mapping(environment or "{}", "environment"),
-        source=past.trial_id,
+        source=past.row,
     )
 
 
@@ -213,15 +213,15 @@ def interrupt_running(session: Session, study: StudyRow, reason: str) -> int:
         select(Trial.id).where(Trial.study_id == study.id, Trial.state == RUNNING).order_by(Trial.id)
     ).all()
     first = next_number(session, study) if ids else 0
-    for number, trial_id in enumerate(ids, first):
+    for number, row in enumerate(ids, first):
         session.execute(
             update(Trial)
-            .where(Trial.id == trial_id)
+            .where(Trial.id == row)
             .values(
                 number=number,
                 state=INTERRUPTED,
                 reason=reason,
-                epochs=_epoch_count(trial_id),
+                epochs=_epoch_count(row),
                 finished_at=utc_now(),
             )
             .execution_options(synchronize_session=False)
@@ -272,16 +272,16 @@ def next_number(session: Session, study: StudyRow) -> int:
     return 0 if last is None else last + 1
 
 
-def _epoch_count(trial_id: int) -> object:
-    return select(func.coalesce(func.max(EpochRow.epoch), 0)).where(EpochRow.trial_id == trial_id).scalar_subquery()
+def _epoch_count(row: int) -> object:
+    return select(func.coalesce(func.max(EpochRow.epoch), 0)).where(EpochRow.trial_id == row).scalar_subquery()
 
 
-def _epoch_row(trial_id: int, epoch: Mapping[str, object]) -> dict[str, object]:
+def _epoch_row(row: int, epoch: Mapping[str, object]) -> dict[str, object]:
     values = {name: finite(_number(epoch.get(name))) for name in EPOCH_VALUES}
     number = epoch["epoch"]
     if type(number) is not int:
         raise ValueError(f"an epoch has a whole number, not {number!r}")
-    return {"trial_id": trial_id, "epoch": number, **values}
+    return {"trial_id": row, "epoch": number, **values}
 
 
 def _number(value: object) -> float | None:

@@ -35,6 +35,8 @@ from _common import environment_line
 
 import nas.searches.trial_searcher  # noqa: F401 (imported before the clock starts)
 from nas.architecture.cost import cost
+from nas.config.recipe import Recipe
+from nas.config.task import LoadedTask
 from nas.errors import Infeasible
 from nas.searches.early_stopping import Rungs
 from nas.searches.optuna_history import rows
@@ -108,8 +110,8 @@ def fill(url: str, space_name: str, trials: int) -> float:
         study = store.create_study(
             "many",
             space=space,
-            task={"dataset": "invented", "fingerprint": "x", "input": list(INPUT), "classes": CLASSES},
-            recipe={"epochs": EPOCHS, "seed": 0},
+            task=LoadedTask("invented", fingerprint="x", input=INPUT, classes=CLASSES),
+            recipe=Recipe(epochs=EPOCHS),
             objectives=["accuracy", "parameters"],
         )
         met: dict[str, tuple[Any, ...]] = {}

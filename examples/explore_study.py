@@ -15,7 +15,7 @@ import argparse
 import torch
 
 import nas
-from nas.data import Batches, Task, load
+from nas.data import Batches, load
 
 
 def main() -> None:
@@ -42,7 +42,7 @@ def main() -> None:
     trained = study.trained(best)
     print(trained.note)
     network = study.network(best)
-    data = load(Task(str(network.task["dataset"])))
+    data = load(network.task.unread())
     correct = 0
     with torch.inference_mode():
         for images, labels in Batches(data.validation, data, 256):

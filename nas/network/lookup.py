@@ -22,7 +22,6 @@ from typing import Any, Final
 from blocks.base import Scalar, Shape
 from nas.architecture.architecture import Architecture
 from nas.architecture.cost import Cost, cost
-from nas.config.recipe import Recipe
 from nas.config.shipped_files import every
 from nas.config.task import LoadedTask
 from nas.errors import AssignmentError, Infeasible, NasError, StorageError, StudyError, nearest
@@ -60,7 +59,6 @@ class Network:
     """Validation accuracy of the trial."""
     task: LoadedTask | None = None
     """Of the study; None for other networks."""
-    recipe: Recipe | None = None
     assignment: Mapping[str, Scalar] | None = None
 
     @property
@@ -144,7 +142,6 @@ def _of_store(word: str, study: str | None, storage: str | None, input: Shape | 
         published=trial.published,
         accuracy=trial.accuracy,
         task=row.task,
-        recipe=row.recipe,
         assignment=trial.assignment,
     )
 
@@ -187,7 +184,6 @@ def _of_config(config: PublishedConfig, input: Shape | None, classes: int | None
         shape,
         count,
         published=config.name,
-        recipe=config.recipe,
         assignment=config.assignment,
     )
 

@@ -14,10 +14,10 @@ def test_the_task_of_a_data_set_says_what_was_found_and_can_be_read_again() -> N
     task = data.loaded_task
     assert (task.input, task.classes, task.fingerprint) == ((1, 8, 8), 10, data.fingerprint)
     assert LoadedTask.from_dict(task.to_dict()) == LoadedTask(
-        "digits", validation=0.25, image_size=8, input=(1, 8, 8), classes=10, fingerprint=data.fingerprint
+        "digits", image_size=8, input=(1, 8, 8), classes=10, fingerprint=data.fingerprint
     )
     assert load(task.unread()).fingerprint == data.fingerprint
-    assert task.unread("/elsewhere") == Task("digits", "/elsewhere", 0.25, image_size=8)
+    assert task.unread("/elsewhere") == Task("digits", "/elsewhere", image_size=8)
 
 
 def test_a_folder_tells_images_apart_that_have_no_fingerprint() -> None:

@@ -46,7 +46,7 @@ def test_a_deleted_study_is_gone_and_others_keep_what_they_took_over(store: Stor
         past = store.find_result("second", row.hash)
         assert past is not None
         store.take_over(taken, past)
-    store.add_memory(Memory(row.id, 1, 2, 1.0))
+    store.add_memory(Memory(row.row, 1, 2, 1.0))
     curve = store.epochs("second")
     assert len(curve) == 3
     assert store.delete_study("first") == 4

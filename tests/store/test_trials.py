@@ -101,7 +101,7 @@ def test_what_a_finish_refuses_leaves_the_trial_running(store: Store) -> None:
         ):
             with pytest.raises(ValueError, match=says):
                 finish(store, trial_id, **{"accuracy": 0.5, "epochs": [], **wrong})  # type: ignore[arg-type]
-        with pytest.raises(ValueError, match="no trial 99"):
+        with pytest.raises(ValueError, match="no trial in row 99"):
             finish(store, 99)
         assert store.running("first") == 1
         assert store.epochs("first").empty

@@ -19,7 +19,6 @@ from nas.space.published import Claim, PublishedConfig
 from nas.space.space import Space
 from nas.store import StudyRow, TrialRow
 from nas.store.schema import dump
-from nas.train.averages import has_batch_norm
 
 LONGER: Final = 8
 """Times the steps of the search that a network is retrained for: what was good enough to compare is not yet to be used. A
@@ -287,6 +286,8 @@ def _replay_recipe(theirs: Recipe, architecture: Architecture, dataset: Dataset,
     """The recipe that a user names, or the paper's, in which statistics of batch norm are measured before the test set is read."""
     if options.recipe is not None:
         return fitted(options.recipe, len(dataset.train), augmentation(dataset))
+    from nas.train.averages import has_batch_norm  # PyTorch takes a second to import, and a list of networks needs none
+
     if theirs.norm_images or not has_batch_norm(architecture, dataset.input, dataset.classes):
         return theirs
     return theirs.replace(norm_images=Recipe().norm_images)

@@ -104,16 +104,16 @@ def test_seed_points_come_first_under_their_names_each_network_once() -> None:
     seeds = seed_points(space, INPUT, 10)
     names: dict[str, str] = {}  # several papers' networks are one on these images, and some do not fit them
     for seed in seeds:
-        if seed.architecture is not None:
-            names.setdefault(seed.architecture.hash, seed.config.name)
+        if seed.built is not None:
+            names.setdefault(seed.built.architecture.hash, seed.config.name)
     assert 10 < len(names) < len(seeds)
     proposer = _proposer(space, seeds=seeds)
     proposals = [proposer.propose() for _ in range(len(names) + 1)]
     assert [proposal.published for proposal in proposals if proposal] == [*names.values(), None]
     first = proposals[0]
     assert first is not None
-    assert seeds[0].architecture is not None
-    assert first.architecture.hash == seeds[0].architecture.hash
+    assert seeds[0].built is not None
+    assert first.architecture.hash == seeds[0].built.architecture.hash
 
 
 def test_nothing_outside_the_constraints_is_proposed(space_file: Path) -> None:

@@ -372,7 +372,7 @@ def test_a_study_that_is_not_there_is_answered_with_the_nearest(run: Run, filled
 
 def test_a_fault_of_ours_keeps_its_traceback(tmp_path: Path) -> None:
     code = (
-        "import nas.architecture.cost\nnas.architecture.cost.cost = None\nfrom nas.cli import main\n"
+        "import nas.architecture.cost\nnas.architecture.cost._sum = None\nfrom nas.cli import main\n"
         "main(['space', 'cost', 'attn_cnn', '--assignment', 'kong_aim'])"
     )
     ended = subprocess.run(

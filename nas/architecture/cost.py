@@ -78,12 +78,6 @@ def shapes(architecture: Architecture, input: Shape, classes: int) -> dict[str, 
     return {INPUT: input} | {name: known.out_shape for name, known in found.items()}
 
 
-def node_costs(architecture: Architecture, input: Shape, classes: int) -> dict[str, Cost]:
-    """Cost of every node alone, by node name."""
-    found = facts(architecture, input, classes)
-    return {name: Cost(known.parameters, known.macs, known.peak_bytes) for name, known in found.items()}
-
-
 def cost(architecture: Architecture, input: Shape, classes: int) -> Cost:
     """Parameters, MACs and peak activation bytes of the whole network.
 

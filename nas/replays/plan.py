@@ -51,8 +51,6 @@ class Plan:
     claimed_on: str = ""
     paper: str = ""
     """Whose network it is; empty for a member of a front."""
-    caption: str = ""
-    """What the network is, in words."""
     precision: str | None = None
     """What the paper trains in; None for a member of a front."""
 
@@ -179,7 +177,6 @@ def plan_replay(config: PublishedConfig, options: TrainingOptions, shelf: Shelf)
         claims=config.claims,
         claimed_on=config.data,
         paper=config.paper,
-        caption=config.title,
         precision=config.recipe.precision,
     )
 

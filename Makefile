@@ -69,7 +69,7 @@ versions: versions-lowest versions-newest
 
 versions-lowest versions-newest: versions-%: $(VERSIONS)/%/.installed
 	$(UV) pip list --quiet --python $(VERSIONS)/$*/bin/python | grep -E '^(torch|torchvision|optuna|ray|numpy|pandas|sqlalchemy|onnx) '
-	$(VERSIONS)/$*/bin/python -m pytest -q -rs -p no:cacheprovider -m '' tests/test_versions.py tests/blocks/test_counting.py
+	$(VERSIONS)/$*/bin/python -m pytest -q -rs -p no:cacheprovider -m '' tests/test_versions.py tests/blocks/test_counting.py tests/architecture/test_node_names.py
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check nas blocks tests benchmarks examples docs/make_api.py

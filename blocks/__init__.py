@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
+from pathlib import Path
 
 from blocks.base import BLOCKS, Block, Facts, Hyperparameter, OneOf, Range, ShapeError, Width, block, measure
+from blocks.declarations import declared
 
 __all__ = ["BLOCKS", "Block", "Facts", "Hyperparameter", "OneOf", "Range", "ShapeError", "Width", "block", "measure"]
 
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
+for _found in declared(Path(__file__).parent, __name__):
+    if BLOCKS.setdefault(_found.name, _found) is not _found:
+        raise TypeError(f"block '{_found.name}' is registered twice")

@@ -14,7 +14,8 @@ The arguments before the star are filled in by the compiler, by their names:
   a block with any number of inputs (a merge, whose `forward` takes `*inputs`); `classes`: how many the task has.
 
 The arguments after the star are hyperparameters: each is annotated with `OneOf` or `Range` and a line that says what it does,
-and has a default.
+and has a default. What describes a block of this folder is written out, because it is read without importing PyTorch
+(`blocks.declarations`); its class is imported when it is first made or measured.
 A constructor refuses a combination that cannot be with `ShapeError`; that makes an architecture infeasible. Of switches
 that may not all be off, ``@block(..., some_on=("hierarchy", "relevance"))`` says so: then no random draw has them off.
 """
@@ -23,17 +24,16 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeVar
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from blocks.counting import UncountedError
 from blocks.hyperparameter import MOST_CHANNELS, Allowed, Hyperparameter, OneOf, Range, Scalar, Width, resolve_width
-from blocks.meter import Meter, without_weights
+
+if TYPE_CHECKING:  # who only reads what blocks there are needs no PyTorch, which takes a second
+    from torch import nn
 
 __all__ = [
     "BLOCKS",
@@ -57,7 +57,7 @@ Shape = tuple[int, ...]
 """(C, H, W) of a feature map, or (classes,) of logits; the batch is never part of it."""
 Params = tuple[tuple[str, Scalar], ...]
 """Hyperparameters of one block as sorted pairs: hashable, and the same for the same values."""
-M = TypeVar("M", bound=nn.Module)
+M = TypeVar("M", bound="nn.Module")
 
 _FILLED_IN = ("in_channels", "in_shape", "in_shapes", "classes")
 
@@ -71,22 +71,34 @@ class Block:
     """A registered block: everything about it but its weights."""
 
     name: str
-    module: Callable[..., nn.Module]
-    source: str
-    link: str
-    """Where its paper stands: arXiv or a DOI; empty where neither is known."""
+    home: tuple[str, str]
+    """Module and name of its class."""
+    documentation: str
+    """Of its class, without indentation."""
     hyperparameters: Mapping[str, Hyperparameter]
     filled_in: tuple[str, ...]
-    passthrough: bool
+    load: Callable[[], Callable[..., nn.Module]] = field(compare=False, repr=False)
+    """Gives its class, importing it where that is still to be done."""
+    source: str
+    link: str = ""
+    """Where its paper stands: arXiv or a DOI; empty where neither is known."""
+    passthrough: bool = False
     """With one input, returns it unchanged: such a node is no node of an architecture."""
-    commutative: bool
+    commutative: bool = False
     """The order of its inputs does not matter."""
-    zero: bool
+    zero: bool = False
     """Gives zeros, whatever enters."""
-    is_sum: bool
+    is_sum: bool = False
     """Adds its inputs up: zeros change nothing, and a sum of sums is one sum."""
     some_on: tuple[str, ...] = ()
     """Hyperparameters of which at least one is true."""
+    declared: bool = field(default=False, compare=False)
+    """Whether its file was read, and not run."""
+
+    @cached_property
+    def module(self) -> Callable[..., nn.Module]:
+        """Its class."""
+        return self.load()
 
     @property
     def takes_many(self) -> bool:
@@ -96,7 +108,7 @@ class Block:
     @property
     def summary(self) -> str:
         """First sentence of its documentation after the shape line."""
-        paragraphs = (inspect.getdoc(self.module) or "").split("\n\n")[1:]
+        paragraphs = self.documentation.split("\n\n")[1:]
         text = " ".join(paragraphs[0].split()) if paragraphs else ""
         sentence, stop, _ = text.partition(". ")
         return sentence + stop.strip()
@@ -141,6 +153,46 @@ BLOCKS: dict[str, Block] = {}
 """Every registered block by name."""
 
 
+class Argument(NamedTuple):
+    """An argument of a block's constructor."""
+
+    name: str
+    metadata: tuple[Any, ...] = ()
+    """Behind its type in the annotation."""
+    default: Any = None
+
+
+def described(
+    name: str,
+    home: tuple[str, str],
+    documentation: str,
+    filled_in: Iterable[str],
+    chosen: Iterable[Argument],
+    load: Callable[[], Callable[..., nn.Module]],
+    flags: Mapping[str, Any],
+) -> Block:
+    """The block whose constructor takes these arguments before and after the star; `flags` are what `block` takes.
+
+    Raises TypeError where they do not follow the rules of this file.
+    """
+    filled_in = tuple(filled_in)
+    for argument in filled_in:
+        if argument not in _FILLED_IN:
+            raise TypeError(f"block '{name}': '{argument}' is none of {', '.join(_FILLED_IN)}")
+    hyperparameters: dict[str, Hyperparameter] = {}
+    for argument, metadata, default in chosen:
+        allowed = next((item for item in metadata if isinstance(item, Allowed)), None)
+        if allowed is None or not allowed.allows(default):
+            rule = "needs OneOf, Range or Width, and an allowed default"
+            raise TypeError(f"block '{name}': '{argument}' {rule}")
+        meaning = next((item for item in reversed(metadata) if isinstance(item, str)), "")
+        hyperparameters[argument] = Hyperparameter(argument, allowed, default, meaning)
+    made = Block(name, home, documentation, hyperparameters, filled_in, load, **flags)
+    if not hyperparameters.keys() >= set(made.some_on):
+        raise TypeError(f"block '{name}': some_on names hyperparameters, not {', '.join(made.some_on)}")
+    return made
+
+
 def block(
     name: str,
     *,
@@ -153,45 +205,37 @@ def block(
     some_on: tuple[str, ...] = (),
 ) -> Callable[[type[M]], type[M]]:
     """Registers a module as a block. Raises TypeError when its constructor does not follow the rules of this file."""
+    flags = {
+        "source": source,
+        "link": link,
+        "passthrough": passthrough,
+        "commutative": commutative,
+        "zero": zero,
+        "is_sum": is_sum,
+        "some_on": some_on,
+    }
 
     def register(module: type[M]) -> type[M]:
-        if name in BLOCKS:
-            raise TypeError(f"block '{name}' is registered twice")
         hints = typing.get_type_hints(module.__init__, include_extras=True)
-        filled_in: list[str] = []
-        hyperparameters: dict[str, Hyperparameter] = {}
-        for parameter in list(inspect.signature(module.__init__).parameters.values())[1:]:
-            if parameter.kind is not parameter.KEYWORD_ONLY:
-                if parameter.name not in _FILLED_IN:
-                    raise TypeError(f"block '{name}': '{parameter.name}' is none of {', '.join(_FILLED_IN)}")
-                filled_in.append(parameter.name)
-                continue
-            metadata = getattr(hints[parameter.name], "__metadata__", ())
-            allowed = next((item for item in metadata if isinstance(item, Allowed)), None)
-            if allowed is None or not allowed.allows(parameter.default):
-                rule = "needs OneOf, Range or Width, and an allowed default"
-                raise TypeError(f"block '{name}': '{parameter.name}' {rule}")
-            hyperparameters[parameter.name] = Hyperparameter(
-                parameter.name,
-                allowed,
-                parameter.default,
-                next((item for item in reversed(metadata) if isinstance(item, str)), ""),
-            )
-        if not hyperparameters.keys() >= set(some_on):
-            raise TypeError(f"block '{name}': some_on names hyperparameters, not {', '.join(some_on)}")
-        BLOCKS[name] = Block(
+        arguments = list(inspect.signature(module.__init__).parameters.values())[1:]
+        made = described(
             name,
-            module,
-            source,
-            link,
-            hyperparameters,
-            tuple(filled_in),
-            passthrough=passthrough,
-            commutative=commutative,
-            zero=zero,
-            is_sum=is_sum,
-            some_on=some_on,
+            (module.__module__, module.__qualname__),
+            inspect.getdoc(module) or "",
+            [argument.name for argument in arguments if argument.kind is not argument.KEYWORD_ONLY],
+            [
+                Argument(argument.name, getattr(hints[argument.name], "__metadata__", ()), argument.default)
+                for argument in arguments
+                if argument.kind is argument.KEYWORD_ONLY
+            ],
+            lambda: module,
+            flags,
         )
+        known = BLOCKS.setdefault(name, made)
+        if known.home != made.home or (known is not made and not known.declared):
+            raise TypeError(f"block '{name}' is registered twice")
+        if known != made:
+            raise TypeError(f"block '{name}': its file does not say what it is when it is run; write it out")
         return module
 
     return register
@@ -237,6 +281,10 @@ def measure(name: str, params: Params, in_shapes: tuple[Shape, ...], classes: in
 
 
 def _measure(block: Block, params: Mapping[str, Scalar], in_shapes: tuple[Shape, ...], classes: int) -> Facts:
+    import torch
+
+    from blocks.meter import Meter, without_weights
+
     with without_weights():
         try:
             module = block.make(params, in_shapes, classes).eval()

@@ -11,15 +11,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:  # the version of the rules is read with every study, and PyTorch takes a second to import
+    from torch import Tensor
 
 COUNTING_RULES = 1
 """The version of the rules. Raised when any change gives any block another cost; studies record it."""
-
-aten = torch.ops.aten
 
 
 class UncountedError(TypeError):
@@ -67,23 +65,23 @@ def _convolution(
     return positions.shape[0] * math.prod(positions.shape[2:]) * weight.numel()
 
 
-FORMULAS: dict[Any, Callable[..., int]] = {
-    aten.mm: _product,
-    aten.bmm: _product,
-    aten.mv: _product,
-    aten.addmm: _product_with_bias,
-    aten.baddbmm: _product_with_bias,
-    aten.addmv: _product_with_bias,
-    aten.dot: _inner_product,
-    aten.vdot: _inner_product,
-    aten._cdist_forward: _product,
-    aten.convolution: _convolution,
-    aten._scaled_dot_product_flash_attention_for_cpu: _attention,
-    aten._scaled_dot_product_flash_attention: _attention,
-    aten._scaled_dot_product_efficient_attention: _attention,
-    aten._scaled_dot_product_cudnn_attention: _attention,
+FORMULAS: dict[str, Callable[..., int]] = {
+    "aten::mm": _product,
+    "aten::bmm": _product,
+    "aten::mv": _product,
+    "aten::addmm": _product_with_bias,
+    "aten::baddbmm": _product_with_bias,
+    "aten::addmv": _product_with_bias,
+    "aten::dot": _inner_product,
+    "aten::vdot": _inner_product,
+    "aten::_cdist_forward": _product,
+    "aten::convolution": _convolution,
+    "aten::_scaled_dot_product_flash_attention_for_cpu": _attention,
+    "aten::_scaled_dot_product_flash_attention": _attention,
+    "aten::_scaled_dot_product_efficient_attention": _attention,
+    "aten::_scaled_dot_product_cudnn_attention": _attention,
 }
-"""Formulas by operation: its result and arguments in, multiply-accumulates out."""
+"""Formulas by name of the operation: its result and arguments in, multiply-accumulates out."""
 
 # Names of operations, cut at underscores: `addmm`, `conv_depthwise3d`, `mkldnn_linear`, `_trilinear`, `lstm_cell`; but
 # neither `upsample_linear1d`, `_convert_indices_from_coo_to_csr` nor `lgamma`.
@@ -97,7 +95,7 @@ def multiply_accumulates(operation: Any, result: Any, args: tuple[Any, ...], kwa
 
     Raises UncountedError for one that does, by its name, and has no formula.
     """
-    formula = FORMULAS.get(operation._overloadpacket)
+    formula = FORMULAS.get(operation._overloadpacket._qualified_op_name)
     if formula is not None:
         return formula(result, *args, **kwargs)
     if _multiplies(operation):

@@ -24,7 +24,7 @@ from nas.config.recipe import Recipe
 from nas.config.task import LoadedTask
 from nas.space.space import Space
 from nas.store import Store
-from tests.conftest import Run
+from tests.conftest import REPOSITORY, Run
 
 
 @pytest.fixture
@@ -75,6 +75,73 @@ def test_help_answers_without_heavy_imports() -> None:
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "search" in output
     assert output.splitlines()[-1] == "[]"
+
+
+READING = [
+    ["blocks"],
+    ["blocks", "aim", "--json"],
+    ["space", "show", "attn_cnn"],
+    ["completion", "bash"],
+    ["replay", "--list"],
+    ["study", "list"],
+    ["study", "show", "--json"],
+    ["study", "pareto"],
+    ["why", "--all"],
+]
+"""Commands that build no network."""
+WITHOUT_DATABASE = READING[:4]
+
+
+def imported(commands: list[list[str]], folder: Path, **environment: str) -> list[str]:
+    """The heavy packages that these commands, run one after the other, have imported."""
+    code = (
+        f"import sys\nfrom nas.cli import main\nfor command in {commands!r}:\n    try:\n        main(command)\n"
+        "    except SystemExit as end:\n        assert not end.code, command\n"
+        "heavy = ('torch', 'ray', 'optuna', 'sqlalchemy', 'pandas', 'numpy')\n"
+        "print('\\n' + ' '.join(name for name in heavy if name in sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)} | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.splitlines()[-1].split()
+
+
+def test_what_only_reads_imports_no_torch(filled: Path) -> None:
+    assert imported(READING, filled.parent) == ["sqlalchemy", "pandas", "numpy"]
+    assert imported(WITHOUT_DATABASE, filled.parent) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "heavy"),
+    [("nas blocks a", []), ("nas space show a", []), ("nas study show m", ["sqlalchemy", "pandas", "numpy"])],
+)
+def test_completion_imports_no_torch(words: str, heavy: list[str], filled: Path) -> None:
+    count = str(len(words.split()) - 1)
+    environment = {"_NAS_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": count}
+    assert imported([[]], filled.parent, **environment) == heavy
+
+
+def test_a_space_file_with_a_fault_is_answered_without_torch(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text("name: s\ninput: [3, 8, 8]\ngraph:\n  stem: {block: cnov}\n")
+    code = (
+        "import sys\nfrom nas.cli import main\ntry:\n    main(['space', 'check', 's.yaml'])\n"
+        "except SystemExit:\n    print('torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == "nas: error: s.yaml:4: node 'stem': no block 'cnov'; did you mean 'conv'?\n"
+    assert done.stdout == "False\n"
 
 
 def test_space_count(run: Run) -> None:
@@ -307,7 +374,7 @@ def test_a_study_that_is_not_there_is_answered_with_the_nearest(run: Run, filled
 
 def test_a_fault_of_ours_keeps_its_traceback(tmp_path: Path) -> None:
     code = (
-        "import nas.architecture.cost\nnas.architecture.cost.cost = None\nfrom nas.cli import main\n"
+        "import nas.architecture.cost\nnas.architecture.cost._sum = None\nfrom nas.cli import main\n"
         "main(['space', 'cost', 'attn_cnn', '--assignment', 'kong_aim'])"
     )
     ended = subprocess.run(

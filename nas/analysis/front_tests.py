@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from nas.analysis.replicates import Summary, differ, summaries
-from nas.architecture.cost import cost
 from nas.errors import NasError
 from nas.space.published import PublishedConfig, published_configs
 from nas.space.space import Space
@@ -122,23 +121,20 @@ def _published(study: StudyRow, trials: pd.DataFrame, measured: pd.DataFrame) ->
     met = set(trials["published"].dropna())
     if not met and not replayed:
         return ()
-    spaces: dict[str, Space] = {}
     points = []
     for config in published_configs():
         if config.name in replayed or (config.name in met and config.data == data):
-            costs = _costs(config, spaces, input, classes)
+            costs = _costs(config, input, classes)
             if costs is not None:
                 claim = next((claim.value for claim in config.claims if claim.metric == "accuracy"), None)
                 points.append(PublishedPoint(config.name, costs, claim, replayed.get(config.name), config.data))
     return tuple(points)
 
 
-def _costs(
-    config: PublishedConfig, spaces: dict[str, Space], input: tuple[int, ...], classes: int
-) -> dict[str, float] | None:
+def _costs(config: PublishedConfig, input: tuple[int, ...], classes: int) -> dict[str, float] | None:
     try:
-        space = spaces.setdefault(config.space, Space.load(config.space))
-        price = cost(space.from_assignment(config.assignment, input, classes), input, classes)
+        space = Space.load(config.space)
+        price = space.resolve(space.plan(config.assignment), input, classes).cost
     except NasError:
         return None  # it cannot take images of this size, so it has no place in the picture
     return {"parameters": price.parameters, "macs": price.macs, "activation_bytes": price.activation_bytes}

@@ -12,9 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
-
-import networkx as nx
+from typing import TYPE_CHECKING, Any
 
 from blocks import BLOCKS
 from blocks.base import Params, Scalar
@@ -23,6 +21,9 @@ from nas.errors import AssignmentError, nearest
 from nas.limits import MAX_EDGES, MAX_NODES
 from nas.text.formatting import shorten
 from nas.text.sanitize import read_json
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 INPUT = "input"
 """The name of the tensor that enters a graph."""
@@ -114,6 +115,8 @@ class Architecture:
 
     def graph(self) -> nx.MultiDiGraph[str]:
         """A fresh networkx view: nodes with `block` and `params`, edges with the `place` of the input; `INPUT` included."""
+        import networkx as nx
+
         graph: nx.MultiDiGraph[str] = nx.MultiDiGraph(output=self.output)
         graph.add_node(INPUT, block=INPUT, params=())
         for node in self.nodes:

@@ -5,12 +5,14 @@ The blocks are measured one by one (`blocks.measure`, remembered per block, hype
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from blocks import Facts, ShapeError, measure
-from blocks.base import Shape
+from blocks.base import Params, Shape
 from blocks.counting import UncountedError
-from nas.architecture.architecture import INPUT, Architecture
+from nas.architecture.architecture import INPUT, Architecture, Node
 from nas.errors import Infeasible, NasError
 
 FLOAT_BYTES = 4
@@ -31,6 +33,31 @@ class Cost:
     """
 
 
+@dataclass(frozen=True)
+class Built:
+    """A network for images of one shape: what was found out on the way to it is kept, so nobody has to ask twice."""
+
+    architecture: Architecture
+    input: Shape
+    facts: Mapping[str, Facts]
+    """What each node does to the shapes that reach it, by its name."""
+
+    @cached_property
+    def cost(self) -> Cost:
+        """Of the whole network."""
+        return _sum(self.architecture, self.facts, self.input)
+
+
+def fact(node: Node, params: Params, in_shapes: tuple[Shape, ...], classes: int) -> Facts:
+    """What one node, with these hyperparameters, does to inputs of these shapes. Raises as `facts`."""
+    try:
+        return measure(node.block, params, in_shapes, classes)
+    except ShapeError as problem:
+        raise Infeasible(node.name, str(problem)) from None
+    except UncountedError as problem:
+        raise NasError(f"node '{node.name}': {problem}") from None
+
+
 def facts(architecture: Architecture, input: Shape, classes: int) -> dict[str, Facts]:
     """What each node does to the shapes that reach it, by node name.
 
@@ -39,27 +66,16 @@ def facts(architecture: Architecture, input: Shape, classes: int) -> dict[str, F
     shape_of: dict[str, Shape] = {INPUT: input}
     found: dict[str, Facts] = {}
     for node in architecture.nodes:
-        try:
-            fact = measure(node.block, node.params, tuple([shape_of[name] for name in node.inputs]), classes)
-        except ShapeError as problem:
-            raise Infeasible(node.name, str(problem)) from None
-        except UncountedError as problem:
-            raise NasError(f"node '{node.name}': {problem}") from None
-        found[node.name] = fact
-        shape_of[node.name] = fact.out_shape
+        known = fact(node, node.params, tuple([shape_of[name] for name in node.inputs]), classes)
+        found[node.name] = known
+        shape_of[node.name] = known.out_shape
     return found
 
 
 def shapes(architecture: Architecture, input: Shape, classes: int) -> dict[str, Shape]:
     """Output shape of every node, (C, H, W) or (classes,), and of the input."""
     found = facts(architecture, input, classes)
-    return {INPUT: input} | {name: fact.out_shape for name, fact in found.items()}
-
-
-def node_costs(architecture: Architecture, input: Shape, classes: int) -> dict[str, Cost]:
-    """Cost of every node alone, by node name."""
-    found = facts(architecture, input, classes)
-    return {name: Cost(fact.parameters, fact.macs, fact.peak_bytes) for name, fact in found.items()}
+    return {INPUT: input} | {name: known.out_shape for name, known in found.items()}
 
 
 def cost(architecture: Architecture, input: Shape, classes: int) -> Cost:
@@ -67,13 +83,16 @@ def cost(architecture: Architecture, input: Shape, classes: int) -> Cost:
 
     Raises Infeasible when the shapes of a node's inputs cannot meet.
     """
-    found = facts(architecture, input, classes)
-    parameters = sum([fact.parameters for fact in found.values()])
-    macs = sum([fact.macs for fact in found.values()])
+    return _sum(architecture, facts(architecture, input, classes), input)
+
+
+def _sum(architecture: Architecture, found: Mapping[str, Facts], input: Shape) -> Cost:
+    parameters = sum([known.parameters for known in found.values()])
+    macs = sum([known.macs for known in found.values()])
     return Cost(parameters, macs, _peak(architecture, found, input))
 
 
-def _peak(architecture: Architecture, found: dict[str, Facts], input: Shape) -> int:
+def _peak(architecture: Architecture, found: Mapping[str, Facts], input: Shape) -> int:
     # A tensor lives until its last reader has run; the image until the end, because the caller holds it. A node whose
     # output shares the memory of an input (a view) keeps that memory alive instead of having its own.
     owner: dict[str, str] = {INPUT: INPUT}
@@ -94,10 +113,10 @@ def _peak(architecture: Architecture, found: dict[str, Facts], input: Shape) -> 
     for name, place in last_use.items():
         dying.setdefault(place, []).append(name)
     for place, node in enumerate(architecture.nodes):
-        fact = found[node.name]
-        peak = max(peak, held + fact.peak_bytes)
+        known = found[node.name]
+        peak = max(peak, held + known.peak_bytes)
         if owner[node.name] == node.name:
-            size[node.name] = _bytes(fact.out_shape)
+            size[node.name] = _bytes(known.out_shape)
             held += size[node.name]
         for name in dying.get(place, ()):
             held -= size[name]

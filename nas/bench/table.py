@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from blocks.base import Shape
-from nas.architecture.cost import cost
 from nas.bench.table_files import Mapping, metric_columns, read_assignments, read_number, read_records
 from nas.errors import AssignmentError, BenchError, Infeasible
 from nas.objectives import COSTS, MAXIMIZED, OBJECTIVES
@@ -54,14 +53,14 @@ class Table:
         assignments: set[tuple[tuple[str, Any], ...]] = set()
         for place, assignment in enumerate(read_assignments(path, records, space, mapping)):
             try:
-                architecture = space.from_assignment(assignment, input, classes)
+                built = space.resolve(space.plan(assignment), input, classes)
             except (AssignmentError, Infeasible) as problem:
                 raise BenchError(f"{path}: row {place + 1}: {problem}") from None
             assignments.add(tuple(sorted(assignment.items())))
-            price = cost(architecture, input, classes)
+            price = built.cost
             if space.violation(price) is not None:
                 continue
-            row = index.setdefault(architecture.hash, len(values))
+            row = index.setdefault(built.architecture.hash, len(values))
             if row == len(values):
                 values.append({name: [float(getattr(price, name))] for name in COSTS if name not in columns})
             for metric, column in columns.items():
@@ -109,11 +108,10 @@ class Table:
         first: Assignment | None = None
         for assignment in self.space.enumerate():
             try:
-                architecture = self.space.from_assignment(assignment, self.input, self.classes)
+                built = self.space.resolve(self.space.plan(assignment), self.input, self.classes)
             except Infeasible:
                 continue
-            fits = self.space.violation(cost(architecture, self.input, self.classes)) is None
-            if fits and architecture.hash not in self.networks:
+            if self.space.violation(built.cost) is None and built.architecture.hash not in self.networks:
                 missing += 1
                 first = first or assignment
         if missing:

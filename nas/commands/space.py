@@ -7,7 +7,7 @@ import math
 import random
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -26,7 +26,7 @@ from nas.commands.options import (
 from nas.errors import Infeasible, SearchError
 
 if TYPE_CHECKING:
-    from nas.architecture.architecture import Architecture
+    from nas.architecture.cost import Built
     from nas.space.space import Assignment, Space
 
 PRINTABLE = 10**4_000  # Python turns no number with more than 4,300 digits into text
@@ -38,10 +38,12 @@ def command() -> None:
     """Look into a space: FILE is a path, or the name of a shipped space."""
 
 
-def _load(file: str, max_parameters: float | None = None, max_macs: float | None = None) -> Space:
+def _load(
+    file: str, max_parameters: float | None = None, max_macs: float | None = None, *, shapes: bool = True
+) -> Space:
     from nas.space.space import Space
 
-    return Space.load(file).limit(parameters=max_parameters, macs=max_macs)
+    return Space.load(file, shapes=shapes).limit(parameters=max_parameters, macs=max_macs)
 
 
 @command.command()
@@ -67,7 +69,7 @@ def show(file: str) -> None:
     from nas.commands.space_tree import space_tree
     from nas.text.terminal import Terminal
 
-    Terminal().print(space_tree(_load(file)))
+    Terminal().print(space_tree(_load(file, shapes=False)))
 
 
 @command.command()
@@ -153,17 +155,18 @@ def sample(
     space = _load(file, max_parameters, max_macs)
     rng = random.Random(seed)
     for _ in range(number):
-        assignment, architecture, price = _draw(space, rng, input_shape, classes)
+        assignment, built = _draw(space, rng, input_shape, classes)
+        digest, price = built.architecture.hash, built.cost
         if as_json:
             line = {
                 "assignment": assignment,
-                "hash": architecture.hash,
+                "hash": digest,
                 "parameters": price.parameters,
                 "macs": price.macs,
             }
             click.echo(json.dumps(line))
         else:
-            click.echo(f"{architecture.hash}  {price.parameters:,} parameters  {price.macs:,} MACs")
+            click.echo(f"{digest}  {price.parameters:,} parameters  {price.macs:,} MACs")
             for name, value in assignment.items():
                 say(f"    {name}: {_plain(value)}")
 
@@ -181,11 +184,8 @@ def cost(file: str, assignment: str, input_shape: Shape | None, classes: int, as
     nas space cost attn_cnn --assignment kong_aim_cam
     nas space cost my_space.yaml --assignment architecture.json --input 1,28,28 --classes 10
     """
-    from nas.architecture.cost import cost as cost_of
-
     space = _load(file)
-    architecture = _build(space, read_assignment(assignment, space), input_shape, classes)
-    price = cost_of(architecture, input_shape or space.input, classes)
+    price = _build(space, read_assignment(assignment, space), input_shape, classes).cost
     if as_json:
         print_json(asdict(price))
         return
@@ -226,26 +226,24 @@ def draw(
 
     space = _load(file)
     if assignment is not None:
-        architecture = _build(space, read_assignment(assignment, space), input_shape, classes)
+        architecture = _build(space, read_assignment(assignment, space), input_shape, classes).architecture
         title = assignment if not assignment.lstrip().startswith("{") else architecture.hash
     else:
-        _, architecture, _ = _draw(space, random.Random(seed), input_shape, classes)
+        architecture = _draw(space, random.Random(seed), input_shape, classes)[1].architecture
         title = f"{space.name}, seed {seed}"
     shape = input_shape or space.input
     draw_architecture(architecture, shape, classes, output, title, measure=shade, fold=not whole)
     say(str(output))
 
 
-def _build(space: Space, assignment: Assignment, input_shape: Shape | None, classes: int) -> Architecture:
+def _build(space: Space, assignment: Assignment, input_shape: Shape | None, classes: int) -> Built:
     try:
-        return space.from_assignment(assignment, input_shape, classes)
+        return space.resolve(space.plan(assignment), input_shape, classes)
     except Infeasible as problem:
         raise SearchError(f"{space.name}: this architecture cannot be built for the input: {problem}") from None
 
 
-def _draw(
-    space: Space, rng: random.Random, input_shape: Shape | None, classes: int
-) -> tuple[Assignment, Architecture, Any]:
+def _draw(space: Space, rng: random.Random, input_shape: Shape | None, classes: int) -> tuple[Assignment, Built]:
     from nas.space.feasibility import draw_feasible
 
     return draw_feasible(space, rng, input_shape or space.input, classes, lambda text: say(text, err=True))

@@ -76,6 +76,21 @@ class FieldError(ValueError):
         self.field = field
 
 
+def read_text(path: Path, error: type[NasError]) -> str:
+    """The text of a hand-written file; raises `error` when it cannot be read."""
+    try:
+        if path.exists() and not path.is_file():  # a named pipe would be waited for
+            raise error(f"{path}: is no file")
+        if path.stat().st_size > _MAX_BYTES:
+            raise error(f"{path}: larger than {_MAX_BYTES >> 10} KiB; a file of this kind is written by hand")
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise error(f"{path}: not a text file in UTF-8") from None
+    except OSError as problem:
+        raise error(f"{path}: cannot be read: {problem.strerror}") from None
+    return text
+
+
 class Document:
     """One YAML file as plain data, with the line on which every key path stands."""
 
@@ -100,17 +115,7 @@ class Document:
     @classmethod
     def load(cls, path: Path, error: type[NasError] = SpaceError) -> Document:
         """Reads `path`; raises `error` when it cannot be read or is not YAML."""
-        try:
-            if path.exists() and not path.is_file():  # a named pipe would be waited for
-                raise error(f"{path}: is no file")
-            if path.stat().st_size > _MAX_BYTES:
-                raise error(f"{path}: larger than {_MAX_BYTES >> 10} KiB; a file of this kind is written by hand")
-            text = path.read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            raise error(f"{path}: not a text file in UTF-8") from None
-        except OSError as problem:
-            raise error(f"{path}: cannot be read: {problem.strerror}") from None
-        return cls(path, text, error)
+        return cls(path, read_text(path, error), error)
 
     def _convert(self, node: yaml.Node, where: KeyPath) -> Any:
         self.lines.setdefault(where, node.start_mark.line + 1)

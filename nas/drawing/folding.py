@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+import networkx as nx
+
 from blocks.base import Facts
 from nas.architecture.architecture import Architecture, Node
-from nas.drawing.groups import Group
+from nas.drawing.groups import Graph, Group, entering, graph_of, leaving
 
 COPIES: Final = 3
 """So many or more equal parts are drawn once."""
@@ -24,25 +26,21 @@ def fold(
 ) -> Group:
     """`outer` with each run of equal parts, each feeding only the next, as one group of several copies."""
     looks = {name: (fact, (marks or {}).get(name, "")) for name, fact in found.items()}
-    users: dict[str, set[str]] = {architecture.output: {""}}
-    for node in architecture.nodes:
-        for name in node.inputs:
-            users.setdefault(name, set()).add(node.name)
-    return _folded(outer, looks, users)
+    return _folded(outer, looks, graph_of(architecture))
 
 
-def _folded(frame: Group, found: Looks, users: Mapping[str, set[str]]) -> Group:
+def _folded(frame: Group, found: Looks, graph: Graph) -> Group:
     members: list[Node | Group] = []
     runs: list[list[Node | Group]] = []
     for member in frame.members:
-        if runs and _continues(runs[-1][-1], member, found, users):
+        if runs and _continues(runs[-1][-1], member, found, graph):
             runs[-1].append(member)
         else:
             runs.append([member])
     for run in runs:
-        first = _folded(run[0], found, users) if isinstance(run[0], Group) else run[0]
+        first = _folded(run[0], found, graph) if isinstance(run[0], Group) else run[0]
         if len(run) < COPIES:
-            members += [first, *(_folded(item, found, users) if isinstance(item, Group) else item for item in run[1:])]
+            members += [first, *(_folded(item, found, graph) if isinstance(item, Group) else item for item in run[1:])]
             continue
         inside = first.members if isinstance(first, Group) else (first,)
         path = first.path if isinstance(first, Group) else first.name
@@ -50,15 +48,15 @@ def _folded(frame: Group, found: Looks, users: Mapping[str, set[str]]) -> Group:
     return replace(frame, members=tuple(members))
 
 
-def _continues(before: Node | Group, member: Node | Group, found: Looks, users: Mapping[str, set[str]]) -> bool:
+def _continues(before: Node | Group, member: Node | Group, found: Looks, graph: Graph) -> bool:
     ours, theirs = _nodes(member), _nodes(before)
     if _signature(ours, found) != _signature(theirs, found):
         return False
     names = {node.name for node in ours}
     inside = {node.name for node in theirs}
-    leaving = {node.name for node in theirs if users.get(node.name, set()) - inside}
-    entering = {name for node in ours for name in node.inputs if name not in names}
-    return leaving == entering and len(leaving) == 1 and users[next(iter(leaving))] - inside <= names
+    left = leaving(graph, inside)
+    readers = {reader for _, reader, *_ in nx.edge_boundary(graph, inside)}
+    return left == entering(graph, names) and len(left) == 1 and readers <= names
 
 
 def _signature(nodes: Sequence[Node], found: Looks) -> object:

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
+
+import networkx as nx
 
 from nas.architecture.architecture import Architecture, Node
+
+Graph: TypeAlias = "nx.MultiDiGraph[str]"
+OUTSIDE = ""
+"""What reads the output of a network."""
 
 
 @dataclass(frozen=True)
@@ -31,15 +38,27 @@ class Group:
 
 def group(architecture: Architecture) -> Group:
     """Groups of at least two nodes that one tensor enters and one leaves; what is no such group is dissolved."""
-    users: dict[str, set[str]] = {}
-    for node in architecture.nodes:
-        for name in node.inputs:
-            users.setdefault(name, set()).add(node.name)
-    users.setdefault(architecture.output, set()).add("")  # the world outside
-    return Group("", _members("", architecture.nodes, users))
+    return Group("", _members("", architecture.nodes, graph_of(architecture)))
 
 
-def _members(path: str, nodes: Sequence[Node], users: dict[str, set[str]]) -> tuple[Node | Group, ...]:
+def graph_of(architecture: Architecture) -> Graph:
+    """The graph of an architecture, with the world outside as what reads its output."""
+    graph = architecture.graph()
+    graph.add_edge(architecture.output, OUTSIDE)
+    return graph
+
+
+def entering(graph: Graph, inside: set[str]) -> set[str]:
+    """The nodes outside that those `inside` read."""
+    return {source for source, _ in graph.in_edges(inside)} - inside
+
+
+def leaving(graph: Graph, inside: set[str]) -> set[str]:
+    """The nodes `inside` that others read."""
+    return {source for source, *_ in nx.edge_boundary(graph, inside)}
+
+
+def _members(path: str, nodes: Sequence[Node], graph: Graph) -> tuple[Node | Group, ...]:
     parts: dict[str, list[Node]] = {}
     for node in nodes:
         parts.setdefault(_next_part(path, node.name), []).append(node)
@@ -49,8 +68,8 @@ def _members(path: str, nodes: Sequence[Node], users: dict[str, set[str]]) -> tu
         if len(inside) == 1:
             members.append((place[inside[0].name], inside[0]))
             continue
-        inner = _members(part, inside, users)
-        if len(inner) == 1 or not _one_in_one_out(inside, users):
+        inner = _members(part, inside, graph)
+        if len(inner) == 1 or not _one_in_one_out({node.name for node in inside}, graph):
             members += [(place[_last(member).name], member) for member in inner]
         else:
             members.append((place[inside[-1].name], Group(part, inner)))
@@ -67,11 +86,8 @@ def _next_part(path: str, name: str) -> str:
     return ".".join([path, *words[:length]] if path else words[:length])
 
 
-def _one_in_one_out(nodes: Sequence[Node], users: dict[str, set[str]]) -> bool:
-    names = {node.name for node in nodes}
-    entering = {name for node in nodes for name in node.inputs if name not in names}
-    leaving = [node for node in nodes if users.get(node.name, set()) - names]
-    return len(entering) == 1 and len(leaving) == 1
+def _one_in_one_out(inside: set[str], graph: Graph) -> bool:
+    return len(entering(graph, inside)) == 1 and len(leaving(graph, inside)) == 1
 
 
 def _last(member: Node | Group) -> Node:

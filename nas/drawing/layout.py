@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
+import networkx as nx
+
 from nas.drawing.geometry import Part, Picture, Rect, Wire
 from nas.drawing.wiring import ARROW, LABEL, TRACK, Rows
 
@@ -31,6 +33,10 @@ ASPECT: Final = 1.2
 """Width over height that columns are chosen for."""
 EMPTY: Final = 2.0
 """How much empty paper counts: with less a lone block gets a column to itself."""
+ENTRY: Final = -1
+"""In the graph of a level: where its tensor comes from …"""
+EXIT: Final = -2
+"""… and what reads the one that leaves it."""
 
 
 def block_picture(name: str, width: float, height: float) -> Picture:
@@ -55,11 +61,12 @@ def level(parts: Sequence[Part], exit: int | None, *, tall: float = TALL_GROUP) 
     The tensor that enters comes in at (0, 0); that of the part `exit` leaves at (0, height); None: nothing leaves. What
     gets higher than `tall` breaks into columns.
     """
-    rows = _rows(parts)
+    graph = _graph(parts, exit)
+    rows = _rows(graph)
     picture = Rows(parts, rows, exit).picture()
     if picture.height <= tall:
         return picture
-    cuts = [row for row in range(1, max(rows) + 1) if _passes_one(parts, rows, row, exit)]
+    cuts = [row for row in range(1, max(rows) + 1) if _passes_one(graph, rows, row)]
     choices = [(_badness(picture.width, [picture.height]), picture)]
     for columns in range(2, len(cuts) + 2):
         starts = _balanced(parts, rows, cuts, columns)
@@ -77,28 +84,29 @@ def _badness(width: float, heights: Sequence[float]) -> float:
     return abs(math.log(width / tallest / ASPECT)) + EMPTY * empty
 
 
-def _rows(parts: Sequence[Part]) -> list[int]:
-    rows: list[int] = []
-    for part in parts:
-        rows.append(max((rows[source] + 1 for source in part.inputs if source is not None), default=0))
-    return rows
+def _graph(parts: Sequence[Part], exit: int | None) -> nx.DiGraph[int]:
+    """Which part, by its number, reads which."""
+    graph: nx.DiGraph[int] = nx.DiGraph()
+    graph.add_nodes_from((ENTRY, *range(len(parts))))
+    for place, part in enumerate(parts):
+        graph.add_edges_from((ENTRY if source is None else source, place) for source in part.inputs)
+    if exit is not None:
+        graph.add_edge(exit, EXIT)
+    return graph
 
 
-def _passes_one(parts: Sequence[Part], rows: Sequence[int], row: int, exit: int | None) -> bool:
+def _rows(graph: nx.DiGraph[int]) -> list[int]:
+    """The row of each part: the length of the longest path to it."""
+    parts = graph.subgraph(place for place in graph if place >= 0)
+    row_of = {place: row for row, places in enumerate(nx.topological_generations(parts)) for place in places}
+    return [row_of[place] for place in sorted(row_of)]
+
+
+def _passes_one(graph: nx.DiGraph[int], rows: Sequence[int], row: int) -> bool:
     """Whether what goes from above `row` to it and below is one tensor, made by the row just above."""
-    crossing = {
-        source
-        for place, part in enumerate(parts)
-        if rows[place] >= row
-        for source in part.inputs
-        if source is None or rows[source] < row
-    }
-    if exit is not None and rows[exit] < row:
-        crossing.add(exit)
-    if len(crossing) != 1:
-        return False
-    source = crossing.pop()
-    return source is not None and rows[source] == row - 1
+    above = [ENTRY, *(place for place, its in enumerate(rows) if its < row)]
+    crossing = {source for source, _ in nx.edge_boundary(graph, above)}
+    return len(crossing) == 1 and ENTRY not in crossing and rows[crossing.pop()] == row - 1
 
 
 def _balanced(parts: Sequence[Part], rows: Sequence[int], cuts: Sequence[int], columns: int) -> list[int]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from blocks.base import Shape
 from nas.architecture.architecture import Architecture
-from nas.architecture.cost import FLOAT_BYTES, cost, node_costs
+from nas.architecture.cost import FLOAT_BYTES, Built, facts
 from nas.config.recipe import Recipe
 from nas.data import Dataset
 from nas.data.batches import RESIDENT_SHARE
@@ -127,14 +127,14 @@ class Packing:
 
 def training_bytes(architecture: Architecture, dataset: Dataset, recipe: Recipe, gpu: Gpu | None = None) -> int:
     """Bytes of tensors that training this network needs at once, at most: the images that lie on the device included."""
-    values = (dataset.input, dataset.classes)
-    price = cost(architecture, *values)
+    known = Built(architecture, dataset.input, facts(architecture, dataset.input, dataset.classes))
+    price = known.cost
     state = 2 if recipe.optimizer == "adamw" else 1 if recipe.momentum else 0
     half = recipe.precision != "fp32"  # what a GPU computes in unless it is told otherwise: bfloat16, or float16
     scale = 0.5 if half else 1.0
     weights = price.parameters * FLOAT_BYTES * (2 + state + (scale if half else 0))  # autocast keeps a copy of weights
     # Backward needs what every block has made, and makes as much again on its way: twice the sum of the blocks' peaks.
-    maps = sum(node.activation_bytes for node in node_costs(architecture, *values).values())
+    maps = sum(fact.peak_bytes for fact in known.facts.values())
     training = 2 * maps * scale * recipe.batch_size
     evaluation = price.activation_bytes * EVALUATION_BATCH * scale
     # A batch: bytes, floats, their neighbours in augmentation.

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
-from nas.architecture.cost import FLOAT_BYTES, cost
+from nas.architecture.cost import FLOAT_BYTES
 from nas.config.shipped_files import every, find
 from nas.errors import NasError, StudyError
 from nas.space.published import UNITS, Claim, PublishedConfig
@@ -104,12 +104,11 @@ def check_all(names: Iterable[str] = ()) -> list[Check]:
     """
     shipped = every("studies")
     paths = [find("studies", name, StudyError) for name in names] or shipped
-    spaces: dict[str, Space] = {}
     checks = []
     for path in paths:
         try:
-            config = PublishedConfig.load(path, spaces)
-            found = check(config, spaces.get(config.space))
+            config = PublishedConfig.load(path)
+            found = check(config)
         except NasError as problem:
             if path.resolve() not in shipped:
                 raise
@@ -121,18 +120,14 @@ def check_all(names: Iterable[str] = ()) -> list[Check]:
     return checks
 
 
-def check(config: PublishedConfig, space: Space | None = None) -> Check:
-    """Builds the network of a config, without allocating it, and compares it with the claims.
-
-    `space` is the config's, for a caller that has read it.
-    """
+def check(config: PublishedConfig) -> Check:
+    """Builds the network of a config, without allocating it, and compares it with the claims."""
     if config.without_network is not None:
         claims = tuple(replace(compare(claim, None), verdict=NO_NETWORK) for claim in config.claims)
         return Check(config.name, config, None, None, claims, None)
     try:
-        space = space or Space.load(config.space)
-        architecture = space.from_assignment(config.assignment, config.input, config.classes)
-        price = cost(architecture, config.input, config.classes)
+        space = Space.load(config.space)
+        price = space.resolve(space.plan(config.assignment), config.input, config.classes).cost
     except NasError as problem:
         return Check(config.name, config, None, None, (), f"does not build: {problem}")
     built = in_units(price.parameters, price.macs)

@@ -20,7 +20,6 @@ from nas.space.space import Space
 from nas.store import StudyRow, TrialRow
 from nas.store.deviations import Deviation, Value
 from nas.store.schema import dump
-from nas.train.averages import has_batch_norm
 
 LONGER: Final = 8
 """Times the steps of the search that a network is retrained for: what was good enough to compare is not yet to be used. A
@@ -53,8 +52,6 @@ class Plan:
     claimed_on: str = ""
     paper: str = ""
     """Whose network it is; empty for a member of a front."""
-    caption: str = ""
-    """What the network is, in words."""
     precision: str | None = None
     """What the paper trains in; None for a member of a front."""
 
@@ -177,7 +174,6 @@ def plan_replay(config: PublishedConfig, options: TrainingOptions, shelf: Shelf)
         claims=config.claims,
         claimed_on=config.data,
         paper=config.paper,
-        caption=config.title,
         precision=config.recipe.precision,
     )
 
@@ -273,6 +269,8 @@ def _replay_recipe(theirs: Recipe, architecture: Architecture, dataset: Dataset,
     """The recipe that a user names, or the paper's, in which statistics of batch norm are measured before the test set is read."""
     if options.recipe is not None:
         return fitted(options.recipe, len(dataset.train), augmentation(dataset))
+    from nas.train.averages import has_batch_norm  # PyTorch takes a second to import, and a list of networks needs none
+
     if theirs.norm_images or not has_batch_norm(architecture, dataset.input, dataset.classes):
         return theirs
     return theirs.replace(norm_images=Recipe().norm_images)

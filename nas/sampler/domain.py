@@ -14,7 +14,6 @@ from optuna.distributions import BaseDistribution
 from blocks import Facts
 from blocks.base import Params, Scalar, Shape
 from nas.architecture.architecture import INPUT, Architecture
-from nas.architecture.cost import cost, facts
 from nas.errors import AssignmentError, Infeasible
 from nas.sampler.features import Features, describe
 from nas.space.feasibility import ENUMERABLE
@@ -134,12 +133,11 @@ class SpaceDomain:
 
     def _describe(self, assignment: Assignment) -> _Known:
         try:
-            architecture = self._space.from_assignment(assignment, self._input, self._classes)
+            built = self._space.resolve(self._space.plan(assignment), self._input, self._classes)
         except (AssignmentError, Infeasible):
             return _Known(None, INFEASIBLE, ())
-        known = facts(architecture, self._input, self._classes)
+        architecture, known, price = built.architecture, built.facts, built.cost
         effort, blocks = len(architecture.nodes) + len(assignment), self._blocks(architecture, known)
-        price = cost(architecture, self._input, self._classes)
         if self._space.violation(price) is not None:
             return _Known(None, effort, blocks)
         description = Description(

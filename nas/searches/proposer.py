@@ -6,7 +6,7 @@ import logging
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import optuna
 from optuna.storages import InMemoryStorage
@@ -15,7 +15,7 @@ from optuna.trial import Trial, TrialState
 
 from blocks.base import Scalar, Shape
 from nas.architecture.architecture import Architecture
-from nas.architecture.cost import Cost, cost
+from nas.architecture.cost import Built, Cost
 from nas.errors import Infeasible
 from nas.objectives import MAXIMIZED
 from nas.searches.latency_objective import with_latency
@@ -24,7 +24,7 @@ from nas.searches.samplers import SAMPLERS, Problem, check_sampler
 from nas.searches.seed_points import SeedPoint
 from nas.space.feasibility import ENUMERABLE
 from nas.space.grammar import Options
-from nas.space.space import Assignment, Space
+from nas.space.space import Assignment, Plan, Space
 from nas.store import Timed
 from nas.store.frames import uncollected
 
@@ -102,13 +102,13 @@ class Proposer:
                 storage.create_new_trial(study_id, recall.trial(trial))
         self.seen |= {trial["hash"] for trial in past if trial["state"] != "interrupted"}
         # Seed points first, then what an earlier run of the study was in the middle of.
-        self._queue: list[tuple[Assignment, str | None]] = [
-            (point.assignment, point.config.name)
+        self._queue: list[tuple[Assignment, str | None, Built | None]] = [
+            (point.assignment, point.config.name, point.built)
             for point in seeds
-            if point.architecture is not None and point.architecture.hash not in self.seen
+            if point.built is not None and point.built.architecture.hash not in self.seen
         ]
         self._queue += [
-            (dict(trial["assignment"]), None)
+            (dict(trial["assignment"]), None, None)
             for trial in past
             if trial["state"] == "interrupted" and trial["hash"] not in self.seen
         ]
@@ -187,17 +187,26 @@ class Proposer:
 
     def _try(self, assignment: Assignment) -> Proposal | None:
         """As `_ask`, but looks before it makes a trial of it: most of many random tries fail."""
+        built = self._built(self.space.plan(assignment))
+        return self._ask(assignment, built=built) if self._is_wanted(built) else None
+
+    def _built(self, plan: Plan) -> Built | None:
+        """The network of a plan; None when its shapes do not fit."""
         try:
-            architecture = self.space.from_assignment(assignment, self.input, self.classes)
+            return self.space.resolve(plan, self.input, self.classes)
         except Infeasible:
             return None
-        if architecture.hash in self.seen:
-            return None
-        if self.space.violation(cost(architecture, self.input, self.classes)) is not None:
-            return None
-        return self._ask(assignment)
 
-    def _ask(self, fixed: Assignment | None = None, published: str | None = None) -> Proposal | None:
+    def _is_wanted(self, built: Built | None) -> TypeGuard[Built]:
+        """Whether it is a network that fits, was not met before, and breaks no constraint."""
+        return (
+            built is not None and built.architecture.hash not in self.seen and self.space.violation(built.cost) is None
+        )
+
+    def _ask(
+        self, fixed: Assignment | None = None, published: str | None = None, built: Built | None = None
+    ) -> Proposal | None:
+        """Asks the sampler, or makes a trial of `fixed`; `built` is what that builds, where it was looked at already."""
         if fixed is not None:
             self._study.enqueue_trial(fixed)
         trial = self._study.ask()
@@ -208,16 +217,14 @@ class Proposer:
             value: Scalar = trial.suggest_categorical(name, options)  # type: ignore[assignment]
             return value
 
-        try:
-            plan = self.space.walk(choose)
-            architecture = self.space.resolve(plan, self.input, self.classes)
-            price = cost(architecture, self.input, self.classes)
-        except Infeasible:
-            architecture = None
-        if architecture is None or architecture.hash in self.seen or self.space.violation(price) is not None:
+        plan = self.space.walk(choose)
+        if built is None:
+            built = self._built(plan)
+        if not self._is_wanted(built):
             self._study.tell(trial.number, state=TrialState.FAIL)
             self.rejected += 1
             return None
+        architecture, price = built.architecture, built.cost
         self.seen.add(architecture.hash)
         self._trials[trial.number] = trial
         timed = None if self._clock is None else self._clock(architecture)

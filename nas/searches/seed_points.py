@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from blocks.base import Shape
-from nas.architecture.architecture import Architecture
-from nas.architecture.cost import cost
+from nas.architecture.cost import Built
 from nas.data import Dataset
 from nas.errors import AssignmentError, Infeasible
 from nas.searches.progress import Progress
 from nas.space.published import PublishedConfig, published_configs
-from nas.space.space import Assignment, Space
+from nas.space.space import Assignment, Plan, Space
 
 SHARE = 6
 """With `auto` one in so many trials at most is a published network: a search is for what nobody has published."""
@@ -25,7 +24,7 @@ class SeedPoint:
 
     config: PublishedConfig
     assignment: Assignment
-    architecture: Architecture | None
+    built: Built | None
     """None where the shapes do not fit the input at hand."""
     problem: str | None
     """Why it cannot be built there."""
@@ -37,23 +36,31 @@ def seed_points(space: Space, input: Shape, classes: int) -> list[SeedPoint]:
     A config belongs to `space` when its assignment fits and builds, for the paper's own input, the published network.
     """
     found: list[SeedPoint] = []
-    spaces: dict[str, Space] = {}
-    for config in published_configs(spaces):
-        assignment = dict(config.assignment)
-        theirs = config.architecture(spaces)
+    for config in published_configs():
         try:
-            ours = space.from_assignment(assignment, config.input, config.classes)
-        except (AssignmentError, Infeasible):
+            plan = space.plan(config.assignment)
+        except AssignmentError:
             continue
-        if theirs.hash != ours.hash:
+        if not _builds(space, plan, config):
             continue
         try:
-            architecture = space.from_assignment(assignment, input, classes)
+            built = space.resolve(plan, input, classes)
         except Infeasible as problem:
-            found.append(SeedPoint(config, assignment, None, str(problem)))
+            found.append(SeedPoint(config, plan.assignment, None, str(problem)))
         else:
-            found.append(SeedPoint(config, assignment, architecture, None))
+            found.append(SeedPoint(config, plan.assignment, built, None))
     return found
+
+
+def _builds(space: Space, plan: Plan, config: PublishedConfig) -> bool:
+    """Whether these decisions give the published network for the paper's own input."""
+    if Space.load(config.space, shapes=False).fingerprint == space.fingerprint:
+        return True
+    try:
+        ours = space.resolve(plan, config.input, config.classes)
+    except Infeasible:
+        return False
+    return ours.architecture.hash == config.architecture().hash
 
 
 @dataclass(frozen=True)
@@ -96,18 +103,18 @@ def _sort(space: Space, dataset: Dataset) -> _Sorted:
     too_large: list[PublishedConfig] = []
     for point in seed_points(space, dataset.input, dataset.classes):
         config = point.config
-        if point.architecture is None:
+        if point.built is None:
             too_large.append(config)
             continue
-        price = cost(point.architecture, dataset.input, dataset.classes)
+        price, digest = point.built.cost, point.built.architecture.hash
         if space.violation(price) is not None:
             outside.append(config)
             continue
         # Several configs may be one network on these images; the one that comes first gives it its name.
         rank = (not config.first, not config.proposed, price.parameters)
-        known = fitting.get(point.architecture.hash)
+        known = fitting.get(digest)
         if known is None or rank < known[0]:
-            fitting[point.architecture.hash] = rank, point
+            fitting[digest] = rank, point
     return _Sorted([point for _, point in sorted(fitting.values(), key=lambda pair: pair[0])], outside, too_large)
 
 

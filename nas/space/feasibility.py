@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from blocks.base import Scalar, Shape
-from nas.architecture.architecture import Architecture
-from nas.architecture.cost import Cost, cost
+from nas.architecture.cost import Built, Cost
 from nas.errors import Infeasible, SearchError
 from nas.space.grammar import Bounds, Options
 from nas.space.space import Assignment, Space
@@ -57,10 +56,10 @@ def feasible_share(space: Space, input: Shape, classes: int, *, samples: int = 1
 def _network(space: Space, assignment: Assignment, input: Shape, classes: int) -> str | None:
     """The hash of what an assignment builds; None when its shapes do not fit or its cost breaks a constraint."""
     try:
-        architecture = space.from_assignment(assignment, input, classes)
+        built = space.resolve(space.plan(assignment), input, classes)
     except Infeasible:
         return None
-    return None if space.violation(cost(architecture, input, classes)) else architecture.hash
+    return None if space.violation(built.cost) else built.architecture.hash
 
 
 class Tried:
@@ -73,16 +72,16 @@ class Tried:
         self._reasons: Counter[str] = Counter()
         self._closest: tuple[float, Assignment] | None = None
 
-    def build(self, assignment: Assignment) -> tuple[Architecture, Cost] | None:
+    def build(self, assignment: Assignment) -> Built | None:
         """What an assignment makes; None when its shapes do not fit or its cost breaks a constraint."""
         try:
-            architecture = self._space.from_assignment(assignment, self._input, self._classes)
-            price = cost(architecture, self._input, self._classes)
+            built = self._space.resolve(self._space.plan(assignment), self._input, self._classes)
         except Infeasible as problem:
             self._reasons[str(problem)] += 1
             return None
+        price = built.cost
         if self._space.violation(price) is None:
-            return architecture, price
+            return built
         excess = 0.0
         for name, bounds in self._space.constraints.items():
             value = getattr(price, name)
@@ -93,7 +92,7 @@ class Tried:
             self._closest = excess, assignment
         return None
 
-    def approach(self, rng: random.Random) -> Iterator[tuple[Architecture, Cost] | None]:
+    def approach(self, rng: random.Random) -> Iterator[Built | None]:
         """Changes choice after choice of the architecture that came closest, as long as that brings one closer.
 
         Gives what each change makes: as `build`. Nothing where no shapes have fit.
@@ -154,7 +153,7 @@ def _changed(space: Space, wanted: Assignment, rng: random.Random) -> Assignment
 
 def draw_feasible(
     space: Space, rng: random.Random, input: Shape, classes: int, note: Callable[[str], None] = lambda text: None
-) -> tuple[Assignment, Architecture, Cost]:
+) -> tuple[Assignment, Built]:
     """The first of `PROBES` random architectures that fits the input and the constraints. Raises SearchError when none does.
 
     After `FEW_PROBES` the closest of them is changed choice by choice: when that leads to none that fits, no more are
@@ -169,7 +168,7 @@ def draw_feasible(
         assignment = space.sample(rng)
         built = tried.build(assignment)
         if built is not None:
-            return assignment, *built
+            return assignment, built
         waiting.look()
     problem = tried.problem(f"none of {PROBES:,} random architectures")
     if fitting is None:
@@ -185,7 +184,7 @@ def _approached(tried: Tried, waiting: _Waiting) -> Cost | None:
     changed = 0
     for changed, found in enumerate(tried.approach(random.Random(0)), 1):
         if found is not None:
-            return found[1]
+            return found.cost
         if changed == PROBES:
             return None
         waiting.look()

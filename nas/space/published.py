@@ -104,11 +104,8 @@ class PublishedConfig:
     """Why nothing is built for these claims: such a config has no space, no input, no assignment and no recipe."""
 
     @classmethod
-    def load(cls, name: str | Path, spaces: dict[str, Space] | None = None) -> PublishedConfig:
-        """Reads a config file, or the shipped config of that name. Raises StudyError.
-
-        `spaces` keeps the spaces that were read, for a caller that loads many configs.
-        """
+    def load(cls, name: str | Path) -> PublishedConfig:
+        """Reads a config file, or the shipped config of that name. Raises StudyError."""
         path = find("studies", name, StudyError)
         document = Document.load(path, StudyError)
         config = document.dataclass(cls, what="published config")
@@ -126,25 +123,19 @@ class PublishedConfig:
             document.fail(("input",), f"input: must be [channels, height, width], not {list(config.input)}")
         if not 0 < config.fraction <= 1:
             document.fail(("fraction",), f"fraction: must be above 0 and at most 1, not {config.fraction:g}")
-        spaces = {} if spaces is None else spaces
         try:
-            space = spaces[config.space] if config.space in spaces else Space.load(config.space)
+            space = Space.load(config.space, shapes=False)
         except NasError as problem:
             document.fail(("space",), f"space: {problem}")
-        spaces[config.space] = space
         recipe = config.recipe
         if recipe.precision == "auto":
             recipe = recipe.replace(precision="fp32")
         return replace(config, assignment=_expand(config.assignment, space, document), recipe=recipe)
 
-    def architecture(self, spaces: Mapping[str, Space] | None = None) -> Architecture:
-        """The published network, for the paper's input. Raises AssignmentError when it is no point of its space.
-
-        `spaces` as in `load`.
-        """
+    def architecture(self) -> Architecture:
+        """The published network, for the paper's input. Raises AssignmentError when it is no point of its space."""
         self.require_network()
-        space = (spaces or {}).get(self.space) or Space.load(self.space)
-        return space.from_assignment(self.assignment, self.input, self.classes)
+        return Space.load(self.space, shapes=False).from_assignment(self.assignment, self.input, self.classes)
 
     def require_network(self) -> None:
         """Raises StudyError with the reason where the config has claims alone."""
@@ -152,15 +143,14 @@ class PublishedConfig:
             raise StudyError(f"{self.name}: no network is built for these claims: {self.without_network}")
 
 
-def every_config(spaces: dict[str, Space] | None = None) -> list[PublishedConfig]:
-    """Every shipped config, those without a network too; `spaces` as in `PublishedConfig.load`."""
-    spaces = {} if spaces is None else spaces
-    return [PublishedConfig.load(path, spaces) for path in every("studies")]
+def every_config() -> list[PublishedConfig]:
+    """Every shipped config, those without a network too."""
+    return [PublishedConfig.load(path) for path in every("studies")]
 
 
-def published_configs(spaces: dict[str, Space] | None = None) -> list[PublishedConfig]:
-    """Every shipped config of a network; `spaces` as in `PublishedConfig.load`."""
-    return [config for config in every_config(spaces) if config.without_network is None]
+def published_configs() -> list[PublishedConfig]:
+    """Every shipped config of a network."""
+    return [config for config in every_config() if config.without_network is None]
 
 
 def _expand(written: Mapping[str, Scalar], space: Space, document: Document) -> Assignment:

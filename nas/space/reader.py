@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import networkx as nx
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from blocks import BLOCKS
 from blocks.base import Scalar, Shape
@@ -34,6 +32,9 @@ from nas.space.validation import Extent, check_edges, check_extent, check_shared
 from nas.text.formatting import shorten
 from nas.text.sanitize import one_line
 
+if TYPE_CHECKING:
+    import networkx as nx
+
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OF_NODES = ("inputs", "present", "repeat", "share", "first")
 """What a node of one block says beside the hyperparameters of the block."""
@@ -49,9 +50,9 @@ class SpaceFile(NamedTuple):
     document: Document
 
 
-def parse_space(path: Path) -> SpaceFile:
-    """What the file at `path` says. Raises SpaceError as ``file:line: rule, value, nearest right word``."""
-    return _Parser(Document.load(path, SpaceError)).space()
+def parse_space(path: Path, text: str) -> SpaceFile:
+    """What `text`, that of the file at `path`, says. Raises SpaceError as ``file:line: rule, value, nearest right word``."""
+    return _Parser(Document(path, text, SpaceError)).space()
 
 
 class _Parser:
@@ -91,6 +92,8 @@ class _Parser:
     def named_graphs(self, data: dict[str, Any]) -> None:
         bodies = self.doc.mapping(("graphs",), data.get("graphs", {}), "graphs")
         # Sub-graphs are read before those that use them; one that contains itself has no such order.
+        import networkx as nx
+
         uses: nx.DiGraph[str] = nx.DiGraph()
         uses.add_nodes_from(bodies)
         for name, body in bodies.items():

@@ -1,7 +1,7 @@
 """A design space: every architecture that a space file allows.
 
 `Space.walk` is the one place where choices are met; sampling, replaying, enumerating and searching give it another
-chooser. It takes decisions only; `Space.build` then meets the input's shape, which makes widths absolute and finds out
+chooser. It takes decisions only; `Space.resolve` then meets the input's shape, which makes widths absolute and finds out
 whether the shapes fit.
 """
 
@@ -14,15 +14,16 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from blocks import BLOCKS, ShapeError, measure
+from blocks import BLOCKS, Facts
 from blocks.base import Scalar, Shape, resolve_width
-from blocks.counting import UncountedError
 from nas.architecture.architecture import INPUT, Architecture, Node, simplify
+from nas.architecture.cost import Built, Cost, fact
 from nas.config.shipped_files import find
-from nas.errors import AssignmentError, Infeasible, NasError, SpaceError, nearest
+from nas.config.yaml_document import read_text
+from nas.errors import AssignmentError, Infeasible, SpaceError, nearest
 from nas.space.grammar import (
     EVERYWHERE,
     NONE,
@@ -40,9 +41,6 @@ from nas.space.grammar import (
 )
 from nas.space.reader import parse_space
 from nas.space.validation import line_of
-
-if TYPE_CHECKING:
-    from nas.architecture.cost import Cost
 
 Assignment = dict[str, Scalar]
 Chooser = Callable[[str, Options], Scalar]
@@ -76,32 +74,16 @@ class Space:
     path: str
 
     @classmethod
-    def load(cls, name: str | Path) -> Space:
-        """Reads a space file, or the shipped space of that name, and checks all of it. Raises SpaceError."""
-        file = parse_space(find("search_spaces", name, SpaceError))
-        document = file.document
-        space = cls(
-            file.name, file.input, file.graph, file.constraints, document.text, document.data, str(document.path)
-        )
-        space._check_shapes()
-        return space
+    def load(cls, name: str | Path, *, shapes: bool = True) -> Space:
+        """Reads a space file, or the shipped space of that name, and checks all of it. Raises SpaceError.
 
-    def _check_shapes(self) -> None:
-        """Refuses a space of which no architecture can be built for the input it names."""
-        problems: Counter[tuple[str, str]] = Counter()
-        rng = random.Random(0)
-        for _ in range(min(TRIES, self.size)):
-            try:
-                self.resolve(self.walk(lambda name, options: rng.choice(options)))
-            except Infeasible as problem:
-                problems[problem.node, problem.reason] += 1
-            else:
-                return
-        (node, reason), _ = problems.most_common(1)[0]
-        line = line_of(self.graph, node)
-        raise SpaceError(
-            f"{self.path}:{line}: node '{node}': {reason}; no architecture fits the input {list(self.input)}"
-        )
+        Without `shapes` it is not looked whether any architecture of it can be built, which needs PyTorch.
+        """
+        path = find("search_spaces", name, SpaceError)
+        space = _read(path, read_text(path, SpaceError))
+        if shapes:
+            _check_shapes(space)
+        return space
 
     @property
     def fingerprint(self) -> str:
@@ -139,19 +121,17 @@ class Space:
         output = walker.graph(self.graph, "", "", INPUT)
         return Plan(tuple(walker.nodes), output, walker.taken)
 
-    def build(self, choose: Chooser, input: Shape | None = None, classes: int = 10) -> Architecture:
-        """The architecture that these decisions give for images of shape `input`, by default the file's.
+    def resolve(self, plan: Plan, input: Shape | None = None, classes: int = 10) -> Built:
+        """The network that these decisions give for images of shape `input`, by default the file's, and its cost.
 
         Raises Infeasible when the shapes of some node cannot meet, or the last node gives no logits; NasError for a block
         whose cost cannot be counted.
         """
-        return self.resolve(self.walk(choose), input, classes)
-
-    def resolve(self, plan: Plan, input: Shape | None = None, classes: int = 10) -> Architecture:
-        """The architecture of a plan: as `build`, for decisions already taken."""
         rough = simplify(plan.nodes, plan.output)
-        shape_of: dict[str, Shape] = {INPUT: input or self.input}
+        input = input or self.input
+        shape_of: dict[str, Shape] = {INPUT: input}
         nodes: list[Node] = []
+        found: dict[str, Facts] = {}
         for node in rough.nodes:
             in_shapes = tuple([shape_of[name] for name in node.inputs])
             params = node.params
@@ -159,22 +139,22 @@ class Space:
                 if type(value) is str and value[0] == "x" and BLOCKS[node.block].hyperparameters[key].is_width:
                     absolute = (key, resolve_width(value, in_shapes[0][0]))
                     params = (*params[:place], absolute, *params[place + 1 :])
-            try:
-                shape_of[node.name] = measure(node.block, params, in_shapes, classes).out_shape
-            except ShapeError as problem:
-                raise Infeasible(node.name, str(problem)) from None
-            except UncountedError as problem:
-                raise NasError(f"node '{node.name}': {problem}") from None
+            found[node.name] = fact(node, params, in_shapes, classes)
+            shape_of[node.name] = found[node.name].out_shape
             nodes.append(node if params is node.params else Node(node.name, node.block, params, node.inputs))
         if shape_of[rough.output] != (classes,):
             shape = "×".join(map(str, shape_of[rough.output]))
             raise Infeasible(rough.output, f"the network ends with {shape}, not with {classes} logits")
-        return Architecture(tuple(nodes), rough.output)
+        return Built(Architecture(tuple(nodes), rough.output), input, found)
 
     def from_assignment(
         self, assignment: Mapping[str, Scalar], input: Shape | None = None, classes: int = 10
     ) -> Architecture:
         """The architecture of an assignment. Raises AssignmentError when it does not fit the space."""
+        return self.resolve(self.plan(assignment), input, classes).architecture
+
+    def plan(self, assignment: Mapping[str, Scalar]) -> Plan:
+        """The decisions of an assignment. Raises AssignmentError when they are not those of the space."""
         asked: set[str] = set()
 
         def answer(name: str, options: Options) -> Scalar:
@@ -189,7 +169,7 @@ class Space:
                 raise AssignmentError(
                     f"{self.name}: '{name}' is no active choice of this assignment{nearest(name, asked)}"
                 )
-        return self.resolve(plan, input, classes)
+        return plan
 
     def sample(self, rng: random.Random) -> Assignment:
         """A random assignment: every choice that is met is drawn evenly from its options.
@@ -220,6 +200,31 @@ class Space:
             if not turns:
                 return
             turns[-1] += 1
+
+
+@lru_cache(maxsize=64)
+def _read(path: Path, text: str) -> Space:
+    """The space of a file with this text: a search meets the spaces of all published networks again and again."""
+    file = parse_space(path, text)
+    return Space(file.name, file.input, file.graph, file.constraints, text, file.document.data, str(path))
+
+
+def _check_shapes(space: Space) -> None:
+    """Refuses a space of which no architecture can be built for the input it names."""
+    problems: Counter[tuple[str, str]] = Counter()
+    rng = random.Random(0)
+    for _ in range(min(TRIES, space.size)):
+        try:
+            space.resolve(space.walk(lambda name, options: rng.choice(options)))
+        except Infeasible as problem:
+            problems[problem.node, problem.reason] += 1
+        else:
+            return
+    (node, reason), _ = problems.most_common(1)[0]
+    line = line_of(space.graph, node)
+    raise SpaceError(
+        f"{space.path}:{line}: node '{node}': {reason}; no architecture fits the input {list(space.input)}"
+    )
 
 
 class _Walker:

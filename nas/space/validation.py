@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
-
-import networkx as nx
+from typing import TYPE_CHECKING, NamedTuple
 
 from nas.architecture.architecture import INPUT
 from nas.config.yaml_document import Document, KeyPath
@@ -14,11 +12,16 @@ from nas.limits import MAX_DEPTH, MAX_NODES
 from nas.space.grammar import NONE, Graph, GraphItem, GraphNode, SwitchNode, always_met, options_of, shared_everywhere
 from nas.text.formatting import shorten
 
+if TYPE_CHECKING:
+    import networkx as nx
+
 
 def check_edges(document: Document, where: KeyPath, items: Sequence[GraphItem]) -> None:
     """Inputs must name nodes that run before; every node but the last must be able to reach another one."""
     names = [item.name for item in items]
     turns = {name: turn for turn, name in enumerate(names)}
+    import networkx as nx
+
     edges: nx.DiGraph[str] = nx.DiGraph()
     edges.add_nodes_from([INPUT, *names])
     for place, item in enumerate(items):

@@ -13,10 +13,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from safetensors.torch import save
+from torch import fx, nn
 
 from nas.architecture.architecture import INPUT, Architecture, Node
 from nas.architecture.compile import compile_model
-from nas.architecture.node_names import check_name
+from nas.architecture.node_names import OF_GRAPHS, OF_MODULES, check_name
 from nas.config.shipped_files import every
 from nas.errors import AssignmentError, SpaceError
 from nas.export import Notes, to_python
@@ -150,6 +151,15 @@ def test_a_node_inside_another_and_endless_architectures_are_refused() -> None:
     nodes = [{"name": f"n{i}", "block": "zero", "params": params, "inputs": ["input"]} for i in range(MAX_NODES + 1)]
     with pytest.raises(AssignmentError, match="at most 10,000 nodes"):
         Architecture.from_json(json.dumps({"nodes": nodes, "output": "n0"}))
+
+
+def test_every_attribute_of_this_versions_modules_is_refused() -> None:
+    module, model = (
+        {name for name in dir(one) if not name.startswith("__")}
+        for one in (nn.Module(), fx.GraphModule({}, fx.Graph()))
+    )
+    assert module <= OF_MODULES
+    assert model <= OF_MODULES | OF_GRAPHS
 
 
 def test_a_name_is_checked_wherever_a_node_is_made() -> None:

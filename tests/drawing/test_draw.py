@@ -13,7 +13,7 @@ from PIL import Image
 from blocks import BLOCKS
 from blocks.base import Scalar
 from nas.architecture.architecture import Architecture, Node
-from nas.architecture.cost import cost, node_costs
+from nas.architecture.cost import cost, facts
 from nas.drawing.draw import draw, markup
 from nas.drawing.groups import Group, group
 from nas.errors import Infeasible, NasError
@@ -194,7 +194,7 @@ def test_equal_parts_in_a_row_are_drawn_once_with_their_number(tmp_path: Path) -
     words = words_of(tmp_path / "folded.svg")
     assert "cells.0 … 16  × 17" in words
     assert words.count("add") == 2  # of the folded cells, and of the one with the larger kernel
-    one = node_costs(chain(17), INPUT, 10)["cells.0.op"].parameters
+    one = facts(chain(17), INPUT, 10)["cells.0.op"].parameters
     assert short(17 * one) in words  # the frame counts every copy
     draw(chain(17), INPUT, 10, tmp_path / "whole.svg", fold=False)
     assert words_of(tmp_path / "whole.svg").count("add") == 18

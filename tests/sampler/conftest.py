@@ -78,7 +78,7 @@ def build(space: Space, trial: optuna.Trial) -> tuple[Assignment, Architecture, 
     """What a trial suggests, define-by-run; None when it cannot be."""
     plan = space.walk(lambda name, options: trial.suggest_categorical(name, options))  # type: ignore[arg-type,return-value]
     try:
-        architecture = space.resolve(plan)
+        architecture = space.resolve(plan).architecture
     except Infeasible:
         return None
     return plan.assignment, architecture, cost(architecture, space.input, 10)

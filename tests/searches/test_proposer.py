@@ -1,18 +1,23 @@
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
 
+from blocks import measure
+from nas.architecture import cost
+from nas.architecture.architecture import Architecture
 from nas.commands.search import command
 from nas.errors import SearchError
 from nas.searches.options import SearchOptions
 from nas.searches.proposer import Proposer
 from nas.searches.samplers import SAMPLERS, check_sampler
-from nas.searches.seed_points import seed_points
+from nas.searches.seed_points import SeedPoint, seed_points
 from nas.space.feasibility import check_feasible
+from nas.space.published import PublishedConfig
 from nas.space.space import Space
 from tests.small_search import SPACE
 
@@ -104,16 +109,47 @@ def test_seed_points_come_first_under_their_names_each_network_once() -> None:
     seeds = seed_points(space, INPUT, 10)
     names: dict[str, str] = {}  # several papers' networks are one on these images, and some do not fit them
     for seed in seeds:
-        if seed.architecture is not None:
-            names.setdefault(seed.architecture.hash, seed.config.name)
+        if seed.built is not None:
+            names.setdefault(seed.built.architecture.hash, seed.config.name)
     assert 10 < len(names) < len(seeds)
     proposer = _proposer(space, seeds=seeds)
     proposals = [proposer.propose() for _ in range(len(names) + 1)]
     assert [proposal.published for proposal in proposals if proposal] == [*names.values(), None]
     first = proposals[0]
     assert first is not None
-    assert seeds[0].architecture is not None
-    assert first.architecture.hash == seeds[0].architecture.hash
+    assert seeds[0].built is not None
+    assert first.architecture.hash == seeds[0].built.architecture.hash
+
+
+def test_a_proposal_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    space, measured = Space.load("nas_bench_macro"), []
+    seeds = [
+        SeedPoint(PublishedConfig.load("kong_aim"), plan.assignment, space.resolve(plan, (3, 32, 32), 10), None)
+        for plan in map(space.plan, itertools.islice(space.enumerate(), 2))
+    ]
+    monkeypatch.setattr(cost, "measure", lambda *what: measured.append(what) or measure(*what))
+    proposer = Proposer(space, (3, 32, 32), 10, objectives=("accuracy", "macs"), sampler="random", seed=0, seeds=seeds)
+    for seed in seeds:
+        proposal = proposer.propose()
+        assert proposal is not None
+        assert seed.built is not None
+        assert (proposal.cost, measured) == (seed.built.cost, [])
+    nodes = 0
+    for _ in range(5):
+        proposal = proposer.propose()
+        assert proposal is not None
+        assert proposal.cost == cost.cost(Architecture.from_json(proposal.architecture.to_json()), (3, 32, 32), 10)
+        nodes += 2 * len(proposal.architecture.nodes)  # once by the proposer, once by the line before
+    assert (proposer.rejected, len(measured)) == (0, nodes)
+
+
+def test_a_random_try_that_becomes_a_proposal_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    space, measured = Space.load("nas_bench_macro"), []
+    proposer = Proposer(space, (3, 32, 32), 10, objectives=("accuracy", "macs"), sampler="random", seed=0)
+    monkeypatch.setattr(cost, "measure", lambda *what: measured.append(what) or measure(*what))
+    proposal = proposer._try(next(space.enumerate()))
+    assert proposal is not None
+    assert len(measured) == len(proposal.architecture.nodes)
 
 
 def test_nothing_outside_the_constraints_is_proposed(space_file: Path) -> None:

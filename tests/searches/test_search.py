@@ -22,6 +22,7 @@ import pytest
 from PIL import Image
 
 import nas
+import nas.space.space
 import tests.failing  # noqa: F401 (registers the block that misbehaves)
 from nas.config.recipe import Recipe
 from nas.data import Task, load
@@ -29,6 +30,7 @@ from nas.errors import SearchError, StorageError
 from nas.execution.session import STOP_SECONDS
 from nas.searches.progress import Progress
 from nas.searches.search import SearchResult, _tell_protocol
+from nas.space.reader import SpaceFile, parse_space
 from nas.store import Store
 from tests.small_search import QUICK, SPACE, training_process
 
@@ -58,6 +60,21 @@ def alone(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     storage = f"sqlite:///{folder / 'nas.db'}"
     found = nas.search(folder / "tiny.yaml", storage=storage, trials=4, recipe=QUICK, max_concurrent=1)
     return folder / "nas.db", found
+
+
+def test_a_search_reads_each_space_file_once(space_file: Path, storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[Path] = []
+
+    def parse(path: Path, text: str) -> SpaceFile:
+        parsed.append(path)
+        return parse_space(path, text)
+
+    nas.space.space._read.cache_clear()
+    monkeypatch.setattr(nas.space.space, "parse_space", parse)
+    found = nas.search(space_file, storage=storage, trials=2, recipe=QUICK)
+    assert found.states == {"complete": 2}
+    assert {space_file, *(path for path in parsed)} > {space_file}, "the published networks have spaces too"
+    assert len(parsed) == len(set(parsed))
 
 
 def test_a_search_finds_a_front_and_continues(

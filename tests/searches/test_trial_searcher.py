@@ -196,7 +196,7 @@ def test_bad_trials_stop_early_and_seed_points_never(store: Store, space_file: P
         space.enumerate(),
         key=lambda assignment: quality({"architecture": space.from_assignment(assignment, INPUT, 10).to_json()}),
     )
-    network = space.from_assignment(worst, INPUT, 10)
+    network = space.resolve(space.plan(worst), INPUT, 10)
 
     class Config:
         name = "published"
@@ -214,7 +214,7 @@ def test_bad_trials_stop_early_and_seed_points_never(store: Store, space_file: P
     assert set(called_back["hash"]) <= set(stopped["hash"])
     assert set(stopped["epochs"]) == {1, 3}
     assert set(complete["epochs"]) == {9}
-    assert network.hash in set(complete["hash"])  # the worst of all, but published
+    assert network.architecture.hash in set(complete["hash"])  # the worst of all, but published
     assert stopped["reason"].str.fullmatch(r"\d+ of \d+ at epoch [13]").all()
     curves = store.epochs("tiny")
     assert set(curves[curves["trial"].isin(stopped["trial"])]["epoch"]) == {1, 2, 3}

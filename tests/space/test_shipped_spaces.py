@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from blocks.meter import Meter
 from nas.architecture.compile import compile_model
-from nas.architecture.cost import cost, node_costs, shapes
+from nas.architecture.cost import cost, facts, shapes
 from nas.config.shipped_files import every
 from nas.errors import Infeasible
 from nas.searches.seed_points import seed_points
@@ -192,7 +192,7 @@ def test_cost_equals_what_pytorch_counts_in_the_built_model(name: str, count: in
         assert output.shape == (1, 7)
         assert price.parameters == sum(p.numel() for p in model.parameters())
         assert price.macs == counter.get_total_flops() // 2
-        assert sum(part.macs for part in node_costs(architecture, (3, 20, 20), 7).values()) == price.macs
+        assert sum(part.macs for part in facts(architecture, (3, 20, 20), 7).values()) == price.macs
 
 
 def test_peak_activation_bytes_are_those_of_the_whole_model() -> None:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from nas.architecture.architecture import INPUT, Architecture, Node
 from nas.architecture.compile import compile_model
 from nas.architecture.cost import Cost, cost
-from nas.errors import AssignmentError, Infeasible
+from nas.errors import AssignmentError, Infeasible, SpaceError
 from nas.space.grammar import Violation
 from nas.space.space import Space
 from tests.space.spaces import HEAD, read, space_data
@@ -32,6 +32,18 @@ def test_size_is_the_number_of_assignments(data: dict[str, Any], tmp_path: Path)
     assume(space.size <= 3000)
     assignments = [tuple(sorted(assignment.items())) for assignment in space.enumerate()]
     assert len(assignments) == len(set(assignments)) == space.size
+
+
+def test_a_file_that_was_edited_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    text = "name: s\ninput: [3, 8, 8]\ngraph:\n  stem: {block: conv, kernel_size: {choose: [1, 3]}}\n  head: {block: classifier}\n"
+    path.write_text(text)
+    first = Space.load(path)
+    path.write_text(text.replace("[1, 3]", "[1, 3, 5]"))
+    assert (first.size, Space.load(path).size) == (2, 3)
+    path.write_text(text.replace("choose", "chose"))
+    with pytest.raises(SpaceError, match=r"s.yaml:4: node 'stem': kernel_size: must be a value or \{choose"):
+        Space.load(path)
 
 
 @quick

@@ -47,7 +47,7 @@ def draw(space: Space, rng: random.Random) -> tuple[dict[str, Scalar], dict[str,
 
         plan = space.walk(choose)
         try:
-            return plan.assignment, options, space.resolve(plan, INPUT, 10)
+            return plan.assignment, options, space.resolve(plan, INPUT, 10).architecture
         except Infeasible:
             continue
 

@@ -12,10 +12,10 @@ from nas.architecture.architecture import Architecture
 from nas.drawing.draw import markup
 from nas.drawing.svg_sheet import standalone
 from nas.errors import StorageError
+from nas.front.axes import linear
 from nas.pareto import pareto
 from nas.report.front.plot import plot_front, subtitle_of
 from nas.report.front.png import PIXELS_PER_INCH
-from nas.report.page.plot import linear
 from nas.system.temporary_folders import scratch_folder
 
 if TYPE_CHECKING:

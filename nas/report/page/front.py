@@ -16,10 +16,11 @@ from nas.drawing.draw import markup
 from nas.drawing.geometry import Rect
 from nas.drawing.label_placement import place
 from nas.errors import Infeasible
+from nas.front.axes import Axis, linear, logarithmic
 from nas.objectives import OBJECTIVES
 from nas.report.page.marks import Mark, cost_text, marks_of
 from nas.report.page.markup import Child, Html, section, tag
-from nas.report.page.plot import Axis, diamonds, dots, linear, logarithmic, plot, steps, upright
+from nas.report.page.plot import diamonds, dots, plot, steps, upright
 from nas.statistics.proportion import with_error
 from nas.text.formatting import short
 

@@ -52,22 +52,26 @@ def upright(look: str, x: Axis, y: Axis, bars: Sequence[tuple[float, float, floa
     return line(look, x, y, *([(at, low), (at, high)] for at, low, high in bars))
 
 
-def diamonds(look: str, x: Axis, y: Axis, points: Sequence[tuple[float, float]]) -> list[Html]:
-    """A diamond each, to be put into `extra` of a plot: strokes have no such end."""
-    return [
-        tag(
-            "i",
-            class_=f"diamond {look}",
-            style=f"left:{100 * x.at(point[0]):.2f}%;top:{100 - 100 * y.at(point[1]):.2f}%",
-        )
-        for point in points
-    ]
+def placed(name: str, place: tuple[float, float], child: Child = None, **attributes: str | None) -> Html:
+    """An element to be put into `extra` of a plot, at a place in parts of it from the lower left corner; it follows a zoom."""
+    x, y = place
+    where = f"left:{100 * x:.2f}%;top:{100 - 100 * y:.2f}%"
+    style = ";".join(filter(None, (where, attributes.pop("style", None))))
+    return tag(name, child, style=style, data_x=f"{UNIT * x:.1f}", data_y=f"{UNIT * (1 - y):.1f}", **attributes)
+
+
+def zooms(x: Axis, y: Axis) -> dict[str, list[list[tuple[float, str]]]]:
+    """The ticks of both axes from coarse to fine, as `page.js` reads them: places in parts of a thousand, and texts."""
+    return {
+        "x": [[(round(UNIT * x.at(mark), 1), text) for mark, text in ticks] for ticks in x.zooms()],
+        "y": [[(round(UNIT * (1 - y.at(mark)), 1), text) for mark, text in ticks] for ticks in y.zooms()],
+    }
 
 
 def plot(
     x: Axis, y: Axis, layers: Sequence[Layer], *, label: str, data: str | None = None, extra: Child = None
 ) -> Html:
-    """The whole plot. `label` says for a screen reader what is seen, `data` names the hover texts of `page.js`."""
+    """The whole plot. `label` says for a screen reader what is seen, `data` names the points and finer ticks of `page.js`."""
     grid = "".join(f"M0 {_y(y, mark)}H{UNIT}" for mark, _ in y.ticks)
     paths = [Html(f'<path class="grid" d="{grid}"/>')]
     paths += [Html(f'<path class="{layer.look}" d="{layer.d}"/>') for layer in layers if layer.d]

@@ -19,6 +19,7 @@ ORDER = [
         ("nas.searches", "nas.replays"),
         "the two drivers: the search; published networks and members of a front trained again",
     ),
+    (("nas.front",), "a Pareto front as every output shows it"),
     (("nas.analysis", "nas.drawing", "nas.export"), "numbers out of trials; pictures of networks; files to take away"),
     (
         ("nas.network", "nas.execution"),

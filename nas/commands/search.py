@@ -63,10 +63,12 @@ def _progress(as_json: bool) -> Progress:
 
 
 def _summary(result: SearchResult) -> dict[str, Any]:
+    from nas.front.table import front_records
+    from nas.front.view import view_of
     from nas.report.final_network import final_record
     from nas.report.published_tables import ran_record
-    from nas.report.tables import front_records
 
+    view = view_of(result.trials, result.objectives, title=result.study, images=result.measured_on)
     return {
         "study": result.study,
         "storage": result.storage,
@@ -75,17 +77,17 @@ def _summary(result: SearchResult) -> dict[str, Any]:
         "cached": int(result.trials["source"].notna().sum()),
         "hypervolume": result.hypervolume,
         "objectives": list(result.objectives),
-        "front": front_records(result.front, images=result.measured_on),
+        "front": front_records(view),
         "retrained": [ran_record(ran, ()) for ran in result.retrained],
         "final": None if result.final is None else final_record(result.final),
     }
 
 
 def _show(result: SearchResult, plot: Path, storage: str | None) -> None:
-    from nas.analysis.front_tests import front_tests
+    from nas.front.table import front_table
+    from nas.front.view import front_view
     from nas.report.final_network import print_final, print_retrained
-    from nas.report.front.plot import plot_front, subtitle_of
-    from nas.report.tables import front_table
+    from nas.report.front_file import write_front
     from nas.store import DEFAULT_URL, Store
     from nas.text.terminal import Terminal
 
@@ -96,16 +98,12 @@ def _show(result: SearchResult, plot: Path, storage: str | None) -> None:
         if result.states.get("untrained"):
             console.print(f"what untrained networks share: nas why --study {shlex.quote(result.study)}", soft_wrap=True)
         return
-    console.print(
-        front_table(result.front, result.objectives, f"Pareto front of {result.study}", images=result.measured_on)
-    )
+    with Store.open(storage or DEFAULT_URL) as store:
+        view = front_view(store.study(result.study), result.trials, store.measurements())
+        write_front(store, view, plot)
+    console.print(front_table(view, f"Pareto front of {result.study}"))
     why = {"done": "all trials are done", "exhausted": "nothing is left to try"}.get(result.ended, result.ended)
     console.print(f"{counts}; hypervolume {result.hypervolume:.4f}; ended: {why}")
-    with Store.open(storage or DEFAULT_URL) as store:
-        study = store.study(result.study)
-        tests = front_tests(study, result.trials, result.front, store.measurements(), published=True)
-    subtitle = subtitle_of(study)
-    plot_front(result.trials, result.objectives, plot, title=result.study, subtitle=subtitle, tests=tests)
     console.print(f"picture      {plot}", soft_wrap=True)
     if result.retrained:
         print_retrained(console, result.retrained)

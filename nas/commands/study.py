@@ -81,9 +81,8 @@ def show(name: str | None, storage: str | None, as_json: bool) -> None:
     \b
     nas study show attn_cnn-digits
     """
-    from nas.analysis.front_tests import front_tests
     from nas.analysis.rank_correlation import rank_correlations
-    from nas.pareto import pareto as pareto_of
+    from nas.front.view import front_view
     from nas.report.tables import print_summary, summary_record
     from nas.searches.early_stopping import rung_epochs
 
@@ -96,14 +95,14 @@ def show(name: str | None, storage: str | None, as_json: bool) -> None:
         stops = trials.loc[trials["state"] == "stopped_early", "epochs"].unique().tolist()
         epochs = sorted({*rung_epochs(full), *stops, full})
         correlations = rank_correlations(store.accuracies(study.name, epochs), epochs)
-        tests = front_tests(study, trials, pareto_of(trials, study.objectives), store.measurements())
+        view = front_view(study, trials, store.measurements(), published=False)
     _say_whether_outdated(study)
     if as_json:
-        print_json(summary_record(study, trials, environments, correlations, tests))
+        print_json(summary_record(study, trials, view, environments, correlations))
         return
     from nas.text.terminal import Terminal
 
-    print_summary(Terminal(), study, trials, environments, driver, correlations, tests)
+    print_summary(Terminal(), study, trials, view, environments, driver, correlations)
 
 
 @command.command()
@@ -122,34 +121,29 @@ def pareto(name: str | None, storage: str | None, output: tuple[Path, ...], as_j
     nas study pareto attn_cnn-digits -o front.png -o front.html
     nas study pareto --json
     """
-    from nas.analysis.front_tests import front_tests
-    from nas.report.front.plot import plot_front, subtitle_of
-    from nas.report.tables import front_records, front_table
-    from nas.text.formatting import counted
+    from nas.front.table import front_records, front_table
+    from nas.front.view import front_view
+    from nas.report.front_file import write_front
 
     for path in output:
         output_path(path, (".png", ".html"))
     with _open(storage) as store:
         study = store.study(_name(store, name))
-        front = store.front(study.name)
-        trials = store.trials(study.name)
-        measured = store.measurements()
-    _say_whether_outdated(study)
-    tests = front_tests(study, trials, front, measured, published=bool(output))
-    if as_json:
-        print_json(front_records(front, tests, images=study.validation_images))
-    elif front.empty:
-        say(f"study {study.name} has no complete trial yet")
-    else:
-        from nas.text.terminal import Terminal
+        view = front_view(study, store.trials(study.name), store.measurements(), published=bool(output))
+        _say_whether_outdated(study)
+        if as_json:
+            print_json(front_records(view))
+        elif not view.members:
+            say(f"study {study.name} has no complete trial yet")
+        else:
+            from nas.text.terminal import Terminal
 
-        title = f"Pareto front of {study.name}"
-        Terminal().print(front_table(front, study.objectives, title, tests, images=study.validation_images))
-        if untrained := int((trials["state"] == "untrained").sum()):
-            say(f"{counted(untrained, 'trial')} beside them {'is' if untrained == 1 else 'are'} untrained: see nas why")
-    for path in output:
-        plot_front(trials, study.objectives, path, title=study.name, subtitle=subtitle_of(study), tests=tests)
-        say(str(path), err=as_json)
+            Terminal().print(front_table(view, f"Pareto front of {study.name}"))
+            if view.states.get("untrained"):
+                say("what untrained networks share: nas why")
+        for path in output:
+            write_front(store, view, path)
+            say(str(path), err=as_json)
 
 
 @command.command()

@@ -14,6 +14,8 @@ from nas.analysis.replicates import Summary, accuracy_text, summaries
 from nas.architecture.cost import FLOAT_BYTES
 from nas.config.shipped_files import every
 from nas.dashboard.markdown import block, code, folded, plain, table
+from nas.front.table import TIED, Column, columns
+from nas.front.view import front_view
 from nas.space.published import PublishedConfig
 from nas.statistics.proportion import with_error
 from nas.store import DEFAULT_URL
@@ -130,31 +132,37 @@ def study_note(evidence: Evidence, tested: Tested, url: str, optuna_id: int) -> 
 
 
 def _front(evidence: Evidence, tested: Tested, optuna_id: int) -> list[str]:
-    study, rows = evidence.study, evidence.front.to_dict("records")
-    if not rows:
+    view = front_view(evidence.study, evidence.trials, tested.measurements, published=False)
+    if not view.members:
         return []
-    step = max(1, -(-len(rows) // FRONT))
-    shown = [*rows[::step], *([rows[-1]] if (len(rows) - 1) % step else [])]
-    picture = f"/nas/front/{study.id}-{len(evidence.trials)}-{len(tested.measurements)}.svg"
-    head = ["trial", *_cells(rows[0], study.validation_images)]
-    cells = [
-        [
-            f"[{row['trial']}](/dashboard/studies/{optuna_id}/trials?numbers={row['trial']})",
-            *_cells(row, study.validation_images).values(),
-        ]
-        for row in shown
+    number = len(view.members)
+    step = max(1, -(-number // FRONT))
+    shown = sorted({*range(0, number, step), number - 1})
+    picture = f"/nas/front/{evidence.study.id}-{len(evidence.trials)}-{len(tested.measurements)}.svg"
+    found = columns(view)
+    links = [f"[{one.trial}](/dashboard/studies/{optuna_id}/trials?numbers={one.trial})" for one in view.members]
+    cells = [[links[nth], *(_cell(column, nth) for column in found[1:])] for nth in shown]
+    right = [nth for nth, column in enumerate(found) if not column.is_text]
+    listed = [f"{len(shown)} of {number} networks.", ""] if len(shown) < number else []
+    tied = [plain(TIED), ""] if view.is_tested else []
+    head = [column.name for column in found]
+    return [
+        "### Pareto front",
+        "",
+        f"{plain(view.counts)}.",
+        "",
+        f"![front of the study]({picture})",
+        "",
+        *table(head, cells, right),
+        "",
+        *listed,
+        *tied,
     ]
-    if tested.retrained:
-        head.append("test, retrained")
-        for row, line in zip(shown, cells, strict=True):
-            line.append(_accuracy(tested.retrained[row["hash"]]) if row["hash"] in tested.retrained else "")
-    numbers = range(len(head))
-    if any(isinstance(row["published"], str) for row in shown):
-        head.append("published")
-        for row, line in zip(shown, cells, strict=True):
-            line.append(code(row["published"]) if isinstance(row["published"], str) else "")
-    lines = ["### Pareto front", "", f"![front of the study]({picture})", "", *table(head, cells, numbers), ""]
-    return lines if len(shown) == len(rows) else [*lines, f"{len(shown)} of {len(rows)} networks.", ""]
+
+
+def _cell(column: Column, nth: int) -> str:
+    text = column.cells[nth]
+    return code(text) if text and column.name == "published" else plain(text)
 
 
 def _published(evidence: Evidence, tested: Tested) -> list[str]:

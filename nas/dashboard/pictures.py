@@ -7,15 +7,13 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from nas.analysis.front_tests import front_tests
 from nas.architecture.architecture import Architecture
 from nas.drawing.draw import markup
 from nas.drawing.svg_sheet import standalone
 from nas.errors import StorageError
-from nas.pareto import pareto
-from nas.report.front.plot import plot_front, subtitle_of
-from nas.report.front.png import PIXELS_PER_INCH
-from nas.report.page.plot import linear
+from nas.front.axes import linear
+from nas.front.png import PIXELS_PER_INCH, write_png
+from nas.front.view import front_view
 from nas.system.temporary_folders import scratch_folder
 
 if TYPE_CHECKING:
@@ -45,10 +43,9 @@ def front_svg(study: StudyRow, trials: pd.DataFrame, measurements: pd.DataFrame)
 
     It is a PNG in an SVG that says how large it is to be shown, so that it is sharp on every screen.
     """
-    tests = front_tests(study, trials, pareto(trials, study.objectives), measurements, published=True)
     with scratch_folder("picture") as folder:
         path = folder / "front.png"
-        plot_front(trials, study.objectives, path, title=study.name, subtitle=subtitle_of(study), tests=tests)
+        write_png(front_view(study, trials, measurements), path)
         picture = path.read_bytes()
     width, height = (round(96 / PIXELS_PER_INCH * int.from_bytes(picture[at : at + 4])) for at in (16, 20))  # of IHDR
     return (

@@ -9,94 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from nas.analysis.replicates import accuracy_text
-from nas.pareto import hypervolume, pareto
-from nas.statistics.proportion import standard_error, with_error
+from nas.front.table import front_records, front_table
+from nas.front.view import FrontView
+from nas.pareto import hypervolume
+from nas.statistics.proportion import standard_error
 from nas.store.schema import as_stored
-from nas.text.formatting import counted, shape, short
+from nas.text.formatting import counted, shape
 from nas.text.terminal import styled
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-    from nas.analysis.front_tests import FrontTests
     from nas.config.task import LoadedTask
     from nas.store import StudyRow
-
-
-def front_records(
-    front: pd.DataFrame, tests: FrontTests | None = None, *, images: int | None = None
-) -> list[dict[str, Any]]:
-    """The trials of a front as plain data, cheapest first; accuracy in [0, 1].
-
-    Measured on so many `images` an accuracy has a standard error; null where their number is not known. With `tests` each has
-    what the test set said about it under the key "test"; null when it was not retrained.
-    """
-    return [
-        {
-            "trial": int(row["trial"]),
-            "hash": str(row["hash"]),
-            "accuracy": float(row["accuracy"]),
-            "standard_error": standard_error(float(row["accuracy"]), images) if images else None,
-            "parameters": int(row["parameters"]),
-            "macs": int(row["macs"]),
-            **({"latency": float(row["latency"])} if "latency" in row else {}),
-            "state": str(row["state"]),
-            "assignment": row["assignment"],
-            "published": _text(row["published"]),
-            **({"test": tests.record(int(row["trial"]), str(row["hash"]))} if tests else {}),
-        }
-        for row in front.to_dict("records")
-    ]
-
-
-def front_table(
-    front: pd.DataFrame,
-    objectives: Sequence[str],
-    title: str,
-    tests: FrontTests | None = None,
-    *,
-    images: int | None = None,
-) -> Table:
-    """A front as a table, cheapest first; with test accuracies and ties where members were retrained.
-
-    An accuracy that was measured on so many `images` has its standard error.
-    """
-    table = _table(title)
-    wide = "activation_bytes" in objectives
-    timed = "latency" in objectives
-    tested = tests is not None and any(digest in tests.retrained for digest in front["hash"])
-    costs = [
-        "parameters",
-        *(["MACs"] if not tested or "macs" in objectives else []),  # eighty columns hold no more
-        *(["activation bytes"] if wide else []),
-        *(["latency ms"] if timed else []),
-    ]
-    for name in ("trial", "accuracy", *costs, *(("test (seeds)", "vs cheaper") if tested else ("seconds",))):
-        table.add_column(name, justify="left" if name == "vs cheaper" else "right", no_wrap=True)
-    table.add_column("hash", no_wrap=True)
-    published = bool(front["published"].notna().any())
-    if published:
-        table.add_column("published", overflow="fold")  # the only one that may take a second line in a narrow terminal
-    for row in front.to_dict("records"):
-        cells = [str(row["trial"]), with_error(row["accuracy"], images), f"{row['parameters']:,}"]
-        if "MACs" in costs:
-            cells.append(short(row["macs"]))
-        if wide:
-            cells.append(short(row["activation_bytes"]))
-        if timed:
-            cells.append(f"{row['latency']:.3g}")
-        if tests is not None and tested:
-            summary, verdict = tests.retrained.get(str(row["hash"])), tests.verdicts.get(int(row["trial"]))
-            cells += [accuracy_text(summary.record(), short=True) if summary else "", str(verdict or "")]
-        else:
-            cells.append(f"{row['seconds']:.1f}")
-        table.add_row(*cells, str(row["hash"])[:8], *([_text(row["published"]) or ""] if published else []))
-    if tests is not None and tests.verdicts:
-        table.caption = "tied, below: on the test set, by Welch's t-test over the seeds (5 %)"
-        table.caption_justify = "left"
-    return table
 
 
 def study_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -144,9 +70,9 @@ def studies_table(frame: pd.DataFrame) -> Table:
 def summary_record(
     study: StudyRow,
     trials: pd.DataFrame,
+    view: FrontView,
     environments: Sequence[Mapping[str, Any]],
     correlations: Sequence[Mapping[str, Any]] = (),
-    tests: FrontTests | None = None,
 ) -> dict[str, Any]:
     """One study as plain data."""
     return {
@@ -166,7 +92,7 @@ def summary_record(
         "devices": sorted({str(name) for name in trials["device"].dropna()}),
         "environments": [dict(environment) for environment in environments],
         "rank_correlations": [dict(pair) for pair in correlations],
-        "front": front_records(pareto(trials, study.objectives), tests, images=study.validation_images),
+        "front": front_records(view),
     }
 
 
@@ -174,10 +100,10 @@ def print_summary(
     console: Console,
     study: StudyRow,
     trials: pd.DataFrame,
+    view: FrontView,
     environments: Sequence[Mapping[str, Any]],
     driver: str | None,
     correlations: Sequence[Mapping[str, Any]] = (),
-    tests: FrontTests | None = None,
 ) -> None:
     """One study for a person: what it searches, how its trials ended, its front, where it was measured."""
     task, recipe = study.task, study.recipe
@@ -217,9 +143,8 @@ def print_summary(
         console.print(table)
     if any(pair["tau"] is not None for pair in correlations):
         console.print(correlations_table(correlations))
-    front = pareto(trials, study.objectives)
-    if not front.empty:
-        console.print(front_table(front, study.objectives, "Pareto front", tests, images=study.validation_images))
+    if view.members:
+        console.print(front_table(view, "Pareto front"))
 
 
 def _measured(study: StudyRow) -> dict[str, str]:

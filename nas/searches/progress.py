@@ -6,8 +6,10 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from nas.front.table import front_table
+from nas.front.view import view_of
 from nas.pareto import hypervolume, pareto
 from nas.replays import progress as trainings
 from nas.replays.progress import Progress as TrainingProgress
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console, RenderableType
     from rich.live import Live
+
+SHOWN: Final = 12
+"""So many members of a front, the dearest, have room in the live view."""
 
 
 class Progress:
@@ -182,24 +187,15 @@ class LiveView(_Counting):
         from rich.console import Group
         from rich.padding import Padding
         from rich.progress_bar import ProgressBar
-        from rich.table import Table
         from rich.text import Text
 
         elapsed = duration(time.monotonic() - self.began)
-        table = Table(title=f"{self.study} · front so far", title_justify="left", box=None, padding=(0, 2, 0, 0))
-        for column in ("trial", "accuracy", "parameters", "MACs", "published"):
-            table.add_column(column, justify="left" if column == "published" else "right")
-        for _, row in self.front.tail(12).iterrows():
-            name = row["published"]
-            table.add_row(
-                str(row["trial"]),
-                with_error(row["accuracy"], self.measured_on),
-                f"{row['parameters']:,}",
-                f"{row['macs']:,}",
-                name if isinstance(name, str) else "",
-            )
         bar = Padding(ProgressBar(total=max(1, self.trials), completed=self.done, width=60), 0)  # ends its line
-        return Group(table, bar, Text(f"{self.summary()} · {elapsed} so far"))
+        below = Group(bar, Text(f"{self.summary()} · {elapsed} so far"))
+        if self.front.empty:
+            return below
+        view = view_of(self.front, self.objectives, title=self.study, images=self.measured_on)
+        return Group(front_table(view, f"{self.study} · front so far", last=SHOWN), below)
 
 
 def describe(trial: Mapping[str, Any], measured_on: int | None = None) -> str:

@@ -113,7 +113,7 @@ def test_test_accuracies_appear_when_they_are_measured(store: Store, address: st
     assert (
         "Replayed as published, on the test set: **43.21 % (1 seed)**, `digits`, 30 epochs, 50% of the images" in note
     )
-    assert "87.65 % (1 seed)" in found["note"]["body"]
+    assert "87.65 % (1)" in found["note"]["body"]
     assert "43.21 % (1 seed)" in found["note"]["body"]
 
 

@@ -7,6 +7,7 @@ import random
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,7 +93,7 @@ def test_every_network_of_the_front_is_listed_and_drawn(evidence: Evidence, text
 def test_every_complete_network_has_its_point(evidence: Evidence, text: str) -> None:
     data = re.search(r'<script type="application/json" id="points-0">(.*?)</script>', text, re.S)
     assert data is not None
-    points = json.loads(data[1])
+    points = json.loads(data[1])["points"]
     drawn = {point[7] for point in points if point[7]}
     assert drawn == {digest[:8] for digest in evidence.front["hash"]}
     low = sum(1 for x, y, *_ in points if not (0 <= x <= 1000 and 0 <= y <= 1000))
@@ -163,7 +164,7 @@ def test_what_is_minimized_is_a_column_of_the_front(tmp_path: Path, measurements
     found = page(evidence, measurements)  # type: ignore[arg-type]
     head = re.search(r'class="row head">(.*?)</div>', found)
     assert head is not None
-    assert ">bytes<" in head[1]
+    assert ">activation bytes<" in head[1]
     assert all(short(value) in found for value in evidence.front["activation_bytes"])
 
 
@@ -218,3 +219,54 @@ def test_a_browser_shows_it_without_a_network(tested: Path, open_page: OpenPage,
     box = mark.bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     assert page.locator("#card").inner_text().startswith("70.00 % (1 seed)")
+
+
+def _ticks(page: Any, name: str) -> list[str]:
+    found: list[str] = page.locator(f".area[data-points] .{name}").all_inner_texts()
+    return found
+
+
+def test_who_drags_a_box_looks_closer_and_gets_back(tested: Path, open_page: OpenPage) -> None:
+    page = open_page(tested.as_uri(), width=1200)
+    area, mark = page.locator(".area[data-points]").first, page.locator(".area .diamond.orange").first
+    area.scroll_into_view_if_needed()
+    before, box, at = (_ticks(page, "xt"), _ticks(page, "yt")), area.bounding_box(), mark.bounding_box()
+    x, y = at["x"] + at["width"] / 2, at["y"] + at["height"] / 2
+    left, right = max(box["x"], x - 100), min(box["x"] + box["width"], x + 100)
+    page.mouse.move(left, y - 60)
+    page.mouse.down()
+    page.mouse.move(x, y, steps=4)
+    page.mouse.move(right, y + 60, steps=4)
+    page.mouse.up()
+    for name, old in zip(("xt", "yt"), before, strict=True):
+        assert len(_ticks(page, name)) >= 2
+        assert _ticks(page, name) != old
+    # What was in the box fills the plot, and still tells what it is.
+    moved = mark.bounding_box()
+    part = (x - left) / (right - left)
+    assert moved["x"] + moved["width"] / 2 == pytest.approx(box["x"] + part * box["width"], abs=4)
+    assert moved["y"] + moved["height"] / 2 == pytest.approx(box["y"] + box["height"] / 2, abs=4)
+    page.mouse.move(moved["x"] + moved["width"] / 2, moved["y"] + moved["height"] / 2)
+    assert page.locator("#card").inner_text().startswith("70.00 % (1 seed)")
+    page.get_by_role("button", name="whole plot").click()
+    assert (_ticks(page, "xt"), _ticks(page, "yt")) == before
+    assert mark.bounding_box() == at
+
+
+def test_a_click_copies_the_number_of_a_trial(tested: Path, open_page: OpenPage) -> None:
+    page = open_page(tested.as_uri(), width=1200)
+    area = page.locator(".area[data-points]").first
+    area.scroll_into_view_if_needed()
+    points = json.loads(page.locator("#points-0").text_content())["points"]
+    others = [point for point in points if not point[7] and point[8] is not None]
+    # One that no other hides.
+    x, y, *_, number = max(
+        others, key=lambda one: min(abs(one[0] - p[0]) + abs(one[1] - p[1]) for p in points if p is not one)
+    )
+    box = area.bounding_box()
+    page.mouse.click(box["x"] + x * box["width"] / 1000, box["y"] + y * box["height"] / 1000)
+    page.get_by_text(f"trial {number}: its number is in the clipboard").wait_for()
+    page.evaluate("document.body.append(document.createElement('textarea'))")
+    page.locator("textarea").focus()
+    page.keyboard.press("Control+V")
+    assert page.locator("textarea").input_value() == str(number)

@@ -9,18 +9,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from nas.pareto import pareto
-from nas.report.tables import (
-    front_records,
-    front_table,
-    print_summary,
-    studies_table,
-    study_records,
-    summary_record,
-)
+from nas.front.table import front_records, front_table
+from nas.front.view import front_view, view_of
+from nas.report.tables import print_summary, studies_table, study_records, summary_record
 from nas.store import Store
 from nas.text.formatting import short
-from tests.report.frames import invented
+from tests.front.frames import invented
 from tests.store.filling import fill, make_study
 
 TWO = ("accuracy", "parameters")
@@ -35,8 +29,7 @@ def shown(*items: object, width: int = 80, terminal: bool = False) -> str:
 
 
 def test_records_of_a_front_are_the_contract_of_the_command() -> None:
-    front = pareto(invented(40, ["kong_aim"]), TWO)
-    records = json.loads(json.dumps(front_records(front)))
+    records = json.loads(json.dumps(front_records(view_of(invented(40, ["kong_aim"]), TWO, title="t"))))
     assert records
     for record in records:
         assert list(record) == [
@@ -58,12 +51,11 @@ def test_records_of_a_front_are_the_contract_of_the_command() -> None:
 
 
 def test_a_front_fits_eighty_columns_and_hides_nothing() -> None:
-    trials = invented(40, ["balashov_aicnn_plain"] * 40)
-    front = pareto(trials, TWO)
-    text = shown(front_table(front, TWO, title="Pareto front"))
+    view = view_of(invented(40, ["balashov_aicnn_plain"] * 40), TWO, title="t")
+    text = shown(front_table(view, "Pareto front"))
     assert "\x1b" not in text  # no colours where there is no terminal
     assert max(map(len, text.splitlines())) <= 80
-    for row in front_records(front):
+    for row in front_records(view):
         line = next(line for line in text.splitlines() if line.split()[:1] == [str(row["trial"])])
         for part in (f"{row['accuracy']:.2%}", f"{row['parameters']:,}", short(row["macs"]), row["hash"][:8]):
             assert part in line
@@ -97,10 +89,13 @@ def test_studies(store: Store) -> None:
 def test_a_summary(store: Store, name: str) -> None:
     study, trials = store.study(name), store.trials(name)
     environments = list(store.environments(name).values())
-    record = json.loads(json.dumps(summary_record(study, trials, environments), allow_nan=False))
+    view = front_view(study, trials, store.measurements())
+    record = json.loads(json.dumps(summary_record(study, trials, view, environments), allow_nan=False))
     assert sum(record["states"].values()) == len(trials)
     stream = io.StringIO()
-    print_summary(Console(file=stream, width=100, highlight=False), study, trials, environments, "process 1 on here")
+    print_summary(
+        Console(file=stream, width=100, highlight=False), study, trials, view, environments, "process 1 on here"
+    )
     text = stream.getvalue()
     assert "process 1 on here" in text
     if name == "first":

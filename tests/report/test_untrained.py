@@ -7,24 +7,19 @@ import json
 import random
 from pathlib import Path
 
-import matplotlib.axes
 import pytest
 
 from nas.analysis.causes import causes, significant
 from nas.analysis.evidence import Evidence
 from nas.dashboard import notes
-from nas.report.front.plot import plot_front
 from nas.report.page.page import page
 from nas.store import Store
 from tests.conftest import Run
 from tests.planted import planted
-from tests.report.frames import invented
-from tests.report.test_front import traces
 from tests.store.filling import finish, make_study, start
 
 TASK = {"dataset": "digits", "input": [3, 32, 32], "classes": 10, "validation_images": 358}
 REASON = "accuracy 10.1% is not above chance: the commonest class alone gives 10.2%"
-TWO = ("accuracy", "parameters")
 
 
 @pytest.fixture
@@ -57,7 +52,8 @@ def test_the_commands_count_them_and_say_how_sure_an_accuracy_is(url: str, run: 
     front = run("study", "pareto", *where)[1]
     assert "± 2.3 %" in front or "± 2.2 %" in front
     assert "10.1" not in front
-    assert "2 trials beside them are untrained: see nas why" in front
+    assert "· 2 untrained" in " ".join(front.split())
+    assert "what untrained networks share: nas why" in front
     (record,) = json.loads(run("study", "list", "--json", *where)[1])
     assert (record["complete"], record["untrained"]) == (6, 2)
     members = json.loads(run("study", "pareto", "--json", *where)[1])
@@ -80,37 +76,11 @@ def test_why_names_what_they_share() -> None:
     assert first.states == {"untrained": first.bad}
 
 
-def _squeezed(monkeypatch: pytest.MonkeyPatch, folder: Path, untrained: int) -> tuple[float, float]:
-    """The ends of the axis of accuracies."""
-    seen: list[float] = []
-    limit = matplotlib.axes.Axes.set_ylim
-
-    def watched(self: matplotlib.axes.Axes, *ends: float, **more: float) -> object:
-        seen[:] = ends
-        return limit(self, *ends, **more)
-
-    monkeypatch.setattr(matplotlib.axes.Axes, "set_ylim", watched)
-    trials = invented(40, states=["complete"] * 30 + ["untrained"] * 10).head(30 + untrained)
-    trials.loc[trials["state"] == "untrained", "accuracy"] = 0.25
-    plot_front(trials, TWO, folder / f"{untrained}.png", title="t")
-    return seen[0], seen[1]
-
-
-def test_a_picture_counts_them_and_is_not_squeezed_by_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert _squeezed(monkeypatch, tmp_path, 0) == _squeezed(monkeypatch, tmp_path, 10)
-    trials = invented(12, states=["complete"] * 9 + ["untrained"] * 3)
-    trials.loc[9:, "accuracy"] = 0.1
-    plot_front(trials, TWO, tmp_path / "a.html", title="t", subtitle="s")
-    drawn = [y for trace in traces(tmp_path / "a.html") for y in trace["y"]]
-    assert min(drawn) > 50
-    assert "3 trials untrained" in (tmp_path / "a.html").read_text()
-
-
 def test_the_page_counts_them(url: str) -> None:
     with Store.open(url) as store:
         text = page(Evidence.read(store, "first"), store.measurements())
     assert "complete trials, 2 untrained" in text
-    assert "2 untrained, not shown" in text
+    assert "· 2 untrained" in text
     assert "is not above chance" in text
     assert "± 2." in text
 
@@ -125,11 +95,3 @@ def test_notes_of_the_dashboard_count_them(url: str) -> None:
     assert "untrained" in note.partition("### Trials without a result")[2]
     assert of_one.startswith(f"**untrained**: `{REASON}`")
     assert "10.1 ± 1.6 %" in of_one
-
-
-def test_a_network_that_was_called_back_is_drawn_once(tmp_path: Path) -> None:
-    trials = invented(5, states=["complete"] * 3 + ["stopped_early"] * 2)
-    trials.loc[3, "hash"] = trials.loc[0, "hash"]
-    plot_front(trials, TWO, tmp_path / "a.html", title="t")
-    by_name = {trace["name"]: trace for trace in traces(tmp_path / "a.html")}
-    assert len(by_name["stopped early"]["x"]) == 1

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from nas.analysis.evidence import Evidence
-from nas.analysis.front_tests import front_tests
 from nas.errors import NasError
+from nas.front.view import FrontView, front_view
 from nas.pareto import hypervolume
-from nas.report.front.plot import subtitle_of
 from nas.report.page.choices import blocks_section, choices_section
 from nas.report.page.curves import curves_section
 from nas.report.page.front import front_section
-from nas.report.page.markup import Html, tag
+from nas.report.page.markup import Child, Html, tag
 from nas.report.page.progress import progress_section, time_unit
 from nas.report.page.setting import failures_section, published_section, setting_section
 from nas.statistics.proportion import with_error
@@ -30,18 +29,19 @@ def write_page(evidence: Evidence, measurements: pd.DataFrame, path: Path) -> No
 
     Equal evidence gives equal bytes. Raises NasError when the file cannot be written.
     """
-    try:
-        path.write_text(page(evidence, measurements), encoding="utf-8")
-    except OSError as problem:
-        raise NasError(f"{path}: cannot be written: {problem.strerror or problem}") from None
+    _write(page(evidence, measurements), path)
+
+
+def write_front_page(evidence: Evidence, view: FrontView, path: Path) -> None:
+    """Writes the part of the report that shows the front, with its networks: see `write_page`."""
+    _write(_page(view, front_section(evidence, view)), path)
 
 
 def page(evidence: Evidence, measurements: pd.DataFrame) -> str:
     """The HTML of `write_page`."""
-    name = evidence.study.name
-    tests = front_tests(evidence.study, evidence.trials, evidence.front, measurements, published=True)
+    view = front_view(evidence.study, evidence.trials, measurements)
     sections = [
-        front_section(evidence, tests),
+        front_section(evidence, view),
         published_section(evidence, measurements),
         progress_section(evidence),
         choices_section(evidence),
@@ -50,6 +50,10 @@ def page(evidence: Evidence, measurements: pd.DataFrame) -> str:
         failures_section(evidence),
         setting_section(evidence),
     ]
+    return _page(view, sections, _tiles(evidence))
+
+
+def _page(view: FrontView, sections: Child, tiles: Child = None) -> str:
     style = Html((_HERE / "page.css").read_text(encoding="utf-8"))
     script = Html((_HERE / "page.js").read_text(encoding="utf-8"))
     head = tag(
@@ -57,17 +61,25 @@ def page(evidence: Evidence, measurements: pd.DataFrame) -> str:
         tag("meta", charset="utf-8"),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
-        tag("title", f"{name} · nas"),
+        tag("title", f"{view.title} · nas"),
         tag("style", style),
     )
     body = tag(
         "body",
-        tag("header", tag("h1", name), tag("p", subtitle_of(evidence.study), class_="lead"), _tiles(evidence)),
+        tag("header", tag("h1", view.title), tag("p", view.subtitle, class_="lead"), tiles),
         tag("main", sections),
         tag("div", id="card", hidden=True),
+        tag("div", id="said", role="status"),
         tag("script", script),
     )
     return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
+
+
+def _write(text: str, path: Path) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as problem:
+        raise NasError(f"{path}: cannot be written: {problem.strerror or problem}") from None
 
 
 def _tiles(evidence: Evidence) -> Html:

@@ -6,76 +6,14 @@ dot is a stroke of no length with a round end. Axes are HTML, placed in per cent
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
+from nas.front.axes import Axis
 from nas.report.page.markup import Child, Html, tag
-from nas.text.formatting import tick
 
-Ticks = list[tuple[float, str]]
 UNIT: Final = 1000
-
-
-@dataclass(frozen=True)
-class Axis:
-    """From data to the unit interval, and the ticks."""
-
-    low: float
-    high: float
-    label: str
-    log: bool = False
-    ticks: Ticks = field(default_factory=list)
-
-    def at(self, value: float) -> float:
-        """Where a value lies: 0 at `low`, 1 at `high`."""
-        if self.log:
-            return (math.log10(value) - math.log10(self.low)) / (math.log10(self.high) - math.log10(self.low))
-        return (value - self.low) / (self.high - self.low)
-
-
-def linear(
-    values: Sequence[float],
-    label: str,
-    *,
-    unit: str = "",
-    margin: float = 0.05,
-    floor: float | None = None,
-    whole: bool = False,
-) -> Axis:
-    """An axis for these values with round ticks, `whole` ones for what is counted. `unit` is written behind each tick."""
-    low, high = min(values), max(values)
-    room = max((high - low) * margin, abs(high) * 1e-3, 1e-9)
-    low, high = low - room, high + room
-    if floor is not None:
-        low = max(low, floor)
-    step = _step((high - low) / 5, (1, 2, 5, 10) if whole else (1, 2, 2.5, 5, 10))
-    if whole:
-        step = max(step, 1.0)
-    first = math.ceil(low / step - 1e-9)
-    marks = [n * step for n in range(first, math.floor(high / step + 1e-9) + 1)]
-    digits = next(n for n in range(12) if math.isclose(round(step, n), step, rel_tol=1e-6))
-    return Axis(low, high, label, False, [(mark, f"{mark:,.{digits}f}{unit}") for mark in marks])
-
-
-def logarithmic(values: Sequence[float], label: str) -> Axis:
-    """A logarithmic axis for these values, with ticks at 1, 2 and 5 where there is room."""
-    low, high = math.log10(min(values)), math.log10(max(values))
-    room = max((high - low) * 0.05, 0.04)
-    low, high = low - room, high + room
-    decades = high - low
-    factors = (1, 2, 5) if decades < 2.2 else (1, 3) if decades < 3.2 else (1,)
-    if decades < 0.5:
-        inner = linear([10**low, 10**high], label, margin=0)
-        return Axis(10**low, 10**high, label, True, [(mark, tick(mark)) for mark, _ in inner.ticks])
-    marks = [
-        float(factor * 10**power)
-        for power in range(math.floor(low), math.ceil(high) + 1)
-        for factor in factors
-        if low <= math.log10(factor * 10**power) <= high
-    ]
-    return Axis(10**low, 10**high, label, True, [(mark, tick(mark)) for mark in marks])
 
 
 @dataclass(frozen=True)
@@ -114,22 +52,26 @@ def upright(look: str, x: Axis, y: Axis, bars: Sequence[tuple[float, float, floa
     return line(look, x, y, *([(at, low), (at, high)] for at, low, high in bars))
 
 
-def diamonds(look: str, x: Axis, y: Axis, points: Sequence[tuple[float, float]]) -> list[Html]:
-    """A diamond each, to be put into `extra` of a plot: strokes have no such end."""
-    return [
-        tag(
-            "i",
-            class_=f"diamond {look}",
-            style=f"left:{100 * x.at(point[0]):.2f}%;top:{100 - 100 * y.at(point[1]):.2f}%",
-        )
-        for point in points
-    ]
+def placed(name: str, place: tuple[float, float], child: Child = None, **attributes: str | None) -> Html:
+    """An element to be put into `extra` of a plot, at a place in parts of it from the lower left corner; it follows a zoom."""
+    x, y = place
+    where = f"left:{100 * x:.2f}%;top:{100 - 100 * y:.2f}%"
+    style = ";".join(filter(None, (where, attributes.pop("style", None))))
+    return tag(name, child, style=style, data_x=f"{UNIT * x:.1f}", data_y=f"{UNIT * (1 - y):.1f}", **attributes)
+
+
+def zooms(x: Axis, y: Axis) -> dict[str, list[list[tuple[float, str]]]]:
+    """The ticks of both axes from coarse to fine, as `page.js` reads them: places in parts of a thousand, and texts."""
+    return {
+        "x": [[(round(UNIT * x.at(mark), 1), text) for mark, text in ticks] for ticks in x.zooms()],
+        "y": [[(round(UNIT * (1 - y.at(mark)), 1), text) for mark, text in ticks] for ticks in y.zooms()],
+    }
 
 
 def plot(
     x: Axis, y: Axis, layers: Sequence[Layer], *, label: str, data: str | None = None, extra: Child = None
 ) -> Html:
-    """The whole plot. `label` says for a screen reader what is seen, `data` names the hover texts of `page.js`."""
+    """The whole plot. `label` says for a screen reader what is seen, `data` names the points and finer ticks of `page.js`."""
     grid = "".join(f"M0 {_y(y, mark)}H{UNIT}" for mark, _ in y.ticks)
     paths = [Html(f'<path class="grid" d="{grid}"/>')]
     paths += [Html(f'<path class="{layer.look}" d="{layer.d}"/>') for layer in layers if layer.d]
@@ -168,8 +110,3 @@ def _at(x: Axis, y: Axis, point: tuple[float, float]) -> str:
 
 def _y(y: Axis, value: float) -> str:
     return f"{UNIT * (1 - y.at(value)):.1f}"
-
-
-def _step(rough: float, factors: Sequence[float]) -> float:
-    power = 10.0 ** math.floor(math.log10(rough))
-    return next(factor * power for factor in factors if factor * power >= rough * 0.999)

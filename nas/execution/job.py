@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from nas.execution.gpu_sharing import Slot
-from nas.execution.report import Begun, Environment, Report, Tested
+from nas.execution.report import Begun, Environment, Evaluated, Report
 from nas.states import State
 from nas.train import Epoch, Verdict
 
@@ -29,7 +29,7 @@ class Training(Protocol):
     def finished(self) -> bool:
         """Whether all epochs are done."""
 
-    def finish(self) -> tuple[Verdict, Tested | None]:
+    def finish(self) -> tuple[Verdict, Evaluated | None]:
         """What came of it, after the last epoch."""
 
     def close(self) -> None:
@@ -66,7 +66,7 @@ class Outcome:
     begun: Begun | None
     epochs: tuple[Epoch, ...]
     """Those before a kill too."""
-    tested: Tested | None
+    tested: Evaluated | None
     seconds: float
     device: str
     """Empty when no process came so far as to say it, like `environment`."""

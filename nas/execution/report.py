@@ -34,7 +34,7 @@ class Begun:
 
 
 @dataclass(frozen=True)
-class Tested:
+class Evaluated:
     """What a trained network is worth on the test images, where its training ends with a look at them."""
 
     accuracy: float
@@ -56,7 +56,7 @@ class Report:
     epoch: Epoch | None = None
     verdict: Verdict | None = None
     """How the training ended; None while it goes on."""
-    tested: Tested | None = None
+    tested: Evaluated | None = None
     seconds: float = 0.0
     """Since the training began in this process."""
     device: str = ""

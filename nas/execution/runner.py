@@ -17,7 +17,7 @@ from nas.errors import NasError
 from nas.execution.attempts import Attempt
 from nas.execution.gpu_sharing import Slot
 from nas.execution.job import J, JobSource, Training, Trainings
-from nas.execution.report import Begun, Report, Tested
+from nas.execution.report import Begun, Evaluated, Report
 from nas.execution.time_limit import TimedOut, TimeLimit
 from nas.states import State
 from nas.train import (
@@ -69,7 +69,7 @@ class Runner:
         assert self._training is not None
         begun: Begun | None = None
         epoch: Epoch | None = None
-        tested: Tested | None = None
+        tested: Evaluated | None = None
         verdict: Verdict | None = None
         try:
             with self._limit.running():

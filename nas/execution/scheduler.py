@@ -24,7 +24,7 @@ class Scheduler(FIFOScheduler):  # type: ignore[misc]
         self.searcher = searcher
         self._new: deque[Any] = deque()
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {}
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
@@ -74,7 +74,7 @@ class Starts(Callback):  # type: ignore[misc]
     def __init__(self, searcher: JobSearcher[Any]) -> None:
         self.searcher = searcher
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -88,7 +88,7 @@ class EndOfSearch(Stopper):  # type: ignore[misc]
     def __init__(self, stop: Stop) -> None:
         self.stop = stop
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {}
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:

@@ -65,7 +65,7 @@ class JobSearcher(Searcher, Generic[J]):  # type: ignore[misc]
     def restore(self, checkpoint_path: str) -> None:
         """Nothing."""
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         # The Tuner pickles its configuration to be able to restore it; we restore from the database instead.
         return {}
 

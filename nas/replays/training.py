@@ -22,7 +22,7 @@ from nas.architecture.compile import compile_model
 from nas.data import Split
 from nas.errors import NasError
 from nas.execution.job import Outcome
-from nas.execution.report import Begun, Tested
+from nas.execution.report import Begun, Evaluated
 from nas.network.weights import Card, save_weights
 from nas.replays import checkpoint
 from nas.replays.plan import Plan
@@ -144,7 +144,7 @@ class SeedTraining:
         checkpoint.save(self.files.checkpoint, self._state(self.trainer))
         return epoch
 
-    def finish(self) -> tuple[Verdict, Tested]:
+    def finish(self) -> tuple[Verdict, Evaluated]:
         """Reads the test set, and writes weights and confusion matrix. What is written, validated and tested is one network."""
         assert self.trainer is not None
         tested = self._examine(self.trainer, self.test())
@@ -157,7 +157,7 @@ class SeedTraining:
             scores["validation"] = Score.of_confusion(validated.confusion.tolist())
         save_weights(self.files.weights, self.trainer.network, self._card(scores))
         weights = str(self.files.weights.absolute())
-        return Verdict(State.COMPLETE), Tested(tested.accuracy, tested.top5, tested.loss, weights, scores)
+        return Verdict(State.COMPLETE), Evaluated(tested.accuracy, tested.top5, tested.loss, weights, scores)
 
     def _examine(self, trainer: Trainer, split: Split) -> Examined:
         return examine(trainer.predict(split), torch.from_numpy(split.y), self.plan.dataset.classes)

@@ -16,35 +16,43 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from _common import environment_line
 
 import nas
-import nas.searches.trial_worker as worker
-from nas.config.recipe import Recipe
+import nas.searches.trial_training as trials_of_a_search
+from nas.execution.report import Begun
 from nas.states import State
-from nas.train import Verdict
+from nas.train import Epoch, Verdict
 
 FEW, MANY, EPOCHS = 40, 120, 11
 LOAD = 0.5
 """Of a core, so that a burst of finished trials does not wait."""
 
 
-class TrainsNothing(worker.TrialWorker):
+class TrainsNothing(trials_of_a_search.TrialTraining):
     """Reports as many epochs as the recipe has."""
 
-    def _build(self, config: dict[str, Any]) -> None:
-        self.left = Recipe.from_dict(config["recipe"]).epochs
-        self.number = 0
+    number = 0
 
-    def _epoch(self) -> dict[str, Any]:
+    def begin(self) -> Begun:
+        """Builds nothing."""
+        return Begun()
+
+    def step(self) -> Epoch:
+        """An epoch that takes no time."""
         self.number += 1
-        if self.number >= self.left:
-            self.ended = Verdict(State.COMPLETE)
-        values = {"train_loss": 1.0, "loss": 1.0, "accuracy": 0.5, "top5": 0.9, "seconds": 0.0}
-        return {"epoch": self.number, **values, "images_per_second": 0.0, "lr": 0.1}
+        return Epoch(self.number, 1.0, 1.0, 0.5, 0.9, 0.0, 0.0, 0.1)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all are reported."""
+        return self.number >= self.spec.recipe.epochs
+
+    def finish(self) -> tuple[Verdict, None]:
+        """It went well."""
+        return Verdict(State.COMPLETE), None
 
 
 def cpu_seconds(storage: str, study: str, trials: int, epochs: int, sampler: str) -> tuple[float, float]:
@@ -69,7 +77,7 @@ def main() -> None:
     arguments = parser.parse_args()
     import ray
 
-    worker.TrialWorker = TrainsNothing  # type: ignore[misc]
+    trials_of_a_search.TrialTraining = TrainsNothing  # type: ignore[misc]
     ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     with tempfile.TemporaryDirectory() as folder:
         storage = arguments.storage or f"sqlite:///{folder}/nas.db"

@@ -33,7 +33,7 @@ from sqlalchemy import insert, text
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for tests.postgres
 from _common import environment_line
 
-import nas.searches.trial_searcher  # noqa: F401 (imported before the clock starts)
+import nas.searches.trial_source  # noqa: F401 (imported before the clock starts)
 from nas.architecture.cost import cost
 from nas.config.recipe import Recipe
 from nas.config.task import LoadedTask

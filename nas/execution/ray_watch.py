@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nas.errors import SearchError
-from nas.execution.tune_searcher import Link
+from nas.execution.stop import Stop
 
 VITAL = ("raylet", "gcs_server")
 LOOK_SECONDS = 0.5
@@ -23,7 +23,7 @@ LEAVE_SECONDS = 5.0
 
 
 @contextmanager
-def watched(link: Link, processes: Iterable[int]) -> Iterator[None]:
+def watched(stop: Stop, processes: Iterable[int]) -> Iterator[None]:
     """Ends the run, with exit code 2, when one of `processes` dies without which the Ray of this driver cannot be."""
     vital = {pid: name for pid in processes if (name := _name(pid)) in VITAL}
     ended = threading.Event()
@@ -36,12 +36,14 @@ def watched(link: Link, processes: Iterable[int]) -> Iterator[None]:
                 return
 
     def leave(name: str) -> None:
-        link.problem = link.problem or SearchError(
-            f"Ray's process {name} on this machine died (killed, or out of memory); nothing finished is lost; run the same "
-            "command again to resume"
+        stop.fail(
+            SearchError(
+                f"Ray's process {name} on this machine died (killed, or out of memory); nothing finished is lost; run the same "
+                "command again to resume"
+            )
         )
         if not ended.wait(LEAVE_SECONDS):
-            print(f"nas: error: {link.problem}", file=sys.stderr, flush=True)
+            print(f"nas: error: {stop.problem}", file=sys.stderr, flush=True)
             os._exit(2)
 
     threading.Thread(target=watch, daemon=True).start()

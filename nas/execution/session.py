@@ -20,10 +20,11 @@ from nas.execution.gpu_sharing import SHARED_BY, Gpu
 from nas.execution.gpus import Note, find_gpu, wait_for_machines
 from nas.execution.options import AUTO, RayOptions
 from nas.execution.orphans import descendants, end_leftovers, forget, remember
+from nas.execution.stop import INTERRUPTED, Stop
 from nas.system.temporary_folders import scratch_folder, sweep
 
 if TYPE_CHECKING:
-    from nas.execution.tune_searcher import Link
+    from nas.execution.job import J, JobSource, Trainings
 
 
 REACH_SECONDS = 10.0
@@ -53,22 +54,39 @@ class Resources:
         return "cuda" if self.gpus else "cpu"
 
 
-def run_trials(link: Link, trainable: Any, resources: Resources) -> None:
-    """Runs the trials that `link` proposes, until it has no more or says that everything ends.
+def run_jobs(
+    source: JobSource[J],
+    trainings: Trainings,
+    resources: Resources,
+    stop: Stop,
+    *,
+    threads: int | None = None,
+    timeout: float | None = None,
+) -> None:
+    """Runs the jobs of `source` side by side, until it has no more or `stop` says that everything ends; see `Stop.check`.
 
-    A trial takes `resources`; the key ``gpus`` of its configuration says otherwise.
-
-    `trainable` is a Trainable, or what `ray.tune.with_parameters` made of one; its processes train one trial after the
+    Each has so many `threads` (None: as many as CPUs) and, None aside, `timeout` seconds. The processes do one job after the
     other.
     """
     import ray
     from ray import tune
 
+    from nas.execution import worker
     from nas.execution.ray_watch import watched
     from nas.execution.scheduler import EndOfSearch, Scheduler, Starts
+    from nas.execution.tune_searcher import JobSearcher
+
+    searcher = JobSearcher(source, stop, timeout)
+    trainable = tune.with_parameters(
+        worker.Worker,
+        trainings=trainings,
+        threads=threads or max(1, int(resources.cpus)),
+        device=resources.device,
+        timeout=timeout,
+    )
 
     def request(config: dict[str, Any]) -> tune.PlacementGroupFactory:
-        bundle = {"CPU": resources.cpus, "GPU": config.get("gpus", resources.gpus)}
+        bundle = {"CPU": resources.cpus, "GPU": config["slot"].gpus}
         return tune.PlacementGroupFactory([{name: amount for name, amount in bundle.items() if amount}])
 
     let_wait(resources.concurrent)
@@ -76,8 +94,8 @@ def run_trials(link: Link, trainable: Any, resources: Resources) -> None:
         tuner = tune.Tuner(
             tune.with_resources(trainable, request),
             tune_config=tune.TuneConfig(
-                search_alg=link,
-                scheduler=Scheduler(link),
+                search_alg=searcher,
+                scheduler=Scheduler(searcher),
                 num_samples=-1,
                 max_concurrent_trials=resources.concurrent,
                 reuse_actors=True,
@@ -88,19 +106,21 @@ def run_trials(link: Link, trainable: Any, resources: Resources) -> None:
                 name="search",
                 storage_path=str(scratch),
                 verbose=0,
-                stop=EndOfSearch(link),
-                callbacks=[Starts(link)],
+                stop=EndOfSearch(stop),
+                callbacks=[Starts(searcher)],
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         )
         try:
-            with watched(link, resources.processes):
+            with watched(stop, resources.processes):
                 tuner.fit()
         except ray.exceptions.RayError as problem:
-            if link.problem is not None:
-                raise link.problem from problem
+            if stop.problem is not None:
+                raise stop.problem from problem
             reason = str(problem).strip().splitlines()[0]
             raise SearchError(f"Ray stopped the run: {reason}; run the same command again to resume") from problem
+        finally:
+            searcher.close()
 
 
 def let_wait(trials: int) -> None:
@@ -254,7 +274,7 @@ def _resources(options: RayOptions, available: dict[str, float], note: Note = la
 
 
 @contextmanager
-def stoppable(link: Link) -> Iterator[None]:
+def stoppable(run: Stop) -> Iterator[None]:
     """Ctrl-C, SIGTERM and a closed terminal end the run in good order; a second Ctrl-C ends it at once.
 
     A SIGTERM that reached the processes of Ray too, as that of a batch system does, leaves nobody to answer: Ray would wait
@@ -276,9 +296,9 @@ def stoppable(link: Link) -> Iterator[None]:
             os._exit(130)
 
     def stop(number: int, frame: object) -> None:
-        if link.stop_reason == "interrupted":
+        if run.reason == INTERRUPTED:
             raise KeyboardInterrupt
-        link.stop_reason = "interrupted"
+        run.reason = INTERRUPTED
         told.set()
 
     threading.Thread(target=leave_in_time, daemon=True).start()

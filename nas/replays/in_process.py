@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from nas.errors import NasError, SearchError, StorageError
+from nas.execution.gpu_sharing import Slot
+from nas.execution.runner import run_here
 from nas.pareto import pareto
-from nas.replays.jobs import Ran, choose_device, run_plan
+from nas.replays.jobs import Ran, Series, alone, choose_device, test_images
 from nas.replays.options import TrainingOptions
 from nas.replays.plan import Plan, Shelf, plan_replay, plan_retraining, study_data
 from nas.replays.progress import Progress
+from nas.replays.seed_source import SeedSource, SeedTrainings
 from nas.space.published import PublishedConfig
 from nas.store import DEFAULT_URL, Store
+from nas.train.environment import use_threads
 
 
 def replay_plans(configs: Sequence[PublishedConfig], options: TrainingOptions) -> list[Plan]:
@@ -54,7 +59,7 @@ def run(plans: Sequence[Plan], options: TrainingOptions, progress: Progress) -> 
     with Store.open(options.storage or DEFAULT_URL, create=True) as store:
         for plan in plans:
             try:
-                ran = run_plan(plan, options, store, progress)
+                ran = _run_plan(plan, options, store, progress)
             except StorageError:
                 raise
             except NasError as problem:
@@ -74,3 +79,19 @@ def _members(store: Store, study: str, top: int | None) -> list[int]:
     if top is not None:
         front = front.sort_values(["accuracy", "trial"], ascending=[False, True]).head(top)
     return [int(number) for number in front["trial"]]
+
+
+def _run_plan(plan: Plan, options: TrainingOptions, store: Store, progress: Progress) -> Ran:
+    """Trains every seed of the plan that has no result yet, or all of them with `options.again`.
+
+    A training that was killed goes on from its last epoch. A seed that fails or exhausts memory ends the plan: the
+    others would as well.
+    """
+    device = choose_device(options.device)
+    use_threads(options.threads)
+    series = Series(plan, options, store, progress)
+    with alone(series.folder):
+        waiting = series.waiting(again=options.again)
+        trainings = SeedTrainings([plan], [series.folder], [partial(test_images, plan.dataset.task)])
+        run_here(SeedSource([series], [waiting], Slot(0.0), progress, tells=False), trainings, device)
+    return series.ran()

@@ -1,4 +1,4 @@
-"""Runs plans: seed after seed in this process, every result in the study database at once; nothing is done twice."""
+"""What is to be trained of a plan, and where: every result is in the study database at once, and nothing is done twice."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ import torch
 
 from nas.data import Split, Task, load_test
 from nas.errors import NasError, SearchError
+from nas.execution.job import Outcome
 from nas.replays.options import TrainingOptions
 from nas.replays.plan import Plan
 from nas.replays.progress import Progress
 from nas.replays.results import RESULTS, of_plan
-from nas.replays.training import Files, Report, train_seed
+from nas.replays.training import Files, measured
 from nas.states import State
 from nas.store import Store
 from nas.text.sanitize import expanded
 from nas.train import why_unusable
-from nas.train.environment import use_threads
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,8 +42,8 @@ class Ran:
     """Of weights, tables and pictures."""
 
 
-class Job:
-    """Where one plan is worked on: its folder, which no other process uses meanwhile, and what is still to be trained."""
+class Series:
+    """The trainings of one plan, seed by seed: their folder, which no other process uses meanwhile, and what is still to do."""
 
     def __init__(self, plan: Plan, options: TrainingOptions, store: Store, progress: Progress) -> None:
         self.plan, self.store, self.progress = plan, store, progress
@@ -64,15 +64,15 @@ class Job:
                 self.progress.note(f"{self.plan.title} seed {seed}: measured before ({when:%Y-%m-%d})")
         return [seed for seed in self.seeds if seed not in results.index]
 
-    def record(self, seed: int, report: Report) -> bool:
+    def record(self, seed: int, outcome: Outcome, started_at: str) -> bool:
         """Writes what came of a seed. Returns whether other seeds are worth a try: what fails would fail with them too."""
-        self.store.add_measurement(report.measured(self.plan, seed))
+        self.store.add_measurement(measured(self.plan, seed, outcome, started_at))
         self.trained.append(seed)
-        if report.state in RESULTS:
+        if outcome.state in RESULTS:
             self._files(seed).checkpoint.unlink(missing_ok=True)
             return True
-        remedy = "; try a smaller --batch-size" if report.state == State.OUT_OF_MEMORY else ""
-        self.progress.note(f"{self.plan.title} seed {seed}: {report.state}: {report.reason}{remedy}")
+        remedy = "; try a smaller --batch-size" if outcome.state == State.OUT_OF_MEMORY else ""
+        self.progress.note(f"{self.plan.title} seed {seed}: {outcome.state}: {outcome.reason}{remedy}")
         return False
 
     def ran(self) -> Ran:
@@ -82,23 +82,6 @@ class Job:
 
     def _files(self, seed: int) -> Files:
         return Files.of(self.folder, seed)
-
-
-def run_plan(plan: Plan, options: TrainingOptions, store: Store, progress: Progress) -> Ran:
-    """Trains, in this process, every seed of the plan that has no result yet, or all of them with `options.again`.
-
-    A training that was killed goes on from its last epoch. A seed that fails or exhausts memory ends the plan: the
-    others would as well.
-    """
-    device = choose_device(options.device)
-    use_threads(options.threads)
-    job = Job(plan, options, store, progress)
-    with alone(job.folder):
-        for seed in job.waiting(again=options.again):
-            report = train_seed(plan, seed, device, job.folder, lambda: test_images(plan.dataset.task), progress)
-            if not job.record(seed, report):
-                break
-    return job.ran()
 
 
 def folder_of(plan: Plan, options: TrainingOptions) -> Path:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime
 import math
+import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,32 +21,24 @@ from torch import Tensor
 from nas.architecture.compile import compile_model
 from nas.data import Split
 from nas.errors import NasError
+from nas.execution.job import Outcome
+from nas.execution.report import Begun, Evaluated
 from nas.network.weights import Card, save_weights
 from nas.replays import checkpoint
 from nas.replays.plan import Plan
-from nas.replays.progress import Progress
 from nas.states import State
 from nas.statistics.scores import Score
 from nas.store import Measured
 from nas.store.schema import utc_now
-from nas.train import (
-    Diverged,
-    Epoch,
-    Trainer,
-    device_name,
-    environment,
-    outcome,
-    release_memory,
-    seed_everything,
-)
+from nas.train import Diverged, Epoch, Trainer, Verdict, environment, seed_everything
 from nas.train.evaluation import measured_epochs
 
 Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Tested:
-    """What a network is worth on the test images."""
+class Examined:
+    """What a network is worth on images."""
 
     accuracy: float
     """In [0, 1], like `top5`."""
@@ -70,103 +63,56 @@ class Files:
         return cls(folder / f"{stem}.checkpoint", folder / f"{stem}.safetensors", folder / f"{stem}-confusion.csv")
 
 
-@dataclass(frozen=True)
-class Report:
-    """How a training ended, as plain values that cross processes."""
-
-    state: str
-    """A finished state of a trial."""
-    reason: str
-    curve: Sequence[Mapping[str, Any]]
-    """Epochs as `nas.train.Epoch` has them, those before a kill too."""
-    precision: str
-    device: str
-    environment: Mapping[str, Any]
-    started_at: str
-    """Naive UTC, ISO 8601."""
-    accuracy: float | None = None
-    """On the test set, like those that follow; None when it was not read."""
-    top5: float | None = None
-    loss: float | None = None
-    weights: str | None = None
-    scores: Mapping[str, Mapping[str, Sequence[int]]] = field(default_factory=dict)
-    """By part of the data, ``validation`` and ``test``: what `Score.to_dict` gives."""
-
-    def measured(self, plan: Plan, seed: int) -> Measured:
-        """The row of the study database."""
-        return Measured(
-            kind=plan.kind,
-            architecture=plan.architecture,
-            key=plan.key,
-            seed=seed,
-            state=self.state,
-            reason=self.reason,
-            accuracy=self.accuracy,
-            top5=self.top5,
-            loss=self.loss,
-            parameters=plan.cost.parameters,
-            macs=plan.cost.macs,
-            task=plan.task,
-            recipe=plan.recipe.replace(seed=seed, precision=self.precision),
-            fraction=plan.fraction,
-            curve=self.curve,
-            deviations=plan.deviations_in(self.precision),
-            seconds=sum(float(epoch["seconds"]) for epoch in self.curve),
-            device=self.device,
-            environment=self.environment,
-            started_at=datetime.datetime.fromisoformat(self.started_at),
-            published=plan.published,
-            study=plan.study,
-            trial=plan.trial,
-            weights=self.weights,
-            scores={part: Score.from_dict(score) for part, score in self.scores.items()},
-        )
+def measured(plan: Plan, seed: int, outcome: Outcome, started_at: str) -> Measured:
+    """The row of the study database for what came of a training that began, as far as is known, at `started_at`."""
+    begun, tested = outcome.begun or Begun(), outcome.tested
+    precision = begun.precision or plan.recipe.precision
+    return Measured(
+        kind=plan.kind,
+        architecture=plan.architecture,
+        key=plan.key,
+        seed=seed,
+        state=str(outcome.state),
+        reason=outcome.reason or "",
+        accuracy=tested.accuracy if tested else None,
+        top5=tested.top5 if tested else None,
+        loss=tested.loss if tested else None,
+        parameters=plan.cost.parameters,
+        macs=plan.cost.macs,
+        task=plan.task,
+        recipe=plan.recipe.replace(seed=seed, precision=precision),
+        fraction=plan.fraction,
+        curve=[asdict(epoch) for epoch in outcome.epochs],
+        deviations=plan.deviations_in(precision),
+        seconds=sum(epoch.seconds for epoch in outcome.epochs),
+        device=outcome.device,
+        environment=outcome.environment or environment(),
+        started_at=datetime.datetime.fromisoformat(begun.started_at or started_at),
+        published=plan.published,
+        study=plan.study,
+        trial=plan.trial,
+        weights=tested.weights if tested else None,
+        scores=tested.scores if tested else {},
+    )
 
 
-def train_seed(
-    plan: Plan,
-    seed: int,
-    device: torch.device,
-    folder: Path,
-    test: Callable[[], Split],
-    progress: Progress,
-) -> Report:
-    """Trains the plan's network under one seed, from its last checkpoint where there is one, and measures it.
+class SeedTraining:
+    """One training, an epoch at a time, a checkpoint after each. `test` reads the test images, once, when it is over."""
 
-    `test` reads the test images; it is called once, when the training is over. What the model does wrong is the state
-    of what is returned; KeyboardInterrupt and a NasError are the caller's, and the same call goes on from there.
-    """
-    training = Training(plan, seed, device, folder)
-    name = f"{plan.title} seed {seed}"
-    try:
-        done = training.begin()
-        progress.begin(name, plan.recipe.epochs, done)
-        try:
-            while not training.finished:
-                progress.epoch(name, training.step())
-        finally:
-            progress.end(name)
-        return training.measure(test())
-    except NasError:
-        raise
-    except Exception as problem:  # whatever a model can do
-        return training.failed(*outcome(problem))
-    finally:
-        training.close()
-
-
-class Training:
-    """One training, an epoch at a time. What the model raises is the caller's, who then asks for `failed`."""
-
-    def __init__(self, plan: Plan, seed: int, device: torch.device, folder: Path) -> None:
-        self.plan, self.seed, self.device, self.files = plan, seed, device, Files.of(folder, seed)
+    def __init__(self, plan: Plan, seed: int, device: torch.device, folder: Path, test: Callable[[], Split]) -> None:
+        self.plan, self.seed, self.device, self.folder, self.test = plan, seed, device, folder, test
+        self.files = Files.of(folder, seed)
         self.started_at = utc_now().isoformat()
-        self.trainer: Trainer | None = None
-        self.curve: list[dict[str, Any]] = []
         self.precision: str = plan.recipe.precision  # what `auto` comes to is known when the model is built
+        self.trainer: Trainer | None = None
 
-    def begin(self) -> int:
-        """Builds the network, from its last checkpoint where there is one. Returns how many epochs were done before."""
+    def begin(self) -> Begun:
+        """Builds the network, from its last checkpoint where there is one."""
+        if not self.folder.is_dir():
+            host = socket.gethostname()
+            raise NasError(
+                f"{self.folder}: is not there on {host}; name an --output that all machines of the cluster share"
+            )
         plan = self.plan
         state = self._checkpoint()
         seed_everything(self.seed)
@@ -183,8 +129,7 @@ class Training:
         if state is not None:
             trainer.load_state_dict(state["trainer"])
             self.started_at = state["started_at"]
-            self.curve = [asdict(epoch) for epoch in trainer.epochs]
-        return len(trainer.epochs)
+        return Begun(self.precision, tuple(trainer.epochs), self.started_at)
 
     @property
     def finished(self) -> bool:
@@ -196,14 +141,13 @@ class Training:
         """An epoch, and a checkpoint after it."""
         assert self.trainer is not None
         epoch = self.trainer.step()
-        self.curve.append(asdict(epoch))
         checkpoint.save(self.files.checkpoint, self._state(self.trainer))
         return epoch
 
-    def measure(self, split: Split) -> Report:
+    def finish(self) -> tuple[Verdict, Evaluated]:
         """Reads the test set, and writes weights and confusion matrix. What is written, validated and tested is one network."""
         assert self.trainer is not None
-        tested = self._examine(self.trainer, split)
+        tested = self._examine(self.trainer, self.test())
         if not math.isfinite(tested.loss):
             raise Diverged(f"test loss is {tested.loss}")
         write_confusion(self.files.confusion, tested.confusion, self.plan.dataset.class_names)
@@ -213,27 +157,14 @@ class Training:
             scores["validation"] = Score.of_confusion(validated.confusion.tolist())
         save_weights(self.files.weights, self.trainer.network, self._card(scores))
         weights = str(self.files.weights.absolute())
-        return replace(
-            self.failed(State.COMPLETE, ""),
-            accuracy=tested.accuracy,
-            top5=tested.top5,
-            loss=tested.loss,
-            weights=weights,
-            scores={part: score.to_dict() for part, score in scores.items()},
-        )
+        return Verdict(State.COMPLETE), Evaluated(tested.accuracy, tested.top5, tested.loss, weights, scores)
 
-    def _examine(self, trainer: Trainer, split: Split) -> Tested:
+    def _examine(self, trainer: Trainer, split: Split) -> Examined:
         return examine(trainer.predict(split), torch.from_numpy(split.y), self.plan.dataset.classes)
 
-    def failed(self, state: State, reason: str) -> Report:
-        """What is recorded of a training whose test set was not read."""
-        device = device_name(self.device)
-        return Report(str(state), reason, self.curve, self.precision, device, environment(), self.started_at)
-
     def close(self) -> None:
-        """Gives the memory back."""
+        """Lets go of the network."""
         self.trainer = None
-        release_memory()
 
     def _state(self, trainer: Trainer) -> dict[str, Any]:
         return {
@@ -277,12 +208,12 @@ class Training:
         return Card(plan.architecture, data.input, data.classes, data.class_names, data.mean, data.std, facts)
 
 
-def examine(logits: Tensor, y: Tensor, classes: int) -> Tested:
+def examine(logits: Tensor, y: Tensor, classes: int) -> Examined:
     """Accuracies, mean cross-entropy and confusion matrix of logits (N, classes) for labels (N,)."""
     best = logits.topk(min(5, classes)).indices
     hits = best == y[:, None]
     confusion = torch.bincount(y * classes + best[:, 0], minlength=classes * classes).view(classes, classes)
-    return Tested(
+    return Examined(
         float(hits[:, 0].double().mean()),
         float(hits.any(1).double().mean()),
         float(F.cross_entropy(logits, y)),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from nas.front.table import front_table
 from nas.front.view import view_of
@@ -21,8 +22,37 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.live import Live
 
+    from nas.architecture.cost import Cost
+
+
 SHOWN: Final = 12
 """So many members of a front, the dearest, have room in the live view."""
+
+
+@dataclass(frozen=True)
+class EndedTrial:
+    """A trial that has ended."""
+
+    trial: int
+    """Its number."""
+    hash: str
+    """Of its network."""
+    cost: Cost
+    published: str | None
+    state: str
+    accuracy: float | None
+    reason: str | None = None
+    seconds: float = 0.0
+    source: int | None = None
+    """Id of the trial whose result it has taken over."""
+
+    def row(self, objectives: Sequence[str]) -> pd.DataFrame:
+        """What the front needs of it, as in `Store.trials`."""
+        import pandas as pd
+
+        costs = {name: getattr(self.cost, name) for name in {"parameters", "macs", *objectives} - {"accuracy"}}
+        known = {"trial": self.trial, "hash": self.hash, "state": self.state, "published": self.published}
+        return pd.DataFrame([{**known, "accuracy": self.accuracy, **costs}]).astype({"accuracy": "float64"})
 
 
 class Progress:
@@ -48,7 +78,7 @@ class Progress:
     def started(self, running: int) -> None:
         """A trial has started; so many run now."""
 
-    def finished(self, trial: Mapping[str, Any], running: int) -> None:
+    def finished(self, trial: EndedTrial, running: int) -> None:
         """A trial has ended; so many run now."""
 
     def end(self) -> None:
@@ -63,7 +93,10 @@ class _Notes(TrainingProgress):
     """Hands notes on."""
 
     def __init__(self, progress: Progress) -> None:
-        self.note = progress.note  # type: ignore[method-assign]
+        self._progress = progress
+
+    def note(self, text: str) -> None:
+        self._progress.note(text)
 
 
 class _Counting(Progress):
@@ -90,16 +123,16 @@ class _Counting(Progress):
     def started(self, running: int) -> None:
         self.running = running
 
-    def finished(self, trial: Mapping[str, Any], running: int) -> None:
+    def finished(self, trial: EndedTrial, running: int) -> None:
         import pandas as pd
 
-        row = pd.DataFrame([trial]).astype({"accuracy": "float64"})
+        row = trial.row(self.objectives)
         shared = [name for name in row.columns if name in self.front.columns]
         known = row if self.front.empty else pd.concat([self.front[shared], row[shared]], ignore_index=True)
         self.front = pareto(known, self.objectives)
-        self.counts[trial["state"]] += 1
+        self.counts[trial.state] += 1
         self.running = running
-        self.cached += trial["source"] is not None
+        self.cached += trial.source is not None
 
     @property
     def done(self) -> int:
@@ -138,7 +171,7 @@ class Lines(_Counting):
     def note(self, text: str) -> None:
         print(one_line(text), file=sys.stderr, flush=True)
 
-    def finished(self, trial: Mapping[str, Any], running: int) -> None:
+    def finished(self, trial: EndedTrial, running: int) -> None:
         super().finished(trial, running)
         self.note(f"{describe(trial, self.measured_on)}  [{self.summary()}]")
 
@@ -171,9 +204,9 @@ class LiveView(_Counting):
     def note(self, text: str) -> None:
         self.console.print(text)
 
-    def finished(self, trial: Mapping[str, Any], running: int) -> None:
+    def finished(self, trial: EndedTrial, running: int) -> None:
         super().finished(trial, running)
-        if trial["state"] != "complete":
+        if trial.state != "complete":
             self.note(describe(trial, self.measured_on))
 
     def end(self) -> None:
@@ -198,12 +231,12 @@ class LiveView(_Counting):
         return Group(front_table(view, f"{self.study} · front so far", last=SHOWN), below)
 
 
-def describe(trial: Mapping[str, Any], measured_on: int | None = None) -> str:
+def describe(trial: EndedTrial, measured_on: int | None = None) -> str:
     """One line about a trial that has ended; its accuracy was `measured_on` so many images."""
-    accuracy = with_error(trial["accuracy"], measured_on) if trial["accuracy"] is not None else "no accuracy"
-    name = f" {trial['published']}" if trial["published"] else ""
-    line = f"trial {trial['trial']}{name}: {trial['state']}, {accuracy}, {trial['parameters']:,} parameters"
-    return f"{line}: {trial['reason']}" if trial["reason"] else line
+    accuracy = with_error(trial.accuracy, measured_on) if trial.accuracy is not None else "no accuracy"
+    name = f" {trial.published}" if trial.published else ""
+    line = f"trial {trial.trial}{name}: {trial.state}, {accuracy}, {trial.cost.parameters:,} parameters"
+    return f"{line}: {trial.reason}" if trial.reason else line
 
 
 def duration(seconds: float) -> str:

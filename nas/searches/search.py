@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from nas.config.task import FOUND, LoadedTask
 from nas.data import Dataset, Task, augmentation, load, skipped_files, source
 from nas.errors import SearchError, StudyExists
 from nas.execution.gpu_sharing import Packing
-from nas.execution.session import Resources, ray_session, run_trials, stoppable
+from nas.execution.session import ray_session, run_jobs, stoppable
+from nas.execution.stop import Stop
 from nas.pareto import hypervolume, left_out, pareto
 from nas.searches.early_stopping import Rungs, rung_epochs
 from nas.searches.options import SearchOptions, parse_duration
@@ -75,7 +76,7 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
     """
     from nas.searches.samplers import check_sampler
     from nas.space.feasibility import check_feasible
-    from nas.store import DEFAULT_URL, Store
+    from nas.store import DEFAULT_URL, Patience, Store
 
     progress = progress or Progress()
     check_sampler(options.sampler)
@@ -85,7 +86,9 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
     task = Task(options.data, options.data_root, validation, 0, options.image_size, options.folds)
     check_recipe(options.recipe)  # a fault in it is told before data is read
     name = f"{space.name}-{task.dataset.partition(':')[0]}" if options.study is None else options.study
-    with Store.open(options.storage or DEFAULT_URL, create=True) as store:
+    stop = Stop()
+    patience = Patience(notify=progress.note, hurried=stop.asked)
+    with Store.open(options.storage or DEFAULT_URL, create=True, patience=patience) as store:
         if (problem := problem_of_name(name)) and not store.has_study(name):
             raise SearchError(f"study {shorten(name)}: {problem}; name it with --study")
         dataset = load(task)
@@ -96,13 +99,12 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
         check_feasible(space, dataset.input, dataset.classes, note=progress.note)
         study = _open_study(store, name, space, dataset, recipe, options)
         _tell_protocol(dataset, recipe, progress, named=options.recipe is not None)
-        store.patience.notify = progress.note
         with store.claim(name) as repaired:
             if repaired.interrupted:
                 progress.note(f"{repaired.interrupted} trials of a search that was killed are marked as interrupted")
             past = store.trials(name)
             seeds = choose_seeds(space, dataset, options.trials, str(options.seed_points), progress)
-            ended = _run(options, progress, store, study, space, dataset, recipe, past, seeds)
+            ended = _run(options, progress, store, stop, study, space, dataset, recipe, past, seeds)
             trials = store.trials(name)
         result = SearchResult(
             name,
@@ -251,6 +253,7 @@ def _run(
     options: SearchOptions,
     progress: Progress,
     store: Store,
+    stop: Stop,
     study: StudyRow,
     space: Space,
     dataset: Dataset,
@@ -266,7 +269,8 @@ def _run(
         return "done"
     from nas.searches.optuna_history import rows
     from nas.searches.proposer import Proposer
-    from nas.searches.trial_searcher import Bridge, Plan
+    from nas.searches.trial_source import TrialPlan, TrialSource
+    from nas.searches.trial_training import TrialTraining
 
     clock = _clock(options, study, store, dataset)
     ray_options = replace(options.ray, timed=clock is not None and clock.on_gpu)
@@ -286,42 +290,39 @@ def _run(
     timeout = parse_duration(options.trial_timeout, "trial_timeout")
     rungs = _rungs(options, study, store, recipe)
     measured = measured_epochs(recipe.epochs, rungs.epochs if rungs else ())
-    plan = Plan(
+    plan = TrialPlan(
         study.name,
         recipe,
         options.trials,
-        trial_timeout=timeout,
+        finished,
         cache=options.cache,
         measured=tuple(sorted(measured)),
         chance=guess,
     )
-    bridge = Bridge(proposer, store, plan, rungs, finished=finished, progress=progress)
     budget = parse_duration(options.time)
     with ExitStack() as session:
         resources = session.enter_context(ray_session(ray_options, progress.note))
         if clock is not None:
             session.enter_context(clock.ready(study.name, apart=resources.timed))
-        session.enter_context(stoppable(bridge))
-        deadline = None if budget is None else time.monotonic() + budget
-        bridge.plan = replace(plan, deadline=deadline)
-        bridge.packing = Packing(
+        session.enter_context(stoppable(stop))
+        packing = Packing(
             dataset,
             recipe,
             gpus=resources.gpus if resources.gpu is None else None,
             gpu=resources.gpu,
             observed=[(memory.predicted_bytes, memory.peak_bytes) for memory in store.memories(study.name)],
         )
+        source = TrialSource(proposer, store, plan, stop, packing=packing, rungs=rungs, progress=progress)
+        deadline = stop.in_seconds(budget)
         progress.begin(study.name, past, study.objectives, options.trials, deadline, len(dataset.measured_labels))
         try:
-            run_trials(bridge, _trainable(dataset, resources), resources)
+            run_jobs(source, partial(TrialTraining, dataset), resources, stop, timeout=timeout)
         finally:
-            bridge.close()
             progress.end()
-    if bridge.problem is not None:
-        raise bridge.problem
-    if bridge.exhausted:
+    stop.check()
+    if source.exhausted:
         progress.note(f"every architecture of {space.name} inside the constraints has been evaluated")
-    return bridge.stop_reason or ("exhausted" if bridge.exhausted else "done")
+    return stop.reason or ("exhausted" if source.exhausted else "done")
 
 
 def _clock(options: SearchOptions, study: StudyRow, store: Store, dataset: Dataset) -> Clock | None:
@@ -341,12 +342,3 @@ def _rungs(options: SearchOptions, study: StudyRow, store: Store, recipe: Recipe
     reached = store.accuracies(study.name, rungs.epochs)
     rungs.recall(reached[reached["state"] != State.INTERRUPTED])  # those are evaluated again, and entered then
     return rungs
-
-
-def _trainable(dataset: Dataset, resources: Resources) -> Any:
-    from ray import tune
-
-    from nas.searches.trial_worker import TrialWorker
-
-    threads = max(1, int(resources.cpus))
-    return tune.with_parameters(TrialWorker, dataset=dataset, threads=threads, device=resources.device)

@@ -6,6 +6,7 @@ from nas.store.latency import Timed
 from nas.store.measurements import Measured
 from nas.store.records import PastResult, Reconciled, StudyRow, TrialRow
 from nas.store.recounting import Recounted
+from nas.store.retry import Patience
 from nas.store.store import Store
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Measured",
     "Memory",
     "PastResult",
+    "Patience",
     "Reconciled",
     "Recounted",
     "Store",

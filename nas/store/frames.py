@@ -173,7 +173,7 @@ def epochs(connection: Connection, study: StudyRow, *, since: int | None = None)
     With `since`: only those of finished trials from that number on.
 
     Columns: trial (number; NA while it runs), hash, epoch, train_loss, loss, accuracy, top5, seconds,
-    images_per_second, lr.
+    images_per_second, lr, train_accuracy.
     """
     query = (
         select(

@@ -10,17 +10,26 @@ from sqlalchemy.orm import Session
 
 from nas.errors import StorageError
 from nas.store.connection import writing
-from nas.store.schema import VERSION, Schema, Study
+from nas.store.schema import VERSION, Base, EpochRow, Schema, Study
 
 
 def _counting_rules(session: Session) -> None:
     # Older costs came from PyTorch's formulas, which depend on its version: NULL, since nobody knows which they were.
-    columns = [column["name"] for column in inspect(session.connection()).get_columns(Study.__tablename__)]
-    if "counting_rules" not in columns:
-        session.execute(text("ALTER TABLE nas_studies ADD COLUMN counting_rules INTEGER"))
+    _add_column(session, Study, "counting_rules", "INTEGER")
 
 
-STEPS: Final[dict[int, Callable[[Session], None]]] = {1: _counting_rules}
+def _train_accuracy(session: Session) -> None:
+    # Every epoch measured it, and it was lost on its way here.
+    _add_column(session, EpochRow, "train_accuracy", "DOUBLE PRECISION")
+
+
+def _add_column(session: Session, table: type[Base], name: str, kind: str) -> None:
+    columns = [column["name"] for column in inspect(session.connection()).get_columns(table.__tablename__)]
+    if name not in columns:
+        session.execute(text(f"ALTER TABLE {table.__tablename__} ADD COLUMN {name} {kind}"))
+
+
+STEPS: Final[dict[int, Callable[[Session], None]]] = {1: _counting_rules, 2: _train_accuracy}
 """From each version to the next one."""
 
 

@@ -56,18 +56,21 @@ class Reader:
         does not answer.
         """
         parsed = connection.parse(url)
-        store = cls(parsed, connection.connect(parsed, create=create))
+        return cls(parsed, connection.connect(parsed, create=create))._ready(create)
+
+    def _ready(self, create: bool) -> Self:
+        """This store, once its tables are found to be those of this nas."""
         try:
-            with connection.explained(parsed):
+            with connection.explained(self.url):
                 if create:
-                    connection.retry_race(parsed, store._create_tables)
-                store._check_tables()
-            if create and connection.is_sqlite(parsed):
-                store._lifeline = Lifeline(parsed)
+                    connection.retry_race(self.url, self._create_tables)
+                self._check_tables()
+            if create and connection.is_sqlite(self.url):
+                self._lifeline = Lifeline(self.url)
         except StorageError:
-            store.close()
+            self.close()
             raise
-        return store
+        return self
 
     def close(self) -> None:
         """Lets go of every connection."""

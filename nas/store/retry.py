@@ -51,12 +51,14 @@ def away(problem: StorageError) -> bool:
 class Patience:
     """Calls an action again while the database is away, for `seconds` in all; then the error is raised."""
 
-    def __init__(self, seconds: float = PATIENCE_SECONDS) -> None:
-        self.seconds = seconds
-        self.notify: Callable[[str], None] = lambda text: None
-        """Told, once a trouble, that we wait."""
-        self.hurried: Callable[[], bool] = lambda: False
-        """Whether the user has asked for the end."""
+    def __init__(
+        self,
+        seconds: float = PATIENCE_SECONDS,
+        notify: Callable[[str], None] = lambda text: None,
+        hurried: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`notify` is told, once a trouble, that we wait; `hurried` says whether the user has asked for the end."""
+        self.seconds, self.notify, self.hurried = seconds, notify, hurried
 
     def __call__(self, action: Callable[[bool], T]) -> T:
         """The result of ``action(again)``; `again`: an earlier try failed, but may have been committed all the same."""

@@ -31,7 +31,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from blocks.base import Scalar
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Raised whenever a table or the meaning of a column changes, with a step in `nas.store.migration`; a new table that older
 versions need not know does not."""
 
@@ -146,6 +146,8 @@ class EpochRow(Base):
     seconds: Mapped[float | None]
     images_per_second: Mapped[float | None]
     lr: Mapped[float | None]
+    train_accuracy: Mapped[float | None]
+    """NULL in what a nas wrote that did not store it."""
 
 
 class Measurement(Base):

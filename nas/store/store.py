@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from typing import Self
 
 from sqlalchemy import URL, Engine, select, update
 from sqlalchemy.exc import IntegrityError
@@ -24,7 +25,7 @@ from nas.states import COMPLETE
 from nas.store import connection, deletion, gpu_memory, measurements, optuna_projection, recounting
 from nas.store import latency as latencies
 from nas.store import transactions as steps
-from nas.store.connection import reading, writing
+from nas.store.connection import DEFAULT_URL, reading, writing
 from nas.store.gpu_memory import Memory
 from nas.store.latency import Timed
 from nas.store.lease import Heart
@@ -53,10 +54,16 @@ class Store(Reader):
     trials wait for it first, as `patience` says.
     """
 
-    def __init__(self, url: URL, engine: Engine) -> None:
+    def __init__(self, url: URL, engine: Engine, patience: Patience | None = None) -> None:
         super().__init__(url, engine)
         self._claims: dict[int, _Claim] = {}
-        self.patience = Patience()
+        self.patience = patience or Patience()
+
+    @classmethod
+    def open(cls, url: str = DEFAULT_URL, *, create: bool = False, patience: Patience | None = None) -> Self:
+        """As `Reader.open`; `patience` says who is told when the database is waited for, and for how long it is."""
+        parsed = connection.parse(url)
+        return cls(parsed, connection.connect(parsed, create=create), patience)._ready(create)
 
     def create_study(
         self,

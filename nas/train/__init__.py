@@ -5,15 +5,14 @@ from __future__ import annotations
 from nas.train.device import answers, forget_peak, peak_memory, release_memory, why_unusable
 from nas.train.environment import device_name, environment
 from nas.train.evaluation import evaluate
-from nas.train.outcome import Diverged, Retry, Verdict, judge, outcome
+from nas.train.outcome import Diverged, Retry, Verdict, judge
 from nas.train.precision import cpu_gains_from_bf16
 from nas.train.schedule import schedule
-from nas.train.trainer import Epoch, Result, Trainer, seed_everything, train
+from nas.train.trainer import Epoch, Trainer, seed_everything
 
 __all__ = [
     "Diverged",
     "Epoch",
-    "Result",
     "Retry",
     "Trainer",
     "Verdict",
@@ -24,11 +23,9 @@ __all__ = [
     "evaluate",
     "forget_peak",
     "judge",
-    "outcome",
     "peak_memory",
     "release_memory",
     "schedule",
     "seed_everything",
-    "train",
     "why_unusable",
 ]

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 import torch
 
+from nas.errors import NasError
 from nas.states import State
 from nas.train.device import UNREACHABLE
 
@@ -119,6 +120,8 @@ class Verdict:
     retire: bool = False
     retry: Retry = Retry.NEVER
     doubtful: bool = False
+    mend: bool = False
+    """Whether it is not the network: the reason says what a user has to mend before it can be trained."""
 
 
 def judge(problem: BaseException) -> Verdict:
@@ -128,14 +131,10 @@ def judge(problem: BaseException) -> Verdict:
     reason = f"{type(problem).__name__}: {lines[0][:300]}" if lines else type(problem).__name__
     if isinstance(problem, Diverged):
         return Verdict(State.DIVERGED, whole)
+    if isinstance(problem, NasError):
+        return Verdict(State.FAILED, whole, mend=True)
     fault = _fault(problem, whole)
     return Verdict(fault.state, reason, fault.retire, fault.retry, fault.doubtful)
-
-
-def outcome(problem: BaseException) -> tuple[State, str]:
-    """The state and the one-line reason that an error raised by a model stands for."""
-    verdict = judge(problem)
-    return verdict.state, verdict.reason
 
 
 def _fault(problem: BaseException, text: str) -> Fault:

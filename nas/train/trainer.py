@@ -1,7 +1,6 @@
 """Trains one model under one recipe, epoch by epoch, and measures it on the validation split.
 
-Read `Trainer` from top to bottom. Whatever a model does wrong ends in a named `State` with a reason; nothing that a
-model raises leaves `train`.
+Read `Trainer` from top to bottom. What a model raises leaves it, and becomes a named state in `nas.execution.runner`.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -23,11 +22,10 @@ from nas.data import Batches, Dataset, Split
 from nas.states import State
 from nas.train.averages import Averaged, recalibrate
 from nas.train.chance_level import untrained
-from nas.train.device import forget_peak, release_memory
-from nas.train.environment import device_name
+from nas.train.device import forget_peak
 from nas.train.evaluation import evaluate, predict
 from nas.train.mixup import Targets, mixup
-from nas.train.outcome import Diverged, Verdict, outcome
+from nas.train.outcome import Diverged, Verdict
 from nas.train.precision import amp_dtype
 from nas.train.schedule import make_optimizer, schedule
 
@@ -57,23 +55,6 @@ class Epoch:
     """Of the last batch."""
     train_accuracy: float = math.nan
     """Top-1 on the training images, as augmented and while the weights changed."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """How a training ended."""
-
-    state: State
-    reason: str
-    """Why, when the state is not complete."""
-    accuracy: float | None
-    top5: float | None
-    loss: float | None
-    epochs: tuple[Epoch, ...]
-    seconds: float
-    device: str
-    peak_memory: int | None
-    """Most bytes allocated on a CUDA device."""
 
 
 def seed_everything(seed: int) -> None:
@@ -207,22 +188,6 @@ class Trainer:
         """Whether all epochs of the recipe are done."""
         return len(self.epochs) >= self.recipe.epochs
 
-    def result(self, state: State = State.COMPLETE, reason: str = "") -> Result:
-        """What came out of it, under the state in which it ended."""
-        last = self.epochs[-1] if self.epochs else None
-        cuda = self.device.type == "cuda"
-        return Result(
-            state,
-            reason,
-            last.accuracy if last else None,
-            last.top5 if last else None,
-            last.loss if last else None,
-            tuple(self.epochs),
-            sum(epoch.seconds for epoch in self.epochs),
-            device_name(self.device),
-            torch.cuda.max_memory_allocated(self.device) if cuda else None,
-        )
-
     def state_dict(self) -> dict[str, Any]:
         """Everything to go on from here: tensors and plain values, so that `torch.load(weights_only=True)` reads it."""
         return {
@@ -347,44 +312,3 @@ def _class_weights(dataset: Dataset) -> Tensor:
     """(classes,): the inverse of each class's share of the training images, so that an image counts 1 on average."""
     counts = np.bincount(dataset.train.y, minlength=dataset.classes)
     return torch.from_numpy(counts.sum() / (dataset.classes * np.maximum(counts, 1))).float()
-
-
-def train(
-    make_model: Callable[[], nn.Module],
-    dataset: Dataset,
-    recipe: Recipe,
-    device: torch.device | str = "cpu",
-    *,
-    on_epoch: Callable[[Epoch], bool | None] = lambda epoch: None,
-    seed: int | None = None,
-) -> Result:
-    """Builds a model from the seed and trains it to the end of the recipe, or until `on_epoch` returns False.
-
-    Never raises what the model raises: that becomes the result's state and reason. What `on_epoch` raises is the caller's.
-    """
-    seed_everything(recipe.seed if seed is None else seed)
-    started = time.perf_counter()
-    trainer: Trainer | None = None
-    ended: tuple[State, str] | None = None
-    try:
-        trainer = Trainer(make_model(), dataset, recipe, device, seed=seed)
-    except Exception as problem:  # whatever a model can do
-        ended = outcome(problem)
-    while trainer is not None and ended is None and not trainer.finished:
-        try:
-            epoch = trainer.step()
-        except Exception as problem:  # whatever a model can do
-            ended = outcome(problem)
-            break
-        if on_epoch(epoch) is False and not trainer.finished:
-            ended = State.STOPPED_EARLY, f"stopped after epoch {epoch.epoch}"
-    if trainer is None:
-        assert ended is not None
-        seconds = time.perf_counter() - started
-        result = Result(*ended, None, None, None, (), seconds, device_name(torch.device(device)), None)
-    else:
-        result = trainer.result(*(ended or (State.COMPLETE, "")))
-    trainer = None
-    if ended is not None:
-        release_memory()
-    return result

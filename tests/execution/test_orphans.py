@@ -16,7 +16,7 @@ import pytest
 from nas.execution import ray_watch
 from nas.execution.orphans import descendants, end_leftovers, forget, remember
 from nas.execution.ray_watch import _name
-from nas.execution.tune_searcher import Link
+from nas.execution.stop import Stop
 from nas.store import Store
 from nas.system.processes import process_begin
 from tests.small_search import training_process
@@ -206,15 +206,15 @@ def test_a_process_of_ray_that_dies_is_seen_at_once(
     assert name is not None
     monkeypatch.setattr(ray_watch, "VITAL", (name,))
     monkeypatch.setattr(ray_watch, "LOOK_SECONDS", 0.05)
-    link = Link()
-    with ray_watch.watched(link, {orphan.pid}):
-        assert not link.ended()
+    run = Stop()
+    with ray_watch.watched(run, {orphan.pid}):
+        assert not run.now()
         orphan.kill()  # its parent, this process, has not asked yet how it ended
         deadline = time.monotonic() + 60
-        while not link.ended() and time.monotonic() < deadline:
+        while not run.now() and time.monotonic() < deadline:
             time.sleep(0.05)
-    assert f"Ray's process {name} on this machine died" in str(link.problem)
-    assert "run the same command again to resume" in str(link.problem)
+    assert f"Ray's process {name} on this machine died" in str(run.problem)
+    assert "run the same command again to resume" in str(run.problem)
 
 
 @pytest.mark.slow

@@ -16,19 +16,18 @@ import torch
 from ray.tune.experiment import Trial
 
 import nas
-import nas.searches.trial_worker
+import nas.execution.worker
 from nas.errors import SearchError
 from nas.execution import gpus
 from nas.execution.gpu_sharing import SHARED_BY, Gpu
 from nas.execution.options import RayOptions
 from nas.execution.scheduler import Scheduler
 from nas.execution.session import _available, _resources, let_wait, reports_of_raylets_kept_back
-from nas.execution.tune_searcher import Link
 from nas.store import Store
 from tests.small_search import QUICK
 
 
-class LeavesATrace(nas.searches.trial_worker.TrialWorker):
+class LeavesATrace(nas.execution.worker.Worker):
     """A worker that says that it was started."""
 
     def setup(self, config: dict[str, Any], **given: Any) -> None:  # type: ignore[override]
@@ -37,7 +36,7 @@ class LeavesATrace(nas.searches.trial_worker.TrialWorker):
 
 
 def test_every_trial_is_chosen_once_in_its_order_and_only_while_it_waits() -> None:
-    scheduler = Scheduler(Link())
+    scheduler = Scheduler(SimpleNamespace())  # type: ignore[arg-type]
     first, gone, last = (SimpleNamespace(trial_id=name, status=Trial.PENDING) for name in "abc")
     for trial in (first, gone, last):
         scheduler.on_trial_add(None, trial)
@@ -53,7 +52,7 @@ def test_a_process_is_started_for_each_slot_and_no_more(
     space_file: Path, storage: str, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Trials that are shorter than the start of a process."""
-    monkeypatch.setattr(nas.searches.trial_worker, "TrialWorker", LeavesATrace)
+    monkeypatch.setattr(nas.execution.worker, "Worker", LeavesATrace)
     folder = next(tmp_path_factory.getbasetemp().glob("workers*"))
     before = set(folder.glob("started-*"))
     result = nas.search(space_file, storage=storage, trials=16, recipe=QUICK, max_concurrent=2, sampler="random")

@@ -8,17 +8,17 @@ import signal
 import pytest
 
 from nas.execution.session import stoppable
-from nas.execution.tune_searcher import Link
+from nas.execution.stop import Stop
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_a_run_and_a_second_one_at_once(number: signal.Signals) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     try:
-        link = Link()
-        with stoppable(link):
+        run = Stop()
+        with stoppable(run):
             os.kill(os.getpid(), number)
-            assert link.stop_reason == "interrupted"
+            assert run.reason == "interrupted"
             with pytest.raises(KeyboardInterrupt):
                 os.kill(os.getpid(), number)
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
@@ -29,9 +29,9 @@ def test_a_signal_ends_a_run_and_a_second_one_at_once(number: signal.Signals) ->
 def test_under_nohup_a_closed_terminal_is_no_end() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        link = Link()
-        with stoppable(link):
+        run = Stop()
+        with stoppable(run):
             os.kill(os.getpid(), signal.SIGHUP)
-            assert link.stop_reason is None
+            assert run.reason is None
     finally:
         signal.signal(signal.SIGHUP, before)

@@ -1,4 +1,4 @@
-"""Replays side by side: what the link makes of what Tune tells it, and the whole on a real Ray."""
+"""Replays side by side: what becomes of what Tune tells, and the whole on a real Ray."""
 
 from __future__ import annotations
 
@@ -9,25 +9,33 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
+from copy import copy
+from functools import partial
 from pathlib import Path
-from typing import Any
 
+import pandas as pd
 import pytest
 import torch
+from ray.exceptions import ActorDiedError, RayTaskError
 
 from nas.data import load_test
-from nas.errors import SearchError
-from nas.execution.protocol import REPORT
+from nas.errors import NasError, SearchError
+from nas.execution.gpu_sharing import Slot
+from nas.execution.report import REPORT, Report, Retire
+from nas.execution.runner import Runner
 from nas.execution.session import check_reachable
-from nas.replays.jobs import Job
+from nas.execution.stop import Stop
+from nas.execution.tune_searcher import JobSearcher
+from nas.replays.jobs import Series
 from nas.replays.options import TrainingOptions
 from nas.replays.plan import Shelf, plan_replay
 from nas.replays.progress import Progress
-from nas.replays.training import Training
-from nas.replays.training_searcher import ReplayLink
+from nas.replays.seed_source import SeedJob, SeedSource, SeedSpec
+from nas.replays.training import SeedTraining
 from nas.space.published import PublishedConfig
+from nas.states import State
 from nas.store import Store
+from nas.train import Verdict, judge
 from tests.conftest import Run
 from tests.replays.conftest import QUICK, config
 from tests.small_search import storage
@@ -52,138 +60,202 @@ class Notes(Progress):
 
 
 @pytest.fixture
-def job(config: Path, storage: str, tmp_path: Path) -> Iterator[Job]:
+def series(config: Path, storage: str, tmp_path: Path) -> Iterator[Series]:
     """Two epochs of a tiny network under three seeds."""
     options = TrainingOptions(epochs=2, fraction=0.1, seeds=3, output=tmp_path / "out")
     with Store.open(storage, create=True) as store:
-        made = Job(plan_replay(PublishedConfig.load(config), options, Shelf()), options, store, Notes())
+        made = Series(plan_replay(PublishedConfig.load(config), options, Shelf()), options, store, Notes())
         made.folder.mkdir(parents=True)
         yield made
 
 
-def link_of(job: Job) -> tuple[ReplayLink, Notes]:
-    assert isinstance(job.progress, Notes)
-    return ReplayLink([job], [(0, seed) for seed in job.waiting(again=False)], job.progress), job.progress
+class Replay:
+    """A replay whose workers are this process, and which hears of them as from Tune."""
+
+    def __init__(self, series: Series, times: int = 1, gpus: float = 0.0) -> None:
+        assert isinstance(series.progress, Notes)
+        self.series, self.notes, self.stop = series, series.progress, Stop()
+        waiting = series.waiting(again=False)
+        self.source = SeedSource(
+            [copy(series) for _ in range(times)], [waiting] * times, Slot(gpus), series.progress, tells=True
+        )
+        self.searcher: JobSearcher[SeedJob] = JobSearcher(self.source, self.stop)
+
+    def start(self, name: str) -> SeedSpec | str | None:
+        suggested = self.searcher.suggest(name)
+        return suggested["spec"] if isinstance(suggested, dict) else suggested
+
+    def hear(self, name: str, *reports: Report) -> None:
+        for report in reports:
+            result = {REPORT: report.to_json()}
+            if report.verdict is None:
+                assert self.searcher.goes_on(name, result[REPORT])
+                self.searcher.on_trial_result(name, result)
+            else:
+                self.searcher.on_trial_complete(name, result)
+
+    def lose(self, name: str, problem: Exception | None = None) -> None:
+        self.searcher.lost(name, problem or ActorDiedError())
+        self.searcher.on_trial_complete(name, error=True)
 
 
-def said(**values: Any) -> dict[str, Any]:
-    report = {"begun": None, "epoch": None, "ended": None, "broken": None, "state": None}
-    return {REPORT: json.dumps({**report, **values})}
-
-
-def trained(job: Job, seed: int) -> list[dict[str, Any]]:
+def trained(series: Series, seed: int, folder: Path | None = None) -> list[Report]:
     """What a worker reports of one training."""
-    training = Training(job.plan, seed, torch.device("cpu"), job.folder)
-    begun: int | None = training.begin()
-    reports = []
-    while not training.finished:
-        reports.append({"begun": begun, "epoch": asdict(training.step())})
-        begun = None
-    reports[-1]["ended"] = asdict(training.measure(load_test(job.plan.dataset.task)))
+    runner = Runner(torch.device("cpu"))
+    test = partial(load_test, series.plan.dataset.task)
+    runner.assign(SeedTraining(series.plan, seed, torch.device("cpu"), folder or series.folder, test), Slot(0.0))
+    reports = [runner.step()]
+    while reports[-1].verdict is None:
+        reports.append(runner.step())
     return reports
 
 
-def test_what_a_worker_reports_is_recorded_once(job: Job) -> None:
-    link, notes = link_of(job)
-    assert link.suggest("a") == {"place": 0, "seed": 0}
-    first, last = trained(job, 0)
-    assert job.plan.title in next(job.folder.parent.iterdir()).name
-    link.on_trial_result("a", said(**first))
-    assert notes.running == {"tiny_net seed 0"}
-    link.on_trial_complete("a", said(**last))
-    link.on_trial_complete("a", said(**last))
-    rows = job.store.measurements()
+DIED = "its worker process died (crashed, killed, or out of memory)"
+
+
+def test_what_a_worker_reports_is_recorded_once(series: Series) -> None:
+    replay = Replay(series)
+    assert replay.start("a") == SeedSpec(0, 0)
+    first, last = trained(series, 0)
+    assert series.plan.title in next(series.folder.parent.iterdir()).name
+    replay.hear("a", first)
+    assert replay.notes.running == {"tiny_net seed 0"}
+    replay.hear("a", last, last)
+    rows = series.store.measurements()
     assert list(rows["state"]) == ["complete"]
-    assert len(rows.iloc[0]["curve"]) == 2
-    assert notes.notes == [f"tiny_net seed 0: test accuracy {rows.iloc[0]['accuracy']:.2%}"]
-    assert notes.running == set()
-    assert not list(job.folder.glob("*.checkpoint"))
-    assert job.waiting(again=False) == [1, 2]
+    assert [point["epoch"] for point in rows.iloc[0]["curve"]] == [1, 2]
+    assert rows.iloc[0]["curve"][1]["train_accuracy"] > 0
+    assert rows.iloc[0]["reason"] is pd.NA
+    assert last.tested is not None
+    assert rows.iloc[0]["scores"] == last.tested.scores
+    assert replay.notes.notes == [f"tiny_net seed 0: test accuracy {rows.iloc[0]['accuracy']:.2%}"]
+    assert replay.notes.running == set()
+    assert not list(series.folder.glob("*.checkpoint"))
+    assert series.waiting(again=False) == [1, 2]
 
 
-def test_a_lost_worker_is_a_failure_that_ends_its_plan_and_is_tried_again(job: Job) -> None:
-    link, notes = link_of(job)
-    link.suggest("a")
-    link.on_trial_result("a", said(**trained(job, 0)[0]))
-    link.lost("a", lambda seconds: {"state": "failed", "reason": "its worker process died", "seconds": seconds})
-    link.on_trial_complete("a", error=True)
-    assert link.suggest("b") == "FINISHED"  # the other seeds would fail as well
-    row = job.store.measurements().iloc[0]
-    assert (row["state"], row["reason"], len(row["curve"])) == ("failed", "its worker process died", 1)
-    assert notes.notes == ["tiny_net seed 0: failed: its worker process died"]
-    assert job.waiting(again=False) == [0, 1, 2]
-    assert list(job.folder.glob("seed-0.checkpoint"))  # from which it goes on
+def test_a_network_that_fails_ends_its_plan_and_is_tried_again_by_the_next_run(series: Series) -> None:
+    replay = Replay(series)
+    replay.start("a")
+    replay.hear("a", trained(series, 0)[0], Report(verdict=judge(RuntimeError("no such kernel"))))
+    assert replay.start("b") == "FINISHED"  # the other seeds would fail as well
+    row = series.store.measurements().iloc[0]
+    assert (row["state"], row["reason"], len(row["curve"])) == ("failed", "RuntimeError: no such kernel", 1)
+    assert replay.notes.notes == ["tiny_net seed 0: failed: RuntimeError: no such kernel"]
+    assert series.waiting(again=False) == [0, 1, 2]
 
 
-def test_a_worker_that_is_killed_goes_on_from_its_last_epoch_once(job: Job) -> None:
-    link, notes = link_of(job)
-    reason = "its worker process died (crashed, killed, or out of memory)"
+def test_a_worker_that_is_killed_goes_on_from_its_last_epoch_once(series: Series) -> None:
+    replay = Replay(series)
+    first = replay.start("a")
+    replay.hear("a", trained(series, 0)[0])
+    replay.lose("a")
+    assert series.store.measurements().empty
+    assert replay.notes.notes == [f"tiny_net seed 0: {DIED}; it is tried once more"]
+    assert replay.start("b") == first
+    # from a checkpoint after the last epoch, what is left is the look at the test set
+    (last,) = trained(series, 0)
+    assert last.begun is not None
+    assert [epoch.epoch for epoch in last.begun.epochs] == [1, 2]
+    replay.lose("b", RayTaskError("step", "traceback", Retire(last.to_json())))
+    row = series.store.measurements().iloc[0]
+    assert (row["state"], len(row["curve"])) == ("complete", 2)
+    assert row["reason"] == f"tried again; at first {DIED}"
 
-    def lose(trial_id: str) -> None:
-        link.lost(trial_id, lambda seconds: {"state": "failed", "reason": reason, "seconds": 0.0, "retry": "elsewhere"})
-        link.on_trial_complete(trial_id, error=True)
 
-    first = link.suggest("a")
-    link.on_trial_result("a", said(**trained(job, 0)[0]))
-    lose("a")
-    assert job.store.measurements().empty
-    assert notes.notes == [f"tiny_net seed 0: {reason}; it is tried once more"]
-    assert link.suggest("b") == first
-    lose("b")
-    assert job.store.measurements()["reason"].tolist() == [reason]
-    assert link.suggest("c") == "FINISHED"
+def test_a_network_that_kills_two_workers_has_failed(series: Series) -> None:
+    replay = Replay(series)
+    replay.start("a")
+    replay.lose("a")
+    replay.start("b")
+    replay.lose("b")
+    assert series.store.measurements()["reason"].tolist() == [f"{DIED} (twice)"]
+    assert replay.start("c") == "FINISHED"
 
 
-def test_nothing_more_is_proposed_only_when_nothing_can_be_lost(job: Job) -> None:
-    link, _ = link_of(job)
+def test_nothing_more_is_proposed_only_when_nothing_can_be_lost(series: Series) -> None:
+    replay = Replay(series)
     for name in "abc":
-        assert isinstance(link.suggest(name), dict)
-    assert link.suggest("d") is None
+        assert isinstance(replay.start(name), SeedSpec)
+    assert replay.start("d") is None
     for name in "abc":
-        link.on_trial_complete(name, said(broken="mend it"))
-    assert link.suggest("d") == "FINISHED"
+        replay.hear(name, Report(verdict=judge(NasError("mend it"))))
+    assert replay.start("d") == "FINISHED"
 
 
-def test_replays_whose_workers_all_die_end_with_the_cause(job: Job) -> None:
-    link = ReplayLink([job] * 20, [(place, 0) for place in range(20)], job.progress)
+def test_replays_whose_workers_all_die_end_with_the_cause(series: Series) -> None:
+    replay = Replay(series, times=20)
     died = 0
-    while isinstance(link.suggest("a"), dict):
+    while isinstance(replay.start("a"), SeedSpec):
         died += 1
-        link.lost("a", lambda seconds: {"state": "interrupted", "reason": "no such module", "retry": "elsewhere"})
-        link.on_trial_complete("a", error=True)
+        replay.lose("a")
     assert died == 5
-    assert "no such module" in str(link.problem)
+    assert DIED in str(replay.stop.problem)
 
 
-def test_a_process_that_retires_has_reported(job: Job) -> None:
-    link, notes = link_of(job)
-    link.suggest("a")
-    training = Training(job.plan, 0, torch.device("cpu"), job.folder)
-    ended = asdict(training.failed("out_of_memory", "CUDA out of memory"))  # type: ignore[arg-type]
-    link.lost("a", lambda seconds: json.loads(said(begun=0, ended=ended)[REPORT]))
-    link.on_trial_complete("a", error=True)
-    assert list(job.store.measurements()["state"]) == ["out_of_memory"]
-    assert notes.notes == ["tiny_net seed 0: out_of_memory: CUDA out of memory; try a smaller --batch-size"]
+def test_memory_that_runs_out_beside_others_is_tried_again_alone(series: Series) -> None:
+    replay = Replay(series, gpus=0.5)
+    first = replay.start("a")
+    replay.start("b")
+    for name in "ab":
+        replay.searcher.on_worker(name)
+    exhausted = Report(verdict=judge(torch.OutOfMemoryError("CUDA out of memory")))
+    replay.hear("a", exhausted)
+    assert series.store.measurements().empty
+    suggested = replay.searcher.suggest("c")
+    assert isinstance(suggested, dict)
+    assert (suggested["spec"], suggested["slot"]) == (first, Slot(1.0, alone=True))
+    replay.hear("c", exhausted)
+    assert series.store.measurements()["reason"].tolist() == [
+        "OutOfMemoryError: CUDA out of memory (alone on its device)"
+    ]
 
 
-def test_what_the_user_must_mend_keeps_no_other_seed_from_training(job: Job) -> None:
-    link, _ = link_of(job)
-    link.suggest("a")
-    link.on_trial_complete("a", said(broken="seed-0.checkpoint: no checkpoint that can be read"))
-    assert [str(problem) for problem in link.broken] == ["seed-0.checkpoint: no checkpoint that can be read"]
-    assert job.store.measurements().empty
-    assert link.suggest("b") == {"place": 0, "seed": 1}
+def test_a_process_that_retires_has_reported(series: Series) -> None:
+    replay = Replay(series)
+    replay.start("a")
+    exhausted = Report(verdict=judge(torch.OutOfMemoryError("CUDA out of memory")))
+    replay.lose("a", RayTaskError("step", "traceback", Retire(exhausted.to_json())))
+    assert list(series.store.measurements()["state"]) == ["out_of_memory"]
+    assert replay.notes.notes == [
+        "tiny_net seed 0: out_of_memory: OutOfMemoryError: CUDA out of memory; try a smaller --batch-size"
+    ]
 
 
-def test_what_is_stopped_is_not_recorded(job: Job) -> None:
-    link, notes = link_of(job)
-    link.suggest("a")
-    link.on_trial_result("a", said(**trained(job, 0)[0]))
-    link.stop_reason = "interrupted"
-    assert link.ended()
-    link.close()
-    assert job.store.measurements().empty
-    assert notes.running == set()
+def test_what_the_user_must_mend_keeps_no_other_seed_from_training(series: Series) -> None:
+    replay = Replay(series)
+    replay.start("a")
+    (report,) = trained(series, 0, series.folder / "absent")
+    replay.hear("a", report)
+    (problem,) = replay.source.broken
+    assert "absent: is not there on " in str(problem)
+    assert replay.notes.notes == [f"tiny_net seed 0: {problem}"]
+    assert series.store.measurements().empty
+    assert replay.start("b") == SeedSpec(0, 1)
+
+
+def test_what_is_stopped_is_not_recorded(series: Series) -> None:
+    replay = Replay(series)
+    replay.start("a")
+    replay.hear("a", trained(series, 0)[0])
+    replay.stop.reason = "interrupted"
+    assert replay.start("b") == "FINISHED"
+    replay.searcher.close()
+    assert series.store.measurements().empty
+    assert replay.notes.running == set()
+
+
+def test_a_worker_of_other_code_ends_the_run_with_one_line(series: Series) -> None:
+    replay = Replay(series)
+    replay.start("a")
+    report = json.loads(Report(verdict=Verdict(State.COMPLETE)).to_json())
+    del report["verdict"]["mend"]
+    replay.searcher.on_trial_complete("a", {REPORT: json.dumps(report)})
+    assert str(replay.stop.problem) == (
+        "a worker reports what this nas cannot read: report.verdict: must have state, reason, retire, retry, doubtful, mend, and "
+        "has state, reason, retire, retry, doubtful; every machine of a cluster needs the same version of nas"
+    )
+    assert replay.start("b") == "FINISHED"
 
 
 def two(config: Path) -> tuple[str, str]:

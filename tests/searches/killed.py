@@ -1,7 +1,7 @@
 """Drivers as processes that may be killed at any instant: a program, see `main`.
 
 Python, PyTorch and Ray are imported once and each driver is a fork, so that twenty of them take seconds. The driver is
-real (bridge, sampler, database), Ray Tune is simulated.
+real (searcher, sampler, database), Ray Tune is simulated.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nas.architecture.architecture import Architecture
 from nas.config.recipe import Recipe
 from nas.errors import NasError, StudyExists
+from nas.execution.report import Report
 from nas.space.space import Space
 from nas.store import Store
-from tests.searches.simulated import SimulatedTune, epoch, make_study, quality, report
+from tests.searches.simulated import Config, SimulatedTune, epoch, make_study, quality, report
 
 SPACE = """\
 name: tiny
@@ -137,13 +137,15 @@ def _drive(
     if begin is not None:
         os.read(begin, 1)
 
-    def learns(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def learns(config: Config) -> Iterator[Report]:
         for number in range(1, EPOCHS + 1):
             time.sleep(SECONDS)
             if number == EPOCHS:
                 with (folder / "evaluated").open("a") as log:
-                    log.write(Architecture.from_json(config["architecture"]).hash + "\n")
-            yield report(epoch(number, quality(config) * number / EPOCHS), "complete" if number == EPOCHS else None)
+                    log.write(config.network.hash + "\n")
+            yield report(
+                epoch(number, quality(config.network) * number / EPOCHS), "complete" if number == EPOCHS else None
+            )
             if alive is not None:
                 os.write(alive, b".")
 
@@ -154,9 +156,8 @@ def _drive(
                     make_study(store, Space.load(file), study, Recipe(epochs=EPOCHS))
             with store.claim(study):
                 tune = SimulatedTune(store, file, study=study, trials=trials, epochs=EPOCHS, worker=learns)
-                problem = tune.run(workers=3).problem
-        if problem is not None:
-            raise problem
+                tune.run(workers=3)
+        tune.stop.check()
         ended = "done"
     except NasError as problem:
         ended = str(problem)

@@ -1,10 +1,9 @@
-"""Ray Tune without Ray: calls the bridge and the scheduler in Tune's order, with workers that are generators."""
+"""Ray Tune without Ray: calls the searcher and the scheduler in Tune's order, with workers that are generators."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,40 +16,60 @@ from ray.tune.search import Searcher
 from nas.architecture.architecture import Architecture
 from nas.config.recipe import Recipe
 from nas.config.task import LoadedTask
-from nas.execution.protocol import REPORT
-from nas.execution.scheduler import Scheduler, last_words
+from nas.execution.gpu_sharing import Packing, Slot
+from nas.execution.report import REPORT, Report
+from nas.execution.scheduler import Scheduler
+from nas.execution.stop import Stop
+from nas.execution.tune_searcher import JobSearcher
 from nas.searches.early_stopping import Rungs
 from nas.searches.progress import Progress
 from nas.searches.proposer import Proposer
-from nas.searches.trial_searcher import Bridge, Plan
+from nas.searches.trial_source import TrialJob, TrialPlan, TrialSource
+from nas.searches.trial_training import TrialSpec
 from nas.space.space import Space
+from nas.states import State
 from nas.store import Store
+from nas.train import Epoch, Retry, Verdict
 
 INPUT = (1, 16, 16)
-Worker = Callable[[dict[str, Any]], Iterator[Mapping[str, Any]]]
 
 
-def quality(config: Mapping[str, Any]) -> float:
+@dataclass(frozen=True)
+class Config:
+    """What a worker is told: the configuration of a trial of Tune."""
+
+    spec: TrialSpec
+    slot: Slot
+
+    @property
+    def network(self) -> Architecture:
+        return Architecture.from_json(self.spec.architecture)
+
+
+Worker = Callable[[Config], Iterator[Report]]
+
+
+def quality(network: Architecture) -> float:
     """An invented final accuracy of a network."""
-    return int(Architecture.from_json(config["architecture"]).hash[:6], 16) / 0xFFFFFF
+    return int(network.hash[:6], 16) / 0xFFFFFF
 
 
-def epoch(number: int, accuracy: float) -> dict[str, Any]:
-    values = {"epoch": number, "train_loss": 1.0, "loss": 1.0, "accuracy": accuracy, "top5": 1.0, "seconds": 0.1}
-    return {**values, "images_per_second": 1.0, "lr": 0.1}
+def epoch(number: int, accuracy: float) -> Epoch:
+    return Epoch(number, 1.0, 1.0, accuracy, 1.0, 0.1, 1.0, 0.1, 0.9 * accuracy)
 
 
-def report(values: Mapping[str, Any] | None, state: str | None = None, reason: str = "") -> dict[str, Any]:
-    retry = "alone" if state == "out_of_memory" else "never"
-    said = {"epoch": values, "state": state, "reason": reason, "retry": retry}
-    return {**said, "seconds": 1.0, "device": "none", "environment": {}}
+def report(epoch: Epoch | None, state: str | None = None, reason: str = "", **more: Any) -> Report:
+    retry = Retry.ALONE if state == "out_of_memory" else Retry.NEVER
+    verdict = None if state is None else Verdict(State(state), reason, retry=retry)
+    return Report(epoch=epoch, verdict=verdict, seconds=1.0, device="none", environment={}, **more)
 
 
-def learns(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def learns(config: Config) -> Iterator[Report]:
     """A trial that goes well: its accuracy rises evenly to its quality."""
-    epochs = config["recipe"]["epochs"]
+    epochs = config.spec.recipe.epochs
     for number in range(1, epochs + 1):
-        yield report(epoch(number, quality(config) * number / epochs), "complete" if number == epochs else None)
+        accuracy = quality(config.network) * number / epochs
+        yield report(epoch(number, accuracy), "complete" if number == epochs else None)
 
 
 def make_study(store: Store, space: Space, name: str, recipe: Recipe) -> None:
@@ -78,6 +97,7 @@ class SimulatedTune:
         rungs: Rungs | None = None,
         progress: Progress | None = None,
         seeds: Any = (),
+        packing: Packing | None = None,
         **plan: Any,
     ) -> None:
         space = Space.load(space_file)
@@ -96,41 +116,45 @@ class SimulatedTune:
             seeds=seeds,
         )
         finished = int((past["state"] != "interrupted").sum())
-        self.bridge = Bridge(
+        self.stop = Stop()
+        self.source = TrialSource(
             self.proposer,
             store,
-            Plan(study, recipe, trials, **plan),
-            rungs,
-            finished=finished,
+            TrialPlan(study, recipe, trials, finished, **plan),
+            self.stop,
+            packing=packing,
+            rungs=rungs,
             progress=progress or Progress(),
         )
-        self.scheduler = Scheduler(self.bridge)
+        self.searcher: JobSearcher[TrialJob] = JobSearcher(self.source, self.stop)
+        self.scheduler = Scheduler(self.searcher)
         self.worker = worker
-        self.configs: list[dict[str, Any]] = []
+        self.configs: list[Config] = []
         """Of every trial that was started on a worker."""
 
-    def run(self, workers: int = 2, gpus: float = 0.0) -> Bridge:
+    def run(self, workers: int = 2, gpus: float = 0.0) -> None:
         """At most so many trials at once, on so many GPUs."""
-        waiting: dict[str, dict[str, Any]] = {}
-        running: dict[str, Iterator[Mapping[str, Any]]] = {}
+        waiting: dict[str, Config] = {}
+        running: dict[str, Iterator[Report]] = {}
         taken: dict[str, float] = {}
         finished = False
         number = 0
-        while not self.bridge.ended():
+        while not self.stop.now():
             while len(waiting) + len(running) < workers and not finished:
-                config = self.bridge.suggest(f"t{number}")
-                finished = config == Searcher.FINISHED
-                if not isinstance(config, dict):
+                suggested = self.searcher.suggest(f"t{number}")
+                finished = suggested == Searcher.FINISHED
+                if not isinstance(suggested, dict):
                     break
+                config = Config(**suggested)
                 self.configs.append(config)
                 waiting[f"t{number}"] = config
                 number += 1
             # As with Ray, what has room starts, whoever came first: the small before the large.
-            for trial_id, config in sorted(waiting.items(), key=lambda item: item[1]["gpus"]):
-                if sum(taken.values()) + config["gpus"] <= gpus:
-                    taken[trial_id] = config["gpus"]
+            for trial_id, config in sorted(waiting.items(), key=lambda item: item[1].slot.gpus):
+                if sum(taken.values()) + config.slot.gpus <= gpus:
+                    taken[trial_id] = config.slot.gpus
                     running[trial_id] = self.worker(waiting.pop(trial_id))
-                    self.bridge.on_worker(trial_id)
+                    self.searcher.on_worker(trial_id)
             if not running:
                 assert not waiting, "what waits never has room"
                 break
@@ -138,23 +162,22 @@ class SimulatedTune:
                 if self._step(trial_id, running[trial_id]):
                     running.pop(trial_id).close()  # type: ignore[attr-defined]
                     del taken[trial_id]
-        self.bridge.close()
-        return self.bridge
+        self.searcher.close()
 
-    def _step(self, trial_id: str, worker: Iterator[Mapping[str, Any]]) -> bool:
+    def _step(self, trial_id: str, worker: Iterator[Report]) -> bool:
         """One epoch. Returns whether the trial has ended."""
         try:
             said = next(worker)
         except RayError as problem:
-            self.bridge.lost(trial_id, partial(last_words, problem, timeout=None))
-            self.bridge.on_trial_complete(trial_id, error=True)
+            self.searcher.lost(trial_id, problem)
+            self.searcher.on_trial_complete(trial_id, error=True)
             return True
-        result = {REPORT: json.dumps(said)}
+        result = {REPORT: said.to_json()}
         trial = SimpleNamespace(trial_id=trial_id)
-        if said["state"] is None and self.scheduler.on_trial_result(None, trial, result) == FIFOScheduler.CONTINUE:
-            self.bridge.on_trial_result(trial_id, result)
+        if said.verdict is None and self.scheduler.on_trial_result(None, trial, result) == FIFOScheduler.CONTINUE:
+            self.searcher.on_trial_result(trial_id, result)
             return False
-        self.bridge.on_trial_complete(trial_id, result)
+        self.searcher.on_trial_complete(trial_id, result)
         return True
 
 
@@ -168,8 +191,7 @@ def run(store: Store, space_file: Path, study: str = "tiny", **options: Any) -> 
     tune = SimulatedTune(store, space_file, study=study, **options)
     with store.claim(study):
         tune.run()
-    if tune.bridge.problem is not None:
-        raise tune.bridge.problem
+    tune.stop.check()
     return tune
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from ray.exceptions import ActorDiedError, ActorUnavailableError
 
-from nas.architecture.architecture import Architecture
 from nas.errors import SearchError
+from nas.execution.report import Report
+from nas.states import State
 from nas.store import Store
+from nas.train import Retry, Verdict
 from tests.searches.simulated import (
+    Config,
     SimulatedTune,
     epoch,
     learns,
@@ -27,8 +29,8 @@ pytestmark = pytest.mark.usefixtures("studies")
 def test_a_trial_whose_node_is_lost_starts_again_elsewhere(store: Store, space_file: Path) -> None:
     begun: list[str] = []
 
-    def on_a_node_that_is_lost(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        begun.append(Architecture.from_json(config["architecture"]).hash)
+    def on_a_node_that_is_lost(config: Config) -> Iterator[Report]:
+        begun.append(config.network.hash)
         for said in learns(config):
             if len(begun) == 3:
                 raise ActorUnavailableError("Socket closed", None)
@@ -46,8 +48,8 @@ def test_a_trial_whose_node_is_lost_starts_again_elsewhere(store: Store, space_f
 def test_a_network_that_loses_two_nodes_waits_for_the_next_search(store: Store, space_file: Path) -> None:
     bad: list[str] = []
 
-    def loses_its_node(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        network = Architecture.from_json(config["architecture"]).hash
+    def loses_its_node(config: Config) -> Iterator[Report]:
+        network = config.network.hash
         bad[:] = bad or [network]
         yield report(epoch(1, 0.1))
         if network == bad[0]:
@@ -61,19 +63,19 @@ def test_a_network_that_loses_two_nodes_waits_for_the_next_search(store: Store, 
     assert lost["hash"].tolist() == bad
     assert lost["reason"].tolist() == ["its node was lost (twice)"]
     again = run(store, space_file, trials=6)
-    assert [Architecture.from_json(config["architecture"]).hash for config in again.configs] == bad
+    assert [config.network.hash for config in again.configs] == bad
 
 
-def _dies(config: dict[str, Any]) -> Iterator[Mapping[str, Any]]:
+def _dies(config: Config) -> Iterator[Report]:
     raise ActorDiedError
-    yield {}
+    yield Report()
 
 
 def test_a_worker_that_is_killed_costs_no_trial(store: Store, space_file: Path) -> None:
     begun: list[str] = []
 
-    def killed_once(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        begun.append(Architecture.from_json(config["architecture"]).hash)
+    def killed_once(config: Config) -> Iterator[Report]:
+        begun.append(config.network.hash)
         for said in learns(config):
             if len(begun) == 3:
                 raise ActorDiedError
@@ -91,8 +93,8 @@ def test_a_worker_that_is_killed_costs_no_trial(store: Store, space_file: Path) 
 def test_a_network_that_kills_two_workers_is_a_failure(store: Store, space_file: Path) -> None:
     bad: list[str] = []
 
-    def kills(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        network = Architecture.from_json(config["architecture"]).hash
+    def kills(config: Config) -> Iterator[Report]:
+        network = config.network.hash
         bad[:] = bad or [network]
         if network == bad[0]:
             raise ActorDiedError
@@ -120,8 +122,8 @@ def test_workers_that_all_die_end_the_search_and_burn_nothing(store: Store, spac
 
 
 def test_networks_that_crash_now_and_then_do_not_end_the_search(store: Store, space_file: Path) -> None:
-    def some_die(config: dict[str, Any]) -> Iterator[Mapping[str, Any]]:
-        return _dies(config) if quality(config) < 0.3 else learns(config)
+    def some_die(config: Config) -> Iterator[Report]:
+        return _dies(config) if quality(config.network) < 0.3 else learns(config)
 
     run(store, space_file, trials=36, worker=some_die)
     states = store.trials("tiny")["state"].value_counts().to_dict()
@@ -132,10 +134,10 @@ def test_networks_that_crash_now_and_then_do_not_end_the_search(store: Store, sp
 def test_a_fault_of_a_shared_gpu_is_the_failure_of_none_of_its_trials(store: Store, space_file: Path) -> None:
     """Under MPS a fault of one client ends all eight, before any has trained an epoch."""
     reason = "AcceleratorError: CUDA error: an illegal memory access was encountered"
-    said = {**report(None, "failed", reason), "retry": "elsewhere"}
+    said = Report(verdict=Verdict(State("failed"), reason, retry=Retry.ELSEWHERE))
     begun: list[int] = []
 
-    def faulty_at_first(config: dict[str, Any]) -> Iterator[Mapping[str, Any]]:
+    def faulty_at_first(config: Config) -> Iterator[Report]:
         begun.append(1)
         if len(begun) <= 8:
             yield said
@@ -145,7 +147,7 @@ def test_a_fault_of_a_shared_gpu_is_the_failure_of_none_of_its_trials(store: Sto
     tune = SimulatedTune(store, space_file, trials=12, worker=faulty_at_first)
     with store.claim("tiny"):
         tune.run(workers=8)
-    assert tune.bridge.problem is None
+    assert tune.stop.problem is None
     trials = store.trials("tiny")
     assert trials["state"].tolist() == ["complete"] * 12
     assert trials["reason"].dropna().tolist() == [f"tried again; at first {reason}"] * 8
@@ -153,9 +155,11 @@ def test_a_fault_of_a_shared_gpu_is_the_failure_of_none_of_its_trials(store: Sto
 
 
 def test_a_broken_gpu_is_never_the_failure_of_a_network(store: Store, space_file: Path) -> None:
-    said = {**report(None, "interrupted", "CUDA error: uncorrectable ECC error encountered"), "retry": "elsewhere"}
+    said = Report(
+        verdict=Verdict(State("interrupted"), "CUDA error: uncorrectable ECC error encountered", retry=Retry.ELSEWHERE)
+    )
 
-    def broken(config: dict[str, Any]) -> Iterator[Mapping[str, Any]]:
+    def broken(config: Config) -> Iterator[Report]:
         yield said
 
     with pytest.raises(SearchError, match="ECC error encountered"):
@@ -166,10 +170,10 @@ def test_a_broken_gpu_is_never_the_failure_of_a_network(store: Store, space_file
 def test_one_broken_gpu_among_good_ones_does_not_eat_the_search(store: Store, space_file: Path) -> None:
     """It ends its trials at once, so that most are given to it. One in three goes well here, so that none are in a row."""
     reason = "CUDA error: uncorrectable ECC error encountered, on GPU 3 of worker7"
-    said = {**report(None, "interrupted", reason), "retry": "elsewhere"}
+    said = Report(verdict=Verdict(State("interrupted"), reason, retry=Retry.ELSEWHERE))
     begun: list[int] = []
 
-    def two_of_three(config: dict[str, Any]) -> Iterator[Mapping[str, Any]]:
+    def two_of_three(config: Config) -> Iterator[Report]:
         begun.append(1)
         if len(begun) % 3:
             yield said
@@ -185,9 +189,9 @@ def test_one_broken_gpu_among_good_ones_does_not_eat_the_search(store: Store, sp
 
 
 def test_what_was_lost_as_the_search_ended_is_evaluated_by_the_next(store: Store, space_file: Path) -> None:
-    def dies_at_the_end(config: dict[str, Any]) -> Iterator[Mapping[str, Any]]:
+    def dies_at_the_end(config: Config) -> Iterator[Report]:
         yield report(epoch(1, 0.5))
-        tune.bridge.stop_reason = "interrupted"
+        tune.stop.reason = "interrupted"
         raise ActorDiedError
 
     tune = SimulatedTune(store, space_file, worker=dies_at_the_end)

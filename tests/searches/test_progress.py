@@ -6,27 +6,28 @@ import time
 import pandas as pd
 from rich.console import Console
 
-from nas.searches.progress import Lines, LiveView, Progress, duration
+from nas.architecture.cost import Cost
+from nas.searches.progress import EndedTrial, Lines, LiveView, Progress, duration
 
 EMPTY = pd.DataFrame(
     {"trial": [], "hash": [], "state": [], "accuracy": [], "parameters": [], "macs": [], "published": []}
 )
 
 
-def _trial(number: int, state: str = "complete", accuracy: float | None = 0.5) -> dict[str, object]:
-    return {
-        "trial": number,
-        "hash": str(number),
-        "state": state,
-        "reason": None if state == "complete" else "training loss is nan",
-        "accuracy": accuracy,
-        "parameters": 1000 * (number + 1),
-        "macs": 5000,
-        "activation_bytes": 1,
-        "published": "kong_aim" if number == 0 else None,
-        "seconds": 1.0,
-        "source": 3 if number == 2 else None,
-    }
+def _trial(
+    number: int, state: str = "complete", accuracy: float | None = 0.5, reason: str = "training loss is nan"
+) -> EndedTrial:
+    return EndedTrial(
+        trial=number,
+        hash=str(number),
+        cost=Cost(1000 * (number + 1), 5000, 1),
+        published="kong_aim" if number == 0 else None,
+        state=state,
+        accuracy=accuracy,
+        reason=None if state == "complete" else reason,
+        seconds=1.0,
+        source=3 if number == 2 else None,
+    )
 
 
 def _feed(view: Progress) -> None:
@@ -81,7 +82,7 @@ def test_what_is_trained_beyond_the_budget_does_not_make_the_count_odd(capsys: o
     view = Lines()
     view.begin("study", EMPTY, ("accuracy", "parameters"), 1, None, 358)
     view.finished(_trial(0), 1)
-    view.finished({**_trial(1, "untrained", 0.101), "reason": "chance"}, 0)
+    view.finished(_trial(1, "untrained", 0.101, "chance"), 0)
     first, second = capsys.readouterr().err.splitlines()  # type: ignore[attr-defined]
     assert "trial 0 kong_aim: complete, 50.0 ± 2.6 %, 1,000 parameters" in first
     assert "[1/1 done" in first

@@ -6,7 +6,8 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,9 +24,10 @@ from nas.config.recipe import Recipe
 from nas.data import Dataset, Task
 from nas.data.task import make_dataset
 from nas.execution.gpu_sharing import CONTEXT_BYTES, Gpu, Packing, training_bytes
-from nas.searches.trial_worker import TrialWorker
+from nas.execution.report import Report
+from nas.execution.runner import Runner
 from nas.store import Store
-from tests.searches.simulated import INPUT, SimulatedTune, epoch, learns, quality, report
+from tests.searches.simulated import INPUT, Config, SimulatedTune, epoch, learns, quality, report
 from tests.small_search import QUICK, SPACE
 
 GIB = 1 << 30
@@ -63,11 +65,11 @@ class Device:
     def needs(self, architecture: Architecture) -> int:
         return int(training_bytes(architecture, self.dataset, self.recipe) * self.truth(architecture))
 
-    def __call__(self, config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def __call__(self, config: Config) -> Iterator[Report]:
         """A trial, as `SimulatedTune` takes it."""
-        architecture = Architecture.from_json(config["architecture"])
+        architecture = config.network
         need = self.needs(architecture)
-        allowed = config["memory"] if config["memory"] is not None else self.size - CONTEXT_BYTES
+        allowed = config.slot.memory if config.slot.memory is not None else self.size - CONTEXT_BYTES
         taken = min(need, allowed)
         self.used += taken + CONTEXT_BYTES
         self.processes += 1
@@ -76,10 +78,10 @@ class Device:
         try:
             if need > allowed:
                 self.overflows += 1
-                yield report(None, "out_of_memory", "OutOfMemoryError: CUDA out of memory") | {"peak_memory": taken}
+                yield report(None, "out_of_memory", "OutOfMemoryError: CUDA out of memory", peak_memory=taken)
                 return
             for said in learns(config):
-                yield dict(said) | {"peak_memory": taken}
+                yield replace(said, peak_memory=taken)
         finally:
             self.used -= taken + CONTEXT_BYTES
             self.processes -= 1
@@ -88,12 +90,12 @@ class Device:
 def _packed(store: Store, space_file: Path, dataset: Dataset, gib: float, truth: Any, **options: Any) -> Any:
     recipe = Recipe(epochs=3, batch_size=65_536, precision="fp32")
     device = Device(dataset, recipe, int(gib * GIB), truth)
-    tune = SimulatedTune(store, space_file, trials=36, worker=device, **options)
     observed = [(memory.predicted_bytes, memory.peak_bytes) for memory in store.memories("tiny")]
-    tune.bridge.packing = Packing(dataset, recipe, gpus=None, gpu=Gpu(int(gib * GIB)), observed=observed)
+    packing = Packing(dataset, recipe, gpus=None, gpu=Gpu(int(gib * GIB)), observed=observed)
+    tune = SimulatedTune(store, space_file, trials=36, worker=device, packing=packing, **options)
     with store.claim("tiny"):
         tune.run(workers=8, gpus=1.0)
-    assert tune.bridge.problem is None
+    assert tune.stop.problem is None
     return device, tune
 
 
@@ -109,7 +111,7 @@ def test_trials_share_a_gpu_and_never_take_more_than_there_is(store: Store, spac
     assert trials["state"].tolist() == ["complete"] * 36
     assert device.most_processes > 2
     assert device.most_used <= device.size
-    shares = {config["gpus"] for config in tune.configs}
+    shares = {config.slot.gpus for config in tune.configs}
     assert len(shares) > 1  # the space has networks of very different size
     rows = store.memories("tiny")
     assert len(rows) == 36
@@ -117,7 +119,7 @@ def test_trials_share_a_gpu_and_never_take_more_than_there_is(store: Store, spac
         [ratios[digest] for digest in trials.sort_values("id")["hash"]], rel=1e-3
     )
     # the next run of the study begins with what this one has learned
-    packing = tune.bridge.packing
+    packing = tune.source.packing
     again = Packing(
         dataset,
         Recipe(),
@@ -162,11 +164,11 @@ def test_a_large_gpu_is_shared_by_the_most(store: Store, space_file: Path, datas
 def test_a_large_trial_is_not_kept_waiting_by_small_ones(store: Store, space_file: Path, dataset: Dataset) -> None:
     """The simulated Ray starts whatever has room; the driver holds back what would take it."""
     device, tune = _packed(store, space_file, dataset, 8.5, lambda architecture: 0.8)
-    order = [config["gpus"] for config in tune.configs]
+    order = [config.slot.gpus for config in tune.configs]
     whole = [place for place, gpus in enumerate(order) if gpus == 1.0]
     assert whole
     finished = store.trials("tiny").reset_index()
-    started = {config["architecture"]: place for place, config in enumerate(tune.configs)}
+    started = {config.spec.architecture: place for place, config in enumerate(tune.configs)}
     ended = [started[store.architecture(digest).to_json()] for digest in finished["hash"]]
     late = [place - ended.index(place) for place in whole]
     assert all(abs(distance) <= 8 for distance in late)  # nobody overtook it by more than what ran already
@@ -180,18 +182,18 @@ def test_a_process_is_held_to_its_share(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("torch.cuda.memory._lazy_init", lambda: None)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=80 * GIB))
-    worker = TrialWorker.__new__(TrialWorker)
-    worker.device = torch.device("cuda")
+    runner = Runner.__new__(Runner)
+    runner.device = torch.device("cuda")
     for size in (10 * GIB, None, 100 * GIB):
-        worker._limit_memory(size)
+        runner._limit_memory(size)
     assert limits == [(0.125, 0), (1.0, 0), (1.0, 0)]
-    worker.device = torch.device("cpu")
-    worker._limit_memory(None)
+    runner.device = torch.device("cpu")
+    runner._limit_memory(None)
     assert len(limits) == 3
 
 
 def test_out_of_memory_without_company_is_not_tried_again(store: Store, space_file: Path) -> None:
-    def fails(config: dict[str, Any]) -> Iterator[Mapping[str, Any]]:
+    def fails(config: Config) -> Iterator[Report]:
         yield report(None, "out_of_memory", "MemoryError")
 
     tune = SimulatedTune(store, space_file, trials=3, worker=fails)
@@ -206,8 +208,8 @@ def test_on_a_cpu_nothing_runs_beside_the_second_attempt(store: Store, space_fil
     tried: list[str] = []
     beside: list[int] = []
 
-    def crowded(config: dict[str, Any]) -> Iterator[Mapping[str, Any]]:
-        network = Architecture.from_json(config["architecture"]).hash
+    def crowded(config: Config) -> Iterator[Report]:
+        network = config.network.hash
         tried.append(network)
         running.add(network)
         try:
@@ -219,7 +221,7 @@ def test_on_a_cpu_nothing_runs_beside_the_second_attempt(store: Store, space_fil
             for number in range(1, 4):
                 if again:
                     beside.append(len(running) - 1)
-                yield report(epoch(number, quality(config)), "complete" if number == 3 else None)
+                yield report(epoch(number, quality(config.network)), "complete" if number == 3 else None)
         finally:
             running.discard(network)
 
@@ -235,12 +237,12 @@ def test_on_a_cpu_nothing_runs_beside_the_second_attempt(store: Store, space_fil
 
 
 def test_a_search_that_ends_leaves_no_second_attempt_behind(store: Store, space_file: Path) -> None:
-    def crowded(config: dict[str, Any]) -> Iterator[Mapping[str, Any]]:
+    def crowded(config: Config) -> Iterator[Report]:
         yield report(epoch(1, 0.5))
         if len(tune.configs) == 2:
             yield report(None, "out_of_memory", "MemoryError")
         yield report(epoch(2, 0.5))
-        tune.bridge.stop_reason = "interrupted"
+        tune.stop.reason = "interrupted"
         yield report(epoch(3, 0.5))
 
     tune = SimulatedTune(store, space_file, trials=8, worker=crowded)
@@ -280,24 +282,32 @@ def _network(storage: str, digest: str) -> Architecture:
 
 LOGICAL = """
 import sys, time, ray, nas
-import nas.searches.trial_worker as worker
+import nas.searches.trial_training as trials
+import nas.execution.runner as runner
 import nas.execution.session as tuning
 from nas.execution.gpu_sharing import Gpu
+from nas.execution.report import Begun
 from nas.config.recipe import Recipe
+from nas.states import State
 from nas.store import Store
-from nas.train import State, Verdict
+from nas.train import Epoch, Verdict
 
-class Invents(worker.TrialWorker):
-    def _build(self, config):
-        worker.peak_memory = lambda device: 1 << 30  # in the process that trains
+class Invents(trials.TrialTraining):
+    finished = False
 
-    def _epoch(self):
+    def begin(self):
+        runner.peak_memory = lambda device: 1 << 30  # in the process that trains
+        return Begun()
+
+    def step(self):
         time.sleep(0.2)
-        self.ended = Verdict(State.COMPLETE)
-        values = {"train_loss": 1.0, "loss": 1.0, "accuracy": 0.5, "top5": 0.9, "seconds": 0.2}
-        return {"epoch": 1, **values, "images_per_second": 1.0, "lr": 0.1}
+        self.finished = True
+        return Epoch(1, 1.0, 1.0, 0.5, 0.9, 0.2, 1.0, 0.1)
 
-worker.TrialWorker = Invents
+    def finish(self):
+        return Verdict(State.COMPLETE), None
+
+trials.TrialTraining = Invents
 tuning.find_gpu = lambda note: Gpu(9 << 30)
 tuning.Resources.device = property(lambda self: "cpu")
 ray.init(address="local", num_cpus=4, num_gpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR",

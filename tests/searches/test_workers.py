@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import nas
-import nas.searches.trial_worker
+import nas.execution.worker
 import tests.failing  # noqa: F401 (registers the block that misbehaves)
 from nas.errors import SearchError
 from nas.store import Store
@@ -59,7 +59,7 @@ def test_memory_that_runs_out_costs_the_process_and_a_model_that_hangs_its_time(
         assert (following != process) == (how == "cuda memory")
 
 
-class CannotBeMade(nas.searches.trial_worker.TrialWorker):
+class CannotBeMade(nas.execution.worker.Worker):
     """What becomes of a worker where the code is of another version."""
 
     def setup(self, config: dict[str, Any], **given: Any) -> None:  # type: ignore[override]
@@ -71,7 +71,7 @@ def test_workers_that_cannot_be_made_end_the_search_with_the_cause_and_cost_no_t
     space_file: Path, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(nas.searches.trial_worker, "TrialWorker", CannotBeMade)
+        patched.setattr(nas.execution.worker, "Worker", CannotBeMade)
         with pytest.raises(SearchError) as ended:
             nas.search(space_file, storage=storage, trials=20, epochs=1, max_concurrent=2, sampler="random")
     found = re.fullmatch(

@@ -75,6 +75,7 @@ def curve(accuracy: float, epochs: int = 3) -> list[Mapping[str, object]]:
             "seconds": 0.5,
             "images_per_second": 1000.0,
             "lr": 0.1,
+            "train_accuracy": 0.9 * accuracy * epoch / epochs,
         }
         for epoch in range(1, epochs + 1)
     ]

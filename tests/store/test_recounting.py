@@ -92,10 +92,12 @@ def test_a_server_is_upgraded(postgres: PostgresServer) -> None:
         make_study(store)
         with store._engine.begin() as session:
             session.execute(text("ALTER TABLE nas_studies DROP COLUMN counting_rules"))
+            session.execute(text("ALTER TABLE nas_epochs DROP COLUMN train_accuracy"))
             session.execute(text("UPDATE nas_schema SET version = 1"))
     with Store.open(address) as store:
         assert store.study("first").counting_rules is None
         assert "counting_rules" in {column["name"] for column in inspect(store._engine).get_columns("nas_studies")}
+        assert "train_accuracy" in {column["name"] for column in inspect(store._engine).get_columns("nas_epochs")}
         with pytest.raises(StorageError, match="task names no input"), store.claim("first"):
             store.recount("first")
 

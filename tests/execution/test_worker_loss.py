@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from ray.exceptions import (
     ActorDiedError,
@@ -13,8 +11,10 @@ from ray.exceptions import (
     RayTaskError,
 )
 
-from nas.execution.protocol import Retire
-from nas.execution.scheduler import last_words
+from nas.execution.report import Report, Retire
+from nas.execution.worker_loss import last_words
+from nas.states import State
+from nas.train import Verdict
 
 NODE = ActorDiedError()
 NODE.error_msg = (
@@ -89,13 +89,18 @@ def test_the_state_and_the_reason(
     problem: Exception | None, seconds: float, state: str, reason: str, retry: str
 ) -> None:
     report = last_words(problem, seconds, 20.0)
-    assert (report["state"], report["reason"], report["seconds"], report["retry"]) == (state, reason, seconds, retry)
+    verdict = report.verdict
+    assert verdict is not None
+    assert (verdict.state, verdict.reason, report.seconds, verdict.retry) == (state, reason, seconds, retry)
+    assert report.node_lost == (reason == "its node was lost")
 
 
 def test_a_worker_that_retires_reports_like_any_other() -> None:
-    said = {"state": "complete", "reason": "", "epoch": {"accuracy": 0.5}, "seconds": 2.0}
-    assert last_words(_task_error(Retire(json.dumps(said))), 9.0, None) == said
+    said = Report(verdict=Verdict(State.COMPLETE), seconds=2.0)
+    assert last_words(_task_error(Retire(said.to_json())), 9.0, None) == said
 
 
 def test_without_a_limit_no_time_is_too_long() -> None:
-    assert last_words(ActorDiedError(), 1e6, None)["state"] == "failed"
+    verdict = last_words(ActorDiedError(), 1e6, None).verdict
+    assert verdict is not None
+    assert verdict.state == "failed"

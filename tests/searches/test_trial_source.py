@@ -1,13 +1,12 @@
-"""What the bridge makes of what Tune tells it, on a real database; Tune itself is simulated."""
+"""What a search makes of what Tune tells it, on a real database; Tune itself is simulated."""
 
 from __future__ import annotations
 
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import optuna
 import pytest
@@ -15,15 +14,17 @@ import pytest
 from nas.architecture.architecture import Architecture
 from nas.errors import StorageError
 from nas.execution.gpu_sharing import Slot
+from nas.execution.report import Report
 from nas.pareto import left_out, pareto
 from nas.searches.early_stopping import Rungs
-from nas.searches.progress import Progress, describe
+from nas.searches.progress import EndedTrial, Progress, describe
 from nas.searches.seed_points import SeedPoint
 from nas.space.space import Space
 from nas.store import Store, connection, retry
 from tests.postgres import PostgresServer
 from tests.searches.simulated import (
     INPUT,
+    Config,
     SimulatedTune,
     epoch,
     learns,
@@ -45,9 +46,9 @@ class Notes(Progress):
 
 class Watch(Progress):
     def __init__(self) -> None:
-        self.trials: list[Mapping[str, Any]] = []
+        self.trials: list[EndedTrial] = []
 
-    def finished(self, trial: Mapping[str, Any], running: int) -> None:
+    def finished(self, trial: EndedTrial, running: int) -> None:
         self.trials.append(trial)
 
 
@@ -65,7 +66,7 @@ def test_a_network_that_any_study_has_trained_is_not_trained_again(store: Store,
     assert cached["seconds"].sum() == 0
     assert cached["accuracy"].to_dict() == theirs["accuracy"].to_dict()
     assert cached["source"].to_dict() == theirs["id"].to_dict()
-    assert sum(trial["source"] is not None for trial in watch.trials) == 20
+    assert sum(trial.source is not None for trial in watch.trials) == 20
     assert len(store.epochs("other")) == 3 * 36
     # the sampler knows them all: nothing is left to propose
     assert second.proposer.propose() is None
@@ -83,7 +84,7 @@ def test_the_cache_can_be_switched_off(store: Store, space_file: Path) -> None:
 
 
 def test_only_complete_trials_are_taken_over(store: Store, space_file: Path) -> None:
-    def fails(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def fails(config: Config) -> Iterator[Report]:
         yield report(None, "failed", "RuntimeError: no")
 
     run(store, space_file, trials=4, worker=fails)
@@ -130,13 +131,13 @@ def test_a_database_that_is_locked_now_and_then_loses_nothing(store: Store, stor
 
 @pytest.mark.usefixtures("_quick")
 def test_a_database_that_stays_away_ends_the_search_and_the_same_again_goes_on(storage: str, space_file: Path) -> None:
-    def locks(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def locks(config: Config) -> Iterator[Report]:
         yield from learns(config)
 
     other = sqlite3.connect(storage.removeprefix("sqlite:///"), isolation_level=None)
     started: list[int] = []
 
-    def trains(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def trains(config: Config) -> Iterator[Report]:
         started.append(1)
         if len(started) == 4:
             other.execute("BEGIN IMMEDIATE")
@@ -163,7 +164,7 @@ def test_a_server_that_is_restarted_in_a_search_costs_nothing(postgres: Postgres
         pytest.skip("stops the server: only done to one of its own")
     epochs: list[int] = []
 
-    def trains(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def trains(config: Config) -> Iterator[Report]:
         for said in learns(config):
             epochs.append(1)
             if len(epochs) in (5, 15):
@@ -194,14 +195,14 @@ def test_bad_trials_stop_early_and_seed_points_never(store: Store, space_file: P
     space = Space.load(space_file)
     worst = min(
         space.enumerate(),
-        key=lambda assignment: quality({"architecture": space.from_assignment(assignment, INPUT, 10).to_json()}),
+        key=lambda assignment: quality(space.from_assignment(assignment, INPUT, 10)),
     )
     network = space.resolve(space.plan(worst), INPUT, 10)
 
-    class Config:
+    class Published:
         name = "published"
 
-    seed = SeedPoint(Config(), worst, network, None)  # type: ignore[arg-type]
+    seed = SeedPoint(Published(), worst, network, None)  # type: ignore[arg-type]
     rungs = Rungs(("accuracy",), 9, 1, 3)
     tune = run(store, space_file, "tiny", trials=36, rungs=rungs, epochs=9, seeds=[seed])
     trials = store.trials("tiny")
@@ -232,7 +233,7 @@ def test_a_stopped_trial_is_evaluated_in_full_when_another_study_wants_it(store:
     stopped -= set(trials[trials["state"] == "complete"]["hash"])  # called back, and trained to its end
     assert stopped
     again = run(store, space_file, "other", trials=36).configs
-    assert {Architecture.from_json(config["architecture"]).hash for config in again} == stopped
+    assert {config.network.hash for config in again} == stopped
     assert len(again) == len(stopped)
 
 
@@ -248,9 +249,9 @@ def test_what_a_stopped_trial_had_reached_comes_with_its_fidelity(
 
 
 def test_the_end_of_a_search_interrupts_what_runs(store: Store, space_file: Path) -> None:
-    def slow(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def slow(config: Config) -> Iterator[Report]:
         yield report(epoch(1, 0.5))
-        tune.bridge.stop_reason = "interrupted"
+        tune.stop.reason = "interrupted"
         yield report(epoch(2, 0.6))
 
     tune = SimulatedTune(store, space_file, worker=slow)
@@ -276,19 +277,18 @@ def test_only_what_came_far_enough_says_what_memory_it_needed(store: Store, spac
 
     ends = iter([("failed", None), ("out_of_memory", None), ("failed", epoch(1, 0.5)), ("complete", epoch(1, 0.5))])
 
-    def worker(config: dict[str, Any]) -> Iterator[Mapping[str, Any]]:
+    def worker(config: Config) -> Iterator[Report]:
         state, values = next(ends)
-        yield {**report(values, state, "why"), "peak_memory": {"failed": 7, "out_of_memory": 8, "complete": 9}[state]}
+        yield report(values, state, "why", peak_memory={"failed": 7, "out_of_memory": 8, "complete": 9}[state])
 
-    tune = SimulatedTune(store, space_file, trials=4, worker=worker)
-    tune.bridge.packing = Packs()  # type: ignore[assignment]
+    tune = SimulatedTune(store, space_file, trials=4, worker=worker, packing=Packs())  # type: ignore[arg-type]
     with store.claim("tiny"):
         tune.run(workers=1)
     assert Packs.observed == [8, 7, 9]
 
 
 def _hashes(tune: SimulatedTune) -> list[str]:
-    return [Architecture.from_json(config["architecture"]).hash for config in tune.configs]
+    return [config.network.hash for config in tune.configs]
 
 
 def test_a_stopped_trial_that_would_be_on_the_front_is_trained_to_its_end(store: Store, space_file: Path) -> None:
@@ -324,12 +324,12 @@ def test_nobody_calls_back_what_had_learned_nothing(store: Store, space_file: Pa
 
 
 def test_what_was_called_back_and_killed_is_called_back_by_the_nextrun(store: Store, space_file: Path) -> None:
-    def killed(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def killed(config: Config) -> Iterator[Report]:
         if len(tune.configs) <= 36:
             yield from learns(config)
             return
         yield report(epoch(1, 0.1))
-        tune.bridge.stop_reason = "interrupted"
+        tune.stop.reason = "interrupted"
         yield report(epoch(2, 0.1))
 
     def rungs() -> Rungs:
@@ -350,9 +350,9 @@ def test_what_was_called_back_and_killed_is_called_back_by_the_nextrun(store: St
 
 
 def test_a_search_whose_time_is_up_calls_nobody_back(store: Store, space_file: Path) -> None:
-    def ends(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def ends(config: Config) -> Iterator[Report]:
         if len(tune.configs) == 36:
-            tune.bridge.stop_reason = "time is up"
+            tune.stop.reason = "time is up"
         yield from learns(config)
 
     tune = SimulatedTune(store, space_file, trials=36, rungs=Rungs(("accuracy",), 9, 1, 3), epochs=9, worker=ends)
@@ -368,7 +368,7 @@ def test_a_network_that_learned_nothing_is_untrained_and_the_sampler_hears_of_a_
     reason = "accuracy 10.1% is not above chance: the commonest class alone gives 10.1%"
     number = iter(range(100))
 
-    def learns_nothing(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def learns_nothing(config: Config) -> Iterator[Report]:
         if next(number) % 2:
             yield report(epoch(1, 0.101), "untrained", reason)
         else:
@@ -385,7 +385,7 @@ def test_a_network_that_learned_nothing_is_untrained_and_the_sampler_hears_of_a_
     states = [trial.state.name for trial in tune.proposer._study.get_trials(deepcopy=False)]
     assert states.count("COMPLETE") == 4  # what is untrained has no value for it
     assert describe(watch.trials[1], 358) == (
-        f"trial 1: untrained, 10.1 ± 1.6 %, {watch.trials[1]['parameters']:,} parameters: {reason}"
+        f"trial 1: untrained, 10.1 ± 1.6 %, {watch.trials[1].cost.parameters:,} parameters: {reason}"
     )
     # another study does not take such a result over
     assert len(run(store, space_file, "other", trials=8, epochs=1).configs) == 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.table import Table
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
     from nas.data.overview import Overview
     from nas.fits.choice import Candidate, Choice
+
+
+COARSE: Final = 5.0
+"""Points that validation images should tell apart; where they do not, a line says so."""
 
 
 def seen_lines(seen: Overview) -> list[str]:
@@ -86,6 +90,13 @@ def verdict(choice: Choice, offered: Sequence[Candidate]) -> list[str]:
         lines.append(
             "No reference was trained beside it, so that nothing is said of what a plain network is worth here."
         )
+    if chosen.error is not None and chosen.retrained is not None and chosen.retrained.validation is not None:
+        images, told = chosen.retrained.validation.total, CHANCE * math.sqrt(2) * chosen.error * 100
+        if told > COARSE:
+            lines.append(
+                f"The choice rests on {images} validation images, which do not tell networks apart that differ by less than "
+                f"{told:.0f} points: more images would."
+            )
     if choice.smaller is not None:
         lines.append(
             f"{_capital(_named(choice.smaller))} is within one standard error of it on validation images and has "

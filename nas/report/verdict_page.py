@@ -62,7 +62,12 @@ def write_verdict(
         tag("title", f"{study} · verdict · nas"),
         tag("style", Html(_STYLE.read_text(encoding="utf-8"))),
     )
-    header = tag("header", tag("h1", first), [tag("p", line, class_="lead") for line in rest])
+    header = tag(
+        "header",
+        tag("p", f"nas fit · {study}", class_="lead"),
+        tag("h1", first),
+        [tag("p", line, class_="lead") for line in rest],
+    )
     page = tag("html", head, tag("body", header, tag("main", sections)), lang="en")
     try:
         path.write_text(f"<!doctype html>\n{page}\n", encoding="utf-8")
@@ -71,6 +76,7 @@ def write_verdict(
 
 
 def _networks(offered: Sequence[Candidate], chosen: Candidate) -> Html:
+    timed = any(one.milliseconds is not None for one in offered)
     rows = []
     for one in offered:
         name = f"{one.name}, {one.caption}" if one.is_reference else one.name
@@ -83,11 +89,11 @@ def _networks(offered: Sequence[Candidate], chosen: Candidate) -> Html:
                 "" if test is None else with_error(test.balanced, test.balanced_error),
                 f"{one.parameters:,}",
                 short(one.macs),
-                "" if one.milliseconds is None else f"{one.milliseconds:.3g}",
+                *(["" if one.milliseconds is None else f"{one.milliseconds:.3g}"] if timed else []),
             )
         )
-    head = ("network", "validation", "test", "test, each class alike", "parameters", "MACs", "ms")
-    return table(head, rows, numbers=range(1, 7))
+    head = ("network", "validation", "test", "test, each class alike", "parameters", "MACs", *(["ms"] if timed else []))
+    return table(head, rows, numbers=range(1, len(head)))
 
 
 def _classes(chosen: Candidate, data: Dataset) -> Html:

@@ -16,11 +16,14 @@ from nas.text.sanitize import beginning, one_line, visible
 from nas.version import __version__
 
 COMMANDS = {
+    "fit": "From a folder of photos to a model to use, compared with plain networks.",
     "search": "Search a space for networks, or continue a study.",
     "space": "Check, show, count, sample, cost and draw a space.",
     "study": "List studies; show, plot, export, recount, rename and delete one.",
     "replay": "Check published networks against their papers, or train them again.",
     "retrain": "Train members of a front again and measure them on the test set.",
+    "compare": "Train plain networks beside a study, and say whether it was worth it.",
+    "choose": "Pick a network of a study by what you have room for.",
     "bench": "Compare samplers on a table of trained networks.",
     "predict": "Classify images by a trained network, and show where it looked.",
     "export": "Write a network as plain PyTorch, ONNX, torch.export or weights.",

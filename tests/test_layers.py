@@ -15,6 +15,7 @@ ORDER = [
     (("nas.dashboard", "nas.bench"), "Optuna Dashboard on our tables; samplers compared on tables of trained networks"),
     (("nas", "nas.api"), "studies from Python: `nas.search` and `nas.load_study`"),
     (("nas.report",), "tables, the page of a study, pictures of fronts and trainings"),
+    (("nas.fits",), "from photos to a model: references beside a search, and the choice among all"),
     (
         ("nas.searches", "nas.replays"),
         "the two drivers: the search; published networks and members of a front trained again",

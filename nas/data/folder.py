@@ -61,13 +61,7 @@ def read_folder(
 
     Images are squares of `size` pixels; without a size all must have one size. Raises DataError.
     """
-    if not root.is_dir():
-        what = "is a file, not a folder" if root.exists() else "no such folder"
-        raise DataError(f"imagefolder:{root}: {what}; it must hold train/<class>/<image files>")
-    try:
-        files, names = _list(root, test)
-    except OSError as problem:
-        raise DataError(f"imagefolder:{root}: cannot be read ({one_line(problem)})") from None
+    files, names = list_files(root, test)
     return _decode(files, size, progress), np.array([label for _, label in files], dtype=np.int64), names
 
 
@@ -75,12 +69,28 @@ def read_validation(
     root: Path, size: int | None, progress: Progress | None = None
 ) -> tuple[Images, Labels, tuple[str, ...]] | None:
     """The images of the validation folder as `read_folder` gives them; None where there is none beside a test folder."""
-    folder = validation_folder(root)
-    if folder is None:
+    files = list_validation(root)
+    if files is None:
         return None
     names = _list(root, True)[1]
-    files = _members(folder, names)
     return _decode(files, size, progress), np.array([label for _, label in files], dtype=np.int64), names
+
+
+def list_files(root: Path, test: bool) -> tuple[list[tuple[Path, int]], tuple[str, ...]]:
+    """Image files with their labels, and the names of the classes in alphabetical order. Raises DataError."""
+    if not root.is_dir():
+        what = "is a file, not a folder" if root.exists() else "no such folder"
+        raise DataError(f"imagefolder:{root}: {what}; it must hold train/<class>/<image files>")
+    try:
+        return _list(root, test)
+    except OSError as problem:
+        raise DataError(f"imagefolder:{root}: cannot be read ({one_line(problem)})") from None
+
+
+def list_validation(root: Path) -> list[tuple[Path, int]] | None:
+    """Files of the validation folder with their labels; None where there is none beside a test folder."""
+    folder = validation_folder(root)
+    return None if folder is None else _members(folder, _list(root, True)[1])
 
 
 def count_test(root: Path) -> tuple[int, ...] | None:
@@ -159,7 +169,7 @@ def check_images(number: int, shape: tuple[int, ...]) -> None:
 
 
 def _decode(files: list[tuple[Path, int]], size: int | None, progress: Progress | None) -> Images:
-    faults = _Faults(len(files))
+    faults = Faults(len(files))
     first, height, width = _first(files, faults)
     shape = (3, size, size) if size else (3, height, width)
     check_images(len(files), shape)
@@ -187,18 +197,18 @@ def _decode(files: list[tuple[Path, int]], size: int | None, progress: Progress 
     return x
 
 
-def _first(files: list[tuple[Path, int]], faults: _Faults) -> tuple[Path, int, int]:
+def _first(files: list[tuple[Path, int]], faults: Faults) -> tuple[Path, int, int]:
     """The first file that is an image, its height and its width."""
     for path, _ in files:
         try:
-            return (path, *_size(path))
+            return (path, *image_extents(path))
         except DataError as problem:
             faults.unusable[path] = str(problem)
     faults.check("")
     raise AssertionError("no files")
 
 
-class _Faults:
+class Faults:
     """What is wrong with the files of a folder: a user who mends them one by one, and starts anew each time, gives up."""
 
     def __init__(self, files: int) -> None:
@@ -281,7 +291,8 @@ LYING = (5, 6, 7, 8)
 UNREADABLE = (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
-def _size(path: Path) -> tuple[int, int]:
+def image_extents(path: Path) -> tuple[int, int]:
+    """Height and width of an upright image, as its header says. Raises DataError."""
     try:
         with _open(path) as image:
             lies = _orientation(image) in LYING
@@ -309,12 +320,12 @@ def read_image(path: Path, shape: tuple[int, ...]) -> Images:
 
 def check_readable(paths: Sequence[Path]) -> None:
     """Raises DataError that names all of these files that are no images, as far as their headers say."""
-    faults = _Faults(len(paths))
+    faults = Faults(len(paths))
     for path in paths:
         try:
             if not path.exists():
                 raise DataError(f"{path}: no such image")
-            _size(path)
+            image_extents(path)
         except DataError as problem:
             faults.unusable[path] = str(problem)
     faults.check("")

@@ -113,12 +113,15 @@ def _known(network: Network, storage: str | None) -> list[tuple[Path, str]]:
 
 
 def _kind(network: Network) -> str:
-    return "trial" if network.study is not None else "network"
+    return "trial" if network.trial is not None else "network"
 
 
 def _remedy(network: Network) -> str:
-    if network.study is not None:
+    if network.trial is not None:
+        assert network.study is not None
         return f"`nas retrain --study {shlex.quote(network.study)} --trial {network.trial}` makes one"
+    if network.study is not None:
+        return f"`nas compare --study {shlex.quote(network.study)}` makes one"
     if network.published is not None:
         return f"`nas replay {shlex.quote(network.published)}` makes one"
     return "--weights names a file"

@@ -6,6 +6,7 @@
     attn_cnn-digits:23     trial 23 of that study
     best                   the most accurate trial of the study, or the final network where it was retrained;
                            attn_cnn-digits:best likewise
+    attn_cnn-digits:resnet8  a reference that was trained beside that study (`nas compare`)
     09518401               the trial whose hash begins so (8 digits or more, as tables show them)
     kong_aim_cam           the published config of that name, or a config file
     network.json           an architecture, as `nas export --format state-dict` and the database hold it
@@ -26,7 +27,7 @@ from nas.config.shipped_files import every
 from nas.config.task import LoadedTask
 from nas.errors import AssignmentError, Infeasible, NasError, StorageError, StudyError, nearest
 from nas.limits import MAX_CLASSES, MAX_EXTENT
-from nas.network.model_selection import final, of_study
+from nas.network.model_selection import final, of_study, references_of_study
 from nas.pareto import pareto
 from nas.space.published import PublishedConfig
 from nas.space.space import Space
@@ -64,7 +65,8 @@ class Network:
     @property
     def stem(self) -> str:
         """For names of files: ``attn_cnn-digits-23``, ``kong_aim_cam``."""
-        name = self.title if self.study is None else f"{self.study}-{self.trial}"
+        number = self.published if self.trial is None else self.trial
+        name = self.title if self.study is None else f"{self.study}-{number}"
         return file_stem(name)
 
     def database(self, storage: str | None) -> str | None:
@@ -89,6 +91,8 @@ def find_network(
     owner, colon, number = word.rpartition(":")
     if colon and (_NUMBER.fullmatch(number) or number == BEST):
         return _of_store(number, owner, storage, input, classes)
+    if colon and (network := _of_reference(number, owner, storage, input, classes)) is not None:
+        return network
     if word == BEST or (_NUMBER.fullmatch(word) and len(word) < 8):
         return _of_store(word, study, storage, input, classes)
     path = expanded(word)
@@ -146,6 +150,31 @@ def _of_store(word: str, study: str | None, storage: str | None, input: Shape | 
     )
 
 
+def _of_reference(
+    name: str, study: str, storage: str | None, input: Shape | None, classes: int | None
+) -> Network | None:
+    """The reference of that name that was trained beside a study; None where there is no such study or reference."""
+    if storage is None and not Path(parse(DEFAULT_URL).database or "").is_file():
+        return None
+    with Store.open(storage or DEFAULT_URL) as store:
+        if not store.has_study(study):
+            return None
+        row = store.study(study)
+        found = references_of_study(store.measurements(), study)
+        if name not in found:
+            return None
+        architecture = store.architecture(found[name].hash)
+    return _network(
+        f"{name} of {study}",
+        architecture,
+        input or _task_input(row),
+        classes or _task_classes(row),
+        study=study,
+        published=name,
+        task=row.task,
+    )
+
+
 def _best(store: Store, row: StudyRow) -> int:
     """The final network of a study whose most accurate trial was retrained, else that trial."""
     front = pareto(store.trials(row.name), row.objectives)
@@ -154,7 +183,7 @@ def _best(store: Store, row: StudyRow) -> int:
     most = front.loc[front["accuracy"].idxmax()]
     retrained = of_study(store.measurements(), row.name)
     chosen = final(retrained) if most["hash"] in {one.hash for one in retrained} else None
-    return int(most["trial"]) if chosen is None else chosen.trial
+    return int(most["trial"]) if chosen is None or chosen.trial is None else chosen.trial
 
 
 def _of_hash(word: str, study: str | None, storage: str | None, input: Shape | None, classes: int | None) -> Network:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 class Retrained:
     """Trainings of one network in one way, which differ in the seed alone, and the one of them that is kept."""
 
-    trial: int
+    trial: int | None
+    """None for a reference, which no search found."""
     hash: str
     parameters: int
     macs: int
@@ -69,7 +70,7 @@ def of_way(rows: pd.DataFrame) -> Retrained | None:
     kept = max(complete, key=_worth)
     scores = [score for row in complete if (score := _score(row, "validation")) is not None]
     return Retrained(
-        int(kept["trial"]),
+        None if kept["kind"] == "reference" else int(kept["trial"]),
         str(kept["hash"]),
         int(kept["parameters"]),
         int(kept["macs"]),
@@ -81,13 +82,23 @@ def of_way(rows: pd.DataFrame) -> Retrained | None:
 
 def of_study(measured: pd.DataFrame, study: str) -> list[Retrained]:
     """The retrained networks of a study, each in the way in which it was retrained last."""
-    ours = measured[(measured["kind"] == "retrain") & (measured["study"] == study)]
+    return list(_latest(measured[(measured["kind"] == "retrain") & (measured["study"] == study)]).values())
+
+
+def references_of_study(measured: pd.DataFrame, study: str) -> dict[str, Retrained]:
+    """The reference networks of a study by their names, each as it was trained last."""
+    ours = measured[(measured["kind"] == "reference") & (measured["study"] == study)]
+    return {str(way.kept["published"]): way for way in _latest(ours).values()}
+
+
+def _latest(ours: pd.DataFrame) -> dict[str, Retrained]:
+    """Networks by their hashes, each in the way in which it was trained last."""
     found: dict[str, Retrained] = {}
     for key in latest_first(ours):
         way = of_way(ours[ours["key"] == key])
         if way is not None:
             found.setdefault(way.hash, way)
-    return list(found.values())
+    return found
 
 
 def latest_first(rows: pd.DataFrame) -> list[str]:

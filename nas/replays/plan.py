@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, fields, replace
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from nas.architecture.architecture import Architecture
 from nas.architecture.cost import Cost, cost
@@ -32,7 +32,7 @@ HELD_OUT: Final = 0.1
 class Plan:
     """One network to be trained in one way, with any number of seeds."""
 
-    kind: Literal["replay", "retrain"]
+    kind: Literal["replay", "retrain", "reference"]
     title: str
     """For people and for names of files."""
     architecture: Architecture
@@ -45,6 +45,7 @@ class Plan:
     deviations: tuple[Deviation, ...]
     pretrained: str | None = None
     published: str | None = None
+    """Name of the published config, or of the reference."""
     study: str | None = None
     trial: int | None = None
     claims: tuple[Claim, ...] = ()
@@ -213,6 +214,37 @@ def plan_retraining(
     """How a member of a front is trained again: by the study's recipe in `LONGER` times its steps, unless `options` say
     otherwise. `data` is what `study_data` gives.
     """
+    return _of_study(
+        study,
+        data,
+        options,
+        kind="retrain",
+        title=f"{study.name}-{trial.number}",
+        architecture=architecture,
+        published=trial.published,
+        trial=trial.number,
+    )
+
+
+def plan_reference(
+    study: StudyRow, name: str, architecture: Architecture, data: StudyData, options: TrainingOptions
+) -> Plan:
+    """How the reference network `name` is trained beside those of a study: as `plan_retraining` has it."""
+    return _of_study(
+        study,
+        data,
+        options,
+        kind="reference",
+        title=f"{study.name}-{name}",
+        architecture=architecture,
+        published=name,
+    )
+
+
+def _of_study(
+    study: StudyRow, data: StudyData, options: TrainingOptions, *, architecture: Architecture, **facts: Any
+) -> Plan:
+    """A training on the images of a study, by its recipe in `LONGER` times its steps unless `options` say otherwise."""
     dataset = data.dataset
     images = len(dataset.train)
     theirs = study.recipe
@@ -225,19 +257,15 @@ def plan_retraining(
     fraction = 1.0 if options.fraction is None else options.fraction
     if fraction < 1:
         deviations.append(Deviation("share of the images", fraction, of=images))
-    price = cost(architecture, dataset.input, dataset.classes)
     return Plan(
-        "retrain",
-        f"{study.name}-{trial.number}",
-        architecture,
-        price,
-        dataset,
-        recipe,
-        fraction,
-        tuple(deviations),
-        published=trial.published,
+        architecture=architecture,
+        cost=cost(architecture, dataset.input, dataset.classes),
+        dataset=dataset,
+        recipe=recipe,
+        fraction=fraction,
+        deviations=tuple(deviations),
         study=study.name,
-        trial=trial.number,
+        **facts,
     )
 
 

@@ -1,4 +1,4 @@
-"""Test accuracies: published networks replayed, members of a front retrained. One row per network, way and seed.
+"""Test accuracies: published networks replayed, members of a front retrained, references. One row per network, way and seed.
 
 They need no study and no claim on one: a measurement is written once, whole, in a transaction of its own.
 """
@@ -63,7 +63,7 @@ COLUMNS = (
 class Measured:
     """One training with its one look at the test set."""
 
-    kind: Literal["replay", "retrain"]
+    kind: Literal["replay", "retrain", "reference"]
     architecture: Architecture
     key: str
     """Equal for trainings that differ in the seed alone."""
@@ -91,6 +91,7 @@ class Measured:
     started_at: datetime.datetime
     """Naive UTC."""
     published: str | None = None
+    """Name of the published config, or of the reference."""
     study: str | None = None
     trial: int | None = None
     weights: str | None = None

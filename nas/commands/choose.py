@@ -1,0 +1,105 @@
+"""`nas choose`: a network of a finished study, by what the user has room for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nas.commands.options import json_option, limits, print_json, say, search_option, storage_option, study_option
+from nas.text.formatting import short
+
+if TYPE_CHECKING:
+    from nas.fits.choice import Candidate, Choice
+
+
+@click.command(name="choose")
+@study_option("May be left out where the database holds only one.")
+@limits
+@click.option("--max-latency", metavar="DURATION", help="Longest time for one image, such as 5ms, measured here.")
+@search_option("latency_device")
+@storage_option
+@json_option
+def command(
+    study: str | None,
+    max_parameters: float | None,
+    max_macs: float | None,
+    max_latency: str | None,
+    latency_device: str | None,
+    storage: str | None,
+    as_json: bool,
+) -> None:
+    """Pick a network of a study by what you have room for: the most accurate one inside the limits.
+
+    Networks that were retrained come first, and references that `nas compare` trained take part. The runner-up is named with
+    what it would cost. Latency is measured on this machine, for one image.
+
+    \b
+    nas choose --study photos --max-parameters 100k
+    nas choose --max-latency 5ms --max-parameters 1M
+    """
+    from nas.fits.choice import Limits, candidates, choose, parse_milliseconds, timer
+    from nas.network.lookup import study_name
+    from nas.store import DEFAULT_URL, Store
+
+    most = parse_milliseconds(max_latency)
+    with Store.open(storage or DEFAULT_URL) as store:
+        row = store.study(study_name(store, study))
+        offered = candidates(store, row)
+        timed = None if most is None else timer(store, storage or DEFAULT_URL, latency_device)
+        choice = choose(offered, Limits(max_parameters, max_macs, most), timed)
+    if as_json:
+        print_json(_record(choice))
+        return
+    for line in _lines(choice):
+        say(line)
+
+
+def _lines(choice: Choice) -> list[str]:
+    chosen = choice.chosen
+    lines = [f"{chosen.word}  {_facts(chosen)}"]
+    if chosen.retrained is None:
+        lines.append(
+            f"  its accuracy is that of the search's short training: nas retrain --study {chosen.word.rpartition(':')[0]} "
+            f"--trial {chosen.word.rpartition(':')[2]} makes it ready for use"
+        )
+    else:
+        lines.append(f"  take it with: nas export {chosen.word} -o network.onnx")
+    if choice.runner_up is not None:
+        lines.append(
+            f"runner-up  {choice.runner_up.word}  {_facts(choice.runner_up)}{_against(choice.runner_up, chosen)}"
+        )
+    if choice.smaller is not None and choice.smaller is not choice.runner_up:
+        lines.append(f"smaller, within one standard error  {choice.smaller.word}  {_facts(choice.smaller)}")
+    if choice.promising is not None:
+        lines.append(f"more accurate in the search, not retrained  {choice.promising.word}  {_facts(choice.promising)}")
+    return lines
+
+
+def _facts(one: Candidate) -> str:
+    from nas.report.accuracy_tables import with_error
+
+    accuracy = with_error(one.accuracy, one.error) if one.error is not None else f"{one.accuracy:.1%}"
+    kind = "validation" if one.retrained is not None else "in the search"
+    time = "" if one.milliseconds is None else f", {one.milliseconds:.3g} ms"
+    caption = f" ({one.caption})" if one.caption else ""
+    return f"{accuracy} {kind}{caption}, {one.parameters:,} parameters, {short(one.macs)} MACs{time}"
+
+
+def _against(other: Candidate, chosen: Candidate) -> str:
+    return (
+        f": {(other.accuracy - chosen.accuracy) * 100:+.1f} points for {other.parameters / chosen.parameters:.2g} times the "
+        f"parameters and {other.macs / chosen.macs:.2g} times the MACs"
+    )
+
+
+def _record(choice: Choice) -> dict[str, Any]:
+    from nas.report.verdict import candidate_record
+
+    parts = {
+        "chosen": choice.chosen,
+        "runner_up": choice.runner_up,
+        "smaller": choice.smaller,
+        "promising": choice.promising,
+    }
+    return {name: None if one is None else candidate_record(one, ()) for name, one in parts.items()}

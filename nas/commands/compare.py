@@ -1,0 +1,82 @@
+"""`nas compare`: plain networks trained on the images of a study, beside what it found."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from nas.commands.options import json_option, print_json, search_option, storage_option, study_option
+
+
+@click.command(name="compare")
+@study_option("The study that is compared.", required=True)
+@click.option(
+    "--references",
+    default="resnet8,resnet20,mobile",
+    show_default=True,
+    metavar="NAMES",
+    help="Which plain networks, each as wide as the study's limits allow.",
+)
+@click.option("--seeds", type=int, default=2, show_default=True, help="Trainings with different seeds.")
+@click.option("--steps", type=int, help="Steps of the optimizer.  [default: 8 times the search's]")
+@search_option("data_root")
+@search_option("device")
+@search_option("cpus_per_trial")
+@search_option("max_concurrent")
+@search_option("ray_address")
+@storage_option
+@json_option
+def command(
+    study: str,
+    references: str,
+    seeds: int,
+    steps: int | None,
+    data_root: str | None,
+    device: str,
+    storage: str | None,
+    as_json: bool,
+    **ray: Any,
+) -> int:
+    """Train plain networks as the members of the front are retrained, and say whether the search was worth it.
+
+    The references are ResNet-8, ResNet-20 and a small MobileNetV2, each as wide as the limits of the study allow. They have the
+    same images, the same recipe and the same number of seeds as `nas retrain`. Run the same command again to resume.
+
+    \b
+    nas compare --study attn_cnn-digits
+    nas compare --study photos --references resnet8
+    """
+    from nas.execution.options import RayOptions
+    from nas.fits.choice import Limits, candidates, choose
+    from nas.fits.fit import train_references
+    from nas.replays.options import TrainingOptions
+    from nas.report.verdict import print_verdict, verdict_record
+    from nas.searches.progress import Lines, LiveView, Progress
+    from nas.store import DEFAULT_URL, Store
+    from nas.text.terminal import Terminal
+
+    console = Terminal()
+    progress: Progress = Progress() if as_json else LiveView(console) if sys.stdout.isatty() else Lines()
+    names = tuple(name.strip() for name in references.split(",") if name.strip())
+    training = TrainingOptions(data_root=data_root, seeds=seeds, steps=steps, device=device, storage=storage)
+    rans, remarks = train_references(study, names, training, RayOptions(**ray, device=device), progress)
+    with Store.open(storage or DEFAULT_URL) as store:
+        offered = [one for one in candidates(store, store.study(study)) if one.retrained is not None]
+    for line in remarks:
+        progress.note(line)
+    if not offered:
+        console.print("no network was trained to its end; run the same command again to resume", soft_wrap=True)
+        return 1
+    choice = choose(offered, Limits())
+    if as_json:
+        class_names = rans[0].plan.dataset.class_names if rans else ()
+        print_json(verdict_record(choice, offered, class_names))
+    else:
+        print_verdict(console, choice, offered)
+        if all(one.is_reference for one in offered):
+            console.print(
+                f"no network of the front is retrained yet: nas retrain --study {study} --top 2", soft_wrap=True
+            )
+    return 0

@@ -1,0 +1,167 @@
+"""`nas fit`: from a folder of photos to a model to use."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nas.commands.options import json_option, print_json, say, search_option
+
+if TYPE_CHECKING:
+    from nas.fits.fit import Fitted
+    from nas.searches.progress import Progress
+
+
+@click.command(name="fit")
+@click.argument("photos", type=click.Path(path_type=Path))
+@search_option("max_parameters", default=500_000.0, show_default="500k", help="Most parameters, such as 500k or 2M.")
+@search_option("max_macs")
+@click.option("--max-latency", metavar="DURATION", help="Longest time for one image on this machine, such as 5ms.")
+@search_option("latency_device")
+@search_option(
+    "time", help="Stop searching after this long, such as 30m; what is found is then retrained, which takes its time."
+)
+@search_option("trials")
+@search_option("steps")
+@search_option("image_size", help="Make squares of the images, with sides of so many pixels.  [default: see above]")
+@click.option(
+    "--references",
+    default="resnet8,resnet20,mobile",
+    show_default=True,
+    metavar="NAMES",
+    help="Plain networks that are trained beside, as large as the limits allow; none: nothing to compare with.",
+)
+@search_option("space", required=False, default="attn_cnn", show_default=True)
+@search_option("recipe")
+@search_option("seed")
+@search_option("study", help="Name of the study.  [default: that of the folder]")
+@search_option("storage")
+@search_option("cpus_per_trial")
+@search_option("gpus_per_trial")
+@search_option("device")
+@search_option("max_concurrent")
+@search_option("ray_address")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Folder to write.  [default: STUDY-fit]"
+)
+@json_option
+def command(
+    photos: Path,
+    max_latency: str | None,
+    latency_device: str | None,
+    references: str,
+    output: Path | None,
+    as_json: bool,
+    **values: Any,
+) -> int:
+    """From a folder of photos to a model to use, with the proof that it was worth it.
+
+    PHOTOS holds train/<class>/<images> and test/<class>/<images>, or <class>/<images> alone; then a fifth is set aside to test.
+    Images of one size up to 96 pixels are taken as they are, others become squares of 64 pixels (128 with a GPU).
+
+    Searches within the limits, retrains the two best, trains plain networks beside on the same images, and chooses by images
+    that nothing was trained on. What is chosen is written as plain PyTorch and ONNX, with a page that says how it compares. If
+    a plain network is better, that is what is chosen, and the page says so. Run the same command again to resume.
+
+    \b
+    nas fit photos
+    nas fit photos --max-parameters 100k --max-macs 20M --time 30m
+    """
+    from dataclasses import replace
+
+    from nas.fits.fit import FITTED_FORMATS, FitOptions, fit, make_folder, see, side_for, study_name_of
+    from nas.searches.options import SearchOptions
+
+    names = (
+        () if references.strip() == "none" else tuple(name.strip() for name in references.split(",") if name.strip())
+    )
+    study = values.pop("study") or study_name_of(photos)
+    if values["time"] is not None and values["trials"] == _default_trials():
+        values["trials"] = 1_000_000
+    search = SearchOptions(data=f"imagefolder:{photos}", study=study, scheduler="pareto_asha", retrain=2, **values)
+    folder = output or Path(f"{study}-fit")
+    options = FitOptions(photos, search, folder, names, _milliseconds(max_latency), latency_device, FITTED_FORMATS)
+    seen = see(photos)
+    if not as_json:
+        _show_seen(seen)
+    options = replace(options, search=replace(search, image_size=search.image_size or side_for(seen, search.device)))
+    make_folder(folder)
+    fitted = fit(options, seen, _progress(as_json))
+    if fitted.choice is not None:
+        _write_page(fitted, folder / "verdict.html")
+    if as_json:
+        print_json(_record(fitted))
+    else:
+        _show(fitted, folder)
+    return 130 if fitted.result.ended == "interrupted" else 0
+
+
+def _default_trials() -> int:
+    from nas.searches.options import DEFAULT_TRIALS
+
+    return DEFAULT_TRIALS
+
+
+def _milliseconds(text: str | None) -> float | None:
+    from nas.fits.choice import parse_milliseconds
+
+    return parse_milliseconds(text)
+
+
+def _progress(as_json: bool) -> Progress:
+    from nas.searches.progress import Lines, LiveView, Progress
+    from nas.text.terminal import Terminal
+
+    if as_json:
+        return Progress()
+    return LiveView(Terminal()) if sys.stdout.isatty() else Lines()
+
+
+def _show_seen(seen: Any) -> None:
+    from nas.report.verdict import seen_lines
+
+    for line in seen_lines(seen):
+        say(line)
+
+
+def _write_page(fitted: Fitted, path: Path) -> None:
+    from nas.report.verdict_page import write_verdict
+
+    assert fitted.choice is not None
+    assert fitted.result.final is not None
+    data = fitted.result.final.ran.plan.dataset
+    write_verdict(path, fitted.study, fitted.seen, fitted.choice, fitted.offered, data, fitted.files, fitted.remarks)
+
+
+def _record(fitted: Fitted) -> dict[str, Any]:
+    from nas.report.verdict import verdict_record
+
+    record: dict[str, Any] = {"study": fitted.study, "storage": fitted.storage, "ended": fitted.result.ended}
+    if fitted.choice is not None and fitted.result.final is not None:
+        names = fitted.result.final.ran.plan.dataset.class_names
+        record |= verdict_record(fitted.choice, fitted.offered, names)
+    return record | {"files": [str(file) for file in fitted.files], "remarks": list(fitted.remarks)}
+
+
+def _show(fitted: Fitted, folder: Path) -> None:
+    from nas.report.accuracy_tables import print_worth
+    from nas.report.verdict import print_verdict
+    from nas.text.terminal import Terminal
+
+    console = Terminal()
+    if fitted.choice is None or fitted.result.final is None:
+        console.print("no network was trained to its end; run the same command again to resume", soft_wrap=True)
+        return
+    print_verdict(console, fitted.choice, fitted.offered)
+    chosen = fitted.choice.chosen
+    if chosen.retrained is not None:
+        print_worth(console, chosen.retrained, fitted.result.final.ran.plan.dataset)
+    for line in fitted.remarks:
+        console.print(f"note         {line}", soft_wrap=True)
+    for file in fitted.files:
+        console.print(f"written      {file}", soft_wrap=True)
+    console.print(f"verdict      {folder / 'verdict.html'}", soft_wrap=True)
+    console.print(f"predict      nas predict {chosen.word} photo.jpg", soft_wrap=True)

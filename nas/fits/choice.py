@@ -1,0 +1,207 @@
+"""Which network to take from a study that is done: the most accurate one inside what the user has room for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from nas.errors import SearchError, StorageError
+from nas.fits.references import REFERENCES
+from nas.network.lookup import find_network
+from nas.network.model_selection import Retrained, of_study, references_of_study
+from nas.pareto import pareto
+from nas.statistics.proportion import standard_error
+from nas.store import Store
+
+if TYPE_CHECKING:
+    from nas.store import StudyRow
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A network that a study offers."""
+
+    name: str
+    """``trial 23``, or the name of a reference."""
+    word: str
+    """What other commands take for it: ``STUDY:23``, ``STUDY:resnet8``."""
+    parameters: int
+    macs: int
+    accuracy: float
+    """On validation images: the mean of its retrainings, else what the search measured."""
+    error: float | None
+    """Standard error of `accuracy`."""
+    retrained: Retrained | None
+    """None where it was only searched: then its accuracy is that of a short training."""
+    searched: float | None = None
+    """Accuracy in the search; None for a reference."""
+    caption: str = ""
+    """Of a reference: what it is."""
+    milliseconds: float | None = None
+    """For one image, where it was timed."""
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether no search found it."""
+        return bool(self.caption)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the user has room for; None: no limit."""
+
+    parameters: float | None = None
+    macs: float | None = None
+    milliseconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A network, and what else one might take."""
+
+    chosen: Candidate
+    runner_up: Candidate | None
+    """The next most accurate one inside the limits."""
+    smaller: Candidate | None
+    """The smallest one that is within a standard error of the chosen one; None where that is the smallest itself."""
+    promising: Candidate | None
+    """One that was more accurate in the search than all that were retrained, and was not retrained itself."""
+
+
+def candidates(store: Store, study: StudyRow) -> list[Candidate]:
+    """The front of a study, its retrained networks and its references, the most accurate first; retrained ones before others."""
+    trials = store.trials(study.name, assignments=False)
+    measured = store.measurements()
+    retrained = {one.hash: one for one in of_study(measured, study.name) if one.mean is not None}
+    complete = trials[trials["state"] == "complete"].drop_duplicates("hash")
+    front = set(pareto(trials, study.objectives)["hash"])
+    images = study.validation_images
+    found = []
+    for row in complete[complete["hash"].isin(front | set(retrained))].to_dict("records"):
+        number, way = int(row["trial"]), retrained.get(str(row["hash"]))
+        accuracy = float(row["accuracy"])
+        error = standard_error(accuracy, images) if images else None
+        found.append(
+            Candidate(
+                f"trial {number}",
+                f"{study.name}:{number}",
+                int(row["parameters"]),
+                int(row["macs"]),
+                accuracy if way is None or way.mean is None else way.mean,
+                error if way is None else way.error,
+                way,
+                searched=accuracy,
+            )
+        )
+    for name, way in references_of_study(measured, study.name).items():
+        if way.mean is not None:
+            caption = REFERENCES.get(name, name)
+            found.append(
+                Candidate(
+                    name, f"{study.name}:{name}", way.parameters, way.macs, way.mean, way.error, way, caption=caption
+                )
+            )
+    return sorted(found, key=lambda one: (one.retrained is None, -one.accuracy, one.parameters))
+
+
+def choose(offered: Sequence[Candidate], limits: Limits, timed: Callable[[Candidate], float] | None = None) -> Choice:
+    """The most accurate candidate inside the limits. `timed` gives the milliseconds of one, for a limit on them.
+
+    Where some were retrained the choice is among these, whose accuracies are of long trainings. Candidates are timed only
+    until it is settled. Raises SearchError that names the nearest when none is inside.
+    """
+    inside = [
+        one
+        for one in offered
+        if (limits.parameters is None or one.parameters <= limits.parameters)
+        and (limits.macs is None or one.macs <= limits.macs)
+    ]
+    if not inside:
+        raise SearchError(_too_tight(offered, limits))
+    trained = [one for one in inside if one.retrained is not None]
+    ranked = _fast_enough(trained, limits, timed) or _fast_enough(
+        [one for one in inside if one.retrained is None], limits, timed
+    )
+    if not ranked:
+        assert timed is not None
+        fastest = min(timed(one) for one in inside)
+        raise SearchError(
+            f"max_latency: none of the {len(inside)} networks takes at most {limits.milliseconds:g} ms; the fastest takes "
+            f"{fastest:.3g} ms"
+        )
+    chosen = ranked[0]
+    return Choice(chosen, next(iter(ranked[1:]), None), _smaller(ranked), _promising(chosen, inside))
+
+
+def timer(store: Store, storage: str, device: str | None) -> Callable[[Candidate], float]:
+    """Times candidates on a device of this machine, each once, and keeps what it measures in the database at `storage`."""
+    from nas.network.latency import find_device, measure
+
+    where = find_device(device)
+    known: dict[str, float] = {}
+
+    def timed(candidate: Candidate) -> float:
+        if candidate.word not in known:
+            network = find_network(candidate.word, storage=storage)
+            one = measure(network.architecture, network.input, network.classes, device=where)
+            store.add_latency(one)
+            known[candidate.word] = one.milliseconds
+        return known[candidate.word]
+
+    return timed
+
+
+def _fast_enough(
+    ranked: Sequence[Candidate], limits: Limits, timed: Callable[[Candidate], float] | None
+) -> list[Candidate]:
+    if limits.milliseconds is None or timed is None:
+        return list(ranked)
+    found = []
+    for one in ranked:
+        milliseconds = timed(one)
+        if milliseconds <= limits.milliseconds:
+            found.append(replace(one, milliseconds=milliseconds))
+    return found
+
+
+def _smaller(ranked: Sequence[Candidate]) -> Candidate | None:
+    chosen = ranked[0]
+    least = chosen.accuracy - (chosen.error or 0.0)
+    smallest = min((one for one in ranked if one.accuracy >= least), key=lambda one: (one.parameters, one.macs))
+    return smallest if smallest.parameters < chosen.parameters else None
+
+
+def _promising(chosen: Candidate, inside: Sequence[Candidate]) -> Candidate | None:
+    others = [one for one in inside if one.retrained is None]
+    if chosen.retrained is None or not others:
+        return None
+    best = max(others, key=lambda one: one.accuracy)
+    bar = max((one.searched for one in inside if one.retrained and one.searched is not None), default=0.0)
+    return best if best.accuracy > bar else None
+
+
+def _too_tight(offered: Sequence[Candidate], limits: Limits) -> str:
+    if not offered:
+        raise StorageError("the study has no complete trial yet")
+    parts = [
+        f"{name}: the smallest network has {min(getattr(one, field) for one in offered):,}, not at most {limit:,.0f}"
+        for name, field, limit in (
+            ("max_parameters", "parameters", limits.parameters),
+            ("max_macs", "macs", limits.macs),
+        )
+        if limit is not None and min(getattr(one, field) for one in offered) > limit
+    ]
+    return "; ".join(parts) or "no network keeps both max_parameters and max_macs"
+
+
+def parse_milliseconds(text: str | None) -> float | None:
+    """Milliseconds of ``5ms``, ``0.5s`` or ``5``. Raises SearchError."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?) ?(ms|s|us|µs)?", text.strip(), re.ASCII)
+    milliseconds = float(match[1]) * {"s": 1e3, "us": 1e-3, "µs": 1e-3}.get(match[2], 1.0) if match else 0.0
+    if not milliseconds > 0:
+        raise SearchError(f"max_latency: must be like 5ms or 0.5s, not '{text}'")
+    return milliseconds

@@ -1,0 +1,172 @@
+"""`nas fit`: look at the photos, search, retrain, train references beside, choose, and write a model to use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from nas.data.overview import Overview, overview
+from nas.errors import ExportError, NasError, SearchError
+from nas.execution.options import RayOptions
+from nas.export import FORMATS, export
+from nas.fits.choice import Candidate, Choice, Limits, candidates, choose, timer
+from nas.fits.references import REFERENCES, check_references, reference_plans, study_of
+from nas.network.load import build
+from nas.network.lookup import find_network
+from nas.replays.options import SEEDS, TrainingOptions
+from nas.searches.options import SearchOptions
+from nas.searches.progress import Progress
+from nas.store import DEFAULT_URL, Store
+from nas.text.sanitize import expanded, file_stem
+
+if TYPE_CHECKING:
+    from nas.replays.jobs import Ran
+    from nas.searches.search import SearchResult
+
+SMALL: Final = 96
+"""Side up to which images of one size are taken as they are."""
+SIDE_ON_CPU: Final = 64
+SIDE_ON_GPU: Final = 128
+FITTED_FORMATS: Final = ("python", "onnx")
+"""What is written where nobody says otherwise; ONNX where its packages are installed."""
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """What a fit is told beside the options of its search."""
+
+    photos: Path
+    search: SearchOptions
+    output: Path
+    """Folder of what is written."""
+    references: tuple[str, ...] = tuple(REFERENCES)
+    max_milliseconds: float | None = None
+    latency_device: str | None = None
+    formats: tuple[str, ...] = field(default=FITTED_FORMATS)
+
+    def __post_init__(self) -> None:
+        """Raises SearchError for what cannot be."""
+        check_references(self.references)
+        for name in self.formats:
+            if name not in FORMATS:
+                raise SearchError(f"no format '{name}'; there are {', '.join(FORMATS)}")
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What came of a fit."""
+
+    study: str
+    storage: str
+    seen: Overview
+    result: SearchResult
+    references: tuple[Ran, ...] = ()
+    offered: tuple[Candidate, ...] = ()
+    choice: Choice | None = None
+    """None where the search was interrupted, or found nothing."""
+    files: tuple[Path, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+def see(photos: Path) -> Overview:
+    """What is in the folder. Raises DataError that names all that is wrong with it."""
+    return overview(expanded(photos))
+
+
+def side_for(seen: Overview, device: str) -> int | None:
+    """The side that images are made squares of; None where they are small, and all of one size."""
+    if seen.size is not None and max(seen.size) <= SMALL:
+        return None
+    if device == "cpu":
+        return SIDE_ON_CPU
+    import torch
+
+    return SIDE_ON_GPU if torch.cuda.is_available() else SIDE_ON_CPU
+
+
+def fit(options: FitOptions, seen: Overview, progress: Progress) -> Fitted:
+    """Searches, retrains, trains the references, chooses and exports. The same call resumes whatever was interrupted.
+
+    Raises a NasError before anything starts when an option cannot be met.
+    """
+    from nas.searches.search import search
+
+    result = search(options.search, progress)
+    storage = options.search.storage or DEFAULT_URL
+    done = Fitted(result.study, result.storage, seen, result)
+    if result.ended == "interrupted" or result.final is None:
+        return done
+    try:
+        rans, remarks = train_references(
+            result.study, options.references, training_options(options.search), options.search.ray, progress
+        )
+    except KeyboardInterrupt:
+        from dataclasses import replace
+
+        return replace(done, result=replace(result, ended="interrupted"))
+    with Store.open(storage) as store:
+        study = store.study(result.study)
+        offered = candidates(store, study)
+        trained = [one for one in offered if one.retrained is not None]
+        limits = Limits(options.search.max_parameters, options.search.max_macs, options.max_milliseconds)
+        timed = None if limits.milliseconds is None else timer(store, storage, options.latency_device)
+        choice = choose(trained, limits, timed)
+    files, more = write(choice.chosen, options.formats, options.output, storage)
+    return Fitted(
+        result.study, result.storage, seen, result, tuple(rans), tuple(trained), choice, files, (*remarks, *more)
+    )
+
+
+def training_options(search: SearchOptions) -> TrainingOptions:
+    """How references are trained beside the search's networks: with the seeds of its retrainings."""
+    return TrainingOptions(data_root=search.data_root, seeds=SEEDS, device=search.ray.device, storage=search.storage)
+
+
+def train_references(
+    study: str, names: Sequence[str], training: TrainingOptions, ray: RayOptions, progress: Progress
+) -> tuple[list[Ran], list[str]]:
+    """Trains the references that have no result yet. Returns what came of them, and remarks on what was left out.
+
+    Raises KeyboardInterrupt when the user stops it; the same call resumes from the last epochs.
+    """
+    from nas.replays.on_ray import run_on_ray
+
+    row = study_of(training.storage, study)
+    planned, missing = reference_plans(row, names, row.constraints, training)
+    remarks = [f"no {REFERENCES[name]} is inside the limits" for name in missing]
+    for reference, plan in planned:
+        steps = plan.recipe.epochs * plan.recipe.steps_per_epoch(len(plan.dataset.train))
+        progress.note(
+            f"reference {reference.caption}: {plan.cost.parameters:,} parameters, {steps:,} steps with {training.seeds} seeds"
+        )
+    return list(run_on_ray([plan for _, plan in planned], training, ray, progress.of_trainings())), remarks
+
+
+def write(chosen: Candidate, formats: Sequence[str], folder: Path, storage: str) -> tuple[tuple[Path, ...], list[str]]:
+    """The chosen network with its weights in files of these formats, and remarks on those that cannot be written here."""
+    network = find_network(chosen.word, storage=storage)
+    trained = build(network, storage=storage)
+    files: list[Path] = []
+    remarks = []
+    for name in formats:
+        try:
+            files += export(network, trained, name, folder / f"model{FORMATS[name][1]}").files
+        except ExportError as problem:
+            remarks.append(str(problem))
+    return tuple(dict.fromkeys(files)), remarks
+
+
+def make_folder(folder: Path) -> Path:
+    """The folder, made where it is not there. Raises NasError where it cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise NasError(f"{folder}: cannot be written: {problem.strerror or problem}") from None
+    return folder
+
+
+def study_name_of(photos: Path) -> str:
+    """The name of a study on this folder, where the user gives none."""
+    return file_stem(expanded(photos).resolve().name)

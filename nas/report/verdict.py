@@ -1,0 +1,192 @@
+"""The end of a fit or a comparison: the network to take, beside references that were trained on the same images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from rich.table import Table
+
+from nas.report.accuracy_tables import with_error
+from nas.statistics.scores import CHANCE
+from nas.text.formatting import short
+from nas.text.terminal import styled
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from nas.data.overview import Overview
+    from nas.fits.choice import Candidate, Choice
+
+
+COARSE: Final = 5.0
+"""Points that validation images should tell apart; where they do not, a line says so."""
+
+
+def seen_lines(seen: Overview) -> list[str]:
+    """What is in a folder of images, one line each."""
+    counts = [
+        ours + (0 if seen.validation is None else seen.validation[place]) for place, ours in enumerate(seen.train)
+    ]
+    fewest, most = min(counts), max(counts)
+    spread = f"{fewest:,} of each" if fewest == most else f"{fewest:,} to {most:,} of a class"
+    lines = [f"{len(seen.classes)} classes: {_listed(seen.classes)}"]
+    parts = f"{sum(counts):,} images to learn from ({spread})"
+    if seen.validation is not None:
+        parts += f", {sum(seen.validation):,} of them to measure on, as the folder says"
+    how = "a fifth of each class, set aside by itself" if seen.test_is_drawn else "in a folder of their own"
+    lines.append(f"{parts}; {sum(seen.test):,} images to test ({how})")
+    sizes = list(seen.sizes)
+    if seen.size is not None:
+        lines.append(f"all of {seen.size[0]}×{seen.size[1]} pixels")
+    else:
+        widths, heights = [size[0] for size in sizes], [size[1] for size in sizes]
+        lines.append(
+            f"{len(sizes):,} different sizes, from {min(widths)}×{min(heights)} to {max(widths)}×{max(heights)} pixels"
+        )
+    if seen.skipped:
+        lines.append(seen.skipped)
+    return lines
+
+
+def offer_table(offered: Sequence[Candidate], chosen: Candidate | None, title: str) -> Table:
+    """One row for each network, the most accurate first."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
+    table.add_column("network", overflow="fold")
+    for name in ("validation", "test", "each class alike", "parameters", "MACs"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for one in offered:
+        test = None if one.retrained is None else one.retrained.test
+        name = f"{one.name}, {one.caption}" if one.is_reference else one.name
+        style = "bold" if chosen is not None and one.word == chosen.word else ""
+        table.add_row(
+            name,
+            with_error(one.accuracy, one.error),
+            "" if test is None else with_error(test.accuracy, test.error),
+            "" if test is None else with_error(test.balanced, test.balanced_error),
+            f"{one.parameters:,}",
+            short(one.macs),
+            style=style,
+        )
+    return table
+
+
+def verdict(choice: Choice, offered: Sequence[Candidate]) -> list[str]:
+    """What the numbers come to, in sentences: the network to take, and whether the search was worth it."""
+    chosen = choice.chosen
+    lines = [f"Take {_named(chosen)}: {chosen.parameters:,} parameters, {short(chosen.macs)} MACs."]
+    found = [one for one in offered if not one.is_reference and one.retrained is not None]
+    plain = [one for one in offered if one.is_reference]
+    if found and plain:
+        ours, theirs = found[0], plain[0]
+        lines.append(_beside(ours, theirs))
+        if chosen.is_reference:
+            lines.append(
+                f"A plain network did best on the images that choose, so that it is what is recommended and exported; of the "
+                f"search, {ours.name} is the best."
+            )
+    elif not plain:
+        lines.append(
+            "No reference was trained beside it, so that nothing is said of what a plain network is worth here."
+        )
+    if chosen.error is not None and chosen.retrained is not None and chosen.retrained.validation is not None:
+        images, told = chosen.retrained.validation.total, CHANCE * math.sqrt(2) * chosen.error * 100
+        if told > COARSE:
+            lines.append(
+                f"The choice rests on {images} validation images, which do not tell networks apart that differ by less than "
+                f"{told:.0f} points: more images would."
+            )
+    if choice.smaller is not None:
+        lines.append(
+            f"{_capital(_named(choice.smaller))} is within one standard error of it on validation images and has "
+            f"{choice.smaller.parameters:,} parameters."
+        )
+    if choice.promising is not None:
+        lines.append(
+            f"{_capital(choice.promising.name)} was more accurate in the search and has not been retrained: "
+            f"nas retrain retrains it."
+        )
+    return lines
+
+
+def verdict_record(choice: Choice, offered: Sequence[Candidate], names: Sequence[str]) -> dict[str, Any]:
+    """The same as plain data; accuracies in [0, 1]."""
+    return {
+        "chosen": choice.chosen.word,
+        "reference_wins": choice.chosen.is_reference,
+        "runner_up": None if choice.runner_up is None else choice.runner_up.word,
+        "smaller": None if choice.smaller is None else choice.smaller.word,
+        "networks": [candidate_record(one, names) for one in offered],
+        "verdict": verdict(choice, offered),
+    }
+
+
+def candidate_record(one: Candidate, names: Sequence[str]) -> dict[str, Any]:
+    """One network as plain data."""
+    test = None if one.retrained is None else one.retrained.test
+    return {
+        "network": one.word,
+        "reference": one.is_reference,
+        "caption": one.caption or None,
+        "parameters": one.parameters,
+        "macs": one.macs,
+        "milliseconds": one.milliseconds,
+        "validation": one.accuracy,
+        "validation_error": one.error,
+        "searched": one.searched,
+        "retrained": one.retrained is not None,
+        "tested": None if one.retrained is None else list(one.retrained.tested),
+        "test": None if test is None else test.record(names),
+    }
+
+
+def print_verdict(console: Console, choice: Choice, offered: Sequence[Candidate]) -> None:
+    """The table and the sentences."""
+    console.print(offer_table(offered, choice.chosen, "Networks trained on these images: the best of their seeds"))
+    lines = verdict(choice, offered)
+    console.print(styled((lines[0], "bold")), soft_wrap=True)
+    for line in lines[1:]:
+        console.print(f"  {line}", soft_wrap=True)
+
+
+def _beside(ours: Candidate, theirs: Candidate) -> str:
+    """The search's best beside the best reference, on test images."""
+    assert ours.retrained is not None
+    assert theirs.retrained is not None
+    first, second = ours.retrained.test, theirs.retrained.test
+    if first is None or second is None:
+        return ""
+    difference = (first.balanced - second.balanced) * 100
+    error = (
+        math.hypot(first.balanced_error, second.balanced_error) * 100
+    )  # of the same images: this is too much rather than too little
+    size = f"{_times(ours.parameters, theirs.parameters)} its parameters and {_times(ours.macs, theirs.macs)} its MACs"
+    by = f"{abs(difference):.1f} points (each class alike; standard error {error:.1f})"
+    if abs(difference) <= CHANCE * error:
+        return (
+            f"On the test images the best of the search ({ours.name}) and the best reference ({theirs.caption}) differ by {by}, "
+            f"which is chance; the search's has {size}."
+        )
+    word = "above" if difference > 0 else "below"
+    return (
+        f"On the test images the best of the search ({ours.name}) is {by} {word} the best reference ({theirs.caption}), "
+        f"with {size}."
+    )
+
+
+def _times(ours: float, theirs: float) -> str:
+    return f"{ours / theirs:.2g} times"
+
+
+def _named(one: Candidate) -> str:
+    return f"{one.caption} ({one.name})" if one.is_reference else one.name
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _listed(names: Sequence[str], most: int = 12) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -1,0 +1,71 @@
+"""Which network is taken: retrained before searched, inside every limit, timed no longer than it takes."""
+
+from __future__ import annotations
+
+import pytest
+
+from nas.errors import SearchError, StorageError
+from nas.fits.choice import Candidate, Limits, choose, parse_milliseconds
+from nas.network.model_selection import Retrained
+
+
+def _retrained(accuracy: float) -> Retrained:
+    return Retrained(1, "", 1, 1, {"scores": {}, "seed": 0}, (accuracy,), (accuracy,))
+
+
+def _candidate(
+    name: str, accuracy: float, parameters: int, *, retrained: bool = True, error: float = 0.0, searched: float = 0.5
+) -> Candidate:
+    way = _retrained(accuracy) if retrained else None
+    return Candidate(name, f"s:{name}", parameters, parameters * 100, accuracy, error, way, searched=searched)
+
+
+LARGE, MIDDLE, SMALL = _candidate("a", 0.9, 900), _candidate("b", 0.8, 400), _candidate("c", 0.7, 100)
+
+
+def test_the_most_accurate_inside_the_limits_is_chosen_with_its_runner_up() -> None:
+    free, tight = choose([LARGE, MIDDLE, SMALL], Limits()), choose([LARGE, MIDDLE, SMALL], Limits(parameters=500))
+    assert (free.chosen, free.runner_up) == (LARGE, MIDDLE)
+    assert (tight.chosen, tight.runner_up) == (MIDDLE, SMALL)
+    assert choose([LARGE, SMALL], Limits(macs=10_000)).chosen == SMALL
+
+
+def test_a_retrained_network_comes_before_one_that_was_only_searched() -> None:
+    searched = _candidate("d", 0.95, 50, retrained=False, searched=0.95)
+    found = choose([LARGE, searched], Limits())
+    assert found.chosen == LARGE
+    assert found.promising == searched, "more accurate in the search than all that were retrained"
+    assert choose([searched], Limits()).chosen == searched
+
+
+def test_the_smallest_within_a_standard_error_is_named() -> None:
+    close = _candidate("e", 0.89, 10)
+    found = choose([_candidate("a", 0.9, 900, error=0.02), close, SMALL], Limits())
+    assert found.smaller == close
+    assert choose([LARGE, SMALL], Limits()).smaller is None
+
+
+def test_a_limit_on_latency_is_measured() -> None:
+    times = {"a": 9.0, "b": 4.0, "c": 1.0}
+    found = choose([LARGE, MIDDLE, SMALL], Limits(milliseconds=5), lambda one: times[one.name])
+    assert (found.chosen.name, found.chosen.milliseconds) == ("b", 4.0)
+    with pytest.raises(SearchError, match=r"none of the 3 networks takes at most 0\.5 ms; the fastest takes 1 ms"):
+        choose([LARGE, MIDDLE, SMALL], Limits(milliseconds=0.5), lambda one: times[one.name])
+
+
+def test_limits_that_nothing_keeps_say_what_the_smallest_needs() -> None:
+    with pytest.raises(SearchError, match="max_parameters: the smallest network has 100, not at most 50"):
+        choose([LARGE, SMALL], Limits(parameters=50))
+    with pytest.raises(StorageError, match="no complete trial"):
+        choose([], Limits(parameters=50))
+
+
+@pytest.mark.parametrize(("text", "wanted"), [("5ms", 5.0), ("0.5s", 500.0), ("250us", 0.25), ("7", 7.0), (None, None)])
+def test_durations_of_a_network_are_read(text: str | None, wanted: float | None) -> None:
+    assert parse_milliseconds(text) == wanted
+
+
+@pytest.mark.parametrize("text", ["", "0ms", "-1ms", "5 hours", "١ms", "nan"])
+def test_other_durations_are_refused(text: str) -> None:
+    with pytest.raises(SearchError, match="max_latency: must be like 5ms"):
+        parse_milliseconds(text)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
-from nas.analysis.front_tests import FrontTests, Verdict, front_tests
 from nas.analysis.replicates import Summary, accuracy_text
 from nas.front.axes import Axis, accuracy_axis, logarithmic
 from nas.objectives import OBJECTIVES
@@ -25,6 +24,7 @@ from nas.text.formatting import counted, shape, short
 if TYPE_CHECKING:
     import pandas as pd
 
+    from nas.analysis.front_tests import FrontTests, Verdict
     from nas.store import StudyRow
 
 Look = Literal["trial", "stopped", "front", "published", "retrained", "tied", "replayed", "claimed"]
@@ -91,7 +91,7 @@ class Panel:
     x: Axis
     y: Axis
     staircase: tuple[tuple[float, float], ...]
-    """The best accuracy that each cost buys, as the upper left corners."""
+    """The best accuracy that each cost buys, as the upper left corners: those that are shown."""
     names: tuple[tuple[str, float, float], ...]
     """Published networks, each once: name, cost and accuracy."""
     joins: tuple[tuple[float, float, float], ...]
@@ -114,7 +114,11 @@ class Panel:
     @property
     def note(self) -> str:
         """What is not shown, or nothing."""
-        return f"{counted(self.below, 'network')} below {100 * self.y.low:.3g} %, not shown" if self.below else ""
+        if not self.below:
+            return ""
+        low = 100 * self.y.low
+        bound = f"with an error above {100 - low:.3g} %" if self.y.scale == "error" else f"below {low:.3g} %"
+        return f"{counted(self.below, 'network')} {bound}, not shown"
 
 
 @dataclass(frozen=True)
@@ -245,7 +249,8 @@ class FrontView:
             for places in known.values()
             if len(places) > 1
         )
-        return Panel(cost, x, y, _staircase(self.members, cost), names, joins, len(trained) - len(shown))
+        corners = tuple(corner for corner in _staircase(self.members, cost) if corner[1] >= y.low)
+        return Panel(cost, x, y, corners, names, joins, len(trained) - len(shown))
 
     def _accuracies(self, tests: Sequence[Mark]) -> Axis:
         """Of all members, published networks and tests above chance, and of most other networks."""
@@ -271,6 +276,8 @@ def front_view(study: StudyRow, trials: pd.DataFrame, measured: pd.DataFrame, *,
 
     With `published` also what papers claim, and what replays of their networks measured; only pictures need it.
     """
+    from nas.analysis.front_tests import front_tests
+
     tests = front_tests(study, trials, pareto(trials, study.objectives), measured, published=published)
     return view_of(
         trials,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,13 @@ def test_a_complete_network_at_chance_is_counted_and_changes_no_axis() -> None:
     assert panel.y.low > 0.8
     assert panel.note.startswith("1 network below ")
     assert [panel.has(one) for one in view.members] == [False, True, True, True]
+    assert len(panel.staircase) == 3
+
+
+def test_what_is_not_shown_is_said_in_the_words_of_the_axis() -> None:
+    (panel,) = seen([0.1, 0.9, 0.99, 0.995, 0.999], images=358, classes=10).panels
+    assert panel.y.scale == "error"
+    assert re.fullmatch(r"1 network with an error above 1\d\.\d %, not shown", panel.note)
 
 
 def test_a_network_that_was_stopped_at_chance_squeezes_nothing() -> None:

@@ -34,6 +34,8 @@ from torch import nn
 from blocks.counting import UncountedError
 from blocks.hyperparameter import MOST_CHANNELS, Allowed, Hyperparameter, OneOf, Range, Scalar, Width, resolve_width
 from blocks.meter import Meter, without_weights
+from nas.errors import BlockError
+from nas.plugins.registry import Registry
 
 __all__ = [
     "BLOCKS",
@@ -137,14 +139,14 @@ class Block:
         return tuple([name for name, hyperparameter in self.hyperparameters.items() if hyperparameter.is_width])
 
 
-BLOCKS: dict[str, Block] = {}
+BLOCKS: Registry[Block] = Registry("block", "nas.blocks", BlockError)
 """Every registered block by name."""
 
 
 def block(
     name: str,
     *,
-    source: str,
+    source: str = "",
     link: str = "",
     passthrough: bool = False,
     commutative: bool = False,
@@ -152,25 +154,33 @@ def block(
     is_sum: bool = False,
     some_on: tuple[str, ...] = (),
 ) -> Callable[[type[M]], type[M]]:
-    """Registers a module as a block. Raises TypeError when its constructor does not follow the rules of this file."""
+    """Registers a class of `nn.Module` as a block; docs/extending.md tells how to write one.
+
+    `source` says where it comes from, `link` where that is to be read. A class that is defined again, as in a cell of a notebook
+    that is run twice, replaces the one before. Raises BlockError when the name is taken, or the constructor does not follow the
+    rules there.
+    """
 
     def register(module: type[M]) -> type[M]:
-        if name in BLOCKS:
-            raise TypeError(f"block '{name}' is registered twice")
+        if not (isinstance(module, type) and issubclass(module, nn.Module)):
+            raise BlockError(f"block '{name}': must be a class of torch.nn.Module")
         hints = typing.get_type_hints(module.__init__, include_extras=True)
         filled_in: list[str] = []
         hyperparameters: dict[str, Hyperparameter] = {}
-        for parameter in list(inspect.signature(module.__init__).parameters.values())[1:]:
+        given = (
+            [] if module.__init__ is nn.Module.__init__ else [*inspect.signature(module.__init__).parameters.values()]
+        )
+        for parameter in given[1:]:
             if parameter.kind is not parameter.KEYWORD_ONLY:
                 if parameter.name not in _FILLED_IN:
-                    raise TypeError(f"block '{name}': '{parameter.name}' is none of {', '.join(_FILLED_IN)}")
+                    raise BlockError(f"block '{name}': '{parameter.name}' is none of {', '.join(_FILLED_IN)}")
                 filled_in.append(parameter.name)
                 continue
-            metadata = getattr(hints[parameter.name], "__metadata__", ())
+            metadata = getattr(hints.get(parameter.name), "__metadata__", ())
             allowed = next((item for item in metadata if isinstance(item, Allowed)), None)
             if allowed is None or not allowed.allows(parameter.default):
                 rule = "needs OneOf, Range or Width, and an allowed default"
-                raise TypeError(f"block '{name}': '{parameter.name}' {rule}")
+                raise BlockError(f"block '{name}': '{parameter.name}' {rule}")
             hyperparameters[parameter.name] = Hyperparameter(
                 parameter.name,
                 allowed,
@@ -178,8 +188,8 @@ def block(
                 next((item for item in reversed(metadata) if isinstance(item, str)), ""),
             )
         if not hyperparameters.keys() >= set(some_on):
-            raise TypeError(f"block '{name}': some_on names hyperparameters, not {', '.join(some_on)}")
-        BLOCKS[name] = Block(
+            raise BlockError(f"block '{name}': some_on names hyperparameters, not {', '.join(some_on)}")
+        made = Block(
             name,
             module,
             source,
@@ -192,6 +202,8 @@ def block(
             is_sum=is_sum,
             some_on=some_on,
         )
+        BLOCKS.add(name, made, module)
+        forget(name)
         return module
 
     return register
@@ -216,6 +228,12 @@ class Facts:
 
 
 _facts: dict[tuple[str, Params, tuple[Shape, ...], int], Facts | ShapeError] = {}
+
+
+def forget(name: str) -> None:
+    """Forgets what was measured of a block, because another one has its name now."""
+    for key in [key for key in _facts if key[0] == name]:
+        del _facts[key]
 
 
 def measure(name: str, params: Params, in_shapes: tuple[Shape, ...], classes: int) -> Facts:

@@ -22,6 +22,7 @@ from typing import Any, Final
 from blocks.base import Scalar, Shape
 from nas.architecture.architecture import Architecture
 from nas.architecture.cost import Cost, cost
+from nas.config.block_files import check_blocks
 from nas.config.shipped_files import every
 from nas.errors import AssignmentError, Infeasible, NasError, StorageError, StudyError, nearest
 from nas.limits import MAX_CLASSES, MAX_EXTENT
@@ -129,6 +130,7 @@ def study_name(store: Store, name: str | None) -> str:
 def _of_store(word: str, study: str | None, storage: str | None, input: Shape | None, classes: int | None) -> Network:
     with Store.open(storage or DEFAULT_URL) as store:
         row = store.study(study_name(store, study))
+        check_blocks(row.name, row.blocks)
         number = _best(store, row) if word == BEST else int(word)
         trial = store.trial(row.name, number)
         architecture = store.architecture(trial.hash)

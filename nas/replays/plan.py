@@ -11,7 +11,7 @@ from nas.architecture.architecture import Architecture
 from nas.architecture.cost import Cost, cost
 from nas.config.recipe import Recipe
 from nas.config.recipe_presets import fitted
-from nas.data import DATASETS, Dataset, Task, augmentation, fraction_of, load
+from nas.data import DATASETS, Dataset, Task, augmentation, fraction_of, load, source
 from nas.data.task import regrouped
 from nas.errors import DataError, Infeasible, RecipeError, StudyError
 from nas.replays.options import TrainingOptions
@@ -60,8 +60,8 @@ class Plan:
     @property
     def on_claimed_data(self) -> bool:
         """Whether the claims can be held against what is measured: on their data set, or on a folder that may hold it."""
-        name = self.dataset.task.dataset
-        return name == self.claimed_on or name.startswith("imagefolder:")
+        task = self.dataset.task
+        return task.dataset == self.claimed_on or bool(source(task).place)
 
     def deviations_in(self, precision: str) -> tuple[str, ...]:
         """The deviations of a training that came to this precision: what `auto` comes to is known on its device."""

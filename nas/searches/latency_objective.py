@@ -13,6 +13,7 @@ import torch
 from blocks.base import Shape
 from nas.architecture.architecture import Architecture
 from nas.architecture.cost import Cost
+from nas.config.block_files import OwnBlocks
 from nas.errors import SearchError
 from nas.network.latency import find_device, measure
 from nas.store import Store, Timed
@@ -42,7 +43,10 @@ def with_latency(cost: Cost, latency: float) -> TimedCost:
 class Stopwatch:
     """Times networks on one device, in this process or in one that Ray gave a GPU of its own."""
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, blocks: OwnBlocks | None = None) -> None:
+        """`blocks`: what a process of its own lacks."""
+        if blocks is not None:
+            blocks.load()
         self._device = torch.device(device)
         self._threads = THREADS if self._device.type == "cpu" else None
 
@@ -62,8 +66,11 @@ class Clock:
     Trials that train on the same GPU would be timed with the network. So Ray keeps one GPU for the clock alone.
     """
 
-    def __init__(self, store: Store, input: Shape, classes: int, device: str | None) -> None:
-        """`device`: cpu, cuda, or None for CUDA where there is one."""
+    def __init__(
+        self, store: Store, input: Shape, classes: int, device: str | None, blocks: OwnBlocks | None = None
+    ) -> None:
+        """`device`: cpu, cuda, or None for CUDA where there is one; `blocks`: those of a user's own."""
+        self._blocks = blocks
         self._store, self._input, self._classes = store, input, classes
         self._device = find_device(device)
         self.threads = THREADS if self._device.type == "cpu" else 0
@@ -87,7 +94,7 @@ class Clock:
         import ray
 
         if apart:
-            self._apart = ray.remote(**APART)(Stopwatch).remote(str(self._device))
+            self._apart = ray.remote(**APART)(Stopwatch).remote(str(self._device), self._blocks)
         try:
             self.check_study(study)
             yield

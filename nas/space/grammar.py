@@ -224,6 +224,18 @@ class Graph:
     nodes: tuple[GraphItem, ...]
 
     @cached_property
+    def blocks(self) -> frozenset[str]:
+        """Names of all blocks that its nodes can be."""
+        found: set[str] = set()
+        for item in self.nodes:
+            for node in item.nodes.values() if isinstance(item, SwitchNode) else (item,):
+                if isinstance(node, BlockNode):
+                    found.update(map(str, options_of(node.block)))
+                else:
+                    found.update(*(graph.blocks for graph in node.graphs.values()))
+        return frozenset(found)
+
+    @cached_property
     def size(self) -> int:
         """How many assignments this graph has."""
         return math.prod(node.size for node in self.nodes)

@@ -109,6 +109,11 @@ class Space:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
     @property
+    def blocks(self) -> frozenset[str]:
+        """Names of all blocks that its networks may have."""
+        return self.graph.blocks
+
+    @property
     def size(self) -> int:
         """Exact number of assignments, those included whose shapes or cost do not fit."""
         return self.graph.size * math.prod(graph.size for graph in shared_everywhere(self.graph).values())

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import nn
 
-from nas.config.recipe import Recipe
+from nas.config.recipe import OPTIMIZERS, Recipe
 
 
 def schedule(recipe: Recipe, epoch: float, epochs: int) -> float:
@@ -40,7 +40,4 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     others = [p for p in model.parameters() if not recipe.decay_norm_bias and p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
     groups = [group for group in groups if group["params"]]
-    # Fused: one call for all tensors. A network of 118 tensors takes 0.3 ms a step on the CPU, otherwise 1.4.
-    if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=recipe.lr, fused=True)
-    return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=True)
+    return OPTIMIZERS[recipe.optimizer].make(groups, recipe)

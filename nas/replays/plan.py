@@ -34,7 +34,7 @@ class Plan:
 
     kind: Literal["replay", "retrain"]
     title: str
-    """For people and for names of files."""
+    """Name for people and for files."""
     architecture: Architecture
     cost: Cost
     dataset: Dataset
@@ -48,7 +48,7 @@ class Plan:
     study: str | None = None
     trial: int | None = None
     claims: tuple[Claim, ...] = ()
-    """Of the paper, for its own data set `claimed_on`."""
+    """Claims of the paper, for its own data set `claimed_on`."""
     claimed_on: str = ""
     paper: str = ""
     """Whose network it is; empty for a member of a front."""

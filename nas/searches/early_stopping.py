@@ -35,7 +35,7 @@ class Place:
     """Where a trial stands at a rung."""
 
     rank: int
-    """From 1."""
+    """Rank among all that came so far, from 1."""
     of: int
     goes_on: bool
 

@@ -21,7 +21,7 @@ from nas.train import device_name
 
 SECONDS = 0.5
 THREADS = 1
-"""Of a CPU: the trials have the other cores."""
+"""Threads of a CPU that time networks: the trials have the other cores."""
 
 APART = {"num_cpus": 0, "num_gpus": 1}
 """What Ray gives a process that times networks on a GPU."""
@@ -51,7 +51,7 @@ class Stopwatch:
         self._threads = THREADS if self._device.type == "cpu" else None
 
     def name(self) -> str:
-        """Of the device."""
+        """Name of the device."""
         return device_name(self._device)
 
     def time(self, architecture: str, input: Shape, classes: int) -> Timed:
@@ -85,12 +85,12 @@ class Clock:
 
     @cached_property
     def name(self) -> str:
-        """Of the device, known once it is `ready`."""
+        """Name of the device, known once it is `ready`."""
         return self._stopwatch.name() if self._apart is None else str(self._asked(self._apart.name.remote()))
 
     @contextmanager
     def ready(self, study: str, *, apart: bool) -> Iterator[None]:
-        """With Ray, in the block. `apart`: in a process with a GPU for itself. Raises SearchError as `check_study` does."""
+        """Lets it time networks in the block; `apart`: in a process with a GPU for itself. Raises as `check_study` does."""
         import ray
 
         if apart:

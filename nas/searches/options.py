@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 ONE_IN = 6
-"""With `auto` one in so many trials at most is a published network: a search is for what nobody has published."""
+"""Share of published networks with `auto`: one in so many trials at most, because a search is for what nobody has published."""
 
 SEED_POINTS: dict[str, Callable[[int, int], int] | None] = {
     "auto": lambda firsts, trials: max(firsts, trials // ONE_IN, 1),

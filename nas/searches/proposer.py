@@ -44,7 +44,7 @@ class Proposal:
     cost: Cost
     published: str | None
     number: int
-    """Of the trial in the sampler's memory."""
+    """Number of the trial in the sampler's memory."""
     timed: Timed | None = None
     """How long it takes, where latency is an objective; `cost` has it too."""
 

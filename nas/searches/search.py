@@ -32,7 +32,7 @@ from nas.train.chance_level import chance
 from nas.train.evaluation import measured_epochs
 
 FEW_IMAGES = 20
-"""Of a class, up to which a measurement says little."""
+"""Images of a class up to which a measurement says little."""
 FOUND = ("fingerprint", "input", "classes", "validation_images")
 """What a task says about its images: no option, but what came of reading them."""
 LARGE_ERROR = 0.02

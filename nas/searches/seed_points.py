@@ -24,7 +24,7 @@ class SeedPoint:
     config: PublishedConfig
     assignment: Assignment
     architecture: Architecture | None
-    """None where the shapes do not fit the input at hand."""
+    """The network; None where the shapes do not fit the input at hand."""
     problem: str | None
     """Why it cannot be built there."""
 

@@ -30,7 +30,7 @@ def configs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
 
 
 def blocks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Blocks."""
+    """Names of blocks."""
     from blocks import BLOCKS
 
     return _starting(sorted(BLOCKS), incomplete)

@@ -42,7 +42,7 @@ class BlockFile:
     """A file of blocks as it was when it was read."""
 
     path: str
-    """As the user named it."""
+    """Path as the user named it."""
     text: str
 
     @property

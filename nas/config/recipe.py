@@ -56,7 +56,7 @@ class Recipe:
     lr: float = 0.05
     """Highest learning rate."""
     momentum: float = 0.9
-    """Of SGD; AdamW keeps PyTorch's 0.9 and 0.999."""
+    """Momentum of SGD; AdamW keeps PyTorch's 0.9 and 0.999."""
     nesterov: bool = False
     weight_decay: float = 5e-4
     decay_norm_bias: bool = True

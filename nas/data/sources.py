@@ -115,7 +115,7 @@ def _count_test_files(task: Task) -> tuple[int, ...] | None:
 
 
 def photographic(size: int) -> Augment:
-    """For photos of `size` pixels: shifted by an eighth, mirrored, in other light, a quarter of the side covered.
+    """Augmentation for photos of `size` pixels: shifted by an eighth, mirrored, in other light, a quarter of the side covered.
 
     ResNet-8 on 1,000 photos of four classes, 4,000 steps: 76.8 % of the test images; shifted and mirrored alone 71.0 %, with
     99.2 % of the training images learned by heart.
@@ -140,7 +140,7 @@ class Source:
 
     read: Loader
     augment: Callable[[int], Augment] = photographic
-    """From the side of an image in pixels."""
+    """Makes the augmentation from the side of an image in pixels."""
     recipe: str = "modern"
     """The recipe by which it is trained unless a user names one: see `nas.config.recipe_presets`."""
     read_validation: Callable[[Task, Progress | None], tuple[Images, Labels, tuple[str, ...]] | None] = lambda *_: None

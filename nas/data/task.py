@@ -37,7 +37,7 @@ class Task:
     """Share of the training images that a search measures on; 0 to train on all of them and measure on a test set; None: as
     many as it takes to tell networks apart, see `validation_share`. A `Dataset` has a task with the share that was taken."""
     seed: int = 0
-    """Of the split."""
+    """Seed of the split."""
     image_size: int | None = None
     """Side of the square images; None leaves them as they are (digits: 16)."""
     folds: int = 1
@@ -83,7 +83,7 @@ class Dataset:
     validation: Split
     class_names: tuple[str, ...]
     mean: tuple[float, ...]
-    """Of each channel over the training part, in [0, 1]."""
+    """Mean of each channel over the training part, in [0, 1]."""
     std: tuple[float, ...]
 
     @property
@@ -98,7 +98,7 @@ class Dataset:
 
     @property
     def measured_labels(self) -> Labels:
-        """Of the images that a network is measured on."""
+        """Labels of the images that a network is measured on."""
         return self.train.y if self.task.folds > 1 else self.validation.y
 
     @property

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 TORCH_TOLERANCE = 1e-5
 ONNX_TOLERANCE = 1e-4
-"""Of the largest logit, or of 1 where all are smaller."""
+"""Largest difference, as a share of the largest logit, or of 1 where all are smaller."""
 OPSET = 18
 BATCHES = (1, 5)
 """Sizes of the batches that a file is checked with; neither is the one it was traced with."""
@@ -51,7 +51,7 @@ class Exporter:
 
     write: Write
     ending: str
-    """Of its file, with the dot."""
+    """Ending of its file, with the dot."""
     about: str
     """What it is, in a few words, for the help."""
 

@@ -36,7 +36,7 @@ class Imported:
 
     module: str
     name: str | None
-    """None: the module itself."""
+    """Name in the module; None is the module itself."""
     bound: str
 
     @property
@@ -99,7 +99,7 @@ class Extract:
     """What stands in the new file, in an order in which it can be executed."""
 
     imports: dict[str, Imported] = field(default_factory=dict)
-    """By the name they bind."""
+    """Imports by the name that they bind."""
     sources: dict[Key, str] = field(default_factory=dict)
     names: dict[Key, str] = field(default_factory=dict)
     """What each definition is called there."""

@@ -46,7 +46,7 @@ class Network:
     """One network for one image shape, and where it came from."""
 
     title: str
-    """For people: ``trial 23 of attn_cnn-digits``, ``kong_aim_cam``."""
+    """Name for people: ``trial 23 of attn_cnn-digits``, ``kong_aim_cam``."""
     architecture: Architecture
     input: Shape
     classes: int
@@ -58,13 +58,13 @@ class Network:
     accuracy: float | None = None
     """Validation accuracy of the trial."""
     task: Mapping[str, object] = field(default_factory=dict)
-    """Of the study: data set, split and image size; empty for other networks."""
+    """Task of the study: data set, split and image size; empty for other networks."""
     recipe: Mapping[str, object] = field(default_factory=dict)
     assignment: Mapping[str, Scalar] | None = None
 
     @property
     def stem(self) -> str:
-        """For names of files: ``attn_cnn-digits-23``, ``kong_aim_cam``."""
+        """Stem for names of files: ``attn_cnn-digits-23``, ``kong_aim_cam``."""
         name = self.title if self.study is None else f"{self.study}-{self.trial}"
         return file_stem(name)
 

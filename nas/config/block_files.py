@@ -241,17 +241,13 @@ def origins(names: Iterable[str]) -> dict[str, Origin]:
 
 
 def own_blocks(names: Iterable[str]) -> OwnBlocks:
-    """What another process needs for these blocks. Raises BlockError as `origin` does."""
+    """What another process needs for these blocks, with all files that were read. Raises BlockError as `origin` does."""
     from blocks.base import BLOCKS
 
-    blocks = [BLOCKS[name] for name in sorted(origins(names))]
-    homes = [(block, _home(block)) for block in blocks]
-    files = dict.fromkeys(home for _, home in homes if home is not None)
-    others = [block for block, home in homes if home is None]
-    modules = dict.fromkeys(block.module.__module__ for block in others if block.module.__module__ != "__main__")
-    return OwnBlocks(
-        tuple(files), tuple(modules), tuple(block for block in others if block.module.__module__ == "__main__")
-    )
+    others = [block for name in sorted(origins(names)) if _home(block := BLOCKS[name]) is None]
+    typed = [block for block in others if block.module.__module__ == "__main__"]
+    modules = dict.fromkeys(block.module.__module__ for block in others if block not in typed)
+    return OwnBlocks(tuple(file for file, _ in _loaded.values()), tuple(modules), tuple(typed))
 
 
 def check_blocks(study: str, blocks: Mapping[str, Origin]) -> None:

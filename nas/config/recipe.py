@@ -240,8 +240,8 @@ def register_optimizer(
             return torch.optim.RMSprop(groups, lr=recipe.lr)
 
     The groups say what has weight decay. `state` is how many numbers it keeps for each weight, or a function of the recipe that
-    says so. The workers of a search must have it too: it stands in an installed package with an entry point, or in a file that
-    --blocks names.
+    says so. The workers of a search must have it too: it stands in an installed package with an entry point, or beside
+    blocks in a file that --blocks names.
     """
     return adder(OPTIMIZERS, name, lambda make: Optimizer(make, state if callable(state) else lambda recipe: state))
 

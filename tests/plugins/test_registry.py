@@ -131,7 +131,7 @@ def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{REPOSITORY}"}
     environment.pop("NAS_STORAGE", None)
     return subprocess.run(
-        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=280
+        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=600
     )
 
 
@@ -235,6 +235,7 @@ def test_a_package_that_cannot_be_imported_is_told_of_where_a_name_is_missed(tmp
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1500)
 def test_a_search_with_all_that_a_package_has_added(plugin: Path) -> None:
     (plugin / "own.yaml").write_text("optimizer: plain\nepochs: 2\nbatch_size: 20\nlr: 0.05\n")
     done = command(

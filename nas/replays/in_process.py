@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from nas.config.block_files import check_blocks
 from nas.errors import NasError, SearchError, StorageError
 from nas.pareto import pareto
 from nas.replays.jobs import Ran, choose_device, run_plan
@@ -35,6 +36,7 @@ def retrain_plans(
         raise SearchError(f"top: must be at least 1, not {top}")
     with Store.open(options.storage or DEFAULT_URL) as store:
         row = store.study(study)
+        check_blocks(row.name, row.blocks)
         numbers = list(dict.fromkeys(trials)) or _members(store, study, top)
         members = [store.trial(study, number) for number in numbers]
         networks = [store.architecture(member.hash) for member in members]

@@ -39,7 +39,7 @@ class Ran:
     trained: tuple[int, ...]
     """Seeds that were trained by this call."""
     folder: Path
-    """Of weights, tables and pictures."""
+    """Folder of weights, tables and pictures."""
 
 
 class Job:
@@ -102,7 +102,7 @@ def run_plan(plan: Plan, options: TrainingOptions, store: Store, progress: Progr
 
 
 def folder_of(plan: Plan, options: TrainingOptions) -> Path:
-    """Of weights, checkpoints, tables and pictures."""
+    """The folder of weights, checkpoints, tables and pictures."""
     return expanded(options.output).absolute() / f"{plan.title}-{plan.key[:8]}"
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nas.config.block_files import own_blocks
 from nas.errors import NasError
 from nas.execution.options import RayOptions
 from nas.execution.session import Resources, ray_session, run_trials, stoppable
@@ -91,6 +92,7 @@ def _trainable(link: ReplayLink, options: TrainingOptions, resources: Resources)
         plans=plans,
         tests=[tests[plan.dataset.task] for plan in plans],
         folders=[Path(job.folder) for job in link.jobs],
+        blocks=own_blocks(name for plan in plans for name in plan.architecture.blocks),
         threads=options.threads or max(1, int(resources.cpus)),
         device=resources.device,
     )

@@ -48,7 +48,7 @@ class Tested:
     """What a network is worth on the test images."""
 
     accuracy: float
-    """In [0, 1], like `top5`."""
+    """Accuracy in [0, 1], like `top5`."""
     top5: float
     loss: float
     confusion: Counts
@@ -85,12 +85,12 @@ class Report:
     started_at: str
     """Naive UTC, ISO 8601."""
     accuracy: float | None = None
-    """On the test set, like those that follow; None when it was not read."""
+    """Accuracy on the test set, like those that follow; None when it was not read."""
     top5: float | None = None
     loss: float | None = None
     weights: str | None = None
     scores: Mapping[str, Mapping[str, Sequence[int]]] = field(default_factory=dict)
-    """By part of the data, ``validation`` and ``test``: what `Score.to_dict` gives."""
+    """Right answers by part of the data, ``validation`` and ``test``: what `Score.to_dict` gives."""
 
     def measured(self, plan: Plan, seed: int) -> Measured:
         """The row of the study database."""

@@ -12,6 +12,7 @@ import ray
 import torch
 from ray import tune
 
+from nas.config.block_files import OwnBlocks
 from nas.errors import NasError
 from nas.execution.protocol import REPORT, Retire
 from nas.replays.plan import Plan
@@ -33,10 +34,12 @@ class ReplayWorker(tune.Trainable):  # type: ignore[misc]
         plans: list[Plan],
         tests: list[Any],
         folders: list[Path],
+        blocks: OwnBlocks,
         threads: int,
         device: str,
     ) -> None:
         """Called once a process, with the first training. `tests`: references to the test images of each plan."""
+        blocks.load()
         torch.set_num_threads(threads)
         self.plans, self.tests, self.folders = plans, tests, folders
         self.device = torch.device(device)  # Ray shows a worker the GPUs that are its own

@@ -32,7 +32,7 @@ MOST_NAMES: Final = 40
 EXAMPLES: Final = 8
 """Test images with Grad-CAM."""
 FEWEST_POSITIONS: Final = 16
-"""Of the feature map that Grad-CAM looks at, if there is one: 2×2 after the last pooling shows next to nothing."""
+"""Fewest positions of the feature map that Grad-CAM looks at, if there is one: 2×2 after the last pooling shows next to nothing."""
 
 
 def draw(ran: Ran) -> list[Path]:

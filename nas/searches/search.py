@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nas.config.block_files import OwnBlocks, check_blocks, load_blocks, origins, own_blocks
 from nas.config.recipe import Recipe
 from nas.config.recipe_presets import check_recipe, described, fitted, sampling_for
 from nas.config.task import FOUND, LoadedTask
-from nas.data import Dataset, Task, augmentation, load, skipped_files, source
+from nas.data import Dataset, Task, augmentation, load, source
 from nas.errors import SearchError, StudyExists
 from nas.execution.gpu_sharing import Packing
 from nas.execution.session import Resources, ray_session, run_trials, stoppable
 from nas.pareto import hypervolume, left_out, pareto
-from nas.searches.early_stopping import Rungs, rung_epochs
+from nas.searches.early_stopping import SCHEDULERS, EarlyStopping, StoppingOptions
 from nas.searches.options import SearchOptions, parse_duration
 from nas.searches.progress import Progress
 from nas.searches.seed_points import SeedPoint, choose_seeds
@@ -26,12 +28,12 @@ from nas.space.space import Space
 from nas.states import State
 from nas.statistics.proportion import standard_error
 from nas.text.formatting import shorten
-from nas.text.sanitize import expanded, problem_of_name
+from nas.text.sanitize import problem_of_name
 from nas.train.chance_level import chance
 from nas.train.evaluation import measured_epochs
 
 FEW_IMAGES = 20
-"""Of a class, up to which a measurement says little."""
+"""Images of a class up to which a measurement says little."""
 LARGE_ERROR = 0.02
 """Standard error of an accuracy of 75 % from which cross-validation is offered."""
 OFFERED_FOLDS = 4
@@ -73,12 +75,13 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
 
     Raises a NasError before anything starts when an option cannot be met.
     """
-    from nas.searches.samplers import check_sampler
+    from nas.searches.samplers import SAMPLERS
     from nas.space.feasibility import check_feasible
     from nas.store import DEFAULT_URL, Store
 
     progress = progress or Progress()
-    check_sampler(options.sampler)
+    load_blocks(*options.blocks)
+    SAMPLERS.find(options.sampler)
     space = options.space if isinstance(options.space, Space) else Space.load(options.space)
     space = space.limit(parameters=options.max_parameters, macs=options.max_macs)
     validation = 0.0 if options.folds > 1 else options.validation
@@ -89,9 +92,8 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
         if (problem := problem_of_name(name)) and not store.has_study(name):
             raise SearchError(f"study {shorten(name)}: {problem}; name it with --study")
         dataset = load(task)
-        kind, _, folder = task.dataset.partition(":")
-        if kind == "imagefolder" and (missed := skipped_files(expanded(folder))):
-            progress.note(missed)
+        if (remark := source(task).remark(task)) is not None:
+            progress.note(remark)
         recipe = _recipe(options, dataset)
         check_feasible(space, dataset.input, dataset.classes, note=progress.note)
         study = _open_study(store, name, space, dataset, recipe, options)
@@ -146,25 +148,8 @@ def _recipe(options: SearchOptions, dataset: Dataset) -> Recipe:
         recipe = recipe.replace(epochs=options.epochs)
     if options.steps is not None:
         recipe = recipe.replace(steps=options.steps).for_images(images)
-    if options.scheduler != "none":
-        _check_rungs(recipe.epochs, options)
+    _stopping(options, recipe)  # refuses a training that is too short
     return recipe
-
-
-def _check_rungs(epochs: int, options: SearchOptions) -> None:
-    """Raises SearchError where early stopping would never look at a trial."""
-    if rung_epochs(epochs, options.min_epochs, options.reduction_factor):
-        return
-    possible = rung_epochs(epochs, 1, options.reduction_factor)
-    if options.min_epochs is not None and possible:
-        raise SearchError(
-            f"min_epochs: must be at most {possible[-1]}, not {options.min_epochs}: --scheduler {options.scheduler} would never "
-            f"stop one, because its last look is after {possible[-1]} of the {epochs} epochs of a training"
-        )
-    raise SearchError(
-        f"a training of {epochs} epochs is too short for --scheduler {options.scheduler} with reduction factor "
-        f"{options.reduction_factor:g}: it would never stop one; train longer, or leave the scheduler out"
-    )
 
 
 def _tell_protocol(dataset: Dataset, recipe: Recipe, progress: Progress, *, named: bool) -> None:
@@ -210,8 +195,10 @@ def _open_study(
                 objectives=list(options.objectives),
                 seed=options.seed,
                 constraints=space.constraints,
+                blocks=origins(space.blocks),
             )
     study = store.study(name)
+    check_blocks(name, study.blocks)
     if recipe.norm_images and not study.recipe.norm_images:
         raise SearchError(
             f"study '{name}' in {store.shown_url} was begun with norm_images 0, as every study of an older version: its "
@@ -261,14 +248,15 @@ def _run(
     """Trains until the budget is spent. Returns why it ended."""
     finished = int((past["state"] != "interrupted").sum())
     guess = chance(dataset)
-    if finished >= options.trials and (options.scheduler == "none" or left_out(past, study.objectives, guess).empty):
+    rungs = _rungs(options, study, store, recipe)
+    if finished >= options.trials and (rungs is None or left_out(past, study.objectives, guess).empty):
         progress.note(f"study '{study.name}' has {finished} finished trials already; --trials counts them all")
         return "done"
     from nas.searches.optuna_history import rows
     from nas.searches.proposer import Proposer
     from nas.searches.trial_searcher import Bridge, Plan
 
-    clock = _clock(options, study, store, dataset)
+    clock = _clock(options, study, store, dataset, space.blocks)
     ray_options = replace(options.ray, timed=clock is not None and clock.on_gpu)
     proposer = Proposer(
         space,
@@ -284,7 +272,6 @@ def _run(
         measured_on=len(dataset.measured_labels),
     )
     timeout = parse_duration(options.trial_timeout, "trial_timeout")
-    rungs = _rungs(options, study, store, recipe)
     measured = measured_epochs(recipe.epochs, rungs.epochs if rungs else ())
     plan = Plan(
         study.name,
@@ -313,7 +300,7 @@ def _run(
         )
         progress.begin(study.name, past, study.objectives, options.trials, deadline, len(dataset.measured_labels))
         try:
-            run_trials(bridge, _trainable(dataset, resources), resources)
+            run_trials(bridge, _trainable(dataset, own_blocks(space.blocks), resources), resources)
         finally:
             bridge.close()
             progress.end()
@@ -324,29 +311,38 @@ def _run(
     return bridge.stop_reason or ("exhausted" if bridge.exhausted else "done")
 
 
-def _clock(options: SearchOptions, study: StudyRow, store: Store, dataset: Dataset) -> Clock | None:
+def _clock(
+    options: SearchOptions, study: StudyRow, store: Store, dataset: Dataset, blocks: Iterable[str]
+) -> Clock | None:
     """What times networks, where latency is an objective."""
     if "latency" not in study.objectives:
         return None
     from nas.searches.latency_objective import Clock
 
-    return Clock(store, dataset.input, dataset.classes, options.latency_device)
+    return Clock(store, dataset.input, dataset.classes, options.latency_device, own_blocks(blocks))
 
 
-def _rungs(options: SearchOptions, study: StudyRow, store: Store, recipe: Recipe) -> Rungs | None:
-    """The rungs of early stopping, with the trials that reached them in earlier runs; None when nothing is stopped."""
-    if options.scheduler == "none":
-        return None
-    rungs = Rungs(study.objectives, recipe.epochs, options.min_epochs, options.reduction_factor)
-    reached = store.accuracies(study.name, rungs.epochs)
-    rungs.recall(reached[reached["state"] != State.INTERRUPTED])  # those are evaluated again, and entered then
+def _stopping(options: SearchOptions, recipe: Recipe) -> EarlyStopping | None:
+    """What ends trials early; None when nothing does."""
+    known = StoppingOptions(
+        options.scheduler, tuple(options.objectives), recipe.epochs, options.min_epochs, options.reduction_factor
+    )
+    return SCHEDULERS.find(options.scheduler)(known)
+
+
+def _rungs(options: SearchOptions, study: StudyRow, store: Store, recipe: Recipe) -> EarlyStopping | None:
+    """What ends trials early, with those that earlier runs have brought there."""
+    rungs = _stopping(options, recipe)
+    if rungs is not None:
+        reached = store.accuracies(study.name, rungs.epochs)
+        rungs.recall(reached[reached["state"] != State.INTERRUPTED])  # those are evaluated again, and entered then
     return rungs
 
 
-def _trainable(dataset: Dataset, resources: Resources) -> Any:
+def _trainable(dataset: Dataset, blocks: OwnBlocks, resources: Resources) -> Any:
     from ray import tune
 
     from nas.searches.trial_worker import TrialWorker
 
     threads = max(1, int(resources.cpus))
-    return tune.with_parameters(TrialWorker, dataset=dataset, threads=threads, device=resources.device)
+    return tune.with_parameters(TrialWorker, dataset=dataset, blocks=blocks, threads=threads, device=resources.device)

@@ -22,7 +22,7 @@ from nas.execution.protocol import REPORT
 from nas.execution.tune_searcher import Link
 from nas.execution.worker_loss import Deaths
 from nas.pareto import left_out
-from nas.searches.early_stopping import Rungs
+from nas.searches.early_stopping import EarlyStopping
 from nas.searches.progress import Progress
 from nas.searches.proposer import Proposal, Proposer
 from nas.searches.trial_queue import Attempt, Attempts
@@ -55,7 +55,14 @@ class Bridge(Link):
     """Proposes the trials of a search to Tune, and records them."""
 
     def __init__(
-        self, proposer: Proposer, store: Store, plan: Plan, rungs: Rungs | None, *, finished: int, progress: Progress
+        self,
+        proposer: Proposer,
+        store: Store,
+        plan: Plan,
+        rungs: EarlyStopping | None,
+        *,
+        finished: int,
+        progress: Progress,
     ) -> None:
         super().__init__()
         self.trial_timeout = plan.trial_timeout

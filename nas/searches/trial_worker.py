@@ -19,6 +19,7 @@ from torch import nn
 
 from nas.architecture.architecture import Architecture
 from nas.architecture.compile import compile_model
+from nas.config.block_files import OwnBlocks
 from nas.config.recipe import Recipe
 from nas.data import Dataset
 from nas.execution.protocol import REPORT, Retire
@@ -57,8 +58,9 @@ class TrialWorker(tune.Trainable):  # type: ignore[misc]
     ended: Verdict | None
     """How the trial has ended, and why."""
 
-    def setup(self, config: dict[str, Any], dataset: Dataset, threads: int, device: str) -> None:
+    def setup(self, config: dict[str, Any], dataset: Dataset, blocks: OwnBlocks, threads: int, device: str) -> None:
         """Called once a process, with the first trial."""
+        blocks.load()
         torch.set_num_threads(threads)  # trials share a CPU; each takes what Ray gave it
         self.dataset = dataset
         self.device = torch.device(device)  # Ray shows a worker the GPUs that are its own

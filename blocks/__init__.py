@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from blocks.base import BLOCKS, Block, Facts, Hyperparameter, OneOf, Range, ShapeError, Width, block, measure
+from blocks.base import BLOCKS, Block, Facts, Hyperparameter, OneOf, Range, ShapeError, Width, block, declare, measure
 from blocks.declarations import declared
 
 __all__ = ["BLOCKS", "Block", "Facts", "Hyperparameter", "OneOf", "Range", "ShapeError", "Width", "block", "measure"]
 
 for _found in declared(Path(__file__).parent, __name__):
-    if BLOCKS.setdefault(_found.name, _found) is not _found:
-        raise TypeError(f"block '{_found.name}' is registered twice")
+    declare(_found)

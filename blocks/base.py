@@ -31,6 +31,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from blocks.counting import UncountedError
 from blocks.hyperparameter import MOST_CHANNELS, Allowed, Hyperparameter, OneOf, Range, Scalar, Width, resolve_width
+from nas.errors import BlockError
+from nas.plugins.registry import Registry
 
 if TYPE_CHECKING:  # who only reads what blocks there are needs no PyTorch, which takes a second
     from torch import nn
@@ -74,12 +76,12 @@ class Block:
     home: tuple[str, str]
     """Module and name of its class."""
     documentation: str
-    """Of its class, without indentation."""
+    """Docstring of its class, without indentation."""
     hyperparameters: Mapping[str, Hyperparameter]
     filled_in: tuple[str, ...]
     load: Callable[[], Callable[..., nn.Module]] = field(compare=False, repr=False)
     """Gives its class, importing it where that is still to be done."""
-    source: str
+    source: str = ""
     link: str = ""
     """Where its paper stands: arXiv or a DOI; empty where neither is known."""
     passthrough: bool = False
@@ -92,8 +94,6 @@ class Block:
     """Adds its inputs up: zeros change nothing, and a sum of sums is one sum."""
     some_on: tuple[str, ...] = ()
     """Hyperparameters of which at least one is true."""
-    declared: bool = field(default=False, compare=False)
-    """Whether its file was read, and not run."""
 
     @cached_property
     def module(self) -> Callable[..., nn.Module]:
@@ -149,8 +149,10 @@ class Block:
         return tuple([name for name, hyperparameter in self.hyperparameters.items() if hyperparameter.is_width])
 
 
-BLOCKS: dict[str, Block] = {}
+BLOCKS: Registry[Block] = Registry("block", "nas.blocks", BlockError)
 """Every registered block by name."""
+DECLARED: dict[tuple[str, str], Block] = {}
+"""Blocks whose files were read and not run, by their homes."""
 
 
 class Argument(NamedTuple):
@@ -173,30 +175,36 @@ def described(
 ) -> Block:
     """The block whose constructor takes these arguments before and after the star; `flags` are what `block` takes.
 
-    Raises TypeError where they do not follow the rules of this file.
+    Raises BlockError where they do not follow the rules of this file.
     """
     filled_in = tuple(filled_in)
     for argument in filled_in:
         if argument not in _FILLED_IN:
-            raise TypeError(f"block '{name}': '{argument}' is none of {', '.join(_FILLED_IN)}")
+            raise BlockError(f"block '{name}': '{argument}' is none of {', '.join(_FILLED_IN)}")
     hyperparameters: dict[str, Hyperparameter] = {}
     for argument, metadata, default in chosen:
         allowed = next((item for item in metadata if isinstance(item, Allowed)), None)
         if allowed is None or not allowed.allows(default):
             rule = "needs OneOf, Range or Width, and an allowed default"
-            raise TypeError(f"block '{name}': '{argument}' {rule}")
+            raise BlockError(f"block '{name}': '{argument}' {rule}")
         meaning = next((item for item in reversed(metadata) if isinstance(item, str)), "")
         hyperparameters[argument] = Hyperparameter(argument, allowed, default, meaning)
     made = Block(name, home, documentation, hyperparameters, filled_in, load, **flags)
     if not hyperparameters.keys() >= set(made.some_on):
-        raise TypeError(f"block '{name}': some_on names hyperparameters, not {', '.join(made.some_on)}")
+        raise BlockError(f"block '{name}': some_on names hyperparameters, not {', '.join(made.some_on)}")
     return made
+
+
+def declare(read: Block) -> None:
+    """Registers a block whose file was read and not run. Raises BlockError when the name is taken."""
+    BLOCKS.add(read.name, read)
+    DECLARED[read.home] = read
 
 
 def block(
     name: str,
     *,
-    source: str,
+    source: str = "",
     link: str = "",
     passthrough: bool = False,
     commutative: bool = False,
@@ -204,7 +212,12 @@ def block(
     is_sum: bool = False,
     some_on: tuple[str, ...] = (),
 ) -> Callable[[type[M]], type[M]]:
-    """Registers a module as a block. Raises TypeError when its constructor does not follow the rules of this file."""
+    """Registers a class of `nn.Module` as a block; docs/extending.md tells how to write one.
+
+    `source` says where it comes from, `link` where that is to be read. A class that is defined again, as in a cell of a notebook
+    that is run twice, replaces the one before. Raises BlockError when the name is taken, or the constructor does not follow the
+    rules there.
+    """
     flags = {
         "source": source,
         "link": link,
@@ -216,29 +229,39 @@ def block(
     }
 
     def register(module: type[M]) -> type[M]:
-        hints = typing.get_type_hints(module.__init__, include_extras=True)
-        arguments = list(inspect.signature(module.__init__).parameters.values())[1:]
-        made = described(
-            name,
-            (module.__module__, module.__qualname__),
-            inspect.getdoc(module) or "",
-            [argument.name for argument in arguments if argument.kind is not argument.KEYWORD_ONLY],
-            [
-                Argument(argument.name, getattr(hints[argument.name], "__metadata__", ()), argument.default)
-                for argument in arguments
-                if argument.kind is argument.KEYWORD_ONLY
-            ],
-            lambda: module,
-            flags,
-        )
-        known = BLOCKS.setdefault(name, made)
-        if known.home != made.home or (known is not made and not known.declared):
-            raise TypeError(f"block '{name}' is registered twice")
-        if known != made:
-            raise TypeError(f"block '{name}': its file does not say what it is when it is run; write it out")
+        made = _inspected(name, module, flags)
+        read = DECLARED.get(made.home)
+        if read is None:
+            BLOCKS.add(name, made, module)
+            forget(name)
+        elif read != made:
+            raise BlockError(f"block '{name}': its file does not say what it is when it is run; write it out")
         return module
 
     return register
+
+
+def _inspected(name: str, module: type[nn.Module], flags: Mapping[str, Any]) -> Block:
+    from torch import nn
+
+    if not (isinstance(module, type) and issubclass(module, nn.Module)):
+        raise BlockError(f"block '{name}': must be a class of torch.nn.Module")
+    hints = typing.get_type_hints(module.__init__, include_extras=True)
+    own = module.__init__ is not nn.Module.__init__
+    arguments = [*inspect.signature(module.__init__).parameters.values()][1:] if own else []
+    return described(
+        name,
+        (module.__module__, module.__qualname__),
+        inspect.cleandoc(module.__doc__ or ""),
+        [argument.name for argument in arguments if argument.kind is not argument.KEYWORD_ONLY],
+        [
+            Argument(argument.name, getattr(hints.get(argument.name), "__metadata__", ()), argument.default)
+            for argument in arguments
+            if argument.kind is argument.KEYWORD_ONLY
+        ],
+        lambda: module,
+        flags,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +283,12 @@ class Facts:
 
 
 _facts: dict[tuple[str, Params, tuple[Shape, ...], int], Facts | ShapeError] = {}
+
+
+def forget(name: str) -> None:
+    """Forgets what was measured of a block, because another one has its name now."""
+    for key in [key for key in _facts if key[0] == name]:
+        del _facts[key]
 
 
 def measure(name: str, params: Params, in_shapes: tuple[Shape, ...], classes: int) -> Facts:

@@ -25,7 +25,7 @@ class UncountedError(TypeError):
 
 
 def attention_macs(query: Tensor, key: Tensor, value: Tensor) -> int:
-    """Of attention, whatever kernel computes it: queries times keys, then weights times values.
+    """MACs of attention, whatever kernel computes it: queries times keys, then weights times values.
 
     query (…, heads, queries, size), key (…, heads, keys, size), value (…, heads, keys, size of a value). Heads of keys and
     values may be shared by several of queries. What a mask hides is counted: kernels differ in what they leave out.

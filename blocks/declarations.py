@@ -74,7 +74,7 @@ class _File:
                 for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
             ],
             partial(_load, self.module, kind.name),
-            {"declared": True} | {str(word.arg): self.value(word.value) for word in decorator.keywords},
+            {str(word.arg): self.value(word.value) for word in decorator.keywords},
         )
 
     def metadata(self, annotation: ast.expr | None) -> tuple[Any, ...]:

@@ -52,7 +52,10 @@ class Range:
 
 @dataclass(frozen=True)
 class _Width:
-    """Allowed values: a number of channels, or `x2`, `x0.5` … relative to the channels of the (first) input."""
+    """Annotation of a number of channels: a whole number, or in a space `x2`, `x0.5` … relative to those of the (first) input.
+
+    A constructor gets a whole number always.
+    """
 
     examples: tuple[Scalar, ...] = ("x1", "x2", "x0.5", 24)
 

@@ -8,6 +8,7 @@ be attention-integrated (Balashov, eq. 6): ResNet-50 with these comes near Table
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import torch.nn.functional as F
@@ -20,23 +21,19 @@ from blocks.common import Activation, Dilation, KernelSize, Norm, Reduction, Str
 from blocks.kong import CrossAttention
 from blocks.separable import Projection
 
+GATES: dict[str, Callable[[int, int], nn.Module]] = {
+    "none": lambda channels, reduction: nn.Identity(),
+    "se": lambda channels, reduction: SqueezeExcitation(channels, reduction=reduction),
+    "cbam": lambda channels, reduction: ConvolutionalBlockAttention(channels, reduction=reduction),
+    "eca": lambda channels, reduction: EfficientChannelAttention(channels),
+    "cam": lambda channels, reduction: CrossAttention(channels, reduction=reduction),
+}
+"""Gates by name, each made from the channels and the reduction inside."""
 Gate = Annotated[str, OneOf("none", "se", "cbam", "eca", "cam"), "what weighs the layers' output before it is added"]
 GateReduction = Annotated[int, OneOf(4, 8, 16), "channels are divided by it inside the gate"]
 Shortcut = Annotated[
     str, OneOf("projection", "padded"), "how the shortcut takes another shape: 1×1 convolution, or zeros"
 ]
-
-
-def _make_gate(name: str, channels: int, reduction: int) -> nn.Module:
-    if name == "se":
-        return SqueezeExcitation(channels, reduction=reduction)
-    if name == "cbam":
-        return ConvolutionalBlockAttention(channels, reduction=reduction)
-    if name == "eca":
-        return EfficientChannelAttention(channels)
-    if name == "cam":
-        return CrossAttention(channels, reduction=reduction)
-    return nn.Identity()
 
 
 class PaddedShortcut(nn.Module):
@@ -117,7 +114,7 @@ class BasicResidual(nn.Module):
             conv("second", channels, 1),
             make_norm(norm, channels),
         )
-        self.gate = _make_gate(gate, channels, gate_reduction)
+        self.gate = GATES[gate](channels, gate_reduction)
         self.shortcut = _make_shortcut(shortcut, in_channels, channels, stride, norm)
         self.act = make_activation(activation)
 
@@ -191,7 +188,7 @@ class BottleneckResidual(nn.Module):
             conv("last", hidden, channels, 1),
             make_norm(norm, channels),
         )
-        self.gate = _make_gate(gate, channels, gate_reduction)
+        self.gate = GATES[gate](channels, gate_reduction)
         self.shortcut = _make_shortcut(shortcut, in_channels, channels, stride, norm)
         self.act = make_activation(activation)
 

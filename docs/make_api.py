@@ -6,10 +6,10 @@ import inspect
 import re
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_origin
 
 import nas
-from nas.searches.options import SearchOptions
+from nas.searches.options import SearchOptions, help_of
 
 PAGE = Path(__file__).with_name("api.md")
 
@@ -37,14 +37,16 @@ def _function(name: str, function: Any) -> str:
     if name != "search":
         return f"{text}\n\n```python\nnas.{name}{_signature(function)}\n```"
     rows = [
-        f"| `{option.name}` | `{_code(option.type)}` | {_default(option.default)} | {_code(option.metadata['help'])} |"
+        f"| `{option.name}` | `{_code(option.type)}` | {_default(option.default)} | {_code(help_of(option))} |"
         for option in fields(SearchOptions)
     ]
     return f"{text}\n\n| argument | type | default | |\n|---|---|---|---|\n" + "\n".join(rows)
 
 
 def _class(name: str, kind: Any) -> str:
-    lines = []
+    lines: list[str] = []
+    if get_origin(kind) is Annotated:
+        return f"## nas.{name}\n\n{_text(kind)}"
     if is_dataclass(kind):
         lines += [f"| `{field.name}` | `{_code(field.type)}` |" for field in fields(kind)]
     members = [
@@ -84,6 +86,8 @@ def _default(value: Any) -> str:
 
 
 def _text(value: Any) -> str:
+    if get_origin(value) is Annotated:  # such a type has no docstring of its own
+        value = type(value.__metadata__[0])
     return (inspect.getdoc(value) or "").strip()
 
 

@@ -21,34 +21,74 @@ from typing import TYPE_CHECKING, Any, Never
 from nas.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from blocks.base import ShapeError as ShapeError
+    from blocks.base import block as block
+    from blocks.hyperparameter import OneOf as OneOf
+    from blocks.hyperparameter import Range as Range
+    from blocks.hyperparameter import Width as Width
     from nas.api import LoadedStudy as LoadedStudy
     from nas.architecture.architecture import Architecture as Architecture
+    from nas.config.block_files import load_blocks as load_blocks
+    from nas.config.recipe import Augment as Augment
     from nas.config.recipe import Recipe as Recipe
+    from nas.config.recipe import register_optimizer as register_optimizer
+    from nas.config.task import Task as Task
+    from nas.data.sources import register_dataset as register_dataset
+    from nas.errors import BlockError as BlockError
     from nas.errors import DataError as DataError
+    from nas.errors import ExportError as ExportError
     from nas.errors import NasError as NasError
     from nas.errors import RecipeError as RecipeError
     from nas.errors import SearchError as SearchError
     from nas.errors import SpaceError as SpaceError
     from nas.errors import StorageError as StorageError
+    from nas.export.formats import Exported as Exported
+    from nas.export.formats import register_exporter as register_exporter
     from nas.sampler import ParetoSampler as ParetoSampler
+    from nas.searches.early_stopping import EarlyStopping as EarlyStopping
+    from nas.searches.early_stopping import Place as Place
+    from nas.searches.early_stopping import StoppingOptions as StoppingOptions
+    from nas.searches.early_stopping import register_scheduler as register_scheduler
     from nas.searches.progress import Progress as Progress
+    from nas.searches.samplers import Problem as Problem
+    from nas.searches.samplers import register_sampler as register_sampler
     from nas.searches.search import SearchResult as SearchResult
     from nas.space.space import Space as Space
 
 _HOMES = {
     "Architecture": "nas.architecture.architecture",
+    "Augment": "nas.config.recipe",
+    "BlockError": "nas.errors",
     "DataError": "nas.errors",
+    "EarlyStopping": "nas.searches.early_stopping",
+    "ExportError": "nas.errors",
+    "Exported": "nas.export.formats",
     "LoadedStudy": "nas.api",
     "NasError": "nas.errors",
+    "OneOf": "blocks.hyperparameter",
     "ParetoSampler": "nas.sampler",
+    "Place": "nas.searches.early_stopping",
+    "Problem": "nas.searches.samplers",
     "Progress": "nas.searches.progress",
+    "Range": "blocks.hyperparameter",
     "Recipe": "nas.config.recipe",
     "RecipeError": "nas.errors",
     "SearchError": "nas.errors",
     "SearchResult": "nas.searches.search",
+    "ShapeError": "blocks.base",
     "Space": "nas.space.space",
     "SpaceError": "nas.errors",
+    "StoppingOptions": "nas.searches.early_stopping",
     "StorageError": "nas.errors",
+    "Task": "nas.config.task",
+    "Width": "blocks.hyperparameter",
+    "block": "blocks.base",
+    "load_blocks": "nas.config.block_files",
+    "register_dataset": "nas.data.sources",
+    "register_exporter": "nas.export.formats",
+    "register_optimizer": "nas.config.recipe",
+    "register_sampler": "nas.searches.samplers",
+    "register_scheduler": "nas.searches.early_stopping",
 }
 """What is imported when it is first asked for: `import nas` itself takes no time."""
 __all__ = ["load_study", "search", *_HOMES]
@@ -67,6 +107,7 @@ def __dir__() -> list[str]:
 def search(
     space: str | Path | Space,
     *,
+    blocks: Sequence[str] = (),
     data: str = "digits",
     data_root: str | None = None,
     image_size: int | None = None,
@@ -103,10 +144,10 @@ def search(
     """Searches `space` for networks on the Pareto front of the objectives, and returns what was found.
 
     `space`: a file, the name of a shipped space, or a `nas.Space`. The other arguments are the options of `nas search`, with
-    underscores; docs/api.md describes each. Of the most used: `data` is ``digits``, ``cifar10``, ``cifar100``, ``fashion_mnist`` or
-    ``imagefolder:PATH``; `trials` counts the finished trials of the study in all, `time` is like ``"30m"``; `objectives` are
-    accuracy (maximized), parameters, macs, activation_bytes and latency (minimized); `recipe` is a name, a file or a
-    `nas.Recipe`. `progress` is told what happens; None: nothing is printed.
+    underscores; docs/api.md describes each. Of the most used: `blocks` are files of your own blocks; `data` is ``digits``,
+    ``cifar10``, ``cifar100``, ``fashion_mnist`` or ``imagefolder:PATH``; `trials` counts the finished trials of the study in all,
+    `time` is like ``"30m"``; `objectives` are accuracy (maximized), parameters, macs, activation_bytes and latency (minimized);
+    `recipe` is a name, a file or a `nas.Recipe`. `progress` is told what happens; None: nothing is printed.
 
     The same call again resumes the study. Raises `nas.errors.NasError` when an option is unknown or cannot be met.
     """

@@ -39,7 +39,7 @@ class LoadedStudy:
 
     @property
     def name(self) -> str:
-        """Of the study."""
+        """Name of the study."""
         return self._row.name
 
     @property

@@ -3,6 +3,7 @@
 ::
 
     NasError                    the command line prints it without a traceback and exits with 2
+    ├── BlockError              a block that breaks the rules, or a file of a user's own blocks
     ├── SpaceError              a space file: grammar, unknown block, impossible shape
     ├── AssignmentError         an assignment that does not fit its space
     ├── Infeasible              one architecture whose shapes cannot meet or whose cost breaks a constraint
@@ -25,6 +26,7 @@ from collections.abc import Iterable
 __all__ = [
     "AssignmentError",
     "BenchError",
+    "BlockError",
     "DataError",
     "ExportError",
     "Infeasible",
@@ -42,6 +44,10 @@ __all__ = [
 
 class NasError(Exception):
     """Something the user can mend. `str(error)` is one line."""
+
+
+class BlockError(NasError, TypeError):
+    """A block breaks the rules, or a file of blocks cannot be used."""
 
 
 class SpaceError(NasError):

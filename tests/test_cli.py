@@ -457,4 +457,4 @@ def test_a_block_that_cannot_be_counted_is_one_line(arguments: list[str], run: R
         assert "node 'a': block 'pairs': operation 'aten::_trilinear' multiplies matrices" in err
         assert "so its cost is not known" in err
     finally:
-        del BLOCKS["pairs"]
+        BLOCKS.remove("pairs")

@@ -33,8 +33,11 @@ ORDER = [
         "a network as data, and its cost; YAML and recipes; Pareto fronts",
     ),
     (("nas.text", "nas.statistics", "nas.system"), "text as people read it; how sure an accuracy is; the machine"),
-    (("nas.objectives", "nas.states", "nas.limits", "nas.errors", "nas.version"), "what all others speak of"),
-    (("blocks",), "the blocks; knows nothing of the rest"),
+    (("blocks",), "the blocks; of the rest they know how to be added by name, and errors"),
+    (
+        ("nas.plugins", "nas.objectives", "nas.states", "nas.limits", "nas.errors", "nas.version"),
+        "what can be added from outside; what all others speak of",
+    ),
 ]
 """From the top: a package imports from those behind it alone, in its own line or in a later one."""
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from nas.commands.export import FORMATS
+from nas.export import EXPORTERS
 from tests.postgres import PostgresServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
@@ -63,7 +63,7 @@ def test_a_search_on_postgresql(postgres: PostgresServer, tmp_path: Path) -> Non
     assert json.loads(nas(tmp_path, "study", "pareto", "--storage", address, "--json"))
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", EXPORTERS)
 def test_an_export(folder: Path, format: str) -> None:
     """It is run and compared before it counts."""
     done = json.loads(nas(folder, "export", "best", "--format", format, "--json"))

@@ -19,9 +19,9 @@ class BlockRecord:
     trials: int
     """Judged trials with it."""
     share: float
-    """Of the complete networks."""
+    """Share of the complete networks that have it."""
     front_share: float
-    """Of the networks on the front."""
+    """Share of the networks on the front that have it."""
     bad: int
     """Trials with it that ended badly."""
     worth: float | None

@@ -44,7 +44,7 @@ class Cause:
     q: float
     """The same, corrected for the number of tests."""
     states: Mapping[str, int]
-    """Of the bad ones."""
+    """Number of trials in each of the bad states."""
     reason: str | None
     """The commonest, without its numbers."""
     also: tuple[str, ...] = ()

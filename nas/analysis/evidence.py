@@ -28,9 +28,9 @@ class Evidence:
 
     study: StudyRow
     trials: pd.DataFrame
-    """As `Store.trials`."""
+    """The trials, as `Store.trials` gives them."""
     epochs: pd.DataFrame
-    """As `Store.epochs`."""
+    """The learning curves, as `Store.epochs` gives them."""
     environments: tuple[Mapping[str, Any], ...]
     """The most used first."""
     driver: str | None
@@ -91,7 +91,7 @@ class Evidence:
 
     @cached_property
     def parts(self) -> Mapping[str, Mapping[str, int]]:
-        """By hash: how often a network has each block (``conv``) and each block with a value (``conv dilation 2``)."""
+        """How often each network, by its hash, has each block (``conv``) and each block with a value (``conv dilation 2``)."""
         return {digest: _parts(text) for digest, text in self.networks.items()}
 
 

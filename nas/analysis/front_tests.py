@@ -29,7 +29,7 @@ class Verdict:
     relation: Literal["tied", "below"]
     """Not told apart, or significantly worse."""
     trial: int
-    """Of the cheaper one."""
+    """Number of the cheaper trial."""
 
     def __str__(self) -> str:
         return f"{self.relation} {'with ' if self.relation == 'tied' else ''}{self.trial}"
@@ -54,9 +54,9 @@ class FrontTests:
     """What the test set said about a front and about published networks."""
 
     retrained: Mapping[str, Summary] = field(default_factory=dict)
-    """By the hash of the network."""
+    """Retrained networks by their hash."""
     verdicts: Mapping[int, Verdict] = field(default_factory=dict)
-    """By the number of the trial."""
+    """Verdicts by the number of the trial."""
     published: tuple[PublishedPoint, ...] = ()
 
     def record(self, trial: int, digest: str) -> dict[str, Any] | None:

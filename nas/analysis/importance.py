@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 FEWEST: Final = 30
 MOST: Final = 1500
-"""Of more networks an even sample is used."""
+"""Most networks that are looked at; of more, an even sample is used."""
 FOLDS: Final = 5
 SHUFFLES: Final = 3
 TREES: Final = 120
@@ -38,7 +38,7 @@ class Effect:
 
     option: Scalar
     networks: int
-    """In how many it was taken at least once."""
+    """Number of networks in which it was taken at least once."""
     mean: float
     """Percentage points of accuracy above what the cost predicts, weighted by the share of copies."""
     half: float
@@ -51,11 +51,11 @@ class Importance:
 
     role: str
     drop: float
-    """By how much R² on unseen networks falls when the choice is shuffled."""
+    """How much R² on unseen networks falls when the choice is shuffled."""
     spread: float
     """Standard deviation of the drop over folds and shuffles."""
     effects: tuple[Effect, ...]
-    """In the order of the options' worth, best first."""
+    """Effects of the options, the best option first."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Importances:
 
 
 def importances(complete: pd.DataFrame, costs: Sequence[str]) -> Importances | None:
-    """Of the choices of these networks (complete trials, each network once). None with fewer than `FEWEST`."""
+    """The importance of each choice of these networks (complete trials, each network once). None with fewer than `FEWEST`."""
     from sklearn.ensemble import ExtraTreesRegressor
     from sklearn.model_selection import KFold
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 FEWEST: Final = 5
 """Networks below which a rank correlation says nothing."""
 RUNGS: Final = 8
-"""At most this many epochs are compared."""
+"""Most epochs that are compared."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class RankCorrelation:
 
 
 def rank_correlation(epochs: pd.DataFrame, complete: pd.DataFrame) -> RankCorrelation | None:
-    """From learning curves and the complete trials; None where there are fewer than `FEWEST` or only one epoch.
+    """Rank correlation of the epochs of complete trials; None where there are fewer than `FEWEST` of them, or only one epoch.
 
     Only networks that were trained to the end are compared: of the others nobody knows where they would have ended.
     """

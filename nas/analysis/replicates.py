@@ -31,12 +31,12 @@ class Summary:
     macs: int
     data: str
     epochs: int
-    """Of the recipe."""
+    """Epochs of the recipe."""
     fraction: float
     accuracies: tuple[float, ...]
-    """On the test set, in [0, 1], of the seeds that completed."""
+    """Test accuracies in [0, 1] of the seeds that completed."""
     top5: float | None
-    """Mean."""
+    """Mean top-5 accuracy."""
     seeds: int
     """Trained, whatever their end."""
     states: tuple[str, ...]
@@ -46,7 +46,7 @@ class Summary:
 
     @property
     def mean(self) -> float | None:
-        """Of the test accuracies."""
+        """Mean of the test accuracies."""
         return float(np.mean(self.accuracies)) if self.accuracies else None
 
     @property

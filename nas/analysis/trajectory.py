@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 POINTS: Final = 240
-"""At most this many moments are evaluated."""
+"""Most moments that are evaluated."""
 
 
 @dataclass(frozen=True)

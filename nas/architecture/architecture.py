@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from blocks import BLOCKS
 from blocks.base import Params, Scalar
 from nas.architecture.node_names import check_name
+from nas.config.block_files import OWN_HINT
 from nas.errors import AssignmentError, nearest
 from nas.limits import MAX_EDGES, MAX_NODES
 from nas.text.formatting import shorten
@@ -222,7 +223,8 @@ def _check_node(node: Node, known: set[str]) -> None:
         raise AssignmentError(f"{place}: duplicate name")
     block = BLOCKS.get(node.block)
     if block is None:
-        raise AssignmentError(f"{place}: no block {shorten(node.block)}{nearest(node.block[:100], BLOCKS)}")
+        hint = f"{nearest(node.block[:100], BLOCKS)}{OWN_HINT}"
+        raise AssignmentError(f"{place}: no block {shorten(node.block)}{hint}")
     for key, value in node.params:
         parameter = block.hyperparameters.get(key)
         if parameter is None:

@@ -20,7 +20,7 @@ Status = Literal["same", "changed", "added", "removed"]
 SAME_BLOCK: Final = 2.0
 SAME_NAME: Final = 2.0
 SAME_VALUES: Final = 1.0
-"""For the share of equal hyperparameters of two equal blocks."""
+"""Score for the share of equal hyperparameters of two equal blocks."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Change:
 
     @property
     def node(self) -> Node:
-        """As it is after, or was before where it is gone."""
+        """The node as it is after, or was before where it is gone."""
         node = self.after or self.before
         assert node is not None
         return node
@@ -51,7 +51,7 @@ class Difference:
     same: bool
     """Whether they are one network, up to the names of nodes."""
     marks_before: Mapping[str, Status] = field(default_factory=dict)
-    """By name of the node."""
+    """Marks of the nodes before, by name."""
     marks_after: Mapping[str, Status] = field(default_factory=dict)
 
     def count(self, status: Status) -> int:

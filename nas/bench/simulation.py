@@ -28,7 +28,7 @@ class Run:
     regret: tuple[float, ...]
     """1 - HV/HV_max after each trial."""
     finished_at: tuple[float, ...]
-    """On the simulated clock."""
+    """When each trial finished, on the simulated clock."""
     suggest_seconds: tuple[float, ...]
     """Real time of each proposal."""
     repeats: int

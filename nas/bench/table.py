@@ -29,15 +29,15 @@ class Table:
     networks: dict[str, int]
     """Row of the arrays below, by hash."""
     accuracy: npt.NDArray[np.float64]
-    """In [0, 1]."""
+    """Accuracies in [0, 1]."""
     costs: dict[str, npt.NDArray[np.float64]]
     """parameters, macs, activation_bytes: from the table where it has them, else from the cost model; and its latency."""
     seconds: npt.NDArray[np.float64] | None
     """What training takes, when the table says so."""
     rows: int
-    """Of the file; more than networks when several assignments build the same one."""
+    """Rows of the file: more than networks when several assignments build the same one."""
     columns: dict[str, str]
-    """Where each metric comes from."""
+    """Origin of each metric."""
 
     @classmethod
     def load(

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     help="Trained networks: CSV, Parquet or JSON.",
 )
 @click.option(
-    "--samplers", default="pareto,tpe,nsga2,random", show_default=True, help="Separated by commas; also gp, nsga3."
+    "--samplers", default="pareto,tpe,nsga2,random", show_default=True, help="Of `nas search`, separated by commas."
 )
 @click.option("--trials", type=click.IntRange(1), default=200, show_default=True, help="Of each search.")
 @click.option("--seeds", type=click.IntRange(1), default=20, show_default=True, help="Searches of each sampler.")
@@ -77,14 +77,14 @@ def command(
     from nas.bench.report import draw, regret_table, summary
     from nas.bench.runs import run_all
     from nas.searches.options import SearchOptions
-    from nas.searches.samplers import check_sampler
+    from nas.searches.samplers import SAMPLERS
     from nas.text.terminal import Terminal
 
     if output is not None:
         output_path(output, (".png", ".svg", ".pdf"))
     names = _words(samplers, "--samplers")
     for name in names:
-        check_sampler(name)
+        SAMPLERS.find(name)
     words = _words(objectives, "--objectives")
     goals = tuple("accuracy" if word == "error" else word for word in words)  # the same, seen from the other side
     SearchOptions(source["space"], objectives=goals)  # refuses what a search refuses

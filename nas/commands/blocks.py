@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from nas.commands import shell_completion
-from nas.commands.options import json_option, print_json
+from nas.commands.options import blocks_option, json_option, print_json
 from nas.errors import NasError, nearest
 
 
 @click.command(name="blocks")
 @click.argument("names", nargs=-1, shell_complete=shell_completion.blocks)
+@blocks_option
 @json_option
 def command(names: tuple[str, ...], as_json: bool) -> None:
     """List the blocks that a space may use, all or those NAMES.
@@ -18,6 +19,7 @@ def command(names: tuple[str, ...], as_json: bool) -> None:
     \b
     nas blocks
     nas blocks aim cam
+    nas blocks my_block --blocks my_blocks.py
     """
     from blocks import BLOCKS
 
@@ -53,8 +55,10 @@ def command(names: tuple[str, ...], as_json: bool) -> None:
     console = Terminal()
     for block in chosen:
         console.print(styled((block.name, "bold"), f"  {block.summary}"))
-        console.print(Padding(styled((f"{block.source}{'  ' if block.link else ''}{block.link}", "dim")), (0, 0, 0, 4)))
+        if source := "  ".join(text for text in (block.source, block.link) if text):
+            console.print(Padding(styled((source, "dim")), (0, 0, 0, 4)))
         for name, parameter in block.hyperparameters.items():
             default = str(parameter.default).lower() if isinstance(parameter.default, bool) else parameter.default
-            line = styled(f"{name}: {parameter.allowed} ", (f"(default {default})", "dim"), f": {parameter.meaning}")
+            meaning = f": {parameter.meaning}" if parameter.meaning else ""
+            line = styled(f"{name}: {parameter.allowed} ", (f"(default {default})", "dim"), meaning)
             console.print(Padding(line, (0, 0, 0, 4)))

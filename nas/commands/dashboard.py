@@ -8,12 +8,13 @@ from types import FrameType
 
 import click
 
-from nas.commands.options import say, storage_option, study_option
+from nas.commands.options import blocks_option, say, storage_option, study_option
 
 
 @click.command(name="dashboard")
 @study_option("Shown first.  [default: the only one, or the list]")
 @storage_option
+@blocks_option
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0: any that is free.")
 def command(study: str | None, storage: str | None, port: int) -> None:
     """Open a study database in Optuna Dashboard, on this machine only, until Ctrl-C.

@@ -7,7 +7,16 @@ from pathlib import Path
 import click
 
 from nas.commands import shell_completion
-from nas.commands.options import ShapeType, json_option, output_path, print_json, say, storage_option, study_option
+from nas.commands.options import (
+    ShapeType,
+    blocks_option,
+    json_option,
+    output_path,
+    print_json,
+    say,
+    storage_option,
+    study_option,
+)
 from nas.limits import MAX_CLASSES
 
 
@@ -16,6 +25,7 @@ from nas.limits import MAX_CLASSES
 @click.argument("after", shell_complete=shell_completion.configs)
 @study_option("Of the trials; may be left out where the database holds only one.")
 @storage_option
+@blocks_option
 @click.option("--input", "input_shape", type=ShapeType(), help="Image shape for both; default: each one's own.")
 @click.option("--classes", type=click.IntRange(2, MAX_CLASSES), help="For both; default: each one's own.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Also draw both, to .svg or .png.")

@@ -8,17 +8,22 @@ import click
 
 from nas.commands.network_argument import network_options, which
 from nas.commands.options import json_option, output_path, print_json, say
+from nas.export.formats import EXPORTERS
 
-FORMATS = {"python": ".py", "onnx": ".onnx", "torch": ".pt2", "state-dict": ".safetensors"}
+
+class _Command(click.Command):
+    """Its help lists the formats that there are."""
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The text, then the formats."""
+        super().format_help_text(ctx, formatter)
+        with formatter.section("Formats"):
+            formatter.write_dl([(name, one.about) for name, one in EXPORTERS.items()])
 
 
-@click.command(name="export")
+@click.command(name="export", cls=_Command)
 @network_options
-@click.option(
-    "--format",
-    type=click.Choice([*FORMATS]),
-    help="What to write; see above.  [default: what the ending of FILE says, else python]",
-)
+@click.option("--format", metavar="NAME", help="What to write.  [default: what the ending of FILE says, else python]")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="File to write.  [default: by its name]"
 )
@@ -31,21 +36,17 @@ def command(format: str | None, output: Path | None, weights: Path | None, as_js
     retraining or replay of this network, else random; the output says which.
 
     \b
-    python      one readable file of plain PyTorch that needs nothing of nas
-    onnx        an ONNX graph, any batch size, checked with onnxruntime
-    torch       a torch.export program (.pt2), any batch size
-    state-dict  weights in safetensors, architecture as JSON beside them
-
-    \b
     nas export 23 --study attn_cnn-digits
     nas export kong_aim_cam -o kong.py
     nas export 23 -o network.onnx --weights best.safetensors
     nas export attn_cnn --assignment architecture.json --input 3,64,64 --classes 5
     """
     if format is None and output is not None:
-        output_path(output, tuple(FORMATS.values()))
-        format = next(name for name, ending in FORMATS.items() if output.suffix.lower() == ending)
+        names = {exporter.ending: name for name, exporter in EXPORTERS.items()}
+        output_path(output, tuple(names))
+        format = names[output.suffix.lower()]
     format = format or "python"
+    EXPORTERS.find(format)
     network = which(**named)  # type: ignore[arg-type]
     from nas.export import export
     from nas.network.load import build

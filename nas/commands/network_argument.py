@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from nas.commands import shell_completion
-from nas.commands.options import ShapeType, read_assignment, storage_option, study_option
+from nas.commands.options import ShapeType, blocks_option, read_assignment, storage_option, study_option
 from nas.limits import MAX_CLASSES
 
 if TYPE_CHECKING:
@@ -18,13 +18,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def which_options(command: F) -> F:
-    """Adds ``--study``, ``--storage``, ``--input``, ``--classes`` and ``--assignment``."""
+    """Adds ``--study``, ``--storage``, ``--blocks``, ``--input``, ``--classes`` and ``--assignment``."""
     for option in (
         click.option(
             "--assignment", metavar="FILE|JSON|NAME", help="An architecture of the space that stands for the network."
         ),
         click.option("--classes", type=click.IntRange(2, MAX_CLASSES), help="Number of classes; default: its own."),
         click.option("--input", "input_shape", type=ShapeType(), help="Image shape; default: its own."),
+        blocks_option,
         storage_option,
         study_option("Study of the trial; may be left out where there is only one."),
     ):

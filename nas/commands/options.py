@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Callable
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,7 +16,7 @@ from nas.commands import shell_completion
 from nas.errors import AssignmentError, NasError, nearest
 from nas.execution.options import DEVICES
 from nas.limits import MAX_CLASSES, MAX_EXTENT
-from nas.searches.options import SEED_POINTS, SearchOptions
+from nas.searches.options import SEED_POINTS, SearchOptions, help_of
 from nas.text.sanitize import expanded, read_json, visible
 
 if TYPE_CHECKING:
@@ -90,6 +90,19 @@ class NamesType(click.ParamType[tuple[str, ...]]):
         return value if isinstance(value, tuple) else tuple(name.strip() for name in value.split(",") if name.strip())
 
 
+class NamesInHelp(click.Option):
+    """An option of `SearchOptions` whose help is asked for when it is shown: names that it lists may be added from outside."""
+
+    def __init__(self, *arguments: Any, option: Field[Any], **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.option = option
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """The flag, and what it does."""
+        self.help = self.help or help_of(self.option)
+        return super().get_help_record(ctx)
+
+
 HOW: dict[str, dict[str, Any]] = {
     "space": {"required": True, "metavar": "FILE|NAME", "shell_complete": shell_completion.spaces},
     "data": {"metavar": "NAME", "shell_complete": shell_completion.datasets},
@@ -102,6 +115,7 @@ HOW: dict[str, dict[str, Any]] = {
     "max_parameters": {"type": CountType()},
     "max_macs": {"type": CountType()},
     "seed": {"type": click.IntRange(0, 2**31 - 1)},
+    "blocks": {"metavar": "FILE", "multiple": True, "type": str, "default": ()},
     "study": {"metavar": "NAME", "shell_complete": shell_completion.studies},
     "storage": {"metavar": "URL", "default": lambda: os.environ.get("NAS_STORAGE"), "show_default": False},
     "gpus_per_trial": {"type": GpusType()},
@@ -118,7 +132,7 @@ def search_option(name: str, **changes: Any) -> Callable[[F], F]:
     """The command-line option of one field of `SearchOptions`, with its default and its help, unless `changes` say otherwise."""
     option = next(option for option in fields(SearchOptions) if option.name == name)
     flag = "--" + name.replace("_", "-")
-    settings: dict[str, Any] = {"help": option.metadata["help"], **HOW.get(name, {}), **changes}
+    settings: dict[str, Any] = {"cls": NamesInHelp, "option": option, **HOW.get(name, {}), **changes}
     default = None if option.default is MISSING else option.default
     if isinstance(default, bool):
         flag += f"/--no-{name.replace('_', '-')}"
@@ -146,6 +160,16 @@ classes_option = click.option("--classes", type=click.IntRange(2, MAX_CLASSES), 
 json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output on stdout.")
 storage_option = search_option("storage")
 ray_address_option = search_option("ray_address")
+
+
+def _load(ctx: click.Context, param: click.Parameter, files: tuple[str, ...]) -> None:
+    from nas.config.block_files import load_blocks
+
+    load_blocks(*files)
+
+
+blocks_option = search_option("blocks", callback=_load, expose_value=False, is_eager=True)
+"""Adds ``--blocks``; the files are run before anything else is looked at."""
 
 
 def study_option(help: str, *, required: bool = False) -> Callable[[F], F]:

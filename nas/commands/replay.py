@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     "--data",
     metavar="NAME",
     shell_complete=shell_completion.datasets,
-    help="Other data: digits, cifar10, …, imagefolder:PATH.  [default: the paper's]",
+    help="Other data, as of `nas search`: digits, imagefolder:PATH, …  [default: the paper's]",
 )
 @click.option("--image-size", type=int, metavar="PIXELS", help="Resize images to this side.  [default: the paper's]")
 @click.option("--pretrained/--no-pretrained", default=True, help="Start from weights where the paper does, or never.")

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
-from nas.commands.options import output_path, say, storage_option, study_option
+from nas.commands.options import blocks_option, output_path, say, storage_option, study_option
 from nas.text.sanitize import file_stem
 
 
 @click.command(name="report")
 @study_option("May be left out where the database holds only one.")
 @storage_option
+@blocks_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="An .html file.  [default: STUDY.html]")
 def command(study: str | None, storage: str | None, output: Path | None) -> None:
     """Write a study as one HTML page that opens anywhere.

@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,7 @@ def command(as_json: bool, plot: Path | None, no_seed_points: bool, **values: An
     if as_json:
         click.echo(json.dumps(_summary(result), indent=2))
     else:
-        _show(result, plot or Path(f"{file_stem(result.study)}.png"), values["storage"])
+        _show(result, plot or Path(f"{file_stem(result.study)}.png"), values["storage"], values["blocks"])
     return 130 if result.ended == "interrupted" else 0
 
 
@@ -83,7 +84,7 @@ def _summary(result: SearchResult) -> dict[str, Any]:
     }
 
 
-def _show(result: SearchResult, plot: Path, storage: str | None) -> None:
+def _show(result: SearchResult, plot: Path, storage: str | None, blocks: Sequence[str]) -> None:
     from nas.front.table import front_table
     from nas.front.view import front_view
     from nas.report.final_network import print_final, print_retrained
@@ -109,26 +110,29 @@ def _show(result: SearchResult, plot: Path, storage: str | None) -> None:
         print_retrained(console, result.retrained)
     if result.final is not None:
         print_final(console, result.final)
-    for line in next_commands(result.study, result.storage, storage, final=result.final is not None):
+    for line in next_commands(result.study, result.storage, storage, blocks, final=result.final is not None):
         console.print(line, soft_wrap=True)
 
 
-def next_commands(study: str, shown: str, storage: str | None, *, final: bool = False) -> list[str]:
+def next_commands(
+    study: str, shown: str, storage: str | None, blocks: Sequence[str] = (), *, final: bool = False
+) -> list[str]:
     """What to type after a search of `study` in the database that the user named `storage`; `shown` hides the password.
 
-    `final`: whether there is a network to take away.
+    `blocks`: files of the user's own. `final`: whether there is a network to take away.
     """
     # What NAS_STORAGE names is found there again.
     where = "" if storage in (None, os.environ.get("NAS_STORAGE")) else f" --storage {shlex.quote(shown)}"
+    own = "".join(f" --blocks {shlex.quote(file)}" for file in blocks)
     name = shlex.quote(study)
     best = shlex.quote(f"{study}:best")
     take = [
-        f"export       nas export {best}{where} -o network.onnx",
-        f"predict      nas predict {best} photo.jpg{where}",
+        f"export       nas export {best}{where}{own} -o network.onnx",
+        f"predict      nas predict {best} photo.jpg{where}{own}",
     ]
     return [
         *(take if final else ()),
         f"look closer  nas study show {name}{where}",
-        f"dashboard    nas dashboard --study {name}{where}",
+        f"dashboard    nas dashboard --study {name}{where}{own}",
         "continue     the same command with a larger --trials",
     ]

@@ -30,18 +30,20 @@ def configs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
 
 
 def blocks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Blocks."""
+    """Names of blocks."""
     from blocks import BLOCKS
 
     return _starting(sorted(BLOCKS), incomplete)
 
 
 def datasets(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Data sets; behind ``imagefolder:``, folders."""
+    """Data sets; behind the colon of one that takes a place, folders."""
+    from nas.data.sources import DATASETS
+
     head, colon, _ = incomplete.partition(":")
-    if colon and head == "imagefolder":
+    if colon and head in DATASETS:
         return [CompletionItem(incomplete, type="dir")]
-    return _starting(["digits", "cifar10", "cifar100", "fashion_mnist", "imagefolder:"], incomplete)
+    return _starting([f"{name}:" if one.place else name for name, one in DATASETS.items()], incomplete)
 
 
 def studies(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

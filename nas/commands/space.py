@@ -14,6 +14,7 @@ import click
 from nas.commands import shell_completion
 from nas.commands.groups import ListedGroup
 from nas.commands.options import (
+    blocks_option,
     classes_option,
     input_option,
     json_option,
@@ -48,6 +49,7 @@ def _load(
 
 @command.command()
 @click.argument("file", shell_complete=shell_completion.spaces)
+@blocks_option
 def check(file: str) -> None:
     """Check a space file completely.
 
@@ -60,6 +62,7 @@ def check(file: str) -> None:
 
 @command.command()
 @click.argument("file", shell_complete=shell_completion.spaces)
+@blocks_option
 def show(file: str) -> None:
     """Show a space as a tree with its choices.
 
@@ -74,6 +77,7 @@ def show(file: str) -> None:
 
 @command.command()
 @click.argument("file", shell_complete=shell_completion.spaces)
+@blocks_option
 @input_option
 @classes_option
 @limits
@@ -130,6 +134,7 @@ def count(
 
 @command.command()
 @click.argument("file", shell_complete=shell_completion.spaces)
+@blocks_option
 @click.option("-n", "--number", type=click.IntRange(1, 1_000_000), default=1, show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @input_option
@@ -173,6 +178,7 @@ def sample(
 
 @command.command()
 @click.argument("file", shell_complete=shell_completion.spaces)
+@blocks_option
 @click.option("--assignment", metavar="FILE|JSON|NAME", required=True, help="JSON, a file, or a published config.")
 @input_option
 @classes_option
@@ -198,6 +204,7 @@ def cost(file: str, assignment: str, input_shape: Shape | None, classes: int, as
 
 @command.command()
 @click.argument("file", shell_complete=shell_completion.spaces)
+@blocks_option
 @click.option("--assignment", metavar="FILE|JSON|NAME", help="JSON, a file, or a published config; default: random.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the random architecture.")
 @input_option

@@ -9,7 +9,7 @@ from nas.space.space import Space
 from nas.text.terminal import styled
 
 Parts = tuple[str | tuple[str, str], ...]
-"""Of a styled text: strings, and pairs of string and style."""
+"""Parts of a styled text: strings, and pairs of string and style."""
 
 
 def space_tree(space: Space) -> Tree:

@@ -13,7 +13,7 @@ import click
 
 from nas.commands import shell_completion
 from nas.commands.groups import ListedGroup
-from nas.commands.options import json_option, output_path, print_json, say, storage_option
+from nas.commands.options import blocks_option, json_option, output_path, print_json, say, storage_option
 from nas.errors import NasError, StorageError
 from nas.text.sanitize import visible
 
@@ -170,6 +170,7 @@ def export(name: str | None, storage: str | None, output: Path) -> None:
 @command.command()
 @study_argument
 @storage_option
+@blocks_option
 @json_option
 def recount(name: str | None, storage: str | None, as_json: bool) -> None:
     """Count parameters, MACs and memory of all trials again.

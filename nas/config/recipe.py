@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
 
 from nas.config.yaml_document import Document, FieldError, hints_of
 from nas.errors import RecipeError, nearest
+from nas.plugins.registry import Registry, adder
 from nas.text.sanitize import expanded
+
+if TYPE_CHECKING:
+    import torch
 
 T = TypeVar("T")
 
@@ -47,11 +51,12 @@ class Augment:
 class Recipe:
     """Optimizer, schedule, augmentation, batch size, epochs, precision, seed."""
 
-    optimizer: Literal["sgd", "adamw"] = "sgd"
+    optimizer: str = "sgd"
+    """One of `OPTIMIZERS`."""
     lr: float = 0.05
     """Highest learning rate."""
     momentum: float = 0.9
-    """Of SGD; AdamW keeps PyTorch's 0.9 and 0.999."""
+    """Momentum of SGD; AdamW keeps PyTorch's 0.9 and 0.999."""
     nesterov: bool = False
     weight_decay: float = 5e-4
     decay_norm_bias: bool = True
@@ -100,6 +105,9 @@ class Recipe:
     def __post_init__(self) -> None:
         """Raises FieldError for a value of the wrong type or outside its range."""
         _check_types(self)
+        if self.optimizer not in OPTIMIZERS:
+            names = " or ".join(map(repr, OPTIMIZERS))
+            _need(False, "optimizer", names, f"{self.optimizer!r}{nearest(self.optimizer, OPTIMIZERS)}")
         _need(self.lr > 0, "lr", "above 0", self.lr)
         _need(0 <= self.momentum < 1, "momentum", "at least 0 and below 1", self.momentum)
         _need(not self.nesterov or self.momentum > 0, "nesterov", "false without momentum", self.nesterov)
@@ -136,6 +144,19 @@ class Recipe:
         if isinstance(values.get("augment"), Mapping):
             values["augment"] = _make(Augment, values["augment"], "augment")
         return _make(cls, values, "recipe")
+
+    @classmethod
+    def stored(cls, data: Mapping[str, Any]) -> Recipe:
+        """The recipe of a study, whose optimizer may be none that is known here: to read it that is not needed.
+
+        Raises RecipeError.
+        """
+        name = data.get("optimizer", "sgd")
+        if not isinstance(name, str) or name in OPTIMIZERS:
+            return cls.from_dict(data)
+        recipe = cls.from_dict({**data, "optimizer": "sgd"})
+        object.__setattr__(recipe, "optimizer", name)
+        return recipe
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -193,7 +214,7 @@ def _check_types(data: Recipe | Augment) -> None:
         elif get_origin(hint) is tuple:
             _need(isinstance(value, tuple) and all(map(_is_number, value)), name, "a list of numbers", repr(value))
         else:
-            _need(isinstance(value, hint), name, "a mapping", repr(value))
+            _need(isinstance(value, hint), name, "a text" if hint is str else "a mapping", repr(value))
 
 
 def _is_number(value: object) -> bool:
@@ -203,3 +224,51 @@ def _is_number(value: object) -> bool:
 def _need(holds: bool, name: str, rule: str, value: object) -> None:
     if not holds:
         raise FieldError(name, f"must be {rule}, not {value}")
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """A way to change weights by gradients."""
+
+    make: MakeOptimizer
+    state: Callable[[Recipe], int]
+    """Numbers that it keeps for each weight: what of a GPU's memory it takes follows from them."""
+
+
+MakeOptimizer = Callable[[list[dict[str, Any]], Recipe], "torch.optim.Optimizer"]
+
+OPTIMIZERS: Registry[Optimizer] = Registry("optimizer", "nas.optimizers", RecipeError)
+"""Optimizers by the name that a recipe gives them."""
+
+
+def register_optimizer(
+    name: str, *, state: int | Callable[[Recipe], int] = 2
+) -> Callable[[MakeOptimizer], MakeOptimizer]:
+    """Adds a function from PyTorch's groups of parameters and a `nas.Recipe` to a `torch.optim.Optimizer` as the optimizer `name`.
+
+    ::
+
+        @nas.register_optimizer("rmsprop", state=1)
+        def rmsprop(groups, recipe):
+            return torch.optim.RMSprop(groups, lr=recipe.lr)
+
+    The groups say what has weight decay. `state` is how many numbers it keeps for each weight, or a function of the recipe that
+    says so. The workers of a search must have it too: it stands in an installed package with an entry point, or beside
+    blocks in a file that --blocks names.
+    """
+    return adder(OPTIMIZERS, name, lambda make: Optimizer(make, state if callable(state) else lambda recipe: state))
+
+
+# Fused: one call for all tensors. A network of 118 tensors takes 0.3 ms a step on the CPU, otherwise 1.4.
+@register_optimizer("sgd", state=lambda recipe: 1 if recipe.momentum else 0)
+def _sgd(groups: list[dict[str, Any]], recipe: Recipe) -> torch.optim.Optimizer:
+    import torch
+
+    return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=True)
+
+
+@register_optimizer("adamw")
+def _adamw(groups: list[dict[str, Any]], recipe: Recipe) -> torch.optim.Optimizer:
+    import torch
+
+    return torch.optim.AdamW(groups, lr=recipe.lr, fused=True)

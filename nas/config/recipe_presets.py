@@ -20,7 +20,7 @@ from nas.text.sanitize import expanded
 BATCHES: Final = ((400, 16), (4_000, 32), (16_000, 64), (64_000, 128), (256_000, 256))
 """Batch size by the number of training images below which it is taken; 512 above."""
 FEWEST_EPOCHS: Final = 5
-"""Of a large set, where 1,000 steps would not show every image."""
+"""Fewest epochs of a large set, where 1,000 steps would not show every image."""
 
 MIXED_FROM: Final = 60
 """Epochs from which on images are mixed. ResNet-8 of 98,086 parameters, test images, without and with: on 1,000 photos of four
@@ -29,7 +29,7 @@ classes 77.1 and 76.6 % in 64 epochs (three seeds), 79.0 and 79.7 % in 128 (one 
 
 
 def fast(images: int, augment: Augment) -> Recipe:
-    """For a first look: 300 steps."""
+    """The recipe for a first look: 300 steps."""
     return replace(modern(images, augment), steps=300)
 
 
@@ -61,7 +61,7 @@ def modern(images: int, augment: Augment) -> Recipe:
 
 
 def paper_like(images: int, augment: Augment) -> Recipe:
-    """As papers on small images train: SGD, 160 epochs, a tenth of the learning rate after a half and three quarters.
+    """The recipe of papers on small images: SGD, 160 epochs, a tenth of the learning rate after a half and three quarters.
 
     He et al. 2016, Deep Residual Learning, section 4.2, in epochs; float32.
     """

@@ -25,7 +25,7 @@ class Task:
     """Share of the training images that a search measures on; 0 to train on all of them and measure on a test set; None: as
     many as it takes to tell networks apart, see `validation_share`. A `Dataset` has a task with the share that was taken."""
     seed: int = 0
-    """Of the split."""
+    """Seed of the split."""
     image_size: int | None = None
     """Side of the square images; None leaves them as they are (digits: 16)."""
     folds: int = 1

@@ -37,7 +37,7 @@ class Tested:
 
     study: StudyRow
     measurements: pd.DataFrame
-    """As `Store.measurements`."""
+    """Retrainings and replays, as `Store.measurements` gives them."""
 
     @cached_property
     def retrained(self) -> Mapping[str, Summary]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nas.store import StudyRow
 
 ZOOM: Final = 1.25
-"""Of drawings: the page's own letters are large."""
+"""Magnification of drawings: the page's own letters are large."""
 
 
 def network_svg(study: StudyRow, architecture: Architecture) -> bytes:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 HOST: Final = "127.0.0.1"
 OWN_NAMES: Final = frozenset({HOST, "localhost"})
-"""As which a browser may know this machine; with any port, because an SSH tunnel may have another one."""
+"""Names under which a browser may know this machine; with any port, because an SSH tunnel may have another one."""
 PICTURE: Final = {
     "Cache-Control": "private, max-age=31536000, immutable",  # the address changes with what is shown
     "Content-Security-Policy": "default-src 'none'; img-src data:; style-src 'unsafe-inline'",
@@ -44,7 +44,7 @@ PICTURE: Final = {
 READING: Final = frozenset({"GET", "HEAD"})
 NOTE: Final = re.compile(r"/api/studies/\d{1,18}(/\d{1,18})?/note")
 MOST_BYTES: Final = 1 << 20
-"""Of a note."""
+"""Largest note in bytes."""
 LONG_NUMBER: Final = re.compile(r"/\d{19,}(/|$)")
 _log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class Answer:
 
     @classmethod
     def refusal(cls, reason: str, status: HTTPStatus) -> Answer:
-        """In the form in which the dashboard's page reads it."""
+        """A refusal in the form in which the dashboard's page reads it."""
         return cls(json.dumps({"reason": reason}).encode(), status=status)
 
 
@@ -92,7 +92,7 @@ class Dashboard:
 
     @property
     def url(self) -> str:
-        """Where it is seen."""
+        """Address at which it is seen."""
         place = f"http://{HOST}:{self._server.server_port}/dashboard"
         return place if self._first is None else f"{place}/studies/{self._store.optuna_ids(self._first)[0]}"
 

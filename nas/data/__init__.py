@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from nas.config.task import Task
 from nas.data.folder import read_image, skipped_files
 from nas.data.sources import DATASETS, augmentation, load, load_test, source
 from nas.data.task import Dataset, Split, fraction_of
+
+if TYPE_CHECKING:
+    from nas.data.batches import Batches
 
 __all__ = [
     "DATASETS",
@@ -24,14 +28,8 @@ __all__ = [
     "source",
 ]
 
-if TYPE_CHECKING:
-    from nas.data.batches import Batches as Batches
-
 
 def __getattr__(name: str) -> Any:
-    # Batches need PyTorch, which takes a second to import; who only asks what data sets there are need not wait.
-    if name != "Batches":
-        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    from nas.data.batches import Batches
-
-    return Batches
+    if name != "Batches":  # needs PyTorch, and a list of data sets does not
+        raise AttributeError(f"module 'nas.data' has no attribute '{name}'")
+    return import_module("nas.data.batches").Batches

@@ -20,7 +20,7 @@ from nas.config.recipe import Augment
 from nas.data.task import Dataset, Split
 
 RESIDENT_SHARE = 0.25
-"""Of the device's free memory: images that need more are sent batch by batch."""
+"""Share of the device's free memory: images that need more are sent batch by batch."""
 
 LUMA = (0.2989, 0.587, 0.114)
 """Weights of red, green and blue in grey (ITU-R BT.601), to the digits that torchvision has."""

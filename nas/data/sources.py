@@ -1,4 +1,4 @@
-"""Where images come from: each data set is one function in `DATASETS`."""
+"""Where images come from: each data set is one `Source` in `DATASETS`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from nas.config.recipe import Augment
 from nas.config.task import Task
-from nas.data.folder import check_images, count_test, read_folder, read_validation
+from nas.data.folder import check_images, count_test, read_folder, read_validation, skipped_files
 from nas.data.task import (
     Dataset,
     Images,
@@ -29,6 +29,7 @@ from nas.data.task import (
     with_validation,
 )
 from nas.errors import DataError, nearest
+from nas.plugins.registry import Registry, adder
 from nas.text.sanitize import expanded
 
 DIGITS_SIZE = 16
@@ -96,20 +97,25 @@ def _timeout(seconds: float) -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
+def folder_of(task: Task) -> str:
+    """What stands behind the colon in the name of a data set, such as a folder."""
+    return task.dataset.partition(":")[2]
+
+
 def _imagefolder(task: Task, test: bool, progress: Progress | None) -> tuple[Images, Labels, tuple[str, ...]]:
-    return read_folder(expanded(task.dataset.partition(":")[2]), test, task.image_size, progress)
+    return read_folder(expanded(folder_of(task)), test, task.image_size, progress)
 
 
 def _validation_folder(task: Task, progress: Progress | None) -> tuple[Images, Labels, tuple[str, ...]] | None:
-    return read_validation(Path(task.dataset.partition(":")[2]).expanduser(), task.image_size, progress)
+    return read_validation(Path(folder_of(task)).expanduser(), task.image_size, progress)
 
 
 def _count_test_files(task: Task) -> tuple[int, ...] | None:
-    return count_test(expanded(task.dataset.partition(":")[2]))
+    return count_test(expanded(folder_of(task)))
 
 
 def photographic(size: int) -> Augment:
-    """For photos of `size` pixels: shifted by an eighth, mirrored, in other light, a quarter of the side covered.
+    """Augmentation for photos of `size` pixels: shifted by an eighth, mirrored, in other light, a quarter of the side covered.
 
     ResNet-8 on 1,000 photos of four classes, 4,000 steps: 76.8 % of the test images; shifted and mirrored alone 71.0 %, with
     99.2 % of the training images learned by heart.
@@ -134,23 +140,71 @@ class Source:
 
     read: Loader
     augment: Callable[[int], Augment] = photographic
-    """From the side of an image in pixels."""
+    """Makes the augmentation from the side of an image in pixels."""
     recipe: str = "modern"
     """The recipe by which it is trained unless a user names one: see `nas.config.recipe_presets`."""
     read_validation: Callable[[Task, Progress | None], tuple[Images, Labels, tuple[str, ...]] | None] = lambda *_: None
     """The images to measure on, where a user chose them; None: they are drawn from the training images."""
     count_test: Callable[[Task], tuple[int, ...] | None] = lambda task: None
     """Test images of each class, where a user chose them; None: they have the shares of the training images."""
+    place: str = ""
+    """What a user writes behind the name and a colon, such as ``PATH``; empty where the name says all."""
+    size: int | None = None
+    """Side of the square images where the task does not say; None leaves them as they are."""
+    remark: Callable[[Task], str | None] = lambda task: None
+    """What a user should know of the data before a search, in one line; None: nothing."""
 
 
-DATASETS: dict[str, Source] = {
-    "digits": Source(_digits, _shifted, "fast"),
-    "cifar10": Source(_torchvision("CIFAR10")),
-    "cifar100": Source(_torchvision("CIFAR100")),
-    "fashion_mnist": Source(_torchvision("FashionMNIST"), lambda size: Augment(crop_padding=max(1, size // 14))),
-    "imagefolder": Source(_imagefolder, read_validation=_validation_folder, count_test=_count_test_files),
-}
-"""Data sets by name. `imagefolder:PATH` carries its folder behind a colon."""
+DATASETS: Registry[Source] = Registry("data set", "nas.datasets", DataError)
+"""Data sets by name, as far as it stands before a colon."""
+DATASETS.add("digits", Source(_digits, _shifted, "fast", size=DIGITS_SIZE))
+DATASETS.add("cifar10", Source(_torchvision("CIFAR10")))
+DATASETS.add("cifar100", Source(_torchvision("CIFAR100")))
+DATASETS.add(
+    "fashion_mnist", Source(_torchvision("FashionMNIST"), lambda size: Augment(crop_padding=max(1, size // 14)))
+)
+DATASETS.add(
+    "imagefolder",
+    Source(
+        _imagefolder,
+        read_validation=_validation_folder,
+        count_test=_count_test_files,
+        place="PATH",
+        remark=lambda task: skipped_files(expanded(folder_of(task))),
+    ),
+)
+
+
+def register_dataset(
+    name: str,
+    *,
+    augment: Callable[[int], Augment] | None = None,
+    recipe: str = "modern",
+    place: str = "",
+    size: int | None = None,
+) -> Callable[[Loader], Loader]:
+    """Adds a function that reads images as the data set `name`.
+
+    ::
+
+        @nas.register_dataset("noise", recipe="fast")
+        def noise(task, test, progress):
+            rng = numpy.random.default_rng(int(test))
+            x = rng.integers(0, 256, (200, 3, 16, 16), dtype=numpy.uint8)
+            return x, numpy.arange(200) % 2, ("even", "odd")
+
+    It is called with a task, whether the test images are wanted, and `progress` (None, or to be told how many images are read, of
+    how many), and returns images (N, C, H, W) as bytes, labels from 0 as int64, and the names of the classes. With `place`, such
+    as ``"PATH"``, users write ``name:PATH``, and `task.dataset` has it. `augment` makes from the side of an image in pixels the
+    `nas.Augment` that leaves its classes what they are, by default that of photos; `recipe` names the recipe unless a user does;
+    `size` is the side to which images are resized unless a user says another.
+    """
+    return adder(DATASETS, name, lambda read: Source(read, augment or photographic, recipe, place=place, size=size))
+
+
+def dataset_names() -> list[str]:
+    """Every data set as a user writes it: ``digits``, ``imagefolder:PATH``."""
+    return [f"{name}:{one.place}" if one.place else name for name, one in DATASETS.items()]
 
 
 def default_root(task: Task) -> Path:
@@ -160,17 +214,18 @@ def default_root(task: Task) -> Path:
 
 def source(task: Task) -> Source:
     """The source of a task's data set. Raises DataError with the nearest name."""
-    name, colon, path = task.dataset.partition(":")
+    name, _, place = task.dataset.partition(":")
     if name not in DATASETS:
-        names = [*DATASETS][:-1]
         raise DataError(
-            f"no data set '{task.dataset}'; known: {', '.join(names)}, imagefolder:PATH{nearest(name, DATASETS)}"
+            f"no data set '{task.dataset}'; known: {', '.join(dataset_names())}{nearest(name, DATASETS)}"
+            f"{DATASETS.broken}"
         )
-    if (name == "imagefolder") != bool(colon and path):
-        raise DataError(
-            f"data set '{task.dataset}': write imagefolder:PATH for a folder, and other names without a colon"
-        )
-    return DATASETS[name]
+    found = DATASETS[name]
+    if found.place and not place:
+        raise DataError(f"data set '{task.dataset}': write {name}:{found.place}")
+    if not found.place and task.dataset != name:
+        raise DataError(f"data set '{task.dataset}': write {name}, without a colon")
+    return found
 
 
 def augmentation(dataset: Dataset) -> Augment:
@@ -179,7 +234,7 @@ def augmentation(dataset: Dataset) -> Augment:
 
 
 def _sized(task: Task, x: Images) -> Images:
-    size = task.image_size or (DIGITS_SIZE if task.dataset == "digits" else None)
+    size = task.image_size or source(task).size
     if size is None or x.shape[2:] == (size, size):
         return x
     import torch

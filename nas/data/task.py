@@ -44,7 +44,7 @@ class Dataset:
     validation: Split
     class_names: tuple[str, ...]
     mean: tuple[float, ...]
-    """Of each channel over the training part, in [0, 1]."""
+    """Mean of each channel over the training part, in [0, 1]."""
     std: tuple[float, ...]
 
     @property
@@ -59,7 +59,7 @@ class Dataset:
 
     @property
     def measured_labels(self) -> Labels:
-        """Of the images that a network is measured on."""
+        """Labels of the images that a network is measured on."""
         return self.train.y if self.task.folds > 1 else self.validation.y
 
     @property

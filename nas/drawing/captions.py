@@ -18,7 +18,7 @@ Measure = Literal["parameters", "macs"]
 MEASURES: Final[Mapping[Measure, str]] = {"parameters": "parameters", "macs": "MACs"}
 
 PADDING: Final = 7.0
-"""In the box of a block."""
+"""Padding inside the box of a block."""
 NAME_LINE: Final = 12.0
 DETAIL_LINE: Final = 9.5
 NARROWEST: Final = 100.0
@@ -46,7 +46,7 @@ class Words:
 
     @property
     def width(self) -> float:
-        """Of its box, in points."""
+        """Width of its box in points."""
         head = text_width(self.role, 7) + text_width(self.block, 9, bold=True) + text_width(self.cost, 7)
         gaps = 5.0 * bool(self.role) + 9.0 * bool(self.cost)
         widest = max((text_width(line, 7) for line in self.details), default=0.0)
@@ -55,7 +55,7 @@ class Words:
 
     @property
     def height(self) -> float:
-        """Of its box, in points."""
+        """Height of its box in points."""
         return NAME_LINE + DETAIL_LINE * len(self.details) + (PADDING if not self.details else PADDING + 2)
 
 

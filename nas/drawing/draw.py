@@ -24,7 +24,7 @@ MARGIN: Final = 16.0
 TITLE: Final = 62.0
 """Heading, note and legend."""
 HEADER: Final = 20.0
-"""Of the frame of a group."""
+"""Height of the header of a group's frame."""
 SWATCH: Final = 9.0
 """Side of a square of the legend."""
 
@@ -36,7 +36,7 @@ class Drawn:
     picture: Picture
     words: Wording
     found: Mapping[str, Facts]
-    """Of each node."""
+    """Facts of each node."""
 
     def ink(self, sheet: Sheet, x: float, y: float) -> None:
         """Puts it on a sheet with its upper left corner at (x, y)."""

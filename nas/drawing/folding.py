@@ -18,7 +18,7 @@ COPIES: Final = 3
 
 
 Looks = Mapping[str, tuple[Facts, str]]
-"""By name of a node: what it does, and how it is marked. Parts that are drawn once are equal in both."""
+"""What tells nodes apart, by name: what it does, and how it is marked. Parts that are drawn once are equal in both."""
 
 
 def fold(

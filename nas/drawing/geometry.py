@@ -45,14 +45,14 @@ class Picture:
     height: float
     boxes: dict[str, Rect] = field(default_factory=dict)
     frames: dict[str, Rect] = field(default_factory=dict)
-    """By the path of the group; outer frames come before inner ones."""
+    """Frames by the path of their group; outer frames come before inner ones."""
     wires: list[Wire] = field(default_factory=list)
     forks: list[Point] = field(default_factory=list)
-    """Where a tensor goes more than one way."""
+    """Points where a tensor goes more than one way."""
 
     @property
     def width(self) -> float:
-        """From the leftmost to the rightmost point."""
+        """Width from the leftmost to the rightmost point."""
         return self.left + self.right
 
     def put(self, other: Picture, x: float, y: float) -> None:

@@ -24,7 +24,7 @@ class Group:
     others: tuple[tuple[Node, ...], ...] = ()
     """The nodes of further copies that follow this one and are not drawn."""
     title: str = ""
-    """Where it stands for several copies: from which to which."""
+    """Title of a group that stands for several copies: from which to which."""
 
     def nodes(self) -> list[Node]:
         """All nodes in it, also those of inner groups and of further copies."""

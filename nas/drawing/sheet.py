@@ -34,7 +34,7 @@ COLOURS: Final = {
     "added_edge": "#0b7a54",
     "changed_edge": "#9a6a00",
 }
-"""By the role of what is drawn; a web page gives each role another colour on a dark ground."""
+"""Colours by the role of what is drawn; a web page gives each role another colour on a dark ground."""
 RADIUS: Final = 5.0
 HEAD: Final = 5.0
 """Length of an arrow head."""

@@ -59,7 +59,7 @@ class PageSheet:
         self._parts.append(f'<circle cx="{_n(point[0])}" cy="{_n(point[1])}" r="1.8" class="f-wire"/>')
 
     def markup(self) -> str:
-        """The element."""
+        """The SVG element."""
         return "".join([*self._parts, "</svg>"])
 
 

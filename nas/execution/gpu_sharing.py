@@ -16,7 +16,7 @@ import numpy as np
 from blocks.base import Shape
 from nas.architecture.architecture import Architecture
 from nas.architecture.cost import FLOAT_BYTES, Built, facts
-from nas.config.recipe import Recipe
+from nas.config.recipe import OPTIMIZERS, Recipe
 from nas.data import Dataset
 from nas.data.batches import RESIDENT_SHARE
 from nas.train.trainer import EVALUATION_BATCH
@@ -129,7 +129,7 @@ def training_bytes(architecture: Architecture, dataset: Dataset, recipe: Recipe,
     """Bytes of tensors that training this network needs at once, at most: the images that lie on the device included."""
     known = Built(architecture, dataset.input, facts(architecture, dataset.input, dataset.classes))
     price = known.cost
-    state = 2 if recipe.optimizer == "adamw" else 1 if recipe.momentum else 0
+    state = OPTIMIZERS[recipe.optimizer].state(recipe)
     half = recipe.precision != "fp32"  # what a GPU computes in unless it is told otherwise: bfloat16, or float16
     scale = 0.5 if half else 1.0
     weights = price.parameters * FLOAT_BYTES * (2 + state + (scale if half else 0))  # autocast keeps a copy of weights

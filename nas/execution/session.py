@@ -24,6 +24,7 @@ from nas.execution.stop import INTERRUPTED, Stop
 from nas.system.temporary_folders import scratch_folder, sweep
 
 if TYPE_CHECKING:
+    from nas.config.block_files import OwnBlocks
     from nas.execution.job import J, JobSource, Trainings
 
 
@@ -62,11 +63,12 @@ def run_jobs(
     *,
     threads: int | None = None,
     timeout: float | None = None,
+    blocks: OwnBlocks | None = None,
 ) -> None:
     """Runs the jobs of `source` side by side, until it has no more or `stop` says that everything ends; see `Stop.check`.
 
     Each has so many `threads` (None: as many as CPUs) and, None aside, `timeout` seconds. The processes do one job after the
-    other.
+    other, and have the user's own `blocks`.
     """
     import ray
     from ray import tune
@@ -80,6 +82,7 @@ def run_jobs(
     trainable = tune.with_parameters(
         worker.Worker,
         trainings=trainings,
+        blocks=blocks,
         threads=threads or max(1, int(resources.cpus)),
         device=resources.device,
         timeout=timeout,

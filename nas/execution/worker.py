@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from ray import tune
 
+from nas.config.block_files import OwnBlocks
 from nas.execution.job import Trainings
 from nas.execution.report import REPORT, Retire
 from nas.execution.runner import Runner
@@ -20,9 +21,17 @@ class Worker(tune.Trainable):  # type: ignore[misc]
     """Trains what ``config["spec"]`` names; each step gives a `Report` as JSON."""
 
     def setup(
-        self, config: dict[str, Any], trainings: Trainings, threads: int, device: str, timeout: float | None
+        self,
+        config: dict[str, Any],
+        trainings: Trainings,
+        blocks: OwnBlocks | None,
+        threads: int,
+        device: str,
+        timeout: float | None,
     ) -> None:
         """Called once a process, with the first job."""
+        if blocks is not None:
+            blocks.load()
         torch.set_num_threads(threads)  # trainings share a CPU; each takes what Ray gave it
         self.trainings = trainings
         self.runner = Runner(torch.device(device), timeout)  # Ray shows a worker the GPUs that are its own

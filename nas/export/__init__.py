@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from nas.errors import ExportError, nearest
-from nas.export.formats import FORMATS, Exported
-from nas.export.python import Notes, to_python
-from nas.network.load import Trained
-from nas.network.lookup import Network
+from nas.errors import ExportError
+from nas.export.formats import EXPORTERS, Exported
 
-__all__ = ["FORMATS", "Exported", "Notes", "export", "to_python"]
+if TYPE_CHECKING:
+    from nas.network.load import Trained
+    from nas.network.lookup import Network
+
+__all__ = ["EXPORTERS", "Exported", "export"]
 
 
 def export(network: Network, trained: Trained, format: str, path: Path | None = None) -> Exported:
-    """Writes the network in one of `FORMATS` to `path`, by default in this folder, and checks what was written.
+    """Writes the network in one of the formats of `EXPORTERS` to `path`, by default in this folder, and checks what was written.
 
     Raises ExportError when it cannot be written so, or what was written computes something else.
     """
-    if format not in FORMATS:
-        raise ExportError(f"no format '{format}'; there are {', '.join(FORMATS)}{nearest(format, FORMATS)}")
-    write, ending = FORMATS[format]
+    from nas.export.python import Notes
+
+    exporter = EXPORTERS.find(format)
     if path is None:
-        path = Path(network.stem + ending)
-    if path.suffix.lower() != ending:
-        endings = ", ".join(f"{other} ({name})" for name, (_, other) in FORMATS.items())
-        raise ExportError(f"{path}: a file of format {format} ends with {ending}; there are {endings}")
+        path = Path(network.stem + exporter.ending)
+    if path.suffix.lower() != exporter.ending:
+        endings = ", ".join(f"{other.ending} ({name})" for name, other in EXPORTERS.items())
+        raise ExportError(f"{path}: a file of format {format} ends with {exporter.ending}; there are {endings}")
     if not path.absolute().parent.is_dir():
         raise ExportError(f"{path}: the folder {path.absolute().parent} does not exist")
     has_weights = trained.weights is not None
@@ -37,7 +39,7 @@ def export(network: Network, trained: Trained, format: str, path: Path | None = 
         trained.card.mean,
         trained.card.std,
     )
-    return write(trained.model, trained.card, notes, path, trained=has_weights)
+    return exporter.write(trained.model, trained.card, notes, path, trained=has_weights)
 
 
 def _title(network: Network) -> str:

@@ -47,7 +47,7 @@ def check_python(path: Path, model: nn.Module, input: Shape) -> None:
 
 
 def check_python_files(files: Mapping[Path, tuple[nn.Module, Shape]]) -> None:
-    """As `check_python` for many files, in one process: PyTorch is imported once."""
+    """Checks many files as `check_python` does one, in one process: PyTorch is imported once."""
     import torch
     from safetensors.torch import load_file, save_file
 

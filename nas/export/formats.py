@@ -10,19 +10,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from nas.errors import ExportError
-from nas.export.checking import check_python
-from nas.export.python import Notes, to_python
-from nas.network.weights import Card, save_weights
+from nas.plugins.registry import Registry
 
 if TYPE_CHECKING:
+    # The help of `nas export` lists formats without these.
     from torch import Tensor, nn
+
+    from nas.export.python import Notes
+    from nas.network.weights import Card
 
 TORCH_TOLERANCE = 1e-5
 ONNX_TOLERANCE = 1e-4
-"""Of the largest logit, or of 1 where all are smaller."""
+"""Largest difference, as a share of the largest logit, or of 1 where all are smaller."""
 OPSET = 18
 BATCHES = (1, 5)
 """Sizes of the batches that a file is checked with; neither is the one it was traced with."""
@@ -36,8 +38,62 @@ class Exported:
     check: str
 
 
+class Write(Protocol):
+    """Writes a model to a path, runs what it wrote, and compares; `trained`: whether its weights are more than random."""
+
+    def __call__(self, model: nn.Module, card: Card, notes: Notes, path: Path, *, trained: bool) -> Exported:
+        """Raises ExportError when the model cannot be written so, or what was written computes something else."""
+
+
+@dataclass(frozen=True)
+class Exporter:
+    """A format in which a network can be taken away."""
+
+    write: Write
+    ending: str
+    """Ending of its file, with the dot."""
+    about: str
+    """What it is, in a few words, for the help."""
+
+
+EXPORTERS: Registry[Exporter] = Registry("format", "nas.exporters", ExportError)
+"""What a network can be written as, by name."""
+
+
+def register_exporter(name: str, *, ending: str, about: str) -> Callable[[Write], Write]:
+    """Adds a function that writes a network as the format `name`, in files that end with `ending`; `about` is for the help.
+
+    ::
+
+        @nas.register_exporter("shapes", ending=".txt", about="names and shapes of all tensors")
+        def shapes(model, card, notes, path, *, trained):
+            path.write_text("\\n".join(f"{name} {list(x.shape)}" for name, x in model.state_dict().items()))
+            return nas.Exported((path,), f"{len(model.state_dict())} tensors")
+
+    It is called with the model in evaluation mode, its card (architecture, shape of the images, names of classes: see
+    `nas.network.weights.Card`), what the head of a file may say of it, the path, and whether its weights are trained. It says
+    which files it wrote, and how it checked them.
+    """
+
+    def add(write: Write) -> Write:
+        if not ending.startswith("."):
+            raise ExportError(f"format '{name}': its ending begins with a dot, not {ending!r}")
+        if other := next(
+            (known for known, exporter in EXPORTERS.items() if exporter.ending == ending and known != name), None
+        ):
+            raise ExportError(f"format '{name}': files that end with {ending} are of format {other}")
+        EXPORTERS.add(name, Exporter(write, ending, about), write)
+        return write
+
+    return add
+
+
 def export_python(model: nn.Module, card: Card, notes: Notes, path: Path, *, trained: bool) -> Exported:
     """A file of plain PyTorch; trained weights lie beside it. Checked bit for bit in a Python process of its own."""
+    from nas.export.checking import check_python
+    from nas.export.python import to_python
+    from nas.network.weights import save_weights
+
     text = to_python(card.architecture, card.input, card.classes, notes)
     with _whole(path) as part:
         part.write_text(text, encoding="utf-8")
@@ -51,6 +107,8 @@ def export_python(model: nn.Module, card: Card, notes: Notes, path: Path, *, tra
 
 def export_state_dict(model: nn.Module, card: Card, notes: Notes, path: Path, *, trained: bool) -> Exported:
     """Weights in safetensors, with the architecture in its header and as JSON beside it."""
+    from nas.network.weights import save_weights
+
     save_weights(path, model, card)
     beside = path.with_suffix(".json")
     text = json.dumps(card.to_dict(), indent=2) + "\n"
@@ -122,15 +180,13 @@ def export_onnx(model: nn.Module, card: Card, notes: Notes, path: Path, *, train
     return Exported((path,), f"onnxruntime equal to {worst:.0e} at batch sizes {' and '.join(map(str, BATCHES))}")
 
 
-Writer = Callable[..., Exported]
-
-FORMATS: dict[str, tuple[Writer, str]] = {
-    "python": (export_python, ".py"),
-    "onnx": (export_onnx, ".onnx"),
-    "torch": (export_torch, ".pt2"),
-    "state-dict": (export_state_dict, ".safetensors"),
-}
-"""What a network can be written as, and the ending of its file."""
+EXPORTERS.add("python", Exporter(export_python, ".py", "one readable file of plain PyTorch that needs nothing of nas"))
+EXPORTERS.add("onnx", Exporter(export_onnx, ".onnx", "an ONNX graph, any batch size, checked with onnxruntime"))
+EXPORTERS.add("torch", Exporter(export_torch, ".pt2", "a torch.export program (.pt2), any batch size"))
+EXPORTERS.add(
+    "state-dict",
+    Exporter(export_state_dict, ".safetensors", "weights in safetensors, architecture as JSON beside them"),
+)
 
 
 def _dynamic() -> tuple[dict[int, Any], ...]:

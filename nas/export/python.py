@@ -164,7 +164,9 @@ def _definitions(found: Extract, names: Iterable[str]) -> list[str]:
     head = {(BLOCKS[name].module.__module__, BLOCKS[name].module.__name__): name for name in names}
     texts = []
     for key, text in found.sources.items():
-        comment = f"# {head[key]}: {BLOCKS[head[key]].source}\n" if key in head else ""
+        comment = (
+            f"# {': '.join(part for part in (head[key], BLOCKS[head[key]].source) if part)}\n" if key in head else ""
+        )
         texts.append(comment + text)
     return texts
 

@@ -7,18 +7,20 @@ aliases that carry allowed values become plain types, and what two files call al
 from __future__ import annotations
 
 import ast
-import inspect
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from nas.config.block_files import module_source
 from nas.errors import ExportError
 
 WIDTH = 120
 """Columns of an exported file."""
 _ALLOWED = frozenset({"torch", *sys.stdlib_module_names})
-_REGISTRATION = ("blocks.base", "block")
+_FACE = "blocks.base"
+"""What `import nas` and `import blocks` give to whoever writes a block is bound there."""
+_REGISTRATION = (_FACE, "block")
 _PRAGMA = re.compile(r" *# (type: ignore|noqa|pragma)\b[^\n#]*")
 _BROKEN = re.compile(r"^( *def \w+\()\n +([^\n]*[^,\n])\n *(\).*:)$", flags=re.MULTILINE)
 """A signature that stands in a line of its own because it was longer in our source."""
@@ -34,7 +36,7 @@ class Imported:
 
     module: str
     name: str | None
-    """None: the module itself."""
+    """Name in the module; None is the module itself."""
     bound: str
 
     @property
@@ -56,13 +58,19 @@ class SourceFile:
     def __init__(self, module: str) -> None:
         self.module = module
         try:
-            text = inspect.getsource(sys.modules[module])
-        except (OSError, TypeError, KeyError):
+            text = module_source(module)
+        except (OSError, TypeError):
             raise ExportError(f"module '{module}': its source cannot be read, so it cannot be exported") from None
         self.lines = text.encode().splitlines(keepends=True)
         self.bound: dict[str, Imported | Definition] = {}
         for statement in ast.parse(text).body:
             self._index(statement)
+
+    @property
+    def faces(self) -> frozenset[str]:
+        """What `nas` or `blocks` is called here, where it is imported as a whole."""
+        imported = {name: bound for name, bound in self.bound.items() if isinstance(bound, Imported)}
+        return frozenset(name for name, bound in imported.items() if bound.target in ("nas", "blocks", _FACE))
 
     def _index(self, statement: ast.stmt) -> None:
         if isinstance(statement, ast.Import):
@@ -91,7 +99,7 @@ class Extract:
     """What stands in the new file, in an order in which it can be executed."""
 
     imports: dict[str, Imported] = field(default_factory=dict)
-    """By the name they bind."""
+    """Imports by the name that they bind."""
     sources: dict[Key, str] = field(default_factory=dict)
     names: dict[Key, str] = field(default_factory=dict)
     """What each definition is called there."""
@@ -118,8 +126,12 @@ class _Cutter:
         """Adds a definition after what it uses. Returns what it is called in the new file."""
         if key in self.found.names:
             return self.found.names[key]
-        file, definition = self._file(key[0]), self._file(key[0]).bound[key[1]]
-        assert isinstance(definition, Definition)
+        file = self._file(key[0])
+        definition = file.bound.get(key[1])
+        if not isinstance(definition, Definition):
+            raise ExportError(
+                f"{file.module}: '{key[1]}' is not defined at the top level, so it cannot be cut out of its file"
+            )
         name = self.found.names[key] = self._free(key)
         self.found.sources[key] = ""  # in work: two functions may call each other
         text = self._text(file, definition, key[1], name)
@@ -148,6 +160,8 @@ class _Cutter:
         package = bound.module.partition(".")[0]
         if package in _ALLOWED:
             return bound
+        if bound.module == "nas" and bound.name in self._file(_FACE).bound:
+            return self.resolve(self._file(_FACE), bound.name)
         if package not in ("blocks", file.module.partition(".")[0]):
             raise ExportError(f"{file.module}: uses the package '{package}'; only blocks of plain PyTorch are exported")
         if bound.name is None or f"{bound.module}.{bound.name}" in sys.modules:
@@ -156,6 +170,18 @@ class _Cutter:
         if inner is None:
             raise ExportError(f"{file.module}: '{name}' is not defined in {bound.module}")
         return inner
+
+    def meaning(self, file: SourceFile, node: ast.Name | ast.Attribute) -> Key | Imported | None:
+        """As `resolve`, for a name or for what `nas.` or `blocks.` stands before."""
+        return self.resolve(*self._spelled(file, node))
+
+    def _spelled(self, file: SourceFile, node: ast.Name | ast.Attribute) -> tuple[SourceFile, str]:
+        if isinstance(node, ast.Name):
+            return file, node.id
+        face = self._file(_FACE)
+        if node.attr not in face.bound:
+            raise ExportError(f"{file.module}: uses '{ast.unparse(node)}', which an exported file cannot have")
+        return face, node.attr
 
     def use(self, file: SourceFile, name: str) -> str:
         """What a global name of `file` is called in the new file, where it is added."""
@@ -184,18 +210,18 @@ class _Cutter:
             plain = self._plain(file, annotation)
             if ast.dump(plain) != ast.dump(annotation):
                 text.replace(annotation, annotation, ast.unparse(plain))
-            for name in _globals(plain, frozenset()):
-                self.use(file, name.id)
+            for node in _globals(plain, file.faces):
+                self.use(*self._spelled(file, node))
         for argument, default in _defaults(definition):
             # A width may be relative where a space is written; a constructor gets a whole number.
             if argument.annotation is not None and isinstance(default, ast.Constant) and isinstance(default.value, str):
                 plain = self._plain(file, argument.annotation)
                 if isinstance(plain, ast.Name) and plain.id == "int":
                     text.replace(argument.annotation, default, "int")
-        for name in _globals(definition, frozenset(), skipped):
-            called = self.use(file, name.id)
-            if called != name.id:
-                text.replace(name, name, called)
+        for node in _globals(definition, file.faces, skipped=skipped):
+            called = self.use(*self._spelled(file, node))
+            if called != ast.unparse(node):
+                text.replace(node, node, called)
         above = min(node.lineno for node in (definition, *decorators)) - 1
         comments: list[bytes] = []
         while above > 0 and file.lines[above - 1].startswith(b"#"):
@@ -209,7 +235,7 @@ class _Cutter:
 
     def _is_registration(self, file: SourceFile, decorator: ast.expr) -> bool:
         call = decorator.func if isinstance(decorator, ast.Call) else decorator
-        return isinstance(call, ast.Name) and self.resolve(file, call.id) == _REGISTRATION
+        return next((self.meaning(file, node) for node in _globals(call, file.faces)), None) == _REGISTRATION
 
     def _plain(self, file: SourceFile, annotation: ast.expr) -> ast.expr:
         """An annotation without `Annotated` and without aliases of ours."""
@@ -217,15 +243,18 @@ class _Cutter:
 
         class Plain(ast.NodeTransformer):
             def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
-                if isinstance(node.value, ast.Name) and node.value.id == "Annotated":
+                if ast.unparse(node.value).rpartition(".")[2] == "Annotated":
                     assert isinstance(node.slice, ast.Tuple)
                     inner: ast.expr = self.visit(node.slice.elts[0])
                     return inner
                 self.generic_visit(node)
                 return node
 
-            def visit_Name(self, node: ast.Name) -> ast.expr:
-                meaning = cutter.resolve(file, node.id)
+            def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+                return self.visit_Name(node) if _is_face(node, file.faces) else node
+
+            def visit_Name(self, node: ast.Name | ast.Attribute) -> ast.expr:
+                meaning = cutter.meaning(file, node)
                 if isinstance(meaning, tuple):
                     home = cutter._file(meaning[0])
                     definition = home.bound[meaning[1]]
@@ -282,9 +311,17 @@ def _defaults(definition: ast.AST) -> Iterator[tuple[ast.arg, ast.expr]]:
                     yield argument, default
 
 
-def _globals(node: ast.AST, local: frozenset[str], skipped: set[ast.expr] = frozenset()) -> Iterator[ast.Name]:  # type: ignore[assignment]
-    """Every use of a name that no function around it binds; what is below a node of `skipped` does not count."""
+def _globals(
+    node: ast.AST, faces: frozenset[str], local: frozenset[str] = frozenset(), skipped: Collection[ast.expr] = ()
+) -> Iterator[ast.Name | ast.Attribute]:
+    """Every use of a name that no function around it binds; what is below a node of `skipped` does not count.
+
+    What stands behind one of `faces` and a dot, such as `nas.ShapeError`, is one name.
+    """
     if isinstance(node, ast.expr) and node in skipped:
+        return
+    if isinstance(node, ast.Attribute) and _is_face(node, faces - local):
+        yield node
         return
     if isinstance(node, ast.Name):
         if node.id not in local and isinstance(node.ctx, ast.Load):
@@ -292,7 +329,11 @@ def _globals(node: ast.AST, local: frozenset[str], skipped: set[ast.expr] = froz
         return
     inner = local | _bound_in(node) if isinstance(node, ast.FunctionDef | ast.Lambda) else local
     for child in ast.iter_child_nodes(node):
-        yield from _globals(child, inner, skipped)
+        yield from _globals(child, faces, inner, skipped)
+
+
+def _is_face(node: ast.Attribute, faces: frozenset[str]) -> bool:
+    return isinstance(node.value, ast.Name) and node.value.id in faces
 
 
 def _bound_in(function: ast.FunctionDef | ast.Lambda) -> set[str]:

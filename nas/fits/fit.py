@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from nas.data.overview import Overview, overview
-from nas.errors import ExportError, NasError, SearchError
+from nas.errors import ExportError, NasError
 from nas.execution.options import RayOptions
-from nas.export import FORMATS, export
+from nas.export import EXPORTERS, export
 from nas.fits.choice import Candidate, Choice, Limits, candidates, choose, timer
 from nas.fits.references import REFERENCES, check_references, reference_plans, study_of
 from nas.network.load import build
@@ -50,8 +50,7 @@ class FitOptions:
         """Raises SearchError for what cannot be."""
         check_references(self.references)
         for name in self.formats:
-            if name not in FORMATS:
-                raise SearchError(f"no format '{name}'; there are {', '.join(FORMATS)}")
+            EXPORTERS.find(name)
 
 
 @dataclass(frozen=True)
@@ -152,7 +151,7 @@ def write(chosen: Candidate, formats: Sequence[str], folder: Path, storage: str)
     remarks = []
     for name in formats:
         try:
-            files += export(network, trained, name, folder / f"model{FORMATS[name][1]}").files
+            files += export(network, trained, name, folder / f"model{EXPORTERS.find(name).ending}").files
         except ExportError as problem:
             remarks.append(str(problem))
     return tuple(dict.fromkeys(files)), remarks

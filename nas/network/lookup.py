@@ -23,6 +23,7 @@ from typing import Any, Final
 from blocks.base import Scalar, Shape
 from nas.architecture.architecture import Architecture
 from nas.architecture.cost import Cost, cost
+from nas.config.block_files import check_blocks
 from nas.config.shipped_files import every
 from nas.config.task import LoadedTask
 from nas.errors import AssignmentError, Infeasible, NasError, StorageError, StudyError, nearest
@@ -47,7 +48,7 @@ class Network:
     """One network for one image shape, and where it came from."""
 
     title: str
-    """For people: ``trial 23 of attn_cnn-digits``, ``kong_aim_cam``."""
+    """Name for people: ``trial 23 of attn_cnn-digits``, ``kong_aim_cam``."""
     architecture: Architecture
     input: Shape
     classes: int
@@ -59,12 +60,12 @@ class Network:
     accuracy: float | None = None
     """Validation accuracy of the trial."""
     task: LoadedTask | None = None
-    """Of the study; None for other networks."""
+    """Task of the study; None for other networks."""
     assignment: Mapping[str, Scalar] | None = None
 
     @property
     def stem(self) -> str:
-        """For names of files: ``attn_cnn-digits-23``, ``kong_aim_cam``."""
+        """Stem for names of files: ``attn_cnn-digits-23``, ``kong_aim_cam``."""
         number = self.published if self.trial is None else self.trial
         name = self.title if self.study is None else f"{self.study}-{number}"
         return file_stem(name)
@@ -133,6 +134,7 @@ def study_name(store: Store, name: str | None) -> str:
 def _of_store(word: str, study: str | None, storage: str | None, input: Shape | None, classes: int | None) -> Network:
     with Store.open(storage or DEFAULT_URL) as store:
         row = store.study(study_name(store, study))
+        check_blocks(row.name, row.blocks)
         number = _best(store, row) if word == BEST else int(word)
         trial = store.trial(row.name, number)
         architecture = store.architecture(trial.hash)

@@ -63,7 +63,7 @@ class Retrained:
 
 
 def of_way(rows: pd.DataFrame) -> Retrained | None:
-    """From rows of `Store.measurements` of retrainings with one key; None when none of the trainings came to its end."""
+    """What retrainings with one key came to, from their rows of `Store.measurements`; None when none came to its end."""
     complete = rows[rows["state"] == "complete"].to_dict("records")
     if not complete:
         return None

@@ -35,11 +35,11 @@ class Card:
     classes: int
     class_names: tuple[str, ...] = ()
     mean: tuple[float, ...] = ()
-    """Of each channel, of images in [0, 1]: what the network was trained to see subtracted …"""
+    """Mean of each channel, of images in [0, 1]: what the network was trained to see subtracted …"""
     std: tuple[float, ...] = ()
     """… and divided by."""
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """Where it comes from and what it is worth: study, trial, published, epochs, accuracy, …; plain data."""
+    """Facts about where it comes from and what it is worth: study, trial, published, epochs, accuracy, …; plain data."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -56,7 +56,7 @@ class Card:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Card:
-        """From what `to_dict` gave. Raises KeyError, TypeError, ValueError or a NasError when it is anything else."""
+        """Reads what `to_dict` gave. Raises KeyError, TypeError, ValueError or a NasError when it is anything else."""
         card = cls(
             Architecture.from_json(json.dumps(data["architecture"])),
             tuple(data["input"]),

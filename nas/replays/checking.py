@@ -19,7 +19,7 @@ NOT_CLAIMED: Final = "not claimed"
 NOT_CHECKED: Final = "not checked"
 """What only training can tell."""
 NO_NETWORK: Final = "no network"
-"""Of a network that is not built here."""
+"""Note on a network that is not built here."""
 
 TOLERANCE: Final = 0.01
 
@@ -31,18 +31,18 @@ class CheckedClaim:
     metric: str
     unit: str
     claimed: float | None
-    """None for what the paper does not print."""
+    """Value that the paper prints; None where it prints none."""
     printed: str
     """The claim with the decimals that the paper prints."""
     built: float | None
-    """None for what only training can tell."""
+    """Value of the network as it is built here; None where only training can tell."""
     verdict: str
     table: str | None = None
-    """Where the paper prints it; None for what it does not print."""
+    """Table in which the paper prints it; None where it prints none."""
 
     @property
     def deviation(self) -> float | None:
-        """Of the built value from the claimed one, as a share of the claimed one."""
+        """Deviation of the built value from the claimed one, as a share of the claimed one."""
         return None if self.claimed is None or self.built is None else (self.built - self.claimed) / self.claimed
 
 
@@ -52,7 +52,7 @@ class Check:
 
     name: str
     config: PublishedConfig | None
-    """None when the file cannot be read."""
+    """The config; None when its file cannot be read."""
     parameters: int | None
     macs: int | None
     claims: tuple[CheckedClaim, ...]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 
+from nas.config.block_files import check_blocks
 from nas.errors import NasError, SearchError, StorageError
 from nas.execution.gpu_sharing import Slot
 from nas.execution.runner import run_here
@@ -40,6 +41,7 @@ def retrain_plans(
         raise SearchError(f"top: must be at least 1, not {top}")
     with Store.open(options.storage or DEFAULT_URL) as store:
         row = store.study(study)
+        check_blocks(row.name, row.blocks)
         numbers = list(dict.fromkeys(trials)) or _members(store, study, top)
         members = [store.trial(study, number) for number in numbers]
         networks = [store.architecture(member.hash) for member in members]

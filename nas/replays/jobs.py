@@ -39,7 +39,7 @@ class Ran:
     trained: tuple[int, ...]
     """Seeds that were trained by this call."""
     folder: Path
-    """Of weights, tables and pictures."""
+    """Folder of weights, tables and pictures."""
 
 
 class Series:
@@ -85,7 +85,7 @@ class Series:
 
 
 def folder_of(plan: Plan, options: TrainingOptions) -> Path:
-    """Of weights, checkpoints, tables and pictures."""
+    """The folder of weights, checkpoints, tables and pictures."""
     return expanded(options.output).absolute() / f"{plan.title}-{plan.key[:8]}"
 
 

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 
+from nas.config.block_files import own_blocks
 from nas.errors import NasError
 from nas.execution.gpu_sharing import Slot
 from nas.execution.options import RayOptions
@@ -72,6 +73,7 @@ def _train(
         tests = [partial(ray.get, images[plan.dataset.task]) for plan in plans]
         source = SeedSource(series, seeds, Slot(resources.gpus), progress, tells=True)
         trainings = SeedTrainings(plans, [some.folder for some in series], tests)
-        run_jobs(source, trainings, resources, stop, threads=options.threads)
+        blocks = own_blocks(name for plan in plans for name in plan.architecture.blocks)
+        run_jobs(source, trainings, resources, stop, threads=options.threads, blocks=blocks)
     stop.check()
     return source.broken

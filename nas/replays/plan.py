@@ -8,10 +8,10 @@ from typing import Any, Final, Literal
 
 from nas.architecture.architecture import Architecture
 from nas.architecture.cost import Cost, cost
-from nas.config.recipe import Augment, Recipe
+from nas.config.recipe import OPTIMIZERS, Augment, Recipe
 from nas.config.recipe_presets import fitted
 from nas.config.task import LoadedTask
-from nas.data import DATASETS, Dataset, Task, augmentation, fraction_of, load
+from nas.data import DATASETS, Dataset, Task, augmentation, fraction_of, load, source
 from nas.data.task import regrouped
 from nas.errors import DataError, Infeasible, RecipeError, StudyError
 from nas.replays.options import TrainingOptions
@@ -34,7 +34,7 @@ class Plan:
 
     kind: Literal["replay", "retrain", "reference"]
     title: str
-    """For people and for names of files."""
+    """Name for people and for files."""
     architecture: Architecture
     cost: Cost
     dataset: Dataset
@@ -49,7 +49,7 @@ class Plan:
     study: str | None = None
     trial: int | None = None
     claims: tuple[Claim, ...] = ()
-    """Of the paper, for its own data set `claimed_on`."""
+    """Claims of the paper, for its own data set `claimed_on`."""
     claimed_on: str = ""
     paper: str = ""
     """Whose network it is; empty for a member of a front."""
@@ -59,8 +59,8 @@ class Plan:
     @property
     def on_claimed_data(self) -> bool:
         """Whether the claims can be held against what is measured: on their data set, or on a folder that may hold it."""
-        name = self.dataset.task.dataset
-        return name == self.claimed_on or name.startswith("imagefolder:")
+        task = self.dataset.task
+        return task.dataset == self.claimed_on or bool(source(task).place)
 
     def deviations_in(self, precision: str) -> tuple[Deviation, ...]:
         """The deviations of a training that came to this precision: what `auto` comes to is known on its device."""
@@ -316,6 +316,7 @@ def _retraining_recipe(theirs: Recipe, searched: int, dataset: Dataset, options:
 
 def _changed(recipe: Recipe, options: TrainingOptions, images: int) -> Recipe:
     """The recipe for so many training images, with what a user wants otherwise."""
+    OPTIMIZERS.find(recipe.optimizer)
     if options.batch_size is not None:
         recipe = recipe.replace(batch_size=options.batch_size)
     if options.precision is not None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 MOST_LINES = 60
-"""Of one training: small sets of images are trained in hundreds of short epochs."""
+"""Most lines of one training: small sets of images are trained in hundreds of short epochs."""
 
 
 class Progress:

@@ -41,7 +41,7 @@ class Examined:
     """What a network is worth on images."""
 
     accuracy: float
-    """In [0, 1], like `top5`."""
+    """Accuracy in [0, 1], like `top5`."""
     top5: float
     loss: float
     confusion: Counts

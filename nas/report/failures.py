@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def why_record(evidence: Evidence, found: Sequence[Cause]) -> dict[str, Any]:
-    """As plain data."""
+    """What `nas why` shows, as plain data."""
     return {
         "study": evidence.study.name,
         "trials": len(evidence.trials),

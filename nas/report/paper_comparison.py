@@ -70,7 +70,7 @@ def print_comparison(console: Console, group: Sequence[Ran], pictures: Sequence[
 
 
 def comparison_record(group: Sequence[Ran], pictures: Sequence[Path]) -> dict[str, Any]:
-    """With whom a network of the group was compared, as plain data."""
+    """The networks that one of the group was compared with, as plain data."""
     return {"networks": [ran.plan.title for ran in group], "files": [str(path) for path in pictures]}
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from nas.replays.jobs import Ran
 
 COLOURS: Final = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)
-"""Of networks: Okabe and Ito's, which people with any colour vision can tell apart; from the eighth on they begin anew."""
+"""Colours of networks: Okabe and Ito's, which people with any colour vision can tell apart; from the eighth on they begin anew."""
 
 
 def draw_comparison(group: Sequence[Ran]) -> list[Path]:

@@ -16,9 +16,9 @@ from matplotlib.ticker import MaxNLocator
 from nas.analysis.replicates import accuracy_text, summaries
 from nas.drawing.matplotlib_sheet import letters, save
 from nas.errors import NasError
+from nas.front.png import BLUE, FAINT, GREY, INK, ORANGE
 from nas.replays.jobs import test_images
 from nas.replays.training import Files, read_confusion
-from nas.front.png import BLUE, FAINT, GREY, INK, ORANGE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +32,7 @@ MOST_NAMES: Final = 40
 EXAMPLES: Final = 8
 """Test images with Grad-CAM."""
 FEWEST_POSITIONS: Final = 16
-"""Of the feature map that Grad-CAM looks at, if there is one: 2×2 after the last pooling shows next to nothing."""
+"""Fewest positions of the feature map that Grad-CAM looks at, if there is one: 2×2 after the last pooling shows next to nothing."""
 
 
 def draw(ran: Ran) -> list[Path]:

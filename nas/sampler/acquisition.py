@@ -57,7 +57,7 @@ class Budgets:
 
 @dataclass(frozen=True)
 class Warp:
-    """From an error to what the surrogate models, which is nearly Gaussian: its logarithm, flattened above the median.
+    """The change from an error to what the surrogate models, which is nearly Gaussian: its logarithm, flattened above the median.
 
     Networks that do not learn at all would otherwise take all of the model's attention.
     """
@@ -67,11 +67,11 @@ class Warp:
     mean: float
     scale: float
     floor: float
-    """Where the logarithm ends; 0: none is taken, because there are errors below 0."""
+    """Error below which the logarithm ends; 0: none is taken, because there are errors below 0."""
 
     @classmethod
     def fitted(cls, errors: Array) -> Warp:
-        """To errors that were seen, one or more."""
+        """A warp fitted to errors that were seen, one or more."""
         floor = 0.0
         if errors.min() >= 0:
             floor = min(FLOOR, float(errors[errors > 0].min(initial=FLOOR)))
@@ -91,7 +91,7 @@ class Warp:
         return warped
 
     def variance(self, errors: Array, deviations: Array) -> Array:
-        """Of the standardized values of `errors` that are known to these standard deviations."""
+        """Variance of the standardized values of `errors` that are known to these standard deviations."""
         low, high = np.maximum(errors - deviations, self.floor), errors + deviations
         variance: Array = np.where(deviations > 0, ((self(high) - self(low)) / 2) ** 2, 0.0)
         return variance

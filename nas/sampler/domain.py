@@ -55,7 +55,7 @@ class Domain(Protocol):
         """A trial has ended; with `whole` it had been asked for all that it needs."""
 
     def describe(self, assignment: Assignment) -> Description | None:
-        """None when it cannot be built, or breaks a constraint."""
+        """The description of its network; None when it cannot be built, or breaks a constraint."""
 
     def repeats(self, assignment: Assignment) -> bool:
         """Whether a trial with these answers would be one that has ended, whatever its `Description` says."""
@@ -106,7 +106,7 @@ class SpaceDomain:
 
     @cached_property
     def size(self) -> int | None:
-        """Of a small space; a large one is never met as a whole."""
+        """Size of a small space; a large one is never met as a whole."""
         size = self._space.size
         return size if size <= ENUMERABLE else None
 

@@ -117,16 +117,16 @@ class Features:
     """Features of one candidate, those that are 0 left out."""
 
     numbers: npt.NDArray[np.int32]
-    """Of the names; the same in the whole process."""
+    """Numbers of the names; the same in the whole process."""
     values: npt.NDArray[np.float64]
 
     @classmethod
     def of(cls, named: Iterable[tuple[str, float]]) -> Features:
-        """Of names and values."""
+        """Features of names and values."""
         pairs = [(_numbers.setdefault(name, len(_numbers)), value) for name, value in named]
         return cls(np.array([number for number, _ in pairs], dtype=np.int32), np.array([value for _, value in pairs]))
 
 
 def feature_names() -> list[str]:
-    """By number."""
+    """Names of features by number."""
     return list(_numbers)

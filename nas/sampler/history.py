@@ -33,9 +33,9 @@ class Observation:
 
     candidate: int
     error: float | None
-    """None: it failed."""
+    """Error; None where the trial failed."""
     costs: tuple[float, ...] = ()
-    """As they were reported; empty when the trial did not complete."""
+    """Costs as they were reported; empty when the trial did not complete."""
     shift: float = 0.0
     """log(share of a full training): 0 for a complete trial, below for one that was stopped early."""
     deviation: float = 0.0
@@ -61,7 +61,7 @@ class History:
 
     @property
     def done(self) -> list[Observation]:
-        """Of complete trials."""
+        """Observations of complete trials."""
         return [item for item in self.observed if item.error is not None and item.shift == 0]
 
     def follow(self, study: Study, current: int, plans: dict[int, dict[str, Any]]) -> None:

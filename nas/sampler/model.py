@@ -20,7 +20,7 @@ FAILED_NOISE: Final = 8.0
 """A trial that failed says little: as much as this many times the noise."""
 FIRST_STEPS: Final = 30
 STEPS: Final = 12
-"""Of the optimizer that learns weights, the first time and when it goes on from what was learned before."""
+"""Steps of the optimizer that learns weights, the first time and when it goes on from what was learned before."""
 LEARNED_AT_MOST: Final = 4_000
 """Observations on which the posterior rests."""
 SHORTLIST: Final = 32

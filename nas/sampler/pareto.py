@@ -28,7 +28,7 @@ FIRST: Final = 6
 """Trials before the model is asked."""
 PARENTS: Final = 24
 CANDIDATES_AT_MOST: Final = 20_000
-"""In the pool, or twice as many as were observed where that is more."""
+"""Most candidates in the pool, or twice as many as were observed where that is more."""
 SCORED_AT_MOST: Final = 4_000
 """Candidates that are compared for one proposal."""
 BATCHES: Final = 100

@@ -118,7 +118,7 @@ class Pool:
         return self._matrix, self._groups, self._ages
 
     def costs(self) -> npt.NDArray[np.float64]:
-        """(candidates, costs)"""
+        """Costs of the candidates: (candidates, costs)."""
         return np.array([description.costs for description in self.descriptions], dtype=np.float64)
 
     def _sparse(self, start: int) -> sparse.csr_array:

@@ -59,7 +59,7 @@ class TrialDomain:
 
     @property
     def size(self) -> int | None:
-        """Of a space of few options in which nothing is conditional."""
+        """Size of a space of few options in which nothing is conditional."""
         size = 1
         for name in self._with:
             options = _options(self._distributions[name])

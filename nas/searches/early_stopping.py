@@ -9,14 +9,16 @@ at this rung, costs), and within a front by what it adds to the hypervolume.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from nas.errors import SearchError
 from nas.pareto import losses, scaled_loss
+from nas.plugins.registry import Registry, adder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,9 +35,41 @@ class Place:
     """Where a trial stands at a rung."""
 
     rank: int
-    """From 1."""
+    """Rank among all that came so far, from 1."""
     of: int
     goes_on: bool
+
+
+class EarlyStopping(Protocol):
+    """What ends trials before their last epoch: the contract of a scheduler.
+
+    Before a search begins it is told by `recall` what earlier runs of the study have reached. Then every trial is entered at each
+    of `epochs`, from one process, in the order in which trials come there; a trial whose place does not say `goes_on` is stopped.
+    When all is proposed, stopped networks that would be on the front are trained to their end after all.
+    """
+
+    epochs: tuple[int, ...]
+    """After these a trial is measured and may be stopped."""
+
+    def enter(self, network: str, epoch: int, accuracy: float | None, cost: Cost) -> Place | None:
+        """Where a network, named by its hash, stands after an epoch; None where nothing is decided, and it goes on."""
+
+    def recall(self, reached: pd.DataFrame) -> None:
+        """Takes note of earlier runs: a row per network and epoch, with hash, epoch, accuracy and costs."""
+
+
+@dataclass(frozen=True)
+class StoppingOptions:
+    """What a scheduler may know before the first trial."""
+
+    scheduler: str
+    """The name that the user gave."""
+    objectives: tuple[str, ...]
+    epochs: int
+    """Epochs of a full training."""
+    min_epochs: int | None
+    """First epoch at which a trial may stop; None where the user does not say."""
+    reduction_factor: float
 
 
 class Rungs:
@@ -98,3 +132,39 @@ def order(losses: npt.NDArray[np.float64]) -> list[int]:
         # 1.1: the worst of each objective counts as well; 1 is its worst possible value
         contributions[rows] = moocore.hv_contributions(losses[rows], ref=np.full(losses.shape[1], 1.1))
     return [int(row) for row in np.lexsort((-contributions, fronts))]
+
+
+Scheduler = Callable[[StoppingOptions], EarlyStopping | None]
+
+SCHEDULERS: Registry[Scheduler] = Registry("scheduler", "nas.schedulers", SearchError)
+"""Schedulers by name: each gives what ends trials early, or None where every trial is trained to its end."""
+
+
+def register_scheduler(name: str) -> Callable[[Scheduler], Scheduler]:
+    """Adds a function from `nas.StoppingOptions` to a `nas.EarlyStopping`, or None, as the scheduler `name`.
+
+    It may raise `nas.SearchError` where it cannot work with these options.
+    """
+    return adder(SCHEDULERS, name, lambda function: function)
+
+
+@register_scheduler("none")
+def _none(options: StoppingOptions) -> EarlyStopping | None:
+    return None
+
+
+@register_scheduler("pareto_asha")
+def _pareto_asha(options: StoppingOptions) -> EarlyStopping | None:
+    rungs = Rungs(options.objectives, options.epochs, options.min_epochs, options.reduction_factor)
+    if rungs.epochs:
+        return rungs
+    possible = rung_epochs(options.epochs, 1, options.reduction_factor)
+    if options.min_epochs is not None and possible:
+        raise SearchError(
+            f"min_epochs: must be at most {possible[-1]}, not {options.min_epochs}: --scheduler {options.scheduler} would never "
+            f"stop one, because its last look is after {possible[-1]} of the {options.epochs} epochs of a training"
+        )
+    raise SearchError(
+        f"a training of {options.epochs} epochs is too short for --scheduler {options.scheduler} with reduction factor "
+        f"{options.reduction_factor:g}: it would never stop one; train longer, or leave the scheduler out"
+    )

@@ -26,7 +26,7 @@ class Final:
     """The network that a search ends with, and those that it was chosen among."""
 
     ran: Ran
-    """Its trainings."""
+    """Its trainings, one for each seed."""
     network: Retrained
     candidates: tuple[Retrained, ...]
     """All that were retrained, the most accurate first."""

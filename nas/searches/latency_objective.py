@@ -13,6 +13,7 @@ import torch
 from blocks.base import Shape
 from nas.architecture.architecture import Architecture
 from nas.architecture.cost import Cost
+from nas.config.block_files import OwnBlocks
 from nas.errors import SearchError
 from nas.network.latency import find_device, measure
 from nas.store import Store, Timed
@@ -20,7 +21,7 @@ from nas.train import device_name
 
 SECONDS = 0.5
 THREADS = 1
-"""Of a CPU: the trials have the other cores."""
+"""Threads of a CPU that time networks: the trials have the other cores."""
 
 APART = {"num_cpus": 0, "num_gpus": 1}
 """What Ray gives a process that times networks on a GPU."""
@@ -42,12 +43,15 @@ def with_latency(cost: Cost, latency: float) -> TimedCost:
 class Stopwatch:
     """Times networks on one device, in this process or in one that Ray gave a GPU of its own."""
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, blocks: OwnBlocks | None = None) -> None:
+        """`blocks`: what a process of its own lacks."""
+        if blocks is not None:
+            blocks.load()
         self._device = torch.device(device)
         self._threads = THREADS if self._device.type == "cpu" else None
 
     def name(self) -> str:
-        """Of the device."""
+        """Name of the device."""
         return device_name(self._device)
 
     def time(self, architecture: str, input: Shape, classes: int) -> Timed:
@@ -62,8 +66,11 @@ class Clock:
     Trials that train on the same GPU would be timed with the network. So Ray keeps one GPU for the clock alone.
     """
 
-    def __init__(self, store: Store, input: Shape, classes: int, device: str | None) -> None:
-        """`device`: cpu, cuda, or None for CUDA where there is one."""
+    def __init__(
+        self, store: Store, input: Shape, classes: int, device: str | None, blocks: OwnBlocks | None = None
+    ) -> None:
+        """`device`: cpu, cuda, or None for CUDA where there is one; `blocks`: those of a user's own."""
+        self._blocks = blocks
         self._store, self._input, self._classes = store, input, classes
         self._device = find_device(device)
         self.threads = THREADS if self._device.type == "cpu" else 0
@@ -78,16 +85,16 @@ class Clock:
 
     @cached_property
     def name(self) -> str:
-        """Of the device, known once it is `ready`."""
+        """Name of the device, known once it is `ready`."""
         return self._stopwatch.name() if self._apart is None else str(self._asked(self._apart.name.remote()))
 
     @contextmanager
     def ready(self, study: str, *, apart: bool) -> Iterator[None]:
-        """With Ray, in the block. `apart`: in a process with a GPU for itself. Raises SearchError as `check_study` does."""
+        """Lets it time networks in the block; `apart`: in a process with a GPU for itself. Raises as `check_study` does."""
         import ray
 
         if apart:
-            self._apart = ray.remote(**APART)(Stopwatch).remote(str(self._device))
+            self._apart = ray.remote(**APART)(Stopwatch).remote(str(self._device), self._blocks)
         try:
             self.check_study(study)
             yield

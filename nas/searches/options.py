@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import Field, dataclass, field, fields
 from numbers import Integral, Real
 from pathlib import Path
 from types import UnionType
@@ -26,18 +27,48 @@ if TYPE_CHECKING:
     from nas.space.space import Space
 
 
-SCHEDULERS = ("none", "pareto_asha")
-"""What ends a trial before its last epoch."""
+ONE_IN = 6
+"""Share of published networks with `auto`: one in so many trials at most, because a search is for what nobody has published."""
 
-SEED_POINTS = ("auto", "all", "none")
-"""Which published networks of the space are the first trials: some, all that fit, or none."""
-
+SEED_POINTS: dict[str, Callable[[int, int], int] | None] = {
+    "auto": lambda firsts, trials: max(firsts, trials // ONE_IN, 1),
+    "all": lambda firsts, trials: sys.maxsize,
+    "none": None,
+}
+"""How many published networks of the space are the first trials at most, by those that every search starts with and the trials of
+the study; None: nobody looks for them."""
 
 DEFAULT_TRIALS = 32
 
 
-def _option(default: Any, help: str) -> Any:
+def _option(default: Any, help: str | Callable[[], str]) -> Any:
     return field(default=default, metadata={"help": help})
+
+
+def help_of(option: Field[Any]) -> str:
+    """The help of a field of `SearchOptions`, with the names that there are now."""
+    text: str | Callable[[], str] = option.metadata["help"]
+    return text if isinstance(text, str) else text()
+
+
+def _data_sets() -> str:
+    from nas.data.sources import dataset_names
+
+    *names, last = dataset_names()
+    return f"{', '.join(names)} or {last}."
+
+
+def _other_samplers() -> str:
+    from nas.searches.samplers import SAMPLERS
+
+    return f"Also {', '.join(name for name in SAMPLERS if name != SearchOptions.sampler)}."
+
+
+def _other_schedulers() -> str:
+    from nas.searches.early_stopping import SCHEDULERS
+
+    others = [name for name in SCHEDULERS if name != SearchOptions.scheduler]
+    return f"Stops trials early that are not among the best so far: {', '.join(others)}."
 
 
 @dataclass(frozen=True)
@@ -45,7 +76,8 @@ class SearchOptions:
     """Everything that `nas search` and `nas.search` take."""
 
     space: str | Path | Space = field(metadata={"help": "Space file, or name of a shipped space."})
-    data: str = _option("digits", "digits, cifar10, cifar100, fashion_mnist or imagefolder:PATH.")
+    blocks: Sequence[str] = _option((), "Python file of blocks of your own; may be given several times.")
+    data: str = _option("digits", _data_sets)
     data_root: str | None = _option(None, "Folder of downloaded data sets (also NAS_DATA).  [default: ~/.cache/nas]")
     image_size: int | None = _option(None, "Make squares of images, with sides of so many pixels.")
     validation: float | None = _option(
@@ -65,7 +97,7 @@ class SearchOptions:
     latency_device: str | None = _option(None, "Where latency is measured: cpu or cuda.  [default: cuda, if any]")
     max_parameters: float | None = _option(None, "Most parameters, such as 500k or 2M.")
     max_macs: float | None = _option(None, "Most multiply-accumulates for one image.")
-    sampler: str = _option("pareto", "Also tpe, nsga2, nsga3, gp, random.")
+    sampler: str = _option("pareto", _other_samplers)
     seed: int = _option(0, "Of the sampler, of the split of the data, and of the trainings.")
     study: str | None = _option(None, "Name of the study.  [default: SPACE-DATA]")
     storage: str | None = _option(None, "Study database (also NAS_STORAGE).  [default: sqlite:///nas.db]")
@@ -91,13 +123,15 @@ class SearchOptions:
         "Published networks that are trained first; auto: Kong's and, up to a sixth of the trials, what papers propose.",
     )
     cache: bool = _option(True, "Take over results of the same network.")
-    scheduler: str = _option("none", "pareto_asha stops trials early that are not among the best so far.")
+    scheduler: str = _option("none", _other_schedulers)
     min_epochs: int | None = _option(None, "First epoch at which a trial may stop.  [default: a quarter of them]")
     reduction_factor: float = _option(3.0, "N: the top 1/N of the trials continue at each rung.")
     trial_timeout: str | float | None = _option(None, "End a trial that takes longer, such as 10m.")
 
     def __post_init__(self) -> None:
         """Raises SearchError for a value that cannot be."""
+        from nas.searches.early_stopping import SCHEDULERS
+
         _check_types(self)
         for name in ("trials", "epochs", "steps", "min_epochs", "folds"):
             value = getattr(self, name)
@@ -123,9 +157,7 @@ class SearchOptions:
             known = ", ".join(SEED_POINTS)
             hint = nearest(self.seed_points, SEED_POINTS)
             raise SearchError(f"seed_points: must be one of {known}, not '{self.seed_points}'{hint}")
-        if self.scheduler not in SCHEDULERS:
-            known = ", ".join(SCHEDULERS)
-            raise SearchError(f"no scheduler '{self.scheduler}'; known: {known}{nearest(self.scheduler, SCHEDULERS)}")
+        SCHEDULERS.find(self.scheduler)
         if not self.reduction_factor > 1:
             raise SearchError(f"reduction_factor: must be above 1, not {self.reduction_factor:g}")
         if not self.objectives:

@@ -20,7 +20,7 @@ from nas.errors import Infeasible
 from nas.objectives import MAXIMIZED
 from nas.searches.latency_objective import with_latency
 from nas.searches.optuna_history import Past, partial
-from nas.searches.samplers import SAMPLERS, Problem, check_sampler
+from nas.searches.samplers import SAMPLERS, Problem
 from nas.searches.seed_points import SeedPoint
 from nas.space.feasibility import ENUMERABLE
 from nas.space.grammar import Options
@@ -44,7 +44,7 @@ class Proposal:
     cost: Cost
     published: str | None
     number: int
-    """Of the trial in the sampler's memory."""
+    """Number of the trial in the sampler's memory."""
     timed: Timed | None = None
     """How long it takes, where latency is an objective; `cost` has it too."""
 
@@ -75,7 +75,6 @@ class Proposer:
 
         `measured_on` is how many images an accuracy comes from, None where it is exact.
         """
-        check_sampler(sampler)
         self._clock = clock
         self._trials: dict[int, Trial] = {}
         self.space, self.input, self.classes = space, input, classes
@@ -93,7 +92,7 @@ class Proposer:
         problem = Problem(space, input, classes, self.objectives, measured_on)
         storage = InMemoryStorage()
         self._study = optuna.create_study(
-            storage=storage, directions=directions, sampler=SAMPLERS[sampler](seed + 7919 * len(past), problem)
+            storage=storage, directions=directions, sampler=SAMPLERS.find(sampler)(seed + 7919 * len(past), problem)
         )
         study_id = storage.get_study_id_from_name(self._study.study_name)
         recall = Past(space, self.objectives, epochs)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import optuna
-from optuna.samplers import BaseSampler
+from nas.errors import SearchError
+from nas.plugins.registry import Registry, adder
 
-from blocks.base import Shape
-from nas.errors import SearchError, nearest
-from nas.space.space import Space
+if TYPE_CHECKING:
+    # The help of `nas search` lists samplers without these.
+    from optuna.samplers import BaseSampler
+
+    from blocks.base import Shape
+    from nas.space.space import Space
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,9 @@ class Problem:
     objectives: tuple[str, ...]
     measured_on: int | None = None
     """Images on which an accuracy is measured; None: it is exact."""
+
+
+Sampler = Callable[[int, Problem], "BaseSampler"]
 
 
 def _pareto(seed: int, problem: Problem) -> BaseSampler:
@@ -39,32 +46,40 @@ def _pareto(seed: int, problem: Problem) -> BaseSampler:
     )
 
 
-def _optuna(make: Callable[[int], BaseSampler]) -> Callable[[int, Problem], BaseSampler]:
+def _optuna(kind: str, **options: object) -> Sampler:
     """Optuna's own samplers learn what is searched from the trials."""
 
     def made(seed: int, problem: Problem) -> BaseSampler:
+        import optuna
+
         with warnings.catch_warnings():
             # multivariate, group and constant_liar are marked experimental since 2021; we chose them knowingly
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return make(seed)
+            sampler: BaseSampler = getattr(optuna.samplers, kind)(seed=seed, **options)
+            return sampler
 
     return made
 
 
-SAMPLERS: dict[str, Callable[[int, Problem], BaseSampler]] = {
-    "pareto": _pareto,
-    "tpe": _optuna(
-        lambda seed: optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
-    ),
-    "nsga2": _optuna(lambda seed: optuna.samplers.NSGAIISampler(seed=seed, population_size=20)),
-    "nsga3": _optuna(lambda seed: optuna.samplers.NSGAIIISampler(seed=seed, population_size=20)),
-    "gp": _optuna(lambda seed: optuna.samplers.GPSampler(seed=seed)),
-    "random": _optuna(lambda seed: optuna.samplers.RandomSampler(seed=seed)),
-}
+SAMPLERS: Registry[Sampler] = Registry("sampler", "nas.samplers", SearchError)
 """Samplers by name, each made from a seed and what is searched."""
+SAMPLERS.add("pareto", _pareto)
+SAMPLERS.add("tpe", _optuna("TPESampler", multivariate=True, group=True, constant_liar=True))
+SAMPLERS.add("nsga2", _optuna("NSGAIISampler", population_size=20))
+SAMPLERS.add("nsga3", _optuna("NSGAIIISampler", population_size=20))
+SAMPLERS.add("gp", _optuna("GPSampler"))
+SAMPLERS.add("random", _optuna("RandomSampler"))
 
 
-def check_sampler(name: str) -> None:
-    """Raises SearchError with the nearest name."""
-    if name not in SAMPLERS:
-        raise SearchError(f"no sampler '{name}'; known: {', '.join(SAMPLERS)}{nearest(name, SAMPLERS)}")
+def register_sampler(name: str) -> Callable[[Sampler], Sampler]:
+    """Adds a function from a seed and a `nas.Problem` to an `optuna.samplers.BaseSampler` as the sampler `name`.
+
+    ::
+
+        @nas.register_sampler("cma")
+        def cma(seed, problem):
+            return optuna.samplers.CmaEsSampler(seed=seed)
+
+    A study that is continued asks for another seed. Trials that ended without a value are told to the sampler as failed.
+    """
+    return adder(SAMPLERS, name, lambda function: function)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -10,16 +11,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nas.config.block_files import check_blocks, load_blocks, origins, own_blocks
 from nas.config.recipe import Recipe
 from nas.config.recipe_presets import check_recipe, described, fitted, sampling_for
 from nas.config.task import FOUND, LoadedTask
-from nas.data import Dataset, Task, augmentation, load, skipped_files, source
+from nas.data import Dataset, Task, augmentation, load, source
 from nas.errors import SearchError, StudyExists
 from nas.execution.gpu_sharing import Packing
 from nas.execution.session import ray_session, run_jobs, stoppable
 from nas.execution.stop import Stop
 from nas.pareto import hypervolume, left_out, pareto
-from nas.searches.early_stopping import Rungs, rung_epochs
+from nas.searches.early_stopping import SCHEDULERS, EarlyStopping, StoppingOptions
 from nas.searches.options import SearchOptions, parse_duration
 from nas.searches.progress import Progress
 from nas.searches.seed_points import SeedPoint, choose_seeds
@@ -27,12 +29,12 @@ from nas.space.space import Space
 from nas.states import State
 from nas.statistics.proportion import standard_error
 from nas.text.formatting import shorten
-from nas.text.sanitize import expanded, problem_of_name
+from nas.text.sanitize import problem_of_name
 from nas.train.chance_level import chance
 from nas.train.evaluation import measured_epochs
 
 FEW_IMAGES = 20
-"""Of a class, up to which a measurement says little."""
+"""Images of a class up to which a measurement says little."""
 LARGE_ERROR = 0.02
 """Standard error of an accuracy of 75 % from which cross-validation is offered."""
 OFFERED_FOLDS = 4
@@ -74,12 +76,13 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
 
     Raises a NasError before anything starts when an option cannot be met.
     """
-    from nas.searches.samplers import check_sampler
+    from nas.searches.samplers import SAMPLERS
     from nas.space.feasibility import check_feasible
     from nas.store import DEFAULT_URL, Patience, Store
 
     progress = progress or Progress()
-    check_sampler(options.sampler)
+    load_blocks(*options.blocks)
+    SAMPLERS.find(options.sampler)
     space = options.space if isinstance(options.space, Space) else Space.load(options.space)
     space = space.limit(parameters=options.max_parameters, macs=options.max_macs)
     validation = 0.0 if options.folds > 1 else options.validation
@@ -92,9 +95,8 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
         if (problem := problem_of_name(name)) and not store.has_study(name):
             raise SearchError(f"study {shorten(name)}: {problem}; name it with --study")
         dataset = load(task)
-        kind, _, folder = task.dataset.partition(":")
-        if kind == "imagefolder" and (missed := skipped_files(expanded(folder))):
-            progress.note(missed)
+        if (remark := source(task).remark(task)) is not None:
+            progress.note(remark)
         recipe = _recipe(options, dataset)
         check_feasible(space, dataset.input, dataset.classes, note=progress.note)
         study = _open_study(store, name, space, dataset, recipe, options)
@@ -148,25 +150,8 @@ def _recipe(options: SearchOptions, dataset: Dataset) -> Recipe:
         recipe = recipe.replace(epochs=options.epochs)
     if options.steps is not None:
         recipe = recipe.replace(steps=options.steps).for_images(images)
-    if options.scheduler != "none":
-        _check_rungs(recipe.epochs, options)
+    _stopping(options, recipe)  # refuses a training that is too short
     return recipe
-
-
-def _check_rungs(epochs: int, options: SearchOptions) -> None:
-    """Raises SearchError where early stopping would never look at a trial."""
-    if rung_epochs(epochs, options.min_epochs, options.reduction_factor):
-        return
-    possible = rung_epochs(epochs, 1, options.reduction_factor)
-    if options.min_epochs is not None and possible:
-        raise SearchError(
-            f"min_epochs: must be at most {possible[-1]}, not {options.min_epochs}: --scheduler {options.scheduler} would never "
-            f"stop one, because its last look is after {possible[-1]} of the {epochs} epochs of a training"
-        )
-    raise SearchError(
-        f"a training of {epochs} epochs is too short for --scheduler {options.scheduler} with reduction factor "
-        f"{options.reduction_factor:g}: it would never stop one; train longer, or leave the scheduler out"
-    )
 
 
 def _tell_protocol(dataset: Dataset, recipe: Recipe, progress: Progress, *, named: bool) -> None:
@@ -212,8 +197,10 @@ def _open_study(
                 objectives=list(options.objectives),
                 seed=options.seed,
                 constraints=space.constraints,
+                blocks=origins(space.blocks),
             )
     study = store.study(name)
+    check_blocks(name, study.blocks)
     if recipe.norm_images and not study.recipe.norm_images:
         raise SearchError(
             f"study '{name}' in {store.shown_url} was begun with norm_images 0, as every study of an older version: its "
@@ -264,7 +251,8 @@ def _run(
     """Trains until the budget is spent. Returns why it ended."""
     finished = int((past["state"] != "interrupted").sum())
     guess = chance(dataset)
-    if finished >= options.trials and (options.scheduler == "none" or left_out(past, study.objectives, guess).empty):
+    rungs = _rungs(options, study, store, recipe)
+    if finished >= options.trials and (rungs is None or left_out(past, study.objectives, guess).empty):
         progress.note(f"study '{study.name}' has {finished} finished trials already; --trials counts them all")
         return "done"
     from nas.searches.optuna_history import rows
@@ -272,7 +260,7 @@ def _run(
     from nas.searches.trial_source import TrialPlan, TrialSource
     from nas.searches.trial_training import TrialTraining
 
-    clock = _clock(options, study, store, dataset)
+    clock = _clock(options, study, store, dataset, space.blocks)
     ray_options = replace(options.ray, timed=clock is not None and clock.on_gpu)
     proposer = Proposer(
         space,
@@ -288,7 +276,6 @@ def _run(
         measured_on=len(dataset.measured_labels),
     )
     timeout = parse_duration(options.trial_timeout, "trial_timeout")
-    rungs = _rungs(options, study, store, recipe)
     measured = measured_epochs(recipe.epochs, rungs.epochs if rungs else ())
     plan = TrialPlan(
         study.name,
@@ -316,7 +303,8 @@ def _run(
         deadline = stop.in_seconds(budget)
         progress.begin(study.name, past, study.objectives, options.trials, deadline, len(dataset.measured_labels))
         try:
-            run_jobs(source, partial(TrialTraining, dataset), resources, stop, timeout=timeout)
+            trainings = partial(TrialTraining, dataset)
+            run_jobs(source, trainings, resources, stop, timeout=timeout, blocks=own_blocks(space.blocks))
         finally:
             progress.end()
     stop.check()
@@ -325,20 +313,29 @@ def _run(
     return stop.reason or ("exhausted" if source.exhausted else "done")
 
 
-def _clock(options: SearchOptions, study: StudyRow, store: Store, dataset: Dataset) -> Clock | None:
+def _clock(
+    options: SearchOptions, study: StudyRow, store: Store, dataset: Dataset, blocks: Iterable[str]
+) -> Clock | None:
     """What times networks, where latency is an objective."""
     if "latency" not in study.objectives:
         return None
     from nas.searches.latency_objective import Clock
 
-    return Clock(store, dataset.input, dataset.classes, options.latency_device)
+    return Clock(store, dataset.input, dataset.classes, options.latency_device, own_blocks(blocks))
 
 
-def _rungs(options: SearchOptions, study: StudyRow, store: Store, recipe: Recipe) -> Rungs | None:
-    """The rungs of early stopping, with the trials that reached them in earlier runs; None when nothing is stopped."""
-    if options.scheduler == "none":
-        return None
-    rungs = Rungs(study.objectives, recipe.epochs, options.min_epochs, options.reduction_factor)
-    reached = store.accuracies(study.name, rungs.epochs)
-    rungs.recall(reached[reached["state"] != State.INTERRUPTED])  # those are evaluated again, and entered then
+def _stopping(options: SearchOptions, recipe: Recipe) -> EarlyStopping | None:
+    """What ends trials early; None when nothing does."""
+    known = StoppingOptions(
+        options.scheduler, tuple(options.objectives), recipe.epochs, options.min_epochs, options.reduction_factor
+    )
+    return SCHEDULERS.find(options.scheduler)(known)
+
+
+def _rungs(options: SearchOptions, study: StudyRow, store: Store, recipe: Recipe) -> EarlyStopping | None:
+    """What ends trials early, with those that earlier runs have brought there."""
+    rungs = _stopping(options, recipe)
+    if rungs is not None:
+        reached = store.accuracies(study.name, rungs.epochs)
+        rungs.recall(reached[reached["state"] != State.INTERRUPTED])  # those are evaluated again, and entered then
     return rungs

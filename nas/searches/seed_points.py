@@ -8,12 +8,10 @@ from blocks.base import Shape
 from nas.architecture.cost import Built
 from nas.data import Dataset
 from nas.errors import AssignmentError, Infeasible
+from nas.searches.options import SEED_POINTS
 from nas.searches.progress import Progress
 from nas.space.published import PublishedConfig, published_configs
 from nas.space.space import Assignment, Plan, Space
-
-SHARE = 6
-"""With `auto` one in so many trials at most is a published network: a search is for what nobody has published."""
 
 MOST_NAMES = 5
 
@@ -25,7 +23,7 @@ class SeedPoint:
     config: PublishedConfig
     assignment: Assignment
     built: Built | None
-    """None where the shapes do not fit the input at hand."""
+    """The network with its shapes and cost; None where the shapes do not fit the input at hand."""
     problem: str | None
     """Why it cannot be built there."""
 
@@ -85,13 +83,11 @@ def choose_seeds(space: Space, dataset: Dataset, trials: int, which: str, progre
     With `auto` these are the configs marked `first`, then what the papers propose, then the smaller networks, until a
     sixth of the trials is reached. One line of `progress` says which they are, and how many do not fit.
     """
-    if which == "none":
+    most = SEED_POINTS[which]
+    if most is None:
         return []
     found = _sort(space, dataset)
-    most = len(found.fitting)
-    if which == "auto":
-        most = min(most, max(found.firsts, trials // SHARE, 1))
-    chosen = found.fitting[:most]
+    chosen = found.fitting[: most(found.firsts, trials)]
     if found.fitting or found.outside or found.too_large:
         progress.note(_line(found, chosen, space, dataset))
     return chosen

@@ -11,7 +11,7 @@ from nas.execution.job import Job, JobSource, Outcome
 from nas.execution.report import Report
 from nas.execution.stop import Stop
 from nas.pareto import left_out
-from nas.searches.early_stopping import Rungs
+from nas.searches.early_stopping import EarlyStopping
 from nas.searches.progress import EndedTrial, Progress
 from nas.searches.proposer import Proposal, Proposer
 from nas.searches.trial_training import TrialSpec
@@ -61,7 +61,7 @@ class TrialSource(JobSource[TrialJob]):
         stop: Stop,
         *,
         packing: Packing | None,
-        rungs: Rungs | None,
+        rungs: EarlyStopping | None,
         progress: Progress,
     ) -> None:
         self.proposer, self.store, self.plan, self.stop = proposer, store, plan, stop

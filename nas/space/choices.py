@@ -26,5 +26,5 @@ def options_taken(assignment: Mapping[str, Scalar]) -> dict[str, dict[Scalar, in
 
 
 def plain(value: Scalar) -> str:
-    """As it stands in YAML."""
+    """The value as it stands in YAML."""
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -19,7 +19,7 @@ from nas.statistics.proportion import wilson
 ENUMERABLE = 20_000
 """Spaces up to this size are counted one by one: half a minute when every block shape is new."""
 QUIET_SECONDS = 2.0
-"""Before the user is told that it takes a while."""
+"""Seconds before the user is told that it takes a while."""
 PROBES = 1_000
 """Random architectures that are costed before constraints count as impossible to meet …"""
 FEW_PROBES = 50

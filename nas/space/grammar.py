@@ -14,9 +14,9 @@ from blocks import BLOCKS
 from blocks.base import Scalar
 
 NONE = "none"
-"""As an input: no edge."""
+"""The input that stands for no edge."""
 EVERYWHERE = "everywhere"
-"""As `share`: one set of decisions for every use of the graph, named after the graph."""
+"""The value of `share` that means one set of decisions for every use of the graph, named after the graph."""
 
 
 class Options(tuple[Scalar, ...]):
@@ -63,7 +63,7 @@ class BlockNode:
     block: Value
     params: Mapping[str, Value]
     inputs: tuple[Value, ...] | None
-    """None: the node before, or the graph's input for the first."""
+    """Names of the inputs; None: the node before, or the graph's input for the first."""
     present: Value = True
     """False: the node is left out and its first input passes on."""
     repeat: Value | None = None
@@ -99,7 +99,7 @@ class BlockNode:
 
     @cached_property
     def params_of(self) -> Mapping[str, tuple[tuple[str, Value], ...]]:
-        """By block: all its hyperparameters, sorted, with what this node says of them or their default."""
+        """All hyperparameters of each block, sorted, with what this node says of them or their default."""
         return {
             str(name): tuple(
                 (key, self.params.get(key, parameter.default))
@@ -204,7 +204,7 @@ class SwitchNode:
 
     @cached_property
     def label_options(self) -> Options:
-        """The labels."""
+        """The labels to choose from."""
         return Options(tuple(self.nodes), lambda: tuple(node.size for node in self.nodes.values()))
 
     @cached_property
@@ -222,6 +222,18 @@ class Graph:
 
     name: str
     nodes: tuple[GraphItem, ...]
+
+    @cached_property
+    def blocks(self) -> frozenset[str]:
+        """Names of all blocks that its nodes can be."""
+        found: set[str] = set()
+        for item in self.nodes:
+            for node in item.nodes.values() if isinstance(item, SwitchNode) else (item,):
+                if isinstance(node, BlockNode):
+                    found.update(map(str, options_of(node.block)))
+                else:
+                    found.update(*(graph.blocks for graph in node.graphs.values()))
+        return frozenset(found)
 
     @cached_property
     def size(self) -> int:

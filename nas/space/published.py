@@ -31,7 +31,7 @@ class Claim:
 
     metric: str
     value: float
-    """As printed, with as many decimals."""
+    """The value as printed, with as many decimals."""
     unit: str
     table: str
     digits: int | None = None

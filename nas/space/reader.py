@@ -11,6 +11,7 @@ from blocks import BLOCKS
 from blocks.base import Scalar, Shape
 from nas.architecture.architecture import INPUT
 from nas.architecture.node_names import taken
+from nas.config.block_files import OWN_HINT
 from nas.config.yaml_document import Document, KeyPath
 from nas.errors import SpaceError, nearest
 from nas.limits import MAX_EXTENT, MAX_NAME, MAX_OPTIONS, MAX_REPEAT
@@ -180,7 +181,8 @@ class _Parser:
         names = options_of(block)
         for option in names:
             if option not in BLOCKS:
-                self.fail(self.inside(where, "block", option), f"{what}: no block '{option}'{nearest(option, BLOCKS)}")
+                hint = f"{nearest(option, BLOCKS)}{OWN_HINT}"
+                self.fail(self.inside(where, "block", option), f"{what}: no block '{option}'{hint}")
         values = {key: raw for key, raw in data.items() if key not in ("block", *_OF_NODES)}
         params = self.hyperparameters(where, values, names, what)
         repeat = self.repeat(where, data, what)

@@ -80,7 +80,7 @@ class Space:
         Without `shapes` it is not looked whether any architecture of it can be built, which needs PyTorch.
         """
         path = find("search_spaces", name, SpaceError)
-        space = _read(path, read_text(path, SpaceError))
+        space = _read(path, read_text(path, SpaceError), BLOCKS.changes)
         if shapes:
             _check_shapes(space)
         return space
@@ -90,6 +90,11 @@ class Space:
         """16 hexadecimal digits; equal for files that differ in comments, layout, name or constraints only."""
         parts = {key: self.data.get(key) for key in ("graphs", "graph")}
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+    @property
+    def blocks(self) -> frozenset[str]:
+        """Names of all blocks that its networks may have."""
+        return self.graph.blocks
 
     @property
     def size(self) -> int:
@@ -203,8 +208,8 @@ class Space:
 
 
 @lru_cache(maxsize=64)
-def _read(path: Path, text: str) -> Space:
-    """The space of a file with this text: a search meets the spaces of all published networks again and again."""
+def _read(path: Path, text: str, changes: int) -> Space:
+    """The space of a file with this text, as long as no block changes: a search meets those of published networks often."""
     file = parse_space(path, text)
     return Space(file.name, file.input, file.graph, file.constraints, text, file.document.data, str(path))
 

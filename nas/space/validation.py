@@ -79,7 +79,7 @@ class Extent(NamedTuple):
     written: int
     """Nodes that a walk through all options meets, each once."""
     depth: int
-    """Of graphs in graphs."""
+    """Depth of graphs in graphs."""
 
 
 def check_extent(document: Document, where: KeyPath, graph: Graph, known: dict[str, Extent]) -> None:

@@ -6,7 +6,7 @@ import math
 
 
 def standard_error(accuracy: float, images: int) -> float:
-    """Of an accuracy (or an error) in [0, 1] on so many images: its standard deviation over other images like them.
+    """Standard error of an accuracy (or an error) in [0, 1] on so many images: its standard deviation over other images like them.
 
     Of the binomial distribution, with one right and one wrong answer added, so that 0 and 1 do not pass for certain (Laplace's
     rule of succession).

@@ -24,7 +24,7 @@ class Score:
 
     @classmethod
     def of_confusion(cls, confusion: Sequence[Sequence[int]]) -> Score:
-        """From a matrix with a row for each true class and a column for each predicted one."""
+        """The score of a matrix with a row for each true class and a column for each predicted one."""
         rows = [[int(count) for count in row] for row in confusion]
         return cls(tuple(row[place] for place, row in enumerate(rows)), tuple(map(sum, rows)))
 
@@ -93,13 +93,13 @@ class Gap:
     """How much better the same weights did on one set of images than on another."""
 
     difference: float
-    """Of two accuracies in [0, 1]."""
+    """Difference of two accuracies in [0, 1]."""
     error: float
     """Its standard error."""
 
     @classmethod
     def between(cls, first: Score, second: Score) -> Gap:
-        """From two sets that share no image."""
+        """The gap between the scores of two sets that share no image."""
         return cls(first.accuracy - second.accuracy, math.hypot(first.error, second.error))
 
     @property

@@ -72,7 +72,7 @@ def recipe(text: Any) -> Recipe:
     # Before it was written, no network's batch norm was measured anew; what else was added later is off where it is missing.
     value = {"norm_images": 0, **mapping(text, "recipe")}
     try:
-        return Recipe.from_dict(value)
+        return Recipe.stored(value)
     except RecipeError as problem:
         raise Damaged(str(problem)) from None
 

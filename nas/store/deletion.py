@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Table, delete, func, insert, inspect, literal_column, select, update
 from sqlalchemy.orm import Session
 
-from nas.store.schema import Base, ChoiceRow, EpochRow, LatencyRow, Measurement, MemoryRow, Study, Trial
+from nas.store.schema import Base, ChoiceRow, EpochRow, LatencyRow, Measurement, MemoryRow, Study, StudyBlockRow, Trial
 
 
 def delete_study(session: Session, study: int) -> int:
@@ -18,7 +18,7 @@ def delete_study(session: Session, study: int) -> int:
     ours = select(Trial.id).where(Trial.study_id == study)
     count = session.execute(select(func.count()).where(Trial.study_id == study)).scalar_one()
     _hand_over(session, study)
-    for table in (Measurement, LatencyRow, MemoryRow):
+    for table in (Measurement, LatencyRow, MemoryRow, StudyBlockRow):
         if inspect(session.connection()).has_table(table.__tablename__):
             _forget(session, table, study)
     session.execute(delete(EpochRow).where(EpochRow.trial_id.in_(ours)))
@@ -51,5 +51,7 @@ def _forget(session: Session, table: type[Base], study: int) -> None:
         session.execute(update(Measurement).where(Measurement.study_id == study).values(study_id=None, trial=None))
     elif table is LatencyRow:
         session.execute(update(LatencyRow).where(LatencyRow.trial_id.in_(ours)).values(trial_id=None))
+    elif table is StudyBlockRow:
+        session.execute(delete(StudyBlockRow).where(StudyBlockRow.study_id == study))
     else:
         session.execute(delete(MemoryRow).where(MemoryRow.trial_id.in_(ours)))

@@ -11,7 +11,7 @@ from sqlalchemy import URL, Engine, func, inspect, select
 from nas.architecture.architecture import Architecture
 from nas.errors import AssignmentError, StorageError, nearest
 from nas.states import COMPLETE, RUNNING
-from nas.store import connection, damaged, frames, measurements, migration, optuna_projection
+from nas.store import connection, damaged, frames, measurements, migration, optuna_projection, study_blocks
 from nas.store import gpu_memory as memories
 from nas.store import latency as latencies
 from nas.store.connection import DEFAULT_URL, reading, writing
@@ -107,7 +107,7 @@ class Reader:
         with reading(self._engine) as session:
             row = session.scalars(select(Study).where(Study.name == name)).one_or_none()
             if row is not None:
-                return StudyRow.of(row)
+                return StudyRow.of(row, study_blocks.of(session, row.id))
             names = session.scalars(select(Study.name).order_by(Study.id)).all()
         others = nearest(name, names) or (f"; there are {', '.join(names[:8])}" if names else "; it holds none")
         raise StorageError(f"storage '{self.shown_url}': no study '{name}'{others}")

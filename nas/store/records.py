@@ -6,12 +6,13 @@ import datetime
 import hashlib
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy.engine import RowMapping
 
 from blocks.base import Scalar
 from blocks.counting import COUNTING_RULES
+from nas.config.block_files import Origin
 from nas.config.recipe import Recipe
 from nas.config.task import LoadedTask
 from nas.objectives import OBJECTIVES
@@ -39,6 +40,8 @@ class StudyRow:
     """Naive UTC."""
     counting_rules: int | None
     """Version of the rules that its costs came from; None where that was not recorded."""
+    blocks: Mapping[str, Origin] = field(default_factory=dict)
+    """Blocks of a user's own in its space, by name."""
 
     @property
     def validation_images(self) -> int | None:
@@ -57,8 +60,8 @@ class StudyRow:
         )
 
     @classmethod
-    def of(cls, study: Study) -> StudyRow:
-        """From the row of `nas_studies`."""
+    def of(cls, study: Study, blocks: Mapping[str, Origin]) -> StudyRow:
+        """From the row of `nas_studies`, and what `nas_study_blocks` has of it."""
         return cls(
             study.id,
             study.name,
@@ -72,15 +75,19 @@ class StudyRow:
             study.seed,
             study.created_at,
             study.counting_rules,
+            blocks,
         )
 
     def key(self, architecture: str) -> str:
         """Equal for two trials, of any study, that train the same network on the same task under the same recipe.
 
         Budget and seed are part of the recipe. Where the data lie (`root`) does not count when the task carries the
-        `fingerprint` of what lies there.
+        `fingerprint` of what lies there. The source of a user's own blocks counts: the hash of a network has their names alone.
         """
-        text = dump({"architecture": architecture, "task": self.task.to_dict(), "recipe": self.recipe.to_dict()})
+        parts = {"architecture": architecture, "task": self.task.to_dict(), "recipe": self.recipe.to_dict()}
+        if self.blocks:
+            parts["blocks"] = {name: origin.digest for name, origin in self.blocks.items()}
+        text = dump(parts)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

@@ -13,6 +13,7 @@
     nas_scores          right answers of those, class by class
     nas_latencies       how long networks take, by device
     nas_memories        how much device memory trials took
+    nas_study_blocks    blocks that are none of ours, by which version of them
 
 Mappings and lists are stored as canonical JSON text, moments as naive UTC (Optuna does the same), a number that is not
 finite as NULL.
@@ -238,6 +239,18 @@ class MemoryRow(Base):
     peak_bytes: Mapped[int] = mapped_column(BigInteger)
     gpus: Mapped[float]
     """The share of a device that it had."""
+
+
+class StudyBlockRow(Base):
+    """A block of a user's own in the space of a study. A database that was made before this table gets it with its first row."""
+
+    __tablename__ = "nas_study_blocks"
+    study_id: Mapped[int] = mapped_column(ForeignKey("nas_studies.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    place: Mapped[str] = mapped_column(Text)
+    """File or module that it came from."""
+    digest: Mapped[str]
+    """SHA-256 of its source, hexadecimal."""
 
 
 EPOCH_VALUES: Final = tuple(

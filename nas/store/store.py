@@ -15,6 +15,7 @@ from blocks.base import Scalar
 from blocks.counting import COUNTING_RULES
 from nas.architecture.architecture import Architecture
 from nas.architecture.cost import Cost
+from nas.config.block_files import Origin
 from nas.config.recipe import Recipe
 from nas.config.task import LoadedTask
 from nas.errors import StorageError, StudyExists, nearest
@@ -22,7 +23,7 @@ from nas.objectives import OBJECTIVES
 from nas.space.grammar import Bounds
 from nas.space.space import Space
 from nas.states import COMPLETE
-from nas.store import connection, deletion, gpu_memory, measurements, optuna_projection, recounting
+from nas.store import connection, deletion, gpu_memory, measurements, optuna_projection, recounting, study_blocks
 from nas.store import latency as latencies
 from nas.store import transactions as steps
 from nas.store.connection import DEFAULT_URL, reading, writing
@@ -75,8 +76,11 @@ class Store(Reader):
         objectives: Sequence[str],
         seed: int = 0,
         constraints: Mapping[str, Bounds] | None = None,
+        blocks: Mapping[str, Origin] | None = None,
     ) -> StudyRow:
         """Makes a study, here and for Optuna. The space's file is kept with it.
+
+        `blocks`: where those of the space's blocks come from that are a user's own.
 
         Raises StudyExists when there is one of that name, StorageError when the name is that of a study of Optuna's that
         is not ours, and for an objective that does not exist.
@@ -100,21 +104,23 @@ class Store(Reader):
                 raise StorageError(
                     f"storage '{self.shown_url}': Optuna has a study '{name}' here that nas did not make; name another"
                 )
-            session.add(
-                Study(
-                    name=name,
-                    space_name=space.name,
-                    space_text=space.text,
-                    space_fingerprint=space.fingerprint,
-                    task=dump(task.to_dict()),
-                    recipe=dump(recipe.to_dict()),
-                    objectives=dump(list(objectives)),
-                    constraints=dump({name: asdict(bounds) for name, bounds in (constraints or {}).items()}),
-                    seed=seed,
-                    created_at=utc_now(),
-                    counting_rules=COUNTING_RULES,
-                )
+            row = Study(
+                name=name,
+                space_name=space.name,
+                space_text=space.text,
+                space_fingerprint=space.fingerprint,
+                task=dump(task.to_dict()),
+                recipe=dump(recipe.to_dict()),
+                objectives=dump(list(objectives)),
+                constraints=dump({name: asdict(bounds) for name, bounds in (constraints or {}).items()}),
+                seed=seed,
+                created_at=utc_now(),
+                counting_rules=COUNTING_RULES,
             )
+            session.add(row)
+            if blocks:
+                session.flush()
+                study_blocks.record(session, row.id, blocks)
         with connection.explained(self.url):
             optuna_projection.create_study(storage, name, objectives)
         return self.study(name)

@@ -18,7 +18,7 @@ def short(value: float) -> str:
 
 
 def shape(extents: Sequence[int]) -> str:
-    """``64×16×16``."""
+    """A shape as people write it: ``64×16×16``."""
     return "×".join(map(str, extents))
 
 

@@ -23,7 +23,7 @@ _CONTROLS: Final = re.compile(
 )
 _BREAKS: Final = re.compile(r"[\t\n]")
 MOST_CHARACTERS: Final = 200
-"""Of the name of a study; Optuna's column holds 512."""
+"""Longest name of a study; Optuna's column holds 512."""
 _STEM_BYTES: Final = 120
 _SHOWN: Final = 60
 _BRACKETS: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
@@ -36,7 +36,7 @@ def visible(text: object) -> str:
 
 
 def one_line(text: object) -> str:
-    """As `visible`, and in one line."""
+    """The text as `visible` gives it, in one line."""
     return _BREAKS.sub(_escaped, visible(text))
 
 

@@ -18,7 +18,7 @@ class Terminal(Console):
         super().__init__(**{"markup": False, "emoji": False, "highlight": False, **options})
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """As rich does, with visible characters alone."""
+        """Renders as rich does, with visible characters alone."""
         return super().render_str(visible(text), **options)
 
 

@@ -78,7 +78,7 @@ class Averaged:
 
     @torch.no_grad()
     def update(self) -> None:
-        """After a step of the optimizer."""
+        """Takes note of the weights after a step of the optimizer."""
         self.steps += 1
         weight = 1 - min(self.decay, (1 + self.steps) / (10 + self.steps))
         ours, theirs = zip(*self._followed, strict=True)

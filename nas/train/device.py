@@ -37,7 +37,7 @@ def answers(device: torch.device) -> bool:
 
 
 def forget_peak(device: torch.device) -> None:
-    """From now on `peak_memory` counts. Raises what PyTorch raises of a device that cannot be used."""
+    """Makes `peak_memory` count from now on. Raises what PyTorch raises of a device that cannot be used."""
     if device.type == "cuda":
         torch.cuda.init()  # type: ignore[no-untyped-call]
         torch.cuda.reset_peak_memory_stats(device)
@@ -53,7 +53,7 @@ def peak_memory(device: torch.device) -> int | None:
 
 
 def place(device: torch.device) -> str:
-    """Where it is, such as ``GPU 3 of worker7``: by the name that CUDA_VISIBLE_DEVICES has for it, if any."""
+    """The place of a device, such as ``GPU 3 of worker7``: by the name that CUDA_VISIBLE_DEVICES has for it, if any."""
     if device.type != "cuda":
         return f"{device.type} of {socket.gethostname()}"
     index = device.index or 0

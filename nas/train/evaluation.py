@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 MEASUREMENTS = 6
-"""Of a network during its training: each costs a look at the validation images, and statistics of batch norm."""
+"""Measurements of a network during its training: each costs a look at the validation images, and statistics of batch norm."""
 
 
 @torch.no_grad()

@@ -15,7 +15,7 @@ class Targets:
 
     y: Tensor
     other: Tensor | None = None
-    """None: nothing is mixed."""
+    """The other class of each image; None where nothing is mixed."""
     share: float = 1.0
 
     def loss(self, logits: Tensor, weights: Tensor | None, smoothing: float) -> Tensor:

@@ -21,9 +21,9 @@ class Retry(StrEnum):
 
     NEVER = "never"
     ALONE = "alone"
-    """With a device for itself, where it has shared one."""
+    """Again with a device for itself, where it has shared one."""
     ELSEWHERE = "elsewhere"
-    """In another process, on whichever device is free: what happened may say nothing about the network."""
+    """Again in another process, on whichever device is free: what happened may say nothing about the network."""
 
 
 class Diverged(ArithmeticError):

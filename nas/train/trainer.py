@@ -33,7 +33,7 @@ CHECK_EVERY = 20  # iterations between two looks at the loss: a look makes the C
 EXPLODED = 1_000.0  # times the loss of a guess; nothing comes back from there
 EVALUATION_BATCH = 512
 DOUBTFUL_NORM = 1e6
-"""Of all gradients together: what is larger, or no number, is no gradient of a network that trains."""
+"""Largest norm of all gradients together: what is larger, or no number, is no gradient of a network that trains."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Epoch:
     """Counted from 1."""
     train_loss: float
     loss: float
-    """On the validation split, like the two accuracies; all three are NaN where there is none."""
+    """Loss on the validation split, like the two accuracies; all three are NaN where there is none."""
     accuracy: float
     """Top-1, in [0, 1]."""
     top5: float
@@ -52,7 +52,7 @@ class Epoch:
     images_per_second: float
     """Training images, evaluation not counted."""
     lr: float
-    """Of the last batch."""
+    """Learning rate of the last batch."""
     train_accuracy: float = math.nan
     """Top-1 on the training images, as augmented and while the weights changed."""
 

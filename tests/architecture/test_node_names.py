@@ -20,7 +20,7 @@ from nas.architecture.compile import compile_model
 from nas.architecture.node_names import OF_GRAPHS, OF_MODULES, check_name
 from nas.config.shipped_files import every
 from nas.errors import AssignmentError, SpaceError
-from nas.export import Notes, to_python
+from nas.export.python import Notes, to_python
 from nas.limits import MAX_NODES
 from nas.network.weights import Card
 from nas.space.published import PublishedConfig

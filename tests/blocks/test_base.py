@@ -12,6 +12,8 @@ from torch import nn
 import blocks.base
 from blocks import BLOCKS, OneOf, Range, ShapeError, Width, block
 from blocks.base import Hyperparameter, resolve_width
+from nas.errors import BlockError
+from nas.plugins.registry import Registry
 
 
 def test_one_of() -> None:
@@ -60,7 +62,7 @@ def test_make_fills_in_defaults_and_relative_widths() -> None:
 
 @pytest.fixture
 def empty_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks.base, "BLOCKS", {})
+    monkeypatch.setattr(blocks.base, "BLOCKS", Registry("block", "nas.nothing", BlockError))
 
 
 def _no_default(self: nn.Module, in_channels: int, *, size: Annotated[int, OneOf(1)]) -> None: ...
@@ -80,7 +82,7 @@ def _unknown(self: nn.Module, channels_in: int) -> None: ...
     ],
 )
 def test_a_block_that_breaks_the_rules_is_not_registered(constructor: Callable[..., None], message: str) -> None:
-    with pytest.raises(TypeError, match=message):
+    with pytest.raises(BlockError, match=message):
         block("new", source="a test, 1")(type("New", (nn.Module,), {"__init__": constructor}))
     assert not blocks.base.BLOCKS
 
@@ -88,7 +90,7 @@ def test_a_block_that_breaks_the_rules_is_not_registered(constructor: Callable[.
 @pytest.mark.usefixtures("empty_registry")
 def test_a_name_is_registered_once() -> None:
     block("new", source="a test, 1")(type("New", (nn.Identity,), {"__init__": lambda self: None}))
-    with pytest.raises(TypeError, match="block 'new' is registered twice"):
+    with pytest.raises(BlockError, match="block 'new' exists already; give yours another name"):
         block("new", source="a test, 1")(type("Other", (nn.Identity,), {"__init__": lambda self: None}))
 
 

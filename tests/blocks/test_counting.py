@@ -19,6 +19,8 @@ from blocks import ShapeError, measure
 from blocks.base import block
 from blocks.counting import COUNTING_RULES, FORMULAS, UncountedError, multiply_accumulates
 from blocks.meter import Meter
+from nas.errors import BlockError
+from nas.plugins.registry import Registry
 from tests.blocks import costs
 from tests.blocks.cases import Case, one_changed
 
@@ -201,7 +203,7 @@ def _overload(name: str) -> Any:
 
 
 def test_a_block_that_cannot_be_counted_is_an_error_and_no_shape_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks.base, "BLOCKS", {})
+    monkeypatch.setattr(blocks.base, "BLOCKS", Registry("block", "nas.nothing", BlockError))
 
     @block("pairs", source="none, 0")
     class Pairs(nn.Module):

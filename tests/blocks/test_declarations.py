@@ -11,8 +11,11 @@ import pytest
 from torch import nn
 
 import blocks
-from blocks.base import BLOCKS, OneOf, block
+import blocks.base
+from blocks.base import BLOCKS, DECLARED, Block, OneOf, block, declare
 from blocks.declarations import declared
+from nas.errors import BlockError
+from nas.plugins.registry import Registry
 
 FILE = '''
 from typing import Annotated
@@ -76,20 +79,44 @@ def test_every_file_says_the_same_when_it_is_run() -> None:
         importlib.import_module("blocks" if path.stem == "__init__" else f"blocks.{path.stem}")  # compares, or raises
     for name, one in BLOCKS.items():
         if one.home[0].startswith("blocks."):
-            assert one.declared, f"{name} is known only when its file is run"
-            assert one.module.__module__ == one.home[0]
+            assert DECLARED.get(one.home) is one, f"{name} is known only when its file is run"
+            assert (one.module.__module__, one.module.__qualname__) == one.home
 
 
-def test_a_block_that_is_another_when_its_file_is_run_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Changing(nn.Module):
-        def __init__(self, in_channels: int, *, size: Annotated[int, OneOf(1, 3), "a side"] = 3) -> None: ...
+class Changing(nn.Module):
+    def __init__(self, in_channels: int, *, size: Annotated[int, OneOf(1, 3), "a side"] = 3) -> None: ...
 
-    register = block("changing", source="a test, 1")
-    monkeypatch.delitem(BLOCKS, "changing", raising=False)
-    register(Changing)
-    read = replace(BLOCKS["changing"], declared=True)
-    monkeypatch.setitem(BLOCKS, "changing", read)
-    register(Changing)
-    monkeypatch.setitem(BLOCKS, "changing", replace(read, source="a test, 2"))
-    with pytest.raises(TypeError, match="block 'changing': its file does not say what it is when it is run"):
-        register(Changing)
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> Block:
+    """`Changing`, known from the text of its file alone."""
+    monkeypatch.setattr(blocks.base, "BLOCKS", Registry("block", "nas.nothing", BlockError))
+    block("changing", source="a test, 1")(Changing)
+    made = blocks.base.BLOCKS["changing"]
+    monkeypatch.setattr(blocks.base, "BLOCKS", Registry("block", "nas.nothing", BlockError))
+    monkeypatch.setattr(blocks.base, "DECLARED", {})
+    found = replace(made)
+    declare(found)
+    return found
+
+
+def test_a_block_of_a_file_that_is_run_after_all_stays_what_it_is(read: Block) -> None:
+    block("changing", source="a test, 1")(Changing)
+    assert blocks.base.BLOCKS["changing"] is read
+
+
+@pytest.mark.parametrize(("name", "source"), [("changing", "a test, 2"), ("changed", "a test, 1")])
+def test_a_block_that_is_another_when_its_file_is_run_is_refused(read: Block, name: str, source: str) -> None:
+    with pytest.raises(BlockError, match=f"block '{name}': its file does not say what it is when it is run"):
+        block(name, source=source)(Changing)
+    assert dict(blocks.base.BLOCKS) == {"changing": read}
+
+
+def test_another_class_does_not_take_the_name_of_one_that_was_only_read(read: Block) -> None:
+    class Other(Changing): ...
+
+    with pytest.raises(BlockError, match="block 'changing' exists already; give yours another name"):
+        block("changing", source="a test, 1")(Other)
+    with pytest.raises(BlockError, match="block 'changing' exists already"):
+        declare(replace(read, home=("blocks.elsewhere", "Changing")))
+    assert blocks.base.BLOCKS["changing"] is read

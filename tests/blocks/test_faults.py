@@ -138,7 +138,7 @@ def is_found(name: str, fault: Sow, monkeypatch: pytest.MonkeyPatch) -> bool:
     pair = place_of(name)
     cases = [(holds, case) for holds in PROPERTIES for case in tried(holds, name) if pair <= set(case.params)]
     sown = Sown(BLOCKS[name], fault, pair)
-    monkeypatch.setitem(blocks.base.BLOCKS, name, replace(BLOCKS[name], load=lambda: sown))
+    monkeypatch.setitem(blocks.base.BLOCKS._items, name, replace(BLOCKS[name], load=lambda: sown))
     monkeypatch.setattr(blocks.base, "_facts", {})
     for holds, case in cases:
         before = sown.made

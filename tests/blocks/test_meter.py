@@ -18,6 +18,8 @@ from blocks import BLOCKS, ShapeError, measure
 from blocks.base import Scalar, Shape, block
 from blocks.meter import Meter, without_weights
 from blocks.rules import RULES
+from nas.errors import BlockError
+from nas.plugins.registry import Registry
 
 aten = torch.ops.aten
 
@@ -225,7 +227,7 @@ def test_remembered_refusals_are_refused_again() -> None:
 
 
 def test_an_operation_that_does_not_fit_is_a_shape_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks.base, "BLOCKS", {})
+    monkeypatch.setattr(blocks.base, "BLOCKS", Registry("block", "nas.nothing", BlockError))
 
     @block("unpadded", source="none, 0")
     class Unpadded(nn.Module):

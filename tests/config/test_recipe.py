@@ -34,7 +34,10 @@ def test_a_recipe_file_says_only_what_differs(tmp_path: Path) -> None:
     [
         ("lrr: 0.1", r"recipe.yaml:1: recipe: unknown key 'lrr'; did you mean 'lr'"),
         ("epochs: 3\nlr: -1", r"recipe.yaml:2: recipe: lr: must be above 0, not -1"),
-        ("optimizer: sdg", r"recipe.yaml:1: optimizer: must be 'sgd' or 'adamw', not 'sdg'; did you mean 'sgd'"),
+        (
+            "optimizer: sdg",
+            r"recipe.yaml:1: recipe: optimizer: must be 'sgd' or 'adamw', not 'sdg'; did you mean 'sgd'",
+        ),
         ("epochs: many", r"recipe.yaml:1: epochs: must be a whole number, not 'many'"),
         ("epochs: true", r"must be a whole number, not True"),
         ("augment:\n  cutout: -3", r"recipe.yaml:2: augment: cutout: must be from 0 to 512 pixels, not -3"),

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from nas.architecture.architecture import Architecture
 from nas.errors import ExportError
-from nas.export import FORMATS, Exported, Notes
+from nas.export import EXPORTERS, Exported
 from nas.export.formats import export_onnx, export_python, export_state_dict, export_torch
+from nas.export.python import Notes
 from nas.network.weights import Card, read_weights
 from tests.blocks.cases import BLOCKS
 from tests.export.networks import SHAPE, around, everything, random_points, warmed
@@ -64,10 +65,11 @@ def test_a_network_of_every_block_in_onnx(library: Path) -> None:
 @pytest.mark.parametrize("name", sorted(BLOCKS))
 def test_every_block_alone(name: str, tmp_path: Path) -> None:
     architecture = around(name)
-    for format, (write, ending) in FORMATS.items():
+    for format, exporter in EXPORTERS.items():
         if format != "python":  # tests/export/test_python.py has these at every value
-            path = tmp_path / f"network{ending}"
-            done: Exported = write(warmed(architecture), card(architecture, SHAPE, 7), Notes(name), path, trained=False)
+            path = tmp_path / f"network{exporter.ending}"
+            about = card(architecture, SHAPE, 7)
+            done: Exported = exporter.write(warmed(architecture), about, Notes(name), path, trained=False)
             assert path in done.files
 
 

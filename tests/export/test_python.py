@@ -16,8 +16,8 @@ from torch import nn
 
 from nas.architecture.compile import compile_model
 from nas.errors import ExportError
-from nas.export import Notes, to_python
 from nas.export.checking import check_python, check_python_files
+from nas.export.python import Notes, to_python
 from nas.export.source import extract
 from nas.space.published import PublishedConfig
 from tests.blocks.cases import BLOCKS, Case, one_changed

@@ -10,7 +10,7 @@ import pytest
 
 from nas.config.recipe import Augment, Recipe
 from nas.data import Task, load
-from nas.errors import DataError, SearchError, StudyError
+from nas.errors import DataError, RecipeError, SearchError, StudyError
 from nas.replays.options import TrainingOptions
 from nas.replays.plan import Plan, Shelf, plan_replay, recipe_differences, shortened
 from nas.space.published import PublishedConfig
@@ -76,6 +76,11 @@ def test_batch_norm_is_measured_anew_unless_the_config_says_so_itself(config: Pa
     space = next(config.parent.glob("tiny.yaml"))
     space.write_text(space.read_text().replace("norm: batch", "norm: none"))
     assert plan(config).deviations == ()  # nothing to be measured
+
+
+def test_an_optimizer_that_is_not_known_here_is_refused_before_anything_is_trained(config: Path) -> None:
+    with pytest.raises(RecipeError, match="no optimizer 'theirs'; known: sgd, adamw"):
+        plan(config, recipe=Recipe.stored({"optimizer": "theirs", "epochs": 2}))
 
 
 def test_steps_stretch_the_schedule(config: Path) -> None:

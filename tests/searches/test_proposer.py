@@ -14,7 +14,7 @@ from nas.commands.search import command
 from nas.errors import SearchError
 from nas.searches.options import SearchOptions
 from nas.searches.proposer import Proposer
-from nas.searches.samplers import SAMPLERS, check_sampler
+from nas.searches.samplers import SAMPLERS
 from nas.searches.seed_points import SeedPoint, seed_points
 from nas.space.feasibility import check_feasible
 from nas.space.published import PublishedConfig
@@ -82,7 +82,7 @@ class _Stubborn(optuna.samplers.RandomSampler):
 def test_a_sampler_that_repeats_itself_gets_the_neighbours_of_its_proposal(
     space_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(SAMPLERS, "stubborn", lambda seed, problem: _Stubborn(seed))
+    monkeypatch.setitem(SAMPLERS._items, "stubborn", lambda seed, problem: _Stubborn(seed))
     first, *rest = (row["assignment"] for row in _run(_proposer(Space.load(space_file), "stubborn"), 6))
     assert [sum(first[name] != value for name, value in other.items()) for other in rest] == [1] * 5
 
@@ -176,7 +176,7 @@ def test_a_space_of_which_nothing_fits_the_images_is_refused_with_the_commonest_
 
 def test_an_unknown_sampler_is_answered_with_the_nearest() -> None:
     with pytest.raises(SearchError, match="no sampler 'nsga'; known: .*did you mean 'nsga"):
-        check_sampler("nsga")
+        SAMPLERS.find("nsga")
 
 
 def test_pareto_is_the_default_of_the_command_and_of_python() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from nas.config.recipe import Augment, Recipe
 from nas.config.task import LoadedTask
+from nas.errors import RecipeError
 from nas.store import Store
 from tests.conftest import Run
 from tests.store.filling import fill, make_study, measure
@@ -80,6 +81,18 @@ def test_what_did_not_exist_is_what_was_then_true(database: Path) -> None:
     assert study.task == LoadedTask("digits", seed=3, input=(1, 16, 16), classes=10, fingerprint="f")
     assert (study.task.folds, study.validation_images) == (1, None)
     assert study.recipe == Recipe(epochs=3, lr=0.1, norm_images=0)
+
+
+def test_a_study_is_read_whose_optimizer_is_not_known_here(database: Path, run: Run) -> None:
+    edit(database, "nas_studies", "first", task=TASK, recipe=RECIPE.replace("adamw", "theirs"))
+    code, out, err = run("study", "show", "first", "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["recipe"]["optimizer"] == "theirs"
+    with Store.open(f"sqlite:///{database}") as store:
+        recipe = store.study("first").recipe
+    assert recipe == Recipe.stored(recipe.to_dict())
+    with pytest.raises(RecipeError, match="optimizer: must be 'sgd' or 'adamw', not 'theirs'"):
+        recipe.replace(epochs=3)
 
 
 @pytest.mark.parametrize(

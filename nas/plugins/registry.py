@@ -1,0 +1,127 @@
+"""Things by name, to which others may add: with a decorator, or as a package that declares an entry point.
+
+An entry point of the registry's group names a module, or something in it, whose import adds things::
+
+    [project.entry-points."nas.samplers"]
+    mine = "my_package.sampler"
+
+They are imported when a name is asked for that is not there, or all names: never by `import nas`.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Generic, TypeVar
+
+from nas.errors import NasError, nearest
+
+T = TypeVar("T")
+F = TypeVar("F")
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+
+
+class Registry(Mapping[str, T], Generic[T]):
+    """A mapping from names to things of one kind.
+
+    `what` is the kind, in words; `group` that of its entry points; `error` what is raised for a name that is unknown or taken.
+    """
+
+    def __init__(self, what: str, group: str, error: type[NasError]) -> None:
+        self.what, self.group, self.error = what, group, error
+        self._items: dict[str, T] = {}
+        self._places: dict[str, tuple[str, str] | None] = {}
+        self._loaded = False
+        self._broken: list[str] = []
+        self.changes = 0
+        """How often something was added or removed: what was read by the names then may have to be read again."""
+
+    def add(self, name: str, item: T, by: object = None) -> None:
+        """Adds `item`; `by` is the function or class that a user wrote for it.
+
+        Where that is defined again, as by a cell of a notebook that is run twice, it replaces the one before. Raises `error` when
+        the name is none, or is taken.
+        """
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            rule = "letters, digits, '_' and '-', beginning with a letter, 64 at most"
+            raise self.error(f"{self.what} {name!r}: a name is {rule}")
+        place = _place(by)
+        if name in self._items and (place is None or self._places.get(name) != place):
+            raise self.error(f"{self.what} '{name}' exists already; give yours another name")
+        self._items[name] = item
+        self._places[name] = place
+        self.changes += 1
+
+    def remove(self, name: str) -> None:
+        """Takes a thing out again."""
+        del self._items[name]
+        self.changes += 1
+
+    def find(self, name: str) -> T:
+        """The thing of that name. Raises `error` with all names and the nearest one when there is none."""
+        if name in self:
+            return self[name]
+        raise self.error(f"no {self.what} '{name}'; known: {', '.join(self)}{nearest(name, self)}{self.broken}")
+
+    @property
+    def broken(self) -> str:
+        """What an error about an unknown name ends with: the entry points that could not be imported."""
+        return "".join(f"; {problem}" for problem in self._broken)
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self._items:
+            self._load()
+        return self._items[name]
+
+    def __contains__(self, name: object) -> bool:
+        if name not in self._items:
+            self._load()
+        return name in self._items
+
+    def __iter__(self) -> Iterator[str]:
+        self._load()
+        return iter(list(self._items))
+
+    def __len__(self) -> int:
+        self._load()
+        return len(self._items)
+
+    def __repr__(self) -> str:
+        return f"<registry of {self.what}s: {', '.join(self)}>"
+
+    def _load(self) -> None:
+        """Imports the entry points, once. One that cannot be imported is told of where a name is not found."""
+        if self._loaded:
+            return
+        self._loaded = True
+        for point in entry_points(group=self.group):
+            try:
+                point.load()
+            except Exception as problem:  # whatever a package of others can do
+                reason = " ".join(str(problem).split()) or type(problem).__name__
+                self._broken.append(f"entry point '{point.name}' of {_package(point)} cannot be imported: {reason}")
+
+
+def _place(by: object) -> tuple[str, str] | None:
+    """Where a function or class is defined: file or module, and name."""
+    module, name = getattr(by, "__module__", None), getattr(by, "__qualname__", None)
+    if module is None or name is None:
+        return None
+    return getattr(sys.modules.get(module), "__file__", None) or module, name
+
+
+def _package(point: EntryPoint) -> str:
+    return "an unknown package" if point.dist is None else f"package {point.dist.name}"
+
+
+def adder(registry: Registry[T], name: str, make: Callable[[F], T]) -> Callable[[F], F]:
+    """A decorator that adds what `make` makes of a function to `registry`, and returns the function."""
+
+    def add(function: F) -> F:
+        registry.add(name, make(function), function)
+        return function
+
+    return add

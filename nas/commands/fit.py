@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command(name="fit")
 @click.argument("photos", type=click.Path(path_type=Path))
-@search_option("max_parameters", default=500_000.0, show_default="500k", help="Most parameters, such as 500k or 2M.")
+@search_option("max_parameters", default=500_000.0, help="Most parameters, such as 100k or 2M.  [default: 500k]")
 @search_option("max_macs")
 @click.option("--max-latency", metavar="DURATION", help="Longest time for one image on this machine, such as 5ms.")
 @search_option("latency_device")
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 )
 @search_option("space", required=False, default="attn_cnn", show_default=True)
 @search_option("recipe")
+@search_option("blocks")
 @search_option("seed")
 @search_option("study", help="Name of the study.  [default: that of the folder]")
 @search_option("storage")

@@ -5,13 +5,17 @@ The blocks are measured one by one (`blocks.measure`, remembered per block, hype
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from numbers import Real
 
 from blocks import Facts, ShapeError, measure
 from blocks.base import Shape
 from blocks.counting import UncountedError
 from nas.architecture.architecture import INPUT, Architecture
 from nas.errors import Infeasible, NasError
+from nas.objectives import COUNTED, OBJECTIVES
 
 FLOAT_BYTES = 4
 
@@ -29,6 +33,24 @@ class Cost:
 
     Training holds more: about every feature map at once, times the batch.
     """
+    others: Mapping[str, float] = field(default_factory=dict, hash=False)
+    """What else is known of it before its training, by the names of objectives."""
+
+    def __getitem__(self, name: str) -> float:
+        """The value of this name. Raises KeyError when it is not known."""
+        return getattr(self, name) if name in COUNTED else self.others[name]
+
+    def __contains__(self, name: str) -> bool:
+        """Whether the value of this name is known."""
+        return name in COUNTED or name in self.others
+
+    def to_dict(self) -> dict[str, float]:
+        """Every value by its name."""
+        return {**{name: getattr(self, name) for name in COUNTED}, **self.others}
+
+    def with_values(self, values: Mapping[str, float]) -> Cost:
+        """This cost, and these values by the names of objectives."""
+        return replace(self, others={**self.others, **values})
 
 
 def facts(architecture: Architecture, input: Shape, classes: int) -> dict[str, Facts]:
@@ -63,14 +85,26 @@ def node_costs(architecture: Architecture, input: Shape, classes: int) -> dict[s
 
 
 def cost(architecture: Architecture, input: Shape, classes: int) -> Cost:
-    """Parameters, MACs and peak activation bytes of the whole network.
+    """Parameters, MACs and peak activation bytes of the whole network, and what registered objectives count of it.
 
     Raises Infeasible when the shapes of a node's inputs cannot meet.
     """
     found = facts(architecture, input, classes)
     parameters = sum([fact.parameters for fact in found.values()])
     macs = sum([fact.macs for fact in found.values()])
-    return Cost(parameters, macs, _peak(architecture, found, input))
+    others = {
+        row.name: _counted(row.name, row.count(architecture, input, classes))
+        for row in OBJECTIVES.values()
+        if row.count is not None
+    }
+    return Cost(parameters, macs, _peak(architecture, found, input), others)
+
+
+def _counted(name: str, value: float) -> float:
+    """What a registered objective says of a network. Raises NasError when that is no number."""
+    if not isinstance(value, Real) or not math.isfinite(value):
+        raise NasError(f"objective '{name}': count must give a finite number, not {value!r}")
+    return float(value)
 
 
 def _peak(architecture: Architecture, found: dict[str, Facts], input: Shape) -> int:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from nas.analysis.replicates import accuracy_text
+from nas.objectives import BUILT_IN, LATENCY, OBJECTIVES
 from nas.pareto import hypervolume, pareto
 from nas.statistics.proportion import standard_error, with_error
-from nas.text.formatting import counted, shape, short
+from nas.text.formatting import counted, digits, shape, value_text
 from nas.text.terminal import styled
 
 if TYPE_CHECKING:
@@ -38,13 +39,22 @@ def front_records(
             "standard_error": standard_error(float(row["accuracy"]), images) if images else None,
             "parameters": int(row["parameters"]),
             "macs": int(row["macs"]),
-            **({"latency": float(row["latency"])} if "latency" in row else {}),
+            **{name: float(row[name]) for name in further(row)},
             "state": str(row["state"]),
             "assignment": row["assignment"],
             "published": _text(row["published"]),
             **({"test": tests.record(int(row["trial"]), str(row["hash"]))} if tests else {}),
         }
         for row in front.to_dict("records")
+    ]
+
+
+def further(row: Mapping[str, Any]) -> list[str]:
+    """The values of a trial that not every trial has: what was measured of it, or what registered objectives say."""
+    return [
+        name
+        for name in OBJECTIVES
+        if name in row and (name == LATENCY.name or name not in BUILT_IN) and row[name] == row[name]
     ]
 
 
@@ -61,29 +71,22 @@ def front_table(
     An accuracy that was measured on so many `images` has its standard error.
     """
     table = _table(title)
-    wide = "activation_bytes" in objectives
-    timed = "latency" in objectives
     tested = tests is not None and any(digest in tests.retrained for digest in front["hash"])
     costs = [
         "parameters",
-        *(["MACs"] if not tested or "macs" in objectives else []),  # eighty columns hold no more
-        *(["activation bytes"] if wide else []),
-        *(["latency ms"] if timed else []),
+        *(["macs"] if not tested or "macs" in objectives else []),  # eighty columns hold no more
+        *(name for name in objectives if name not in ("accuracy", "parameters", "macs")),
     ]
-    for name in ("trial", "accuracy", *costs, *(("test (seeds)", "vs cheaper") if tested else ("seconds",))):
+    headings = [OBJECTIVES[name].heading for name in costs]
+    for name in ("trial", "accuracy", *headings, *(("test (seeds)", "vs cheaper") if tested else ("seconds",))):
         table.add_column(name, justify="left" if name == "vs cheaper" else "right", no_wrap=True)
     table.add_column("hash", no_wrap=True)
     published = bool(front["published"].notna().any())
     if published:
         table.add_column("published", overflow="fold")  # the only one that may take a second line in a narrow terminal
     for row in front.to_dict("records"):
-        cells = [str(row["trial"]), with_error(row["accuracy"], images), f"{row['parameters']:,}"]
-        if "MACs" in costs:
-            cells.append(short(row["macs"]))
-        if wide:
-            cells.append(short(row["activation_bytes"]))
-        if timed:
-            cells.append(f"{row['latency']:.3g}")
+        cells = [str(row["trial"]), with_error(row["accuracy"], images)]
+        cells += [value_text(OBJECTIVES[name], row[name]) for name in costs]
         if tests is not None and tested:
             summary, verdict = tests.retrained.get(str(row["hash"])), tests.verdicts.get(int(row["trial"]))
             cells += [accuracy_text(summary.record(), short=True) if summary else "", str(verdict or "")]
@@ -192,7 +195,7 @@ def print_summary(
     if cached:
         facts["trials"] += f"; {cached} of them cached (trained by an earlier trial)"
     for name, bounds in study.constraints.items():
-        facts[f"max {name}"] = f"{bounds['max']:,.0f}" if isinstance(bounds, dict) and bounds.get("max") else "none"
+        facts[f"max {name}"] = digits(bounds["max"]) if isinstance(bounds, dict) and bounds.get("max") else "none"
     if driver:
         facts["running"] = driver
     for environment in environments[:1]:

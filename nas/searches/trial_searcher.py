@@ -111,7 +111,7 @@ class Bridge(Link):
         if self.rungs is None or running is None or epoch is None or report["state"] is not None:
             return True
         proposal = running.proposal
-        place = self.rungs.enter(proposal.architecture.hash, epoch["epoch"], epoch["accuracy"], proposal.cost)
+        place = self.rungs.enter(proposal.architecture.hash, epoch["epoch"], measured(epoch), proposal.cost)
         if place is None or place.goes_on or proposal.published or proposal.architecture.hash in self._called_back:
             return True
         running.stopped = f"{place.rank} of {place.of} at epoch {epoch['epoch']}"
@@ -174,8 +174,8 @@ class Bridge(Link):
             cost=proposal.cost,
             published=proposal.published,
         )
-        if proposal.timed is not None:
-            self.store.add_latency(replace(proposal.timed, trial_id=row))
+        for reading in proposal.readings:
+            self.store.add_reading(replace(reading, trial_id=row))
         return row
 
     def _slot(self, proposal: Proposal) -> Slot:
@@ -208,11 +208,12 @@ class Bridge(Link):
 
     def _take_over(self, proposal: Proposal, row: int, past: PastResult) -> None:
         number = self.store.take_over(row, past)
-        self.proposer.finish(proposal, past.accuracy)
+        found = {"accuracy": past.accuracy, "top5": past.top5, "loss": past.loss, **past.values}
+        self.proposer.finish(proposal, found)
         if self.rungs is not None:
-            for epoch, accuracy in self.store.curve(past.trial_id):
-                self.rungs.enter(proposal.architecture.hash, epoch, accuracy, proposal.cost)
-        self._tell(proposal, number, past.state, None, past.accuracy, 0.0, past.trial_id)
+            for epoch, values in self.store.curve(past.trial_id):
+                self.rungs.enter(proposal.architecture.hash, epoch, values, proposal.cost)
+        self._tell(proposal, number, past.state, None, found, 0.0, past.trial_id)
 
     def _epoch(self, trial_id: str, report: dict[str, Any]) -> None:
         running = self._running[trial_id]
@@ -264,15 +265,16 @@ class Bridge(Link):
     def _record(self, running: Attempt, report: Mapping[str, Any]) -> None:
         epoch = report.get("epoch") or running.last.get("epoch") or {}
         state, reason = self._outcome(running, report)
-        accuracy = epoch.get("accuracy")
+        found = measured(epoch)
         seconds = report.get("seconds", time.monotonic() - running.begun)
         number = self.store.finish_trial(
             running.row,
             state=state,
             reason=reason,
-            accuracy=accuracy,
-            loss=epoch.get("loss"),
-            top5=epoch.get("top5"),
+            accuracy=found.get("accuracy"),
+            loss=found.get("loss"),
+            top5=found.get("top5"),
+            values=found,
             seconds=seconds,
             device=report.get("device"),
             environment=report.get("environment", {}),
@@ -284,12 +286,12 @@ class Bridge(Link):
             self.started -= 1  # it counts when it is evaluated again
         fidelity = epoch.get("epoch", 0) / self.plan.recipe.epochs
         if state == State.COMPLETE:
-            self.proposer.finish(running.proposal, accuracy)
+            self.proposer.finish(running.proposal, found)
         elif state == State.STOPPED_EARLY:
-            self.proposer.finish(running.proposal, accuracy, fidelity)
+            self.proposer.finish(running.proposal, found, fidelity)
         else:
             self.proposer.finish(running.proposal, None)
-        self._tell(running.proposal, number, state, reason, accuracy, seconds, None)
+        self._tell(running.proposal, number, state, reason, found, seconds, None)
 
     def _outcome(self, running: Attempt, report: Mapping[str, Any]) -> tuple[State, str | None]:
         if report.get("state") is not None:
@@ -307,7 +309,7 @@ class Bridge(Link):
         number: int,
         state: str,
         reason: str | None,
-        accuracy: float | None,
+        found: Mapping[str, float | None],
         seconds: float,
         source: int | None,
     ) -> None:
@@ -317,14 +319,20 @@ class Bridge(Link):
                 "hash": proposal.architecture.hash,
                 "state": str(state),
                 "reason": reason,
-                "accuracy": accuracy,
-                "parameters": proposal.cost.parameters,
-                "macs": proposal.cost.macs,
-                "activation_bytes": proposal.cost.activation_bytes,
-                "latency": getattr(proposal.cost, "latency", None),
+                "accuracy": None,
+                **found,
+                **proposal.cost.to_dict(),
                 "published": proposal.published,
                 "seconds": seconds,
                 "source": source,
             },
             len(self._running),
         )
+
+
+def measured(epoch: Mapping[str, Any]) -> dict[str, float | None]:
+    """What was measured after an epoch, by name."""
+    return {
+        **{name: epoch[name] for name in ("accuracy", "top5", "loss") if name in epoch},
+        **(epoch.get("others") or {}),
+    }

@@ -39,6 +39,7 @@ from nas.space.grammar import (
 )
 from nas.space.reader import parse_space
 from nas.space.validation import line_of
+from nas.text.formatting import digits
 
 if TYPE_CHECKING:
     from nas.architecture.cost import Cost
@@ -122,13 +123,15 @@ class Space:
         return replace(self, constraints=constraints)
 
     def violation(self, cost: Cost) -> str | None:
-        """The first constraint that `cost` breaks, in words, or None."""
+        """The first constraint that `cost` breaks, in words, or None. A value that is not known yet breaks none."""
         for name, bounds in self.constraints.items():
-            value = getattr(cost, name)
+            if name not in cost:
+                continue
+            value = cost[name]
             if bounds.max is not None and value > bounds.max:
-                return f"{name} {value:,} > {bounds.max:,.0f}"
+                return f"{name} {digits(value)} > {digits(bounds.max)}"
             if bounds.min is not None and value < bounds.min:
-                return f"{name} {value:,} < {bounds.min:,.0f}"
+                return f"{name} {digits(value)} < {digits(bounds.min)}"
         return None
 
     def walk(self, choose: Chooser, *, mend: bool = False) -> Plan:

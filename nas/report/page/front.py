@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -16,12 +17,12 @@ from nas.drawing.draw import markup
 from nas.drawing.geometry import Rect
 from nas.drawing.label_placement import place
 from nas.errors import Infeasible
-from nas.objectives import OBJECTIVES
+from nas.objectives import OBJECTIVES, Objective
 from nas.report.page.marks import Mark, cost_text, marks_of
 from nas.report.page.markup import Child, Html, section, tag
 from nas.report.page.plot import Axis, diamonds, dots, linear, logarithmic, plot, steps, upright
 from nas.statistics.proportion import with_error
-from nas.text.formatting import short
+from nas.text.formatting import short, value_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -256,15 +257,18 @@ def _columns(evidence: Evidence, tests: FrontTests) -> list[_Column]:
         _Column("parameters", "7.5rem", "n", lambda row: f"{row['parameters']:,}"),
         _Column("MACs", "5.5rem", "n", lambda row: short(row["macs"])),
     ]
-    if "latency" in evidence.costs:
-        columns.append(_Column("ms", "5rem", "n wide", lambda row: f"{row['latency']:.3g}"))
-    if "activation_bytes" in evidence.costs:
-        columns.append(_Column("bytes", "5.5rem", "n wide", lambda row: short(row["activation_bytes"])))
+    for name in evidence.costs:
+        if name not in ("parameters", "macs"):
+            columns.append(_Column(OBJECTIVES[name].heading, "6rem", "n wide", partial(_value, OBJECTIVES[name])))
     return [
         *columns,
         _Column("seconds", "5rem", "n wide", lambda row: f"{row['seconds']:.1f}" if row["seconds"] > 0 else ""),
         _Column("network", "1fr", "wide", _name),
     ]
+
+
+def _value(objective: Objective, row: Mapping[str, Any]) -> str:
+    return value_text(objective, row[objective.name])
 
 
 def _name(row: Mapping[str, Any]) -> Html:

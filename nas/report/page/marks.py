@@ -9,7 +9,9 @@ from typing import Any, Final
 from nas.analysis.evidence import Evidence
 from nas.analysis.front_tests import FrontTests
 from nas.analysis.replicates import accuracy_text
-from nas.text.formatting import short
+from nas.objectives import OBJECTIVES
+from nas.report.tables import further
+from nas.text.formatting import short, value_text
 
 LOOKS: Final = ("blue", "pale", "orange", "open")
 """In the order of the legend."""
@@ -66,6 +68,11 @@ def marks_of(evidence: Evidence, tests: FrontTests, cost: str) -> list[Mark]:
 
 
 def cost_text(costs: Mapping[str, Any]) -> str:
-    """``4.61k parameters · 530k MACs``, and ``1.84 ms`` where it was measured."""
-    text = f"{short(costs['parameters'])} parameters · {short(costs['macs'])} MACs"
-    return f"{text} · {costs['latency']:.3g} ms" if costs.get("latency", 0.0) > 0 else text
+    """``4.61k parameters · 530k MACs``, and what was measured or registered, such as ``1.84 ms``."""
+    parts = [f"{short(costs['parameters'])} parameters", f"{short(costs['macs'])} MACs"]
+    for name in further(costs):
+        row = OBJECTIVES[name]
+        parts.append(
+            value_text(row, costs[name], unit=True) if row.unit else f"{row.heading} {value_text(row, costs[name])}"
+        )
+    return " · ".join(parts)

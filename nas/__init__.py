@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Never
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from blocks.hyperparameter import Width as Width
     from nas.api import LoadedStudy as LoadedStudy
     from nas.architecture.architecture import Architecture as Architecture
+    from nas.architecture.compile import compile_model as compile_model
     from nas.config.block_files import load_blocks as load_blocks
     from nas.config.recipe import Augment as Augment
     from nas.config.recipe import Recipe as Recipe
@@ -44,6 +45,11 @@ if TYPE_CHECKING:
     from nas.errors import StorageError as StorageError
     from nas.export.formats import Exported as Exported
     from nas.export.formats import register_exporter as register_exporter
+    from nas.network.probe import Probe as Probe
+    from nas.network.probe import Spread as Spread
+    from nas.network.probes import register_probe as register_probe
+    from nas.objectives import Objective as Objective
+    from nas.objectives import register_objective as register_objective
     from nas.sampler import ParetoSampler as ParetoSampler
     from nas.searches.early_stopping import EarlyStopping as EarlyStopping
     from nas.searches.early_stopping import Place as Place
@@ -66,9 +72,11 @@ _HOMES = {
     "LoadedStudy": "nas.api",
     "NasError": "nas.errors",
     "OneOf": "blocks.hyperparameter",
+    "Objective": "nas.objectives",
     "ParetoSampler": "nas.sampler",
     "Place": "nas.searches.early_stopping",
     "Problem": "nas.searches.samplers",
+    "Probe": "nas.network.probe",
     "Progress": "nas.searches.progress",
     "Range": "blocks.hyperparameter",
     "Recipe": "nas.config.recipe",
@@ -79,6 +87,7 @@ _HOMES = {
     "Space": "nas.space.space",
     "SpaceError": "nas.errors",
     "StoppingOptions": "nas.searches.early_stopping",
+    "Spread": "nas.network.probe",
     "StorageError": "nas.errors",
     "Task": "nas.config.task",
     "Width": "blocks.hyperparameter",
@@ -89,6 +98,9 @@ _HOMES = {
     "register_optimizer": "nas.config.recipe",
     "register_sampler": "nas.searches.samplers",
     "register_scheduler": "nas.searches.early_stopping",
+    "compile_model": "nas.architecture.compile",
+    "register_objective": "nas.objectives",
+    "register_probe": "nas.network.probes",
 }
 """What is imported when it is first asked for: `import nas` itself takes no time."""
 __all__ = ["load_study", "search", *_HOMES]
@@ -119,9 +131,11 @@ def search(
     steps: int | None = None,
     epochs: int | None = None,
     objectives: Sequence[str] = ("accuracy", "parameters"),
-    latency_device: str | None = None,
+    probe_device: str | None = None,
     max_parameters: float | None = None,
     max_macs: float | None = None,
+    limits: Mapping[str, float] | None = None,
+    features: Sequence[str] = (),
     sampler: str = "pareto",
     seed: int = 0,
     study: str | None = None,
@@ -146,8 +160,9 @@ def search(
     `space`: a file, the name of a shipped space, or a `nas.Space`. The other arguments are the options of `nas search`, with
     underscores; docs/api.md describes each. Of the most used: `blocks` are files of your own blocks; `data` is ``digits``,
     ``cifar10``, ``cifar100``, ``fashion_mnist`` or ``imagefolder:PATH``; `trials` counts the finished trials of the study in all,
-    `time` is like ``"30m"``; `objectives` are accuracy (maximized), parameters, macs, activation_bytes and latency (minimized);
-    `recipe` is a name, a file or a `nas.Recipe`. `progress` is told what happens; None: nothing is printed.
+    `time` is like ``"30m"``; `objectives` are accuracy (maximized), parameters, macs, activation_bytes and latency (minimized),
+    and those that you register; `limits` bound what is known before a training, ``{"macs": 2e6}``; `recipe` is a name, a file or
+    a `nas.Recipe`. `progress` is told what happens; None: nothing is printed.
 
     The same call again resumes the study. Raises `nas.errors.NasError` when an option is unknown or cannot be met.
     """

@@ -146,7 +146,7 @@ def timer(store: Store, storage: str, device: str | None) -> Callable[[Candidate
         if candidate.word not in known:
             network = find_network(candidate.word, storage=storage)
             one = measure(network.architecture, network.input, network.classes, device=where)
-            store.add_latency(one)
+            store.add_reading(one)
             known[candidate.word] = one.milliseconds
         return known[candidate.word]
 

@@ -140,7 +140,8 @@ def test_a_space_file_with_a_fault_is_answered_without_torch(tmp_path: Path) -> 
         text=True,
         check=True,
     )
-    assert done.stderr == "nas: error: s.yaml:4: node 'stem': no block 'cnov'; did you mean 'conv'?\n"
+    fault = "node 'stem': no block 'cnov'; did you mean 'conv'?"
+    assert done.stderr == f"nas: error: s.yaml:4: {fault} (a block of your own is given with --blocks FILE)\n"
     assert done.stdout == "False\n"
 
 

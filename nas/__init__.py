@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Never
@@ -23,6 +23,7 @@ from nas.version import __version__ as __version__
 if TYPE_CHECKING:
     from nas.api import LoadedStudy as LoadedStudy
     from nas.architecture.architecture import Architecture as Architecture
+    from nas.architecture.compile import compile_model as compile_model
     from nas.config.recipe import Recipe as Recipe
     from nas.errors import DataError as DataError
     from nas.errors import NasError as NasError
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
     from nas.errors import SearchError as SearchError
     from nas.errors import SpaceError as SpaceError
     from nas.errors import StorageError as StorageError
+    from nas.network.probe import Probe as Probe
+    from nas.network.probe import Spread as Spread
+    from nas.network.probes import register_probe as register_probe
+    from nas.objectives import Objective as Objective
+    from nas.objectives import register_objective as register_objective
     from nas.sampler import ParetoSampler as ParetoSampler
     from nas.searches.progress import Progress as Progress
     from nas.searches.search import SearchResult as SearchResult
@@ -40,7 +46,9 @@ _HOMES = {
     "DataError": "nas.errors",
     "LoadedStudy": "nas.api",
     "NasError": "nas.errors",
+    "Objective": "nas.objectives",
     "ParetoSampler": "nas.sampler",
+    "Probe": "nas.network.probe",
     "Progress": "nas.searches.progress",
     "Recipe": "nas.config.recipe",
     "RecipeError": "nas.errors",
@@ -48,7 +56,11 @@ _HOMES = {
     "SearchResult": "nas.searches.search",
     "Space": "nas.space.space",
     "SpaceError": "nas.errors",
+    "Spread": "nas.network.probe",
     "StorageError": "nas.errors",
+    "compile_model": "nas.architecture.compile",
+    "register_objective": "nas.objectives",
+    "register_probe": "nas.network.probes",
 }
 """What is imported when it is first asked for: `import nas` itself takes no time."""
 __all__ = ["load_study", "search", *_HOMES]
@@ -78,9 +90,11 @@ def search(
     steps: int | None = None,
     epochs: int | None = None,
     objectives: Sequence[str] = ("accuracy", "parameters"),
-    latency_device: str | None = None,
+    probe_device: str | None = None,
     max_parameters: float | None = None,
     max_macs: float | None = None,
+    limits: Mapping[str, float] | None = None,
+    features: Sequence[str] = (),
     sampler: str = "pareto",
     seed: int = 0,
     study: str | None = None,
@@ -105,7 +119,8 @@ def search(
     `space`: a file, the name of a shipped space, or a `nas.Space`. The other arguments are the options of `nas search`, with
     underscores; docs/api.md describes each. Of the most used: `data` is ``digits``, ``cifar10``, ``cifar100``, ``fashion_mnist`` or
     ``imagefolder:PATH``; `trials` counts the finished trials of the study in all, `time` is like ``"30m"``; `objectives` are
-    accuracy (maximized), parameters, macs, activation_bytes and latency (minimized); `recipe` is a name, a file or a
+    accuracy (maximized), parameters, macs, activation_bytes and latency (minimized), and those that you register; `limits`
+    bound what is known before a training, ``{"macs": 2e6}``; `recipe` is a name, a file or a
     `nas.Recipe`. `progress` is told what happens; None: nothing is printed.
 
     The same call again resumes the study. Raises `nas.errors.NasError` when an option is unknown or cannot be met.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from nas.objectives import MAXIMIZED, OBJECTIVES
+from nas.objectives import ACCURACY, OBJECTIVES, learned
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,13 +21,26 @@ def losses(frame: pd.DataFrame, objectives: Sequence[str]) -> npt.NDArray[np.flo
 
 
 def scaled_loss(name: str, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Values of one objective scaled to [0, 1], less is better.
+    """Values of one objective scaled to [0, 1] over the `range` of its row, less is better.
 
-    Accuracy becomes the error; a cost c becomes log10(c) / s with s the `power` of its objective, latency in nanoseconds.
+    Accuracy becomes the error; parameters p become log10(p) / 9.
     """
     objective = OBJECTIVES[name]
-    array = np.asarray(values, dtype=np.float64) * objective.factor
-    return 1 - array if objective.is_maximized else np.log10(np.maximum(array, 1)) / objective.power
+    array = np.asarray(values, dtype=np.float64)
+    low, high = objective.range
+    if objective.scale == "linear":
+        scaled = (array - low) / (high - low)
+    else:
+        scaled = np.log10(np.maximum(array * (1 / low), 1)) / np.log10(high / low)
+    return 1 - scaled if objective.is_maximized else scaled
+
+
+def _signed(frame: pd.DataFrame, objectives: Sequence[str]) -> npt.NDArray[np.float64]:
+    """(trials, objectives), less is better: the values as they are, so that no scale makes two of them equal."""
+    columns = [
+        (-1 if OBJECTIVES[name].is_maximized else 1) * frame[name].to_numpy(dtype=np.float64) for name in objectives
+    ]
+    return np.column_stack(columns)
 
 
 def pareto(frame: pd.DataFrame, objectives: Sequence[str]) -> pd.DataFrame:
@@ -37,31 +50,32 @@ def pareto(frame: pd.DataFrame, objectives: Sequence[str]) -> pd.DataFrame:
     complete = frame[frame["state"] == "complete"].drop_duplicates("hash")
     if complete.empty:
         return complete
-    mask = moocore.is_nondominated(losses(complete, objectives), keep_weakly=True)
-    order = [name for name in objectives if name not in MAXIMIZED] or list(objectives)
+    mask = moocore.is_nondominated(_signed(complete, objectives), keep_weakly=True)
+    order = [name for name in objectives if name not in learned(objectives)] or list(objectives)
     return complete[mask].sort_values([*order, "trial"], kind="stable")
 
 
 def left_out(frame: pd.DataFrame, objectives: Sequence[str], chance: float = 0.0) -> pd.DataFrame:
     """The trials that were stopped early and would be on the front with what they had by then: nobody beats them.
 
-    One that had no accuracy above `chance` had learned nothing and is none of them: of the cheapest networks there is always
-    one that nobody beats. A network that was trained to an end of its own in another trial is none of them. Each network
-    once, the best first.
+    One that had no accuracy above `chance` (or nothing of another metric) had learned nothing and is none of them: of the
+    cheapest networks there is always one that nobody beats. A network that was trained to an end of its own in another trial
+    is none of them. Each network once, the best first.
     """
     import moocore
 
+    metric = OBJECTIVES[learned(objectives)[0]]
+    worth = frame[metric.name]
+    has_learned = worth > chance if metric == ACCURACY else worth.notna()
     ended = frame[~frame["state"].isin(["stopped_early", "interrupted"])]
-    stopped = frame[
-        (frame["state"] == "stopped_early") & (frame["accuracy"] > chance) & ~frame["hash"].isin(ended["hash"])
-    ]
+    stopped = frame[(frame["state"] == "stopped_early") & has_learned & ~frame["hash"].isin(ended["hash"])]
     stopped = stopped.drop_duplicates("hash", keep="last")
     complete = frame[frame["state"] == "complete"].drop_duplicates("hash")
     if stopped.empty:
         return stopped
-    values = np.vstack([losses(stopped, objectives), losses(complete, objectives)])
+    values = np.vstack([_signed(stopped, objectives), _signed(complete, objectives)])
     mask = moocore.is_nondominated(values, keep_weakly=True)[: len(stopped)]
-    return stopped[mask].sort_values("accuracy", ascending=False, kind="stable")
+    return stopped[mask].sort_values(metric.name, ascending=not metric.is_maximized, kind="stable")
 
 
 def hypervolume(frame: pd.DataFrame, objectives: Sequence[str]) -> float:

@@ -5,15 +5,18 @@ The blocks are measured one by one (`blocks.measure`, remembered per block, hype
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from numbers import Real
 
 from blocks import Facts, ShapeError, measure
 from blocks.base import Params, Shape
 from blocks.counting import UncountedError
 from nas.architecture.architecture import INPUT, Architecture, Node
 from nas.errors import Infeasible, NasError
+from nas.objectives import COUNTED, OBJECTIVES
 
 FLOAT_BYTES = 4
 
@@ -31,6 +34,24 @@ class Cost:
 
     Training holds more: about every feature map at once, times the batch.
     """
+    others: Mapping[str, float] = field(default_factory=dict, hash=False)
+    """What else is known of it before its training, by the names of objectives."""
+
+    def __getitem__(self, name: str) -> float:
+        """The value of this name. Raises KeyError when it is not known."""
+        return getattr(self, name) if name in COUNTED else self.others[name]
+
+    def __contains__(self, name: str) -> bool:
+        """Whether the value of this name is known."""
+        return name in COUNTED or name in self.others
+
+    def to_dict(self) -> dict[str, float]:
+        """Every value by its name."""
+        return {**{name: getattr(self, name) for name in COUNTED}, **self.others}
+
+    def with_values(self, values: Mapping[str, float]) -> Cost:
+        """This cost, and these values by the names of objectives."""
+        return replace(self, others={**self.others, **values})
 
 
 @dataclass(frozen=True)
@@ -39,13 +60,14 @@ class Built:
 
     architecture: Architecture
     input: Shape
+    classes: int
     facts: Mapping[str, Facts]
     """What each node does to the shapes that reach it, by its name."""
 
     @cached_property
     def cost(self) -> Cost:
         """Of the whole network."""
-        return _sum(self.architecture, self.facts, self.input)
+        return _sum(self)
 
 
 def fact(node: Node, params: Params, in_shapes: tuple[Shape, ...], classes: int) -> Facts:
@@ -79,17 +101,30 @@ def shapes(architecture: Architecture, input: Shape, classes: int) -> dict[str, 
 
 
 def cost(architecture: Architecture, input: Shape, classes: int) -> Cost:
-    """Parameters, MACs and peak activation bytes of the whole network.
+    """Parameters, MACs and peak activation bytes of the whole network, and what registered objectives count of it.
 
     Raises Infeasible when the shapes of a node's inputs cannot meet.
     """
-    return _sum(architecture, facts(architecture, input, classes), input)
+    return Built(architecture, input, classes, facts(architecture, input, classes)).cost
 
 
-def _sum(architecture: Architecture, found: Mapping[str, Facts], input: Shape) -> Cost:
+def _sum(built: Built) -> Cost:
+    architecture, found, input = built.architecture, built.facts, built.input
     parameters = sum([known.parameters for known in found.values()])
     macs = sum([known.macs for known in found.values()])
-    return Cost(parameters, macs, _peak(architecture, found, input))
+    others = {
+        row.name: _counted(row.name, row.count(architecture, input, built.classes))
+        for row in OBJECTIVES.values()
+        if row.count is not None
+    }
+    return Cost(parameters, macs, _peak(architecture, found, input), others)
+
+
+def _counted(name: str, value: float) -> float:
+    """What a registered objective says of a network. Raises NasError when that is no number."""
+    if not isinstance(value, Real) or not math.isfinite(value):
+        raise NasError(f"objective '{name}': count must give a finite number, not {value!r}")
+    return float(value)
 
 
 def _peak(architecture: Architecture, found: Mapping[str, Facts], input: Shape) -> int:

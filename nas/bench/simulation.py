@@ -14,8 +14,9 @@ import numpy.typing as npt
 from nas.architecture.architecture import Architecture
 from nas.bench.table import Table
 from nas.errors import BenchError
+from nas.objectives import OBJECTIVES
 from nas.searches.proposer import Proposal, Proposer
-from nas.store import Timed
+from nas.store import Reading
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def simulate(table: Table, sampler: str, objectives: Sequence[str], *, trials: i
         objectives=objectives,
         sampler=sampler,
         seed=seed,
-        clock=_clock(table) if "latency" in objectives else None,
+        measure=_measure(table, [name for name in objectives if OBJECTIVES[name].known == "measured"]),
     )
     durations = table.seconds if table.seconds is not None else table.costs["macs"] / table.costs["macs"].mean()
     running: list[tuple[float, int, Proposal, int]] = []
@@ -72,26 +73,17 @@ def simulate(table: Table, sampler: str, objectives: Sequence[str], *, trials: i
     return Run(sampler, workers, seed, tuple(curve.regret), tuple(finished_at), tuple(seconds), proposer.rejected)
 
 
-def _clock(table: Table) -> Callable[[Architecture], Timed]:
-    """Times networks by the table."""
+def _measure(table: Table, names: Sequence[str]) -> Callable[[Architecture], list[Reading]]:
+    """Measures networks by the table."""
 
-    def timed(architecture: Architecture) -> Timed:
-        milliseconds = float(table.costs["latency"][table.row(architecture.hash, {})])
-        return Timed(
-            architecture.hash,
-            table.input,
-            table.classes,
-            device="table",
-            threads=0,
-            batch=1,
-            milliseconds=milliseconds,
-            low=milliseconds,
-            high=milliseconds,
-            runs=1,
-            torch="",
-        )
+    def readings(architecture: Architecture) -> list[Reading]:
+        row = table.row(architecture.hash, {}) if names else 0
+        return [
+            Reading(name, architecture.hash, table.input, table.classes, "table", {}, float(table.costs[name][row]))
+            for name in names
+        ]
 
-    return timed
+    return readings
 
 
 class RegretCurve:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from blocks.base import Shape
 from nas.bench.table_files import Mapping, metric_columns, read_assignments, read_number, read_records
 from nas.errors import AssignmentError, BenchError, Infeasible
-from nas.objectives import COSTS, MAXIMIZED, OBJECTIVES
+from nas.objectives import ACCURACY, OBJECTIVES, before_training, exact
 from nas.space.feasibility import ENUMERABLE
 from nas.space.space import Assignment, Space
 
@@ -31,7 +31,7 @@ class Table:
     accuracy: npt.NDArray[np.float64]
     """In [0, 1]."""
     costs: dict[str, npt.NDArray[np.float64]]
-    """parameters, macs, activation_bytes: from the table where it has them, else from the cost model; and its latency."""
+    """What is exact: from the table where it has it, else from the cost model; and what the table has of what is measured."""
     seconds: npt.NDArray[np.float64] | None
     """What training takes, when the table says so."""
     rows: int
@@ -62,7 +62,7 @@ class Table:
                 continue
             row = index.setdefault(built.architecture.hash, len(values))
             if row == len(values):
-                values.append({name: [float(getattr(price, name))] for name in COSTS if name not in columns})
+                values.append({name: [float(price[name])] for name in exact() if name not in columns})
             for metric, column in columns.items():
                 values[row].setdefault(metric, []).append(read_number(path, place, column, records[place].get(column)))
         if not values:
@@ -74,10 +74,10 @@ class Table:
             classes,
             index,
             _accuracy(arrays),
-            {name: arrays[name] for name in OBJECTIVES if name in arrays and name not in MAXIMIZED},
+            {name: arrays[name] for name in before_training() if name in arrays},
             arrays.get("seconds"),
             len(records),
-            columns | {name: "cost model" for name in COSTS if name not in columns},
+            columns | {name: "cost model" for name in exact() if name not in columns},
         )
         if len(assignments) < space.size <= ENUMERABLE:
             table._check_complete(path)
@@ -89,10 +89,11 @@ class Table:
         Raises BenchError for a cost that has to be measured and has no column.
         """
         for name in objectives:
-            if name != "accuracy" and name not in self.costs:
+            if name != ACCURACY.name and name not in self.costs:
                 raise BenchError(f"the table has no column of {name}; name one with --metric {name}=COLUMN")
-        columns = [1 - self.accuracy if name == "accuracy" else self.costs[name] for name in objectives]
-        values = np.column_stack(columns)
+        columns = [self.accuracy if name == ACCURACY.name else self.costs[name] for name in objectives]
+        maximized = [OBJECTIVES[name].is_maximized for name in objectives]
+        values = np.where(maximized, 1 - np.column_stack(columns), np.column_stack(columns))
         low, high = values.min(axis=0), values.max(axis=0)
         scaled: npt.NDArray[np.float64] = (values - low) / np.where(high > low, high - low, 1)
         return scaled

@@ -29,12 +29,16 @@ from nas.space.grammar import Options
 from nas.space.space import Assignment, Space
 from nas.text.sanitize import read_json
 
-ALIASES: Final = {
-    **{name: objective.columns for name, objective in OBJECTIVES.items()},
-    "error": ("error", "test_error", "val_error"),
-    "seconds": ("seconds", "train_seconds", "train_time", "time"),
-}
-"""Columns that are looked for when `Mapping.metrics` names none, in this order."""
+
+def aliases() -> dict[str, tuple[str, ...]]:
+    """Columns that are looked for when `Mapping.metrics` names none, in this order."""
+    return {
+        **{name: objective.columns for name, objective in OBJECTIVES.items()},
+        "error": ("error", "test_error", "val_error"),
+        "seconds": ("seconds", "train_seconds", "train_time", "time"),
+    }
+
+
 KEY_COLUMNS: Final = ("key", "arch", "architecture", "arch_str")
 
 
@@ -49,7 +53,7 @@ class Mapping:
     values: dict[str, str] = field(default_factory=dict)
     """How options are spelled in keys and columns, where that is not their name."""
     metrics: dict[str, str] = field(default_factory=dict)
-    """The column of accuracy (or error), parameters, macs, activation_bytes, latency (milliseconds), seconds."""
+    """The column of accuracy (or error), of any other objective, and of seconds."""
 
     @classmethod
     def load(cls, path: Path) -> Mapping:
@@ -100,12 +104,12 @@ def metric_columns(path: Path, records: list[dict[str, Any]], mapping: Mapping) 
     there = list(records[0]) if records else []
     found: dict[str, str] = {}
     for metric, column in mapping.metrics.items():
-        if metric not in ALIASES:
-            raise BenchError(f"no metric '{metric}'; known: {', '.join(ALIASES)}{nearest(metric, ALIASES)}")
+        if metric not in aliases():
+            raise BenchError(f"no metric '{metric}'; known: {', '.join(aliases())}{nearest(metric, aliases())}")
         if column not in there:
             raise BenchError(f"{path}: no column '{column}'; columns: {', '.join(there)}{nearest(column, there)}")
         found[metric] = column
-    for metric, names in ALIASES.items():
+    for metric, names in aliases().items():
         known = next((name for name in names if name in there), None)
         if metric not in found and known is not None:
             found[metric] = known

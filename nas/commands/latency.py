@@ -10,10 +10,11 @@ from nas.commands import shell_completion
 from nas.commands.network_argument import which, which_options
 from nas.commands.options import json_option, print_json, whole
 from nas.limits import MAX_BATCH
+from nas.objectives import LATENCY
 
 if TYPE_CHECKING:
+    from nas.network.latency import Timed
     from nas.network.lookup import Network
-    from nas.store import Timed
 
 
 class BatchesType(click.ParamType[tuple[int, ...]]):
@@ -31,7 +32,7 @@ class BatchesType(click.ParamType[tuple[int, ...]]):
         return tuple(dict.fromkeys(int(part) for part in parts))
 
 
-@click.command(name="latency")
+@click.command(name=LATENCY.name)
 @click.argument("words", metavar="TRIAL|NAME...", nargs=-1, required=True, shell_complete=shell_completion.configs)
 @which_options
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
@@ -101,7 +102,7 @@ def _timed(
     """What the database knows, or else is measured now and kept where there is a database."""
     import torch
 
-    from nas.network.latency import find_device, measure
+    from nas.network.latency import Timed, find_device, measure
     from nas.store import Store
     from nas.train import device_name
 
@@ -111,7 +112,8 @@ def _timed(
     known: dict[int, Timed] = {}
     if url is not None and not again:
         with Store.open(url) as store:
-            for timed in reversed(store.latencies(network.architecture.hash)):
+            for reading in reversed(store.readings(network.architecture.hash, LATENCY.name)):
+                timed = Timed(**vars(reading))
                 same = (timed.input, timed.classes, timed.device, timed.threads)
                 if same == (network.input, network.classes, device_name(place), count):
                     known[timed.batch] = timed
@@ -123,7 +125,7 @@ def _timed(
         found.append(timed)
         if url is not None and batch not in known:
             with Store.open(url) as store:
-                store.add_latency(timed)
+                store.add_reading(timed)
     return found
 
 
@@ -139,6 +141,6 @@ def _record(network: Network, timed: Timed) -> dict[str, Any]:
         "images_per_second": timed.images_per_second,
         "runs": timed.runs,
         "input": list(timed.input),
-        "torch": timed.torch,
+        "torch": timed.version,
         "measured_at": str(timed.measured_at),
     }

@@ -90,6 +90,24 @@ class NamesType(click.ParamType[tuple[str, ...]]):
         return value if isinstance(value, tuple) else tuple(name.strip() for name in value.split(",") if name.strip())
 
 
+class LimitsType(click.ParamType[dict[str, float]]):
+    """``activation_bytes=2M,latency=5``: numbers by name."""
+
+    name = "NAME=MAX,…"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, float]:
+        """The numbers; what the names may be is looked at later."""
+        if isinstance(value, dict):
+            return value
+        found = {}
+        for part in value.split(","):
+            name, equals, number = part.partition("=")
+            if not equals or not name.strip():
+                self.fail(f"must be like activation_bytes=2M, not '{part}'", param, ctx)
+            found[name.strip()] = float(CountType().convert(number.strip(), param, ctx))
+        return found
+
+
 HOW: dict[str, dict[str, Any]] = {
     "space": {"required": True, "metavar": "FILE|NAME", "shell_complete": shell_completion.spaces},
     "data": {"metavar": "NAME", "shell_complete": shell_completion.datasets},
@@ -98,9 +116,11 @@ HOW: dict[str, dict[str, Any]] = {
     "time": {"metavar": "DURATION"},
     "retrain": {"metavar": "K"},
     "objectives": {"type": NamesType()},
-    "latency_device": {"type": click.Choice(["cpu", "cuda"])},
+    "probe_device": {"type": click.Choice(["cpu", "cuda"]), "also": ("--latency-device",)},
     "max_parameters": {"type": CountType()},
     "max_macs": {"type": CountType()},
+    "limits": {"type": LimitsType()},
+    "features": {"type": NamesType(), "default": "", "show_default": False},
     "seed": {"type": click.IntRange(0, 2**31 - 1)},
     "study": {"metavar": "NAME", "shell_complete": shell_completion.studies},
     "storage": {"metavar": "URL", "default": lambda: os.environ.get("NAS_STORAGE"), "show_default": False},
@@ -129,7 +149,7 @@ def search_option(name: str, **changes: Any) -> Callable[[F], F]:
     if "type" not in settings and not isinstance(default, bool):
         words = str(option.type).split(" | ")  # annotations are text in that file
         settings["type"] = next((kind for kind in (int, float) if kind.__name__ in words and "str" not in words), str)
-    return click.option(flag, name, **settings)
+    return click.option(flag, *settings.pop("also", ()), name, **settings)
 
 
 def search_options(command: F) -> F:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import random
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -187,7 +186,7 @@ def cost(file: str, assignment: str, input_shape: Shape | None, classes: int, as
     space = _load(file)
     price = _build(space, read_assignment(assignment, space), input_shape, classes).cost
     if as_json:
-        print_json(asdict(price))
+        print_json(price.to_dict())
         return
     click.echo(f"parameters        {price.parameters:>15,}  {price.parameters * 4 / 2**20:,.2f} MiB as float32")
     click.echo(f"MACs              {price.macs:>15,}  multiply-accumulates for one image")

@@ -6,6 +6,7 @@ from rich.tree import Tree
 
 from nas.space.grammar import EVERYWHERE, BlockNode, Choice, Graph, GraphItem, GraphNode, SwitchNode, Value
 from nas.space.space import Space
+from nas.text.formatting import digits
 from nas.text.terminal import styled
 
 Parts = tuple[str | tuple[str, str], ...]
@@ -18,7 +19,7 @@ def space_tree(space: Space) -> Tree:
     root = Tree(styled((space.name, "bold"), f"  input {shape}"))
     _add_graph(root, space.graph)
     for name, bounds in space.constraints.items():
-        parts = [f"at {word} {value:,.0f}" for word, value in (("least", bounds.min), ("most", bounds.max)) if value]
+        parts = [f"at {word} {digits(value)}" for word, value in (("least", bounds.min), ("most", bounds.max)) if value]
         root.add(styled(("constraint", "yellow"), f" {name} {' and '.join(parts)}"))
     return root
 

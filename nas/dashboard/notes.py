@@ -15,11 +15,12 @@ from nas.architecture.cost import FLOAT_BYTES
 from nas.config.shipped_files import every
 from nas.dashboard.markdown import block, code, folded, plain, table
 from nas.front.table import TIED, Column, columns
-from nas.front.view import front_view
+from nas.front.view import front_view, further
+from nas.objectives import OBJECTIVES
 from nas.space.published import PublishedConfig
 from nas.statistics.proportion import with_error
 from nas.store import DEFAULT_URL
-from nas.text.formatting import counted, short
+from nas.text.formatting import counted, short, value_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -200,8 +201,8 @@ def _cells(row: Mapping[str, Any], images: int | None) -> dict[str, str]:
         "MACs": short(row["macs"]),
         "peak activations": f"{row['activation_bytes'] / 2**20:,.2f} MiB",
     }
-    if row.get("latency", float("nan")) == row.get("latency"):
-        cells["latency"] = f"{row['latency']:.3g} ms"
+    for name in further(row):
+        cells[name.replace("_", " ")] = value_text(OBJECTIVES[name], row[name], unit=True)
     seconds = f"{row['seconds']:,.1f} s" if row["seconds"] == row["seconds"] else "–"
     return cells | {"epochs": str(row["epochs"]), "training": seconds}
 

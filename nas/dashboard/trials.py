@@ -14,7 +14,7 @@ from optuna.distributions import CategoricalDistribution
 from blocks.base import Scalar
 from nas.dashboard.upstream import serialize_search_space
 from nas.states import COMPLETE
-from nas.store.optuna_projection import ATTRIBUTE_NAMES, optuna_state
+from nas.store.optuna_projection import attribute_names, optuna_state
 
 
 class Options:
@@ -61,7 +61,7 @@ def attributes(row: Mapping[str, Any]) -> dict[str, Any]:
     """What Optuna has as user attributes, of a row of `Store.trials`."""
     import pandas as pd
 
-    return {name: row[name] for name in ATTRIBUTE_NAMES if name in row and not pd.isna(row[name])}
+    return {name: row[name] for name in attribute_names() if name in row and not pd.isna(row[name])}
 
 
 def trial_json(

@@ -127,7 +127,7 @@ class Packing:
 
 def training_bytes(architecture: Architecture, dataset: Dataset, recipe: Recipe, gpu: Gpu | None = None) -> int:
     """Bytes of tensors that training this network needs at once, at most: the images that lie on the device included."""
-    known = Built(architecture, dataset.input, facts(architecture, dataset.input, dataset.classes))
+    known = Built(architecture, dataset.input, dataset.classes, facts(architecture, dataset.input, dataset.classes))
     price = known.cost
     state = 2 if recipe.optimizer == "adamw" else 1 if recipe.momentum else 0
     half = recipe.precision != "fp32"  # what a GPU computes in unless it is told otherwise: bfloat16, or float16

@@ -255,8 +255,8 @@ def _resources(options: RayOptions, available: dict[str, float], note: Note = la
     timed = bool(options.timed and gpu)
     if timed and gpus < 2:
         raise SearchError(
-            "latency on cuda: the only GPU of Ray is the one on which trials train, and what is timed beside them says little; "
-            "use --latency-device cpu, --device cpu for the trials, or a second GPU"
+            "probes on cuda: the only GPU of Ray is the one on which trials train, and what is timed beside them says little; "
+            "use --probe-device cpu, --device cpu for the trials, or a second GPU"
         )
     gpus -= timed
     fits = int(cpus // options.cpus_per_trial)

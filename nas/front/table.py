@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from nas.analysis.replicates import accuracy_text
 from nas.front.view import FrontView, Network
-from nas.text.formatting import short
+from nas.objectives import OBJECTIVES
+from nas.text.formatting import value_text
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -34,13 +35,10 @@ def columns(view: FrontView) -> list[Column]:
     found = [
         Column("trial", tuple(str(one.trial) for one in members)),
         Column("accuracy", tuple(one.text for one in members)),
-        Column("parameters", tuple(f"{one.values['parameters']:,}" for one in members)),
-        Column("MACs", tuple(short(one.values["macs"]) for one in members), can_go="macs" not in view.objectives),
+        _values(view, "parameters"),
+        _values(view, "macs", can_go="macs" not in view.objectives),
+        *(_values(view, name) for name in view.costs if name not in ("parameters", "macs")),
     ]
-    if "activation_bytes" in view.objectives:
-        found.append(Column("activation bytes", tuple(short(one.values["activation_bytes"]) for one in members)))
-    if "latency" in view.objectives:
-        found.append(Column("latency ms", tuple(_milliseconds(one) for one in members)))
     if tested:
         found.append(Column("test (seeds)", tuple(_test(one) for one in members)))
         found.append(Column("vs cheaper", tuple(str(one.verdict or "") for one in members), is_text=True))
@@ -90,7 +88,7 @@ def front_records(view: FrontView) -> list[dict[str, Any]]:
             "standard_error": one.standard_error,
             "parameters": int(one.values["parameters"]),
             "macs": int(one.values["macs"]),
-            **({"latency": one.values.get("latency")} if "latency" in view.objectives else {}),
+            **{name: one.values.get(name) for name in view.further},
             "state": one.state,
             "assignment": one.assignment,
             "published": one.published,
@@ -100,8 +98,11 @@ def front_records(view: FrontView) -> list[dict[str, Any]]:
     ]
 
 
-def _milliseconds(one: Network) -> str:
-    return f"{one.values['latency']:.3g}" if "latency" in one.values else ""
+def _values(view: FrontView, name: str, *, can_go: bool = False) -> Column:
+    """What the members have of this objective, as its row has it written."""
+    row = OBJECTIVES[name]
+    cells = tuple(value_text(row, one.values[name]) if name in one.values else "" for one in view.members)
+    return Column(row.heading, cells, can_go=can_go)
 
 
 def _test(one: Network) -> str:

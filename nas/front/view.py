@@ -16,11 +16,11 @@ import numpy as np
 
 from nas.analysis.front_tests import FrontTests, Verdict, front_tests
 from nas.analysis.replicates import Summary, accuracy_text
-from nas.front.axes import Axis, accuracy_axis, logarithmic
-from nas.objectives import OBJECTIVES
+from nas.front.axes import Axis, accuracy_axis, linear, logarithmic
+from nas.objectives import ACCURACY, BUILT_IN, LATENCY, OBJECTIVES
 from nas.pareto import pareto
 from nas.statistics.proportion import standard_error, with_error
-from nas.text.formatting import counted, shape, short
+from nas.text.formatting import counted, shape, short, value_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,7 +91,7 @@ class Panel:
     x: Axis
     y: Axis
     staircase: tuple[tuple[float, float], ...]
-    """The best accuracy that each cost buys, as the upper left corners."""
+    """The best accuracy that each cost buys, as the corners, the best cost first."""
     names: tuple[tuple[str, float, float], ...]
     """Published networks, each once: name, cost and accuracy."""
     joins: tuple[tuple[float, float, float], ...]
@@ -109,7 +109,7 @@ class Panel:
 
     def place(self, cost: float, accuracy: float) -> tuple[float, float]:
         """The same for a cost and an accuracy."""
-        return self.x.at(max(cost, OBJECTIVES[self.cost].least)), self.y.at(accuracy)
+        return self.x.at(OBJECTIVES[self.cost].on_axis(cost)), self.y.at(accuracy)
 
     @property
     def note(self) -> str:
@@ -141,8 +141,14 @@ class FrontView:
 
     @property
     def costs(self) -> tuple[str, ...]:
-        """What accuracy is shown against: the costs that the study minimizes; parameters where it minimizes none."""
-        return tuple(name for name in self.objectives if name != "accuracy") or ("parameters",)
+        """What accuracy is shown against: the other objectives of the study; parameters where it has none."""
+        return tuple(name for name in self.objectives if name != ACCURACY.name) or ("parameters",)
+
+    @property
+    def further(self) -> tuple[str, ...]:
+        """What the study optimizes, or a member has, that not every trial has."""
+        known = {*self.objectives, *(name for one in self.members for name in one.values)}
+        return tuple(name for name in OBJECTIVES if name in known and _is_further(name))
 
     @property
     def best(self) -> Network | None:
@@ -229,16 +235,16 @@ class FrontView:
     def _panel(self, cost: str) -> Panel:
         tests = [one for series in self.series for one in series.points if isinstance(one, Mark) and cost in one.values]
         y = self._accuracies(tests)
-        least = OBJECTIVES[cost].least
+        row = OBJECTIVES[cost]
         trained = [one for one in (*self.networks, *self.stopped) if cost in one.values]
         shown = [one for one in trained if one.values["accuracy"] >= y.low]
         costs = [*(one.values[cost] for one in shown), *(one.values[cost] for one in tests)]
-        x = logarithmic([max(value, least) for value in costs], OBJECTIVES[cost].label)
+        x = (logarithmic if row.scale == "logarithmic" else linear)([row.on_axis(value) for value in costs], row.label)
         known: dict[str, list[tuple[float, float]]] = {}
         named: list[Network | Mark] = [*self._named(), *(test for test in tests if test.published)]
         for point in named:
             if cost in point.values and (accuracy := point.values["accuracy"]) >= y.low:
-                known.setdefault(str(point.published), []).append((max(point.values[cost], least), accuracy))
+                known.setdefault(str(point.published), []).append((row.on_axis(point.values[cost]), accuracy))
         names = tuple((name, *places[0]) for name, places in list(known.items())[:NAMES])
         joins = tuple(
             (places[0][0], min(high for _, high in places), max(high for _, high in places))
@@ -321,9 +327,23 @@ def subtitle_of(study: StudyRow) -> str:
 
 
 def cost_text(costs: Mapping[str, Any]) -> str:
-    """``4.61k parameters · 530k MACs``, and ``1.84 ms`` where it was measured."""
-    text = f"{short(costs['parameters'])} parameters · {short(costs['macs'])} MACs"
-    return f"{text} · {costs['latency']:.3g} ms" if costs.get("latency", 0.0) > 0 else text
+    """``4.61k parameters · 530k MACs``, and what was measured or registered, such as ``1.84 ms``."""
+    parts = [f"{short(costs['parameters'])} parameters", f"{short(costs['macs'])} MACs"]
+    for name in further(costs):
+        row = OBJECTIVES[name]
+        parts.append(
+            value_text(row, costs[name], unit=True) if row.unit else f"{row.heading} {value_text(row, costs[name])}"
+        )
+    return " · ".join(parts)
+
+
+def further(values: Mapping[str, Any]) -> list[str]:
+    """The values of a trial that not every trial has: what was measured of it, or what registered objectives say."""
+    return [name for name in OBJECTIVES if _is_further(name) and name in values and values[name] == values[name]]
+
+
+def _is_further(name: str) -> bool:
+    return name == LATENCY.name or name not in BUILT_IN
 
 
 def _networks(frame: pd.DataFrame, images: int | None, tests: FrontTests | None) -> Iterable[Network]:
@@ -353,8 +373,10 @@ def _measured(costs: Mapping[str, float], summary: Summary) -> tuple[Mapping[str
 
 
 def _staircase(members: Sequence[Network], cost: str) -> tuple[tuple[float, float], ...]:
+    row = OBJECTIVES[cost]
+    sign = -1 if row.is_maximized else 1
     corners: list[tuple[float, float]] = []
-    for x, y in sorted((float(one.values[cost]), -one.values["accuracy"]) for one in members if cost in one.values):
+    for x, y in sorted((sign * one.values[cost], -one.values["accuracy"]) for one in members if cost in one.values):
         if not corners or -y > corners[-1][1]:
-            corners.append((max(x, OBJECTIVES[cost].least), -y))
+            corners.append((float(row.on_axis(sign * x)), -y))
     return tuple(corners)

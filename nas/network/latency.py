@@ -1,22 +1,24 @@
-"""How long a network takes: the median of many forward passes after a warm-up, with quartiles."""
+"""How long a network takes: the median of many forward passes after a warm-up, with quartiles. The first probe."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from blocks.base import Shape
+from blocks.base import Scalar, Shape
 from nas.architecture.architecture import Architecture
 from nas.architecture.compile import compile_model
 from nas.architecture.cost import FLOAT_BYTES, cost
 from nas.errors import NasError
+from nas.network.probe import Probe, Spread
+from nas.objectives import LATENCY
 from nas.states import State
-from nas.store import Timed
+from nas.store import Reading
 from nas.system.memory import check_memory
 from nas.train import device_name, judge
 from nas.train.device import UNREACHABLE
@@ -31,6 +33,50 @@ LEAST_RUNS = 10
 MOST_RUNS = 1_000
 SPACE_TO_WORK = 1.5
 """Convolutions of a CPU reorder their input and unfold it."""
+PROBE_SECONDS = 0.5
+PROBE_THREADS = 1
+"""Of a CPU: the trials of a search have the other cores."""
+
+
+class Timed(Reading):
+    """One network, timed on one device with batches of one size."""
+
+    @property
+    def batch(self) -> int:
+        """Images in a batch."""
+        return int(self.settings["batch"])
+
+    @property
+    def threads(self) -> int:
+        """PyTorch's threads on a CPU; 0 on other devices."""
+        return int(self.settings["threads"])
+
+    @property
+    def milliseconds(self) -> float:
+        """The median of one forward pass of the batch in float32."""
+        return self.value
+
+    @property
+    def images_per_second(self) -> float:
+        """Throughput at the median."""
+        return self.batch * 1000 / self.milliseconds
+
+
+class Latency(Probe):
+    """Milliseconds for one image."""
+
+    objective = LATENCY
+    on_device = True
+
+    def settings(self, device: torch.device) -> Mapping[str, Scalar]:
+        """One image a batch; on a CPU one thread."""
+        return {"batch": 1, "threads": PROBE_THREADS if device.type == "cpu" else 0}
+
+    def measure(self, architecture: Architecture, input: Shape, classes: int, device: torch.device) -> Spread:
+        """The median of about half a second of forward passes."""
+        threads = PROBE_THREADS if device.type == "cpu" else None
+        timed = measure(architecture, input, classes, device=device, threads=threads, seconds=PROBE_SECONDS)
+        return Spread(timed.value, timed.low or timed.value, timed.high or timed.value, timed.runs)
 
 
 def find_device(name: str | None) -> torch.device:
@@ -78,19 +124,19 @@ def measure(
     finally:
         torch.set_num_threads(before)
     low, median, high = (float(value) for value in np.percentile(times, (25, 50, 75)))
-    version = str(torch.__version__)
+    settings = {"batch": batch, "threads": used}
     return Timed(
+        LATENCY.name,
         architecture.hash,
-        input,
+        tuple(input),
         classes,
         device_name(device),
-        used,
-        batch,
+        settings,
         median,
         low,
         high,
         len(times),
-        version,
+        str(torch.__version__),
     )
 
 

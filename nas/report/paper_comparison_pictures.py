@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from nas.drawing.matplotlib_sheet import letters, save
 from nas.errors import NasError
-from nas.report.front.view import BLUE, GREY, INK, ORANGE
+from nas.front.png import BLUE, GREY, INK, ORANGE
 from nas.report.paper_comparison import measured
 from nas.report.published_tables import first_author
 from nas.report.training_pictures import PIXELS_PER_INCH, Seen, data_name, look, plain, titled

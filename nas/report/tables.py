@@ -14,7 +14,7 @@ from nas.front.view import FrontView
 from nas.pareto import hypervolume
 from nas.statistics.proportion import standard_error
 from nas.store.schema import as_stored
-from nas.text.formatting import counted, shape
+from nas.text.formatting import counted, digits, shape
 from nas.text.terminal import styled
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def print_summary(
     if cached:
         facts["trials"] += f"; {cached} of them cached (trained by an earlier trial)"
     for name, bounds in study.constraints.items():
-        facts[f"max {name}"] = f"{bounds.max:,.0f}" if bounds.max else "none"
+        facts[f"max {name}"] = digits(bounds.max) if bounds.max else "none"
     if driver:
         facts["running"] = driver
     for environment in environments[:1]:

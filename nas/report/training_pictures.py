@@ -16,9 +16,9 @@ from matplotlib.ticker import MaxNLocator
 from nas.analysis.replicates import accuracy_text, summaries
 from nas.drawing.matplotlib_sheet import letters, save
 from nas.errors import NasError
+from nas.front.png import BLUE, FAINT, GREY, INK, ORANGE
 from nas.replays.jobs import test_images
 from nas.replays.training import Files, read_confusion
-from nas.report.front.view import BLUE, FAINT, GREY, INK, ORANGE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final, Protocol
@@ -15,6 +15,7 @@ from blocks import Facts
 from blocks.base import Params, Scalar, Shape
 from nas.architecture.architecture import INPUT, Architecture
 from nas.errors import AssignmentError, Infeasible
+from nas.objectives import OBJECTIVES
 from nas.sampler.features import Features, describe
 from nas.space.feasibility import ENUMERABLE
 from nas.space.grammar import Options
@@ -24,6 +25,8 @@ REMEMBERED: Final = 50_000
 """Networks of which a process keeps what was found out: 100 MB."""
 MEASURING: Final = 90
 """What it takes to measure a block for the first time (2 ms), in nodes of networks whose blocks are known (0.02 ms)."""
+PROBING: Final = 500
+"""What it takes to measure a further value of a network (10 ms)."""
 INFEASIBLE: Final = 400
 """The same for a network that cannot be: it is unknown how far its blocks were measured."""
 
@@ -94,9 +97,21 @@ _block_numbers: dict[tuple[str, Params, tuple[Shape, ...]], int] = {}
 class SpaceDomain:
     """The networks of a space, for images of one shape."""
 
-    def __init__(self, space: Space, input: Shape, classes: int, costs: Sequence[str]) -> None:
+    def __init__(
+        self,
+        space: Space,
+        input: Shape,
+        classes: int,
+        costs: Sequence[str],
+        features: Mapping[str, Callable[[Architecture], float]] | None = None,
+    ) -> None:
+        """`features` are values of a network beside its cost, by the names of objectives."""
+        self._features = dict(features or {})
         self._space, self._input, self._classes, self._costs = space, input, classes, tuple(costs)
-        context = (space.fingerprint, tuple(space.constraints.items()), input, classes, self._costs)
+        self._sign = {name: -1.0 if OBJECTIVES[name].is_maximized else 1.0 for name in costs}
+        counts = tuple((name, row.count) for name, row in OBJECTIVES.items() if row.count is not None)
+        more = (*counts, *self._features.items())
+        context = (space.fingerprint, tuple(space.constraints.items()), input, classes, self._costs, more)
         if _remembered.context != context:
             _remembered.context, _remembered.networks = context, {}
         self._known = _remembered.networks
@@ -140,9 +155,14 @@ class SpaceDomain:
         effort, blocks = len(architecture.nodes) + len(assignment), self._blocks(architecture, known)
         if self._space.violation(price) is not None:
             return _Known(None, effort, blocks)
+        if self._features:
+            effort += PROBING * len(self._features)
+            price = price.with_values({name: value(architecture) for name, value in self._features.items()})
+            if self._space.violation(price) is not None:
+                return _Known(None, effort, blocks)
         description = Description(
             Features.of((*choice_features(assignment), *describe(architecture, known, price).items())),
-            tuple(float(getattr(price, name, math.nan)) for name in self._costs),
+            tuple(self._sign[name] * price[name] if name in price else math.nan for name in self._costs),
             architecture.hash,
         )
         return _Known(description, effort, blocks)

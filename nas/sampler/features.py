@@ -2,7 +2,7 @@
 
 A feature is a name and a number, and its name begins with the group to which it belongs:
 
-- ``cost``: logarithms of parameters, MACs and activation bytes;
+- ``cost``: logarithms of parameters, MACs, activation bytes, and whatever else is known before the training;
 - ``count``: how often each operation occurs (a node's block with all it says but its widths), as log(1 + n);
 - ``stage``: trainable nodes and parameters at each resolution;
 - ``depth``: trainable nodes on the longest, the shortest and the mean way from image to logits, and the number of ways;
@@ -26,7 +26,7 @@ from blocks import BLOCKS, Facts
 from blocks.base import Params
 from nas.architecture.architecture import INPUT, Architecture
 from nas.architecture.cost import Cost
-from nas.objectives import COSTS
+from nas.objectives import COUNTED
 
 GROUPS: Final = ("cost", "count", "stage", "depth", "path2", "path3")
 WORD: Final = 3
@@ -77,8 +77,10 @@ def describe(architecture: Architecture, facts: Mapping[str, Facts], price: Cost
         found[f"count:{label}"] = math.log1p(count)
     for word, count in words.items():
         found[f"path{len(word)}:{' > '.join(word)}"] = math.log1p(count)
-    for name in COSTS:
-        found[f"cost:{name}"] = math.log1p(getattr(price, name))
+    for name in COUNTED:
+        found[f"cost:{name}"] = math.log1p(price[name])
+    for name, value in price.others.items():
+        found[f"cost:{name}"] = math.copysign(math.log1p(abs(value)), value)
     end = architecture.output
     found["depth:longest"] = math.log1p(longest[end])
     found["depth:shortest"] = math.log1p(shortest[end])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import moocore
@@ -15,7 +15,8 @@ from optuna.trial import FrozenTrial, TrialState
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from blocks.base import Shape
-from nas.objectives import MAXIMIZED
+from nas.architecture.architecture import Architecture
+from nas.objectives import before_training, learned
 from nas.sampler.domain import Domain, SpaceDomain
 from nas.sampler.history import History
 from nas.sampler.model import Model, Numbers
@@ -40,11 +41,13 @@ class ParetoSampler(BaseSampler):
 
     With a `space` (and the `input` shape and number of `classes` of the images) candidates are its networks: see
     `nas.sampler.features` for what the model sees of them. `objectives` names the values of a trial in their
-    order, by default ``("accuracy", "parameters")``; parameters, macs and activation_bytes are known of every
-    network, others (latency) are predicted from the trials.
+    order, by default ``("accuracy", "parameters")``: one that has to be learned, and costs. Those that are exact (parameters,
+    macs, activation_bytes) are known of every network, others are predicted from the trials.
 
     An accuracy that was `measured_on` so many images is known to its standard error, which the model takes into account; the
     front to be improved is then what the model makes of the measurements, not their luckiest ones.
+
+    `features` gives further values, by the names of objectives, of every candidate: what a zero-cost proxy says of it, say.
 
     Without a space it works on any objective function of Optuna, conditional ones too. The first value of a trial is
     the one that must be learned, all others are costs; ``costs(params)`` gives them for a candidate before it is tried,
@@ -61,6 +64,7 @@ class ParetoSampler(BaseSampler):
         objectives: Sequence[str] | None = None,
         costs: Callable[[Assignment], Sequence[float] | None] | None = None,
         measured_on: int | None = None,
+        features: Mapping[str, Callable[[Architecture], float]] | None = None,
         seed: int | None = None,
     ) -> None:
         if space is None and objectives is not None:
@@ -68,10 +72,13 @@ class ParetoSampler(BaseSampler):
         if space is not None and costs is not None:
             raise ValueError("costs: a space knows the costs of its networks")
         names = tuple(objectives or ("accuracy", "parameters"))
-        if space is not None and not MAXIMIZED & set(names):
-            raise ValueError(f"objectives: one must be accuracy, which has to be learned, not {', '.join(names)}")
+        if space is not None and len(learned(names)) != 1:
+            raise ValueError(
+                f"objectives: one must have to be learned, such as accuracy, and no more, not {', '.join(names)}"
+            )
         self._space, self._input, self._classes, self._names, self._costs = space, input, classes, names, costs
         self._measured_on = measured_on
+        self._features = features or {}
         self._seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
         self._random = RandomSampler(seed=self._seed)
         self._rng = np.random.default_rng(self._seed)
@@ -132,10 +139,10 @@ class ParetoSampler(BaseSampler):
             return _Search(TrialDomain(count - 1, self._costs), 0, self._measured_on, self._seed, self._rng)
         if count != len(self._names):
             raise ValueError(f"the study must have the objectives {', '.join(self._names)}, not {count} of them")
-        learned = next(place for place, name in enumerate(self._names) if name in MAXIMIZED)
-        costs = [name for name in self._names if name not in MAXIMIZED]
-        domain = SpaceDomain(self._space, self._input or self._space.input, self._classes, costs)
-        return _Search(domain, learned, self._measured_on, self._seed, self._rng)
+        costs = [name for name in self._names if name in before_training()]
+        domain = SpaceDomain(self._space, self._input or self._space.input, self._classes, costs, self._features)
+        place = self._names.index(learned(self._names)[0])
+        return _Search(domain, place, self._measured_on, self._seed, self._rng)
 
 
 class _Search:

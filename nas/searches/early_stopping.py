@@ -9,13 +9,14 @@ at this rung, costs), and within a front by what it adds to the hypervolume.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from nas.objectives import learned
 from nas.pareto import losses, scaled_loss
 
 if TYPE_CHECKING:
@@ -47,21 +48,29 @@ class Rungs:
         self.epochs = rung_epochs(epochs, min_epochs, reduction_factor)
         self._members: dict[int, dict[str, tuple[float, ...]]] = {epoch: {} for epoch in self.epochs}
 
-    def enter(self, network: str, epoch: int, accuracy: float | None, cost: Cost) -> Place | None:
-        """Enters a network, by its hash, at the rung of this epoch, and says where it stands; None when there is no rung."""
+    def enter(
+        self, network: str, epoch: int, found: Mapping[str, float | None] | float | None, cost: Cost
+    ) -> Place | None:
+        """Enters a network, by its hash, at the rung of this epoch, and says where it stands; None when there is no rung.
+
+        `found` is what was measured after the epoch, by name, or the one value that has to be learned.
+        """
         members = self._members.get(epoch)
-        if members is None or accuracy is None or not math.isfinite(accuracy):
+        names = learned(self.objectives)
+        by_name = found if isinstance(found, Mapping) else dict.fromkeys(names, found)
+        values = {name: value for name in names if (value := by_name.get(name)) is not None and math.isfinite(value)}
+        if members is None or len(values) < len(names):
             return None
         members[network] = tuple(
-            float(scaled_loss(name, accuracy if name == "accuracy" else getattr(cost, name)))
-            for name in self.objectives
+            float(scaled_loss(name, values[name] if name in values else cost[name])) for name in self.objectives
         )
         rank = 1 + order(np.array(list(members.values()))).index(list(members).index(network))
         return Place(rank, len(members), rank <= math.ceil(len(members) / self.factor))
 
     def recall(self, reached: pd.DataFrame) -> None:
-        """Enters what an earlier run brought here: a row per network and epoch, with hash, epoch, accuracy and costs."""
-        known = reached[np.isfinite(reached["accuracy"].to_numpy(dtype=np.float64))]
+        """Enters what an earlier run brought here: a row per network and epoch, with hash, epoch and objectives."""
+        names = list(learned(self.objectives))
+        known = reached[np.isfinite(reached[names].to_numpy(dtype=np.float64)).all(axis=1)]
         for network, epoch, values in zip(
             known["hash"], known["epoch"], losses(known, self.objectives).tolist(), strict=True
         ):

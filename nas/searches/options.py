@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hin
 from nas.errors import SearchError, nearest
 from nas.execution.options import AUTO, RayOptions
 from nas.limits import MAX_VALIDATION
-from nas.objectives import OBJECTIVES
+from nas.objectives import LATENCY, OBJECTIVES, before_training, learned
 from nas.text.formatting import shorten
 
 if TYPE_CHECKING:
@@ -61,10 +61,18 @@ class SearchOptions:
     )
     steps: int | None = _option(None, "Steps of the optimizer in a trial.  [default: the recipe's]")
     epochs: int | None = _option(None, "The same in epochs.")
-    objectives: Sequence[str] = _option(("accuracy", "parameters"), "Also macs, activation_bytes, latency.")
-    latency_device: str | None = _option(None, "Where latency is measured: cpu or cuda.  [default: cuda, if any]")
+    objectives: Sequence[str] = _option(("accuracy", "parameters"), f"Of {', '.join(OBJECTIVES)}.")
+    probe_device: str | None = _option(
+        None, f"Where {LATENCY.name} and the like are measured: cpu or cuda.  [default: cuda, if any]"
+    )
     max_parameters: float | None = _option(None, "Most parameters, such as 500k or 2M.")
     max_macs: float | None = _option(None, "Most multiply-accumulates for one image.")
+    limits: Mapping[str, float] | None = _option(
+        None, f"Most of whatever is known before a training, such as activation_bytes=2M,{LATENCY.name}=5."
+    )
+    features: Sequence[str] = _option(
+        (), "What is measured of every candidate for the sampler pareto, such as a zero-cost proxy of your own."
+    )
     sampler: str = _option("pareto", "Also tpe, nsga2, nsga3, gp, random.")
     seed: int = _option(0, "Of the sampler, of the split of the data, and of the trainings.")
     study: str | None = _option(None, "Name of the study.  [default: SPACE-DATA]")
@@ -137,8 +145,20 @@ class SearchOptions:
                 )
         if len(set(self.objectives)) < len(self.objectives):
             raise SearchError(f"objectives: each may stand once, not {', '.join(self.objectives)}")
-        if "accuracy" not in self.objectives:
+        if not learned(self.objectives):
             raise SearchError("objectives: accuracy must be one of them; costs alone need no training")
+        for name, value in (self.limits or {}).items():
+            if name not in before_training():
+                raise SearchError(
+                    f"limits: nothing is known of '{name}' before a training; known: {', '.join(before_training())}"
+                    f"{nearest(name, before_training())}"
+                )
+            if not 0 < value < math.inf:
+                raise SearchError(f"limits: {name} must be a number above 0, not {value}")
+        for name in self.features:
+            if name not in OBJECTIVES or OBJECTIVES[name].known != "measured":
+                there = [name for name, row in OBJECTIVES.items() if row.known == "measured"]
+                raise SearchError(f"features: must be of {', '.join(there)}, not '{name}'{nearest(name, there)}")
         parse_duration(self.time)
         parse_duration(self.trial_timeout, "trial_timeout")
         _ = self.ray
@@ -174,6 +194,10 @@ def _fits(value: object, hint: Any) -> bool:
         return any(_fits(value, option) for option in get_args(hint))
     if get_origin(hint) is Sequence:
         return isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
+    if get_origin(hint) is Mapping:
+        return isinstance(value, Mapping) and all(
+            isinstance(name, str) and _fits(item, float) for name, item in value.items()
+        )
     if hint in (int, float):  # of numpy too; True is no number
         return isinstance(value, Integral if hint is int else Real) and not isinstance(value, bool)
     return isinstance(value, hint)
@@ -183,7 +207,8 @@ def _described(hint: Any) -> str:
     if get_origin(hint) in (Union, UnionType):
         return " or ".join(_described(option) for option in get_args(hint) if option is not type(None))
     names = {int: "a whole number", float: "a number", bool: "True or False", str: "a text", Path: "a path"}
-    return names.get(hint, "a list of texts" if get_origin(hint) is Sequence else f"a {hint.__name__}")
+    kinds = {Sequence: "a list of texts", Mapping: "numbers by name"}
+    return names.get(hint) or kinds.get(get_origin(hint)) or f"a {hint.__name__}"
 
 
 def parse_duration(value: str | float | None, name: str = "time") -> float | None:

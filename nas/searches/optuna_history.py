@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from blocks.base import Scalar
 from nas.errors import AssignmentError
+from nas.objectives import OBJECTIVES, learned
 from nas.space.grammar import Options
 from nas.space.space import Assignment, Space
 
@@ -26,18 +27,7 @@ _MOMENT = datetime.datetime(1970, 1, 1)  # no sampler asks when
 
 def rows(trials: pd.DataFrame) -> list[dict[str, Any]]:
     """What `Past` and `Proposer` need of a frame of trials."""
-    names = (
-        "trial",
-        "hash",
-        "state",
-        "accuracy",
-        "parameters",
-        "macs",
-        "activation_bytes",
-        "latency",
-        "epochs",
-        "assignment",
-    )
+    names = ("trial", "hash", "state", *OBJECTIVES, "epochs", "assignment")
     known = [name for name in names if name in trials.columns]
     values = zip(*(trials[name].tolist() for name in known), strict=True)
     return [dict(zip(known, row, strict=True)) for row in values]
@@ -100,11 +90,11 @@ class Past:
     def _partial(self, row: Mapping[str, Any]) -> dict[str, Any]:
         if row["state"] != "stopped_early" or self._epochs is None or not row["epochs"]:
             return {}
-        return partial(float(row["accuracy"]), row["epochs"] / self._epochs)
+        return partial(float(row[learned(self._objectives)[0]]), row["epochs"] / self._epochs)
 
 
-def partial(accuracy: float, fidelity: float) -> dict[str, Any]:
+def partial(value: float, fidelity: float) -> dict[str, Any]:
     """What a trial that was stopped early says, as a user attribute."""
     from nas.sampler.history import PARTIAL  # SciPy takes half a second
 
-    return {PARTIAL: {"value": accuracy, "share": fidelity}}
+    return {PARTIAL: {"value": value, "share": fidelity}}

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from nas.front.table import front_table
 from nas.front.view import view_of
+from nas.objectives import learned
 from nas.pareto import hypervolume, pareto
 from nas.replays import progress as trainings
 from nas.replays.progress import Progress as TrainingProgress
@@ -45,14 +46,18 @@ class EndedTrial:
     seconds: float = 0.0
     source: int | None = None
     """Id of the trial whose result it has taken over."""
+    others: Mapping[str, float | None] = field(default_factory=dict)
+    """What else was learned of it, by name."""
 
     def row(self, objectives: Sequence[str]) -> pd.DataFrame:
         """What the front needs of it, as in `Store.trials`."""
         import pandas as pd
 
-        costs = {name: getattr(self.cost, name) for name in {"parameters", "macs", *objectives} - {"accuracy"}}
-        known = {"trial": self.trial, "hash": self.hash, "state": self.state, "published": self.published}
-        return pd.DataFrame([{**known, "accuracy": self.accuracy, **costs}]).astype({"accuracy": "float64"})
+        known = {name: getattr(self, name) for name in ("trial", "hash", "state", "published", "seconds")}
+        values = {**self.others, **self.cost.to_dict(), "accuracy": self.accuracy}
+        names = dict.fromkeys(("accuracy", "parameters", "macs", *objectives))
+        row = pd.DataFrame([{**known, **{name: values.get(name) for name in names}}])
+        return row.astype(dict.fromkeys(learned(names), "float64"))
 
 
 class Progress:

@@ -17,15 +17,14 @@ from blocks.base import Scalar, Shape
 from nas.architecture.architecture import Architecture
 from nas.architecture.cost import Built, Cost
 from nas.errors import Infeasible
-from nas.objectives import MAXIMIZED
-from nas.searches.latency_objective import with_latency
+from nas.objectives import OBJECTIVES, learned
 from nas.searches.optuna_history import Past, partial
 from nas.searches.samplers import SAMPLERS, Problem, check_sampler
 from nas.searches.seed_points import SeedPoint
 from nas.space.feasibility import ENUMERABLE
 from nas.space.grammar import Options
 from nas.space.space import Assignment, Plan, Space
-from nas.store import Timed
+from nas.store import Reading
 from nas.store.frames import uncollected
 
 # When the sampler repeats itself, neighbours of its proposals are tried before random architectures: see `propose`.
@@ -45,8 +44,8 @@ class Proposal:
     published: str | None
     number: int
     """Of the trial in the sampler's memory."""
-    timed: Timed | None = None
-    """How long it takes, where latency is an objective; `cost` has it too."""
+    readings: tuple[Reading, ...] = ()
+    """What probes measured of it; `cost` has the values too."""
 
 
 class Proposer:
@@ -67,16 +66,20 @@ class Proposer:
         seed: int,
         past: Iterable[Mapping[str, Any]] = (),
         seeds: Iterable[SeedPoint] = (),
-        clock: Callable[[Architecture], Timed] | None = None,
+        measure: Callable[[Architecture], Sequence[Reading]] = lambda architecture: (),
+        refused: Callable[[Sequence[Reading]], None] = lambda readings: None,
+        features: Mapping[str, Callable[[Architecture], float]] | None = None,
         epochs: int | None = None,
         measured_on: int | None = None,
     ) -> None:
         """`epochs` of a full training say what a past trial that was stopped early is worth; without it, nothing.
 
-        `measured_on` is how many images an accuracy comes from, None where it is exact.
+        `measured_on` is how many images an accuracy comes from, None where it is exact. `measure` says what else is to be known
+        of a network before it is trained; `refused` is told it of one that then breaks a constraint. `features` are values that
+        a sampler may have of every candidate.
         """
         check_sampler(sampler)
-        self._clock = clock
+        self._measure, self._refused = measure, refused
         self._trials: dict[int, Trial] = {}
         self.space, self.input, self.classes = space, input, classes
         self.objectives = tuple(objectives)
@@ -87,10 +90,11 @@ class Proposer:
         # A continued study goes on with another stream: the old one would propose what is known.
         self._rng = random.Random(f"{seed}-{len(past)}")
         directions = [
-            StudyDirection.MAXIMIZE if name in MAXIMIZED else StudyDirection.MINIMIZE for name in self.objectives
+            StudyDirection.MAXIMIZE if OBJECTIVES[name].is_maximized else StudyDirection.MINIMIZE
+            for name in self.objectives
         ]
         logging.getLogger("optuna").setLevel(logging.ERROR)
-        problem = Problem(space, input, classes, self.objectives, measured_on)
+        problem = Problem(space, input, classes, self.objectives, measured_on, features or {})
         storage = InMemoryStorage()
         self._study = optuna.create_study(
             storage=storage, directions=directions, sampler=SAMPLERS[sampler](seed + 7919 * len(past), problem)
@@ -155,24 +159,30 @@ class Proposer:
         self.seen.discard(digest)
         return self._ask(assignment)
 
-    def finish(self, proposal: Proposal, accuracy: float | None, fidelity: float = 1.0) -> None:
-        """Tells the sampler what came out; None when nothing did.
+    def finish(
+        self, proposal: Proposal, found: Mapping[str, float | None] | float | None, fidelity: float = 1.0
+    ) -> None:
+        """Tells the sampler what was learned: by name, or the one value that had to be learned; None when nothing was.
 
-        `fidelity` below 1: the trial was stopped after that share of its epochs, and `accuracy` is what it had by then.
+        `fidelity` below 1: the trial was stopped after that share of its epochs, and `found` is what it had by then.
         Optuna's samplers would take such a value for a final one, so they are told that the trial failed, with an
         attribute for those that can do more with it.
         """
         trial = self._trials.pop(proposal.number)
-        if accuracy is not None and fidelity == 1.0:
-            self._study.tell(trial, self._values(accuracy, proposal.cost))
+        names = learned(self.objectives)
+        values = found if isinstance(found, Mapping) else dict.fromkeys(names, found)
+        known = all(values.get(name) is not None for name in names)
+        if known and fidelity == 1.0:
+            self._study.tell(trial, self._values(values, proposal.cost))
             return
-        if accuracy is not None and fidelity > 0:
-            for name, value in partial(accuracy, fidelity).items():
+        if known and fidelity > 0:
+            for name, value in partial(float(values[names[0]] or 0.0), fidelity).items():
                 trial.set_user_attr(name, value)
         self._study.tell(trial, state=TrialState.FAIL)
 
-    def _values(self, accuracy: float, cost: Cost) -> list[float]:
-        return [accuracy if name in MAXIMIZED else float(getattr(cost, name)) for name in self.objectives]
+    def _values(self, found: Mapping[str, float | None], cost: Cost) -> list[float]:
+        known = {name: value for name, value in found.items() if value is not None}
+        return [float(known[name] if name in learned(self.objectives) else cost[name]) for name in self.objectives]
 
     def _neighbour(self, assignment: Assignment, changes: int) -> Assignment:
         """An assignment that differs in `changes` choices, and in those that they switch on, which are drawn evenly."""
@@ -226,8 +236,12 @@ class Proposer:
             return None
         architecture, price = built.architecture, built.cost
         self.seen.add(architecture.hash)
+        readings = tuple(self._measure(architecture))
+        price = price.with_values({reading.name: reading.value for reading in readings})
+        if self.space.violation(price) is not None:
+            self._refused(readings)
+            self._study.tell(trial.number, state=TrialState.FAIL)
+            self.rejected += 1
+            return None
         self._trials[trial.number] = trial
-        timed = None if self._clock is None else self._clock(architecture)
-        if timed is not None:
-            price = with_latency(price, timed.milliseconds)
-        return Proposal(plan.assignment, met, architecture, price, published, trial.number, timed)
+        return Proposal(plan.assignment, met, architecture, price, published, trial.number, readings)

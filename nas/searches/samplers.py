@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import optuna
 from optuna.samplers import BaseSampler
 
 from blocks.base import Shape
+from nas.architecture.architecture import Architecture
 from nas.errors import SearchError, nearest
+from nas.objectives import learned
 from nas.space.space import Space
 
 
@@ -24,17 +26,22 @@ class Problem:
     objectives: tuple[str, ...]
     measured_on: int | None = None
     """Images on which an accuracy is measured; None: it is exact."""
+    features: Mapping[str, Callable[[Architecture], float]] = field(default_factory=dict)
+    """Values by the names of objectives that a sampler may have of every candidate."""
 
 
 def _pareto(seed: int, problem: Problem) -> BaseSampler:
     from nas.sampler import ParetoSampler  # SciPy takes half a second
 
+    if len(names := learned(problem.objectives)) > 1:
+        raise SearchError(f"sampler pareto: learns one objective, not {' and '.join(names)}; use --sampler tpe")
     return ParetoSampler(
         problem.space,
         input=problem.input,
         classes=problem.classes,
         objectives=problem.objectives,
         measured_on=problem.measured_on,
+        features=problem.features,
         seed=seed,
     )
 

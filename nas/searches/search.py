@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -43,8 +44,8 @@ if TYPE_CHECKING:
 
     from nas.replays.jobs import Ran
     from nas.searches.final_network import Final
-    from nas.searches.latency_objective import Clock
-    from nas.store import Store, StudyRow
+    from nas.searches.measuring import Measurer
+    from nas.store import Reading, Store, StudyRow
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
     progress = progress or Progress()
     check_sampler(options.sampler)
     space = options.space if isinstance(options.space, Space) else Space.load(options.space)
-    space = space.limit(parameters=options.max_parameters, macs=options.max_macs)
+    space = space.limit(parameters=options.max_parameters, macs=options.max_macs, **options.limits or {})
     validation = 0.0 if options.folds > 1 else options.validation
     task = Task(options.data, options.data_root, validation, 0, options.image_size, options.folds)
     check_recipe(options.recipe)  # a fault in it is told before data is read
@@ -272,8 +273,8 @@ def _run(
     from nas.searches.trial_source import TrialPlan, TrialSource
     from nas.searches.trial_training import TrialTraining
 
-    clock = _clock(options, study, store, dataset)
-    ray_options = replace(options.ray, timed=clock is not None and clock.on_gpu)
+    measurer = _measurer(options, study, space, store, dataset)
+    ray_options = replace(options.ray, timed=measurer is not None and measurer.on_gpu)
     proposer = Proposer(
         space,
         dataset.input,
@@ -283,7 +284,7 @@ def _run(
         seed=options.seed,
         past=rows(past),
         seeds=seeds,
-        clock=clock,
+        **({} if measurer is None else _asking(measurer, options, store)),
         epochs=recipe.epochs,
         measured_on=len(dataset.measured_labels),
     )
@@ -302,8 +303,8 @@ def _run(
     budget = parse_duration(options.time)
     with ExitStack() as session:
         resources = session.enter_context(ray_session(ray_options, progress.note))
-        if clock is not None:
-            session.enter_context(clock.ready(study.name, apart=resources.timed))
+        if measurer is not None:
+            session.enter_context(measurer.ready(study.name, apart=resources.timed))
         session.enter_context(stoppable(stop))
         packing = Packing(
             dataset,
@@ -325,13 +326,27 @@ def _run(
     return stop.reason or ("exhausted" if source.exhausted else "done")
 
 
-def _clock(options: SearchOptions, study: StudyRow, store: Store, dataset: Dataset) -> Clock | None:
-    """What times networks, where latency is an objective."""
-    if "latency" not in study.objectives:
-        return None
-    from nas.searches.latency_objective import Clock
+def _measurer(options: SearchOptions, study: StudyRow, space: Space, store: Store, dataset: Dataset) -> Measurer | None:
+    """What measures networks, where something has to be measured before they are trained."""
+    from nas.network.probes import probes_of
+    from nas.searches.measuring import Measurer
 
-    return Clock(store, dataset.input, dataset.classes, options.latency_device)
+    probes = probes_of((*study.objectives, *space.constraints, *options.features))
+    return Measurer(probes, store, dataset.input, dataset.classes, options.probe_device) if probes else None
+
+
+def _asking(measurer: Measurer, options: SearchOptions, store: Store) -> dict[str, Any]:
+    """How a proposer asks for what is measured."""
+
+    def keep(readings: Sequence[Reading]) -> None:
+        for reading in readings:
+            store.add_reading(replace(reading, row=None))
+
+    return {
+        "measure": measurer,
+        "refused": keep,
+        "features": {name: partial(measurer.value, name) for name in options.features},
+    }
 
 
 def _rungs(options: SearchOptions, study: StudyRow, store: Store, recipe: Recipe) -> Rungs | None:

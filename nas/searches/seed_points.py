@@ -11,6 +11,7 @@ from nas.errors import AssignmentError, Infeasible
 from nas.searches.progress import Progress
 from nas.space.published import PublishedConfig, published_configs
 from nas.space.space import Assignment, Plan, Space
+from nas.text.formatting import digits
 
 SHARE = 6
 """With `auto` one in so many trials at most is a published network: a search is for what nobody has published."""
@@ -126,10 +127,10 @@ def _line(found: _Sorted, chosen: list[SeedPoint], space: Space, dataset: Datase
         text += f", {len(names)} of {len(found.fitting)} that fit"
     if found.outside:
         bounds = [
-            f"{name} at most {bound.max:,.0f}" for name, bound in space.constraints.items() if bound.max is not None
+            f"{name} at most {digits(bound.max)}" for name, bound in space.constraints.items() if bound.max is not None
         ]
         bounds += [
-            f"{name} at least {bound.min:,.0f}" for name, bound in space.constraints.items() if bound.min is not None
+            f"{name} at least {digits(bound.min)}" for name, bound in space.constraints.items() if bound.min is not None
         ]
         text += f"; outside of {' and '.join(bounds)}: {_some(found.outside)}"
     if found.too_large:

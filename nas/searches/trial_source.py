@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
 from nas.config.recipe import Recipe
@@ -100,7 +101,7 @@ class TrialSource(JobSource[TrialJob]):
         proposal = job.proposal
         if self.rungs is None:
             return None
-        place = self.rungs.enter(proposal.architecture.hash, epoch.epoch, epoch.accuracy, proposal.cost)
+        place = self.rungs.enter(proposal.architecture.hash, epoch.epoch, measured(epoch), proposal.cost)
         if place is None or place.goes_on or proposal.published or proposal.architecture.hash in self._called_back:
             return None
         return f"{place.rank} of {place.of} at epoch {epoch.epoch}"
@@ -128,14 +129,15 @@ class TrialSource(JobSource[TrialJob]):
         """Writes the result, and tells the sampler of it."""
         proposal = job.proposal
         last = outcome.epochs[-1] if outcome.epochs else None
-        accuracy = last.accuracy if last else None
+        found = measured(last) if last else {}
         number = self.store.finish_trial(
             job.row,
             state=outcome.state,
             reason=outcome.reason,
-            accuracy=accuracy,
-            loss=last.loss if last else None,
-            top5=last.top5 if last else None,
+            accuracy=found.get("accuracy"),
+            loss=found.get("loss"),
+            top5=found.get("top5"),
+            values=found,
             seconds=outcome.seconds,
             device=outcome.device or None,
             environment=outcome.environment,
@@ -145,12 +147,12 @@ class TrialSource(JobSource[TrialJob]):
         if outcome.state == State.INTERRUPTED and proposal.architecture.hash not in self._called_back:
             self._counted -= 1  # it counts when it is evaluated again
         if outcome.state == State.COMPLETE:
-            self.proposer.finish(proposal, accuracy)
+            self.proposer.finish(proposal, found)
         elif outcome.state == State.STOPPED_EARLY and last is not None:
-            self.proposer.finish(proposal, accuracy, last.epoch / self.plan.recipe.epochs)
+            self.proposer.finish(proposal, found, last.epoch / self.plan.recipe.epochs)
         else:
             self.proposer.finish(proposal, None)
-        trial = _shown(proposal, number, outcome.state, accuracy)
+        trial = _shown(proposal, number, outcome.state, found)
         self.progress.finished(replace(trial, reason=outcome.reason, seconds=outcome.seconds), running)
 
     def _begin(self, proposal: Proposal) -> int:
@@ -163,8 +165,8 @@ class TrialSource(JobSource[TrialJob]):
             cost=proposal.cost,
             published=proposal.published,
         )
-        if proposal.timed is not None:
-            self.store.add_latency(replace(proposal.timed, row=row))
+        for reading in proposal.readings:
+            self.store.add_reading(replace(reading, row=row))
         return row
 
     def _job(self, proposal: Proposal, row: int) -> TrialJob:
@@ -195,13 +197,21 @@ class TrialSource(JobSource[TrialJob]):
 
     def _take_over(self, proposal: Proposal, row: int, past: PastResult, running: int) -> None:
         number = self.store.take_over(row, past)
-        self.proposer.finish(proposal, past.accuracy)
+        found = {"accuracy": past.accuracy, "top5": past.top5, "loss": past.loss, **past.values}
+        self.proposer.finish(proposal, found)
         if self.rungs is not None:
-            for epoch, accuracy in self.store.curve(past.row):
-                self.rungs.enter(proposal.architecture.hash, epoch, accuracy, proposal.cost)
-        trial = _shown(proposal, number, past.state, past.accuracy)
+            for epoch, values in self.store.curve(past.row):
+                self.rungs.enter(proposal.architecture.hash, epoch, values, proposal.cost)
+        trial = _shown(proposal, number, past.state, found)
         self.progress.finished(replace(trial, source=past.row), running)
 
 
-def _shown(proposal: Proposal, number: int, state: str, accuracy: float | None) -> EndedTrial:
-    return EndedTrial(number, proposal.architecture.hash, proposal.cost, proposal.published, str(state), accuracy)
+def measured(epoch: Epoch) -> dict[str, float | None]:
+    """What was measured after an epoch, by name."""
+    return {"accuracy": epoch.accuracy, "top5": epoch.top5, "loss": epoch.loss}
+
+
+def _shown(proposal: Proposal, number: int, state: str, found: Mapping[str, float | None]) -> EndedTrial:
+    others = {name: value for name, value in found.items() if name != "accuracy"}
+    digest, accuracy = proposal.architecture.hash, found.get("accuracy")
+    return EndedTrial(number, digest, proposal.cost, proposal.published, str(state), accuracy, others=others)

@@ -15,6 +15,7 @@ from nas.errors import Infeasible, SearchError
 from nas.space.grammar import Bounds, Options
 from nas.space.space import Assignment, Space
 from nas.statistics.proportion import wilson
+from nas.text.formatting import digits
 
 ENUMERABLE = 20_000
 """Spaces up to this size are counted one by one: half a minute when every block shape is new."""
@@ -67,7 +68,7 @@ class Tried:
 
     def __init__(self, space: Space, input: Shape, classes: int) -> None:
         self._space, self._input, self._classes = space, input, classes
-        self._nearest: dict[str, int] = {}
+        self._nearest: dict[str, float] = {}
         """By constraint, the cost nearest to its bound."""
         self._reasons: Counter[str] = Counter()
         self._closest: tuple[float, Assignment] | None = None
@@ -84,7 +85,9 @@ class Tried:
             return built
         excess = 0.0
         for name, bounds in self._space.constraints.items():
-            value = getattr(price, name)
+            if name not in price:
+                continue
+            value = price[name]
             nearer = max if bounds.max is None else min
             self._nearest[name] = nearer(self._nearest.get(name, value), value)
             excess += _excess(value, bounds)
@@ -112,16 +115,16 @@ class Tried:
             [(commonest, _)] = self._reasons.most_common(1)
             return SearchError(f"space {self._space.name}: {tried} fits images of {list(self._input)}: {commonest}")
         limits = ", ".join(
-            f"{name} at least {bounds.min:,.0f} (largest seen: {self._nearest[name]:,})"
+            f"{name} at least {digits(bounds.min or 0.0)} (largest seen: {digits(self._nearest[name])})"
             if bounds.max is None
-            else f"{name} at most {bounds.max:,.0f} (smallest seen: {self._nearest[name]:,})"
+            else f"{name} at most {digits(bounds.max)} (smallest seen: {digits(self._nearest[name])})"
             for name, bounds in self._space.constraints.items()
-            if bounds.max is not None or bounds.min is not None
+            if name in self._nearest and (bounds.max is not None or bounds.min is not None)
         )
         return SearchError(f"space {self._space.name}: {tried} meets the constraints: {limits}")
 
 
-def _excess(value: int, bounds: Bounds) -> float:
+def _excess(value: float, bounds: Bounds) -> float:
     """How many times a cost is above its bound or below it, as a logarithm."""
     if bounds.max is not None and value > bounds.max:
         return math.log(value / bounds.max)
@@ -173,7 +176,7 @@ def draw_feasible(
     problem = tried.problem(f"none of {PROBES:,} random architectures")
     if fitting is None:
         raise problem
-    costs = ", ".join(f"{getattr(fitting, name):,} {name}" for name in space.constraints)
+    costs = ", ".join(f"{digits(fitting[name])} {name}" for name in space.constraints if name in fitting)
     raise SearchError(
         f"{problem}; one that was made by changing the closest does ({costs}), but such are too rare for a search"
     )

@@ -12,6 +12,7 @@ from functools import cached_property
 
 from blocks import BLOCKS
 from blocks.base import Scalar
+from nas.text.formatting import digits
 
 NONE = "none"
 """As an input: no edge."""
@@ -280,7 +281,7 @@ class Violation:
 
     def __str__(self) -> str:
         """In words: ``parameters 101 > 100``."""
-        return f"{self.name} {self.value:,} {'>' if self.value > self.bound else '<'} {self.bound:,.0f}"
+        return f"{self.name} {digits(self.value)} {'>' if self.value > self.bound else '<'} {digits(self.bound)}"
 
 
 def input_options(inputs: tuple[Value, ...] | None) -> dict[str, Options]:

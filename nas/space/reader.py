@@ -14,7 +14,7 @@ from nas.architecture.node_names import taken
 from nas.config.yaml_document import Document, KeyPath
 from nas.errors import SpaceError, nearest
 from nas.limits import MAX_EXTENT, MAX_NAME, MAX_OPTIONS, MAX_REPEAT
-from nas.objectives import COSTS
+from nas.objectives import before_training
 from nas.space.grammar import (
     EVERYWHERE,
     NONE,
@@ -29,7 +29,7 @@ from nas.space.grammar import (
     options_of,
 )
 from nas.space.validation import Extent, check_edges, check_extent, check_shared
-from nas.text.formatting import shorten
+from nas.text.formatting import digits, shorten
 from nas.text.sanitize import one_line
 
 if TYPE_CHECKING:
@@ -355,7 +355,7 @@ class _Parser:
     def constraints(self, data: Any) -> Mapping[str, Bounds]:
         where: KeyPath = ("constraints",)
         data = self.doc.mapping(where, data, "constraints")
-        self.doc.check_keys(where, data, COSTS, "constraints")
+        self.doc.check_keys(where, data, before_training(), "constraints")
         found = {}
         for name in data:
             bounds = self.doc.dataclass(Bounds, (*where, name), what=f"constraint '{name}'")
@@ -363,7 +363,9 @@ class _Parser:
                 if value is not None and not 0 <= value < float("inf"):
                     self.fail((*where, name, key), f"constraint '{name}': {key} must be a number from 0, not {value}")
             if bounds.max is not None and bounds.min is not None and bounds.min > bounds.max:
-                self.fail((*where, name), f"constraint '{name}': min {bounds.min:,.0f} is above max {bounds.max:,.0f}")
+                self.fail(
+                    (*where, name), f"constraint '{name}': min {digits(bounds.min)} is above max {digits(bounds.max)}"
+                )
             found[name] = bounds
         return found
 

@@ -105,11 +105,10 @@ class Space:
         return replace(self, constraints=constraints)
 
     def violation(self, cost: Cost) -> Violation | None:
-        """The first constraint that `cost` breaks, or None."""
+        """The first constraint that `cost` breaks, or None. A value that is not known yet breaks none."""
         for name, bounds in self.constraints.items():
-            value = getattr(cost, name)
-            if (bound := bounds.broken(value)) is not None:
-                return Violation(name, value, bound)
+            if name in cost and (bound := bounds.broken(cost[name])) is not None:
+                return Violation(name, cost[name], bound)
         return None
 
     def walk(self, choose: Chooser, *, mend: bool = False) -> Plan:
@@ -145,7 +144,7 @@ class Space:
         if shape_of[rough.output] != (classes,):
             shape = "×".join(map(str, shape_of[rough.output]))
             raise Infeasible(rough.output, f"the network ends with {shape}, not with {classes} logits")
-        return Built(Architecture(tuple(nodes), rough.output), input, found)
+        return Built(Architecture(tuple(nodes), rough.output), input, classes, found)
 
     def from_assignment(
         self, assignment: Mapping[str, Scalar], input: Shape | None = None, classes: int = 10

@@ -2,8 +2,8 @@
 
 from nas.store.connection import DEFAULT_URL
 from nas.store.gpu_memory import Memory
-from nas.store.latency import Timed
 from nas.store.measurements import Measured
+from nas.store.readings import Reading
 from nas.store.records import PastResult, Reconciled, StudyRow, TrialRow
 from nas.store.recounting import Recounted
 from nas.store.retry import Patience
@@ -15,10 +15,10 @@ __all__ = [
     "Memory",
     "PastResult",
     "Patience",
+    "Reading",
     "Reconciled",
     "Recounted",
     "Store",
     "StudyRow",
-    "Timed",
     "TrialRow",
 ]

@@ -7,21 +7,34 @@ from typing import Any
 from sqlalchemy import Table, delete, func, insert, inspect, literal_column, select, update
 from sqlalchemy.orm import Session
 
-from nas.store.schema import Base, ChoiceRow, EpochRow, LatencyRow, Measurement, MemoryRow, Study, Trial
+from nas.store.schema import (
+    Base,
+    ChoiceRow,
+    EpochRow,
+    EpochValueRow,
+    Measurement,
+    MemoryRow,
+    ReadingRow,
+    Study,
+    Trial,
+    ValueRow,
+)
 
 
 def delete_study(session: Session, study: int) -> int:
     """Removes a study with its trials and their learning curves. Returns how many trials it had.
 
-    Networks, test accuracies and latencies stay: they are true of a network, whatever study met it.
+    Networks, test accuracies and what was measured of networks before their training stay: they are true of a network,
+    whatever study met it.
     """
     ours = select(Trial.id).where(Trial.study_id == study)
     count = session.execute(select(func.count()).where(Trial.study_id == study)).scalar_one()
     _hand_over(session, study)
-    for table in (Measurement, LatencyRow, MemoryRow):
+    for table in (Measurement, ReadingRow, MemoryRow):
         if inspect(session.connection()).has_table(table.__tablename__):
             _forget(session, table, study)
-    session.execute(delete(EpochRow).where(EpochRow.trial_id.in_(ours)))
+    for curve in (EpochRow, EpochValueRow, ValueRow):
+        session.execute(delete(curve).where(curve.trial_id.in_(ours)))
     session.execute(update(Trial).where(Trial.study_id == study).values(source=None))
     session.execute(delete(Trial).where(Trial.study_id == study))
     session.execute(delete(ChoiceRow).where(ChoiceRow.study_id == study))
@@ -33,15 +46,16 @@ def _hand_over(session: Session, study: int) -> None:
     """Trials of other studies that took over a result get the learning curve that it came with, and stand on their own."""
     ours = select(Trial.id).where(Trial.study_id == study)
     takers = (Trial.source.in_(ours), Trial.study_id != study)
-    epochs = EpochRow.__table__
-    assert isinstance(epochs, Table)
-    names = [column.name for column in epochs.columns if column.name != "trial_id"]
-    curves: Any = (
-        select(Trial.id, *(literal_column(f"{EpochRow.__tablename__}.{name}") for name in names))
-        .join(EpochRow, EpochRow.trial_id == Trial.source)
-        .where(*takers)
-    )
-    session.execute(insert(EpochRow).from_select(["trial_id", *names], curves))
+    for curve in (EpochRow, EpochValueRow):
+        epochs = curve.__table__
+        assert isinstance(epochs, Table)
+        names = [column.name for column in epochs.columns if column.name != "trial_id"]
+        curves: Any = (
+            select(Trial.id, *(literal_column(f"{curve.__tablename__}.{name}") for name in names))
+            .join(curve, curve.trial_id == Trial.source)
+            .where(*takers)
+        )
+        session.execute(insert(curve).from_select(["trial_id", *names], curves))
     session.execute(update(Trial).where(*takers).values(source=None))
 
 
@@ -49,7 +63,7 @@ def _forget(session: Session, table: type[Base], study: int) -> None:
     ours = select(Trial.id).where(Trial.study_id == study)
     if table is Measurement:
         session.execute(update(Measurement).where(Measurement.study_id == study).values(study_id=None, trial=None))
-    elif table is LatencyRow:
-        session.execute(update(LatencyRow).where(LatencyRow.trial_id.in_(ours)).values(trial_id=None))
+    elif table is ReadingRow:
+        session.execute(update(ReadingRow).where(ReadingRow.trial_id.in_(ours)).values(trial_id=None))
     else:
         session.execute(delete(MemoryRow).where(MemoryRow.trial_id.in_(ours)))

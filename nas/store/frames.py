@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from sqlalchemy import Connection, Executable, case, func, select
 from nas.objectives import OBJECTIVES
 from nas.pareto import pareto
 from nas.states import COMPLETE, FINISHED, RUNNING, UNTRAINED
-from nas.store import damaged, latency
+from nas.store import damaged, values
 from nas.store.records import StudyRow
 from nas.store.schema import EPOCH_VALUES, EnvironmentRow, EpochRow, Study, Trial
 
@@ -96,7 +97,7 @@ def trials(
     """One row per finished trial from number `since` on, or with one of these `numbers`, in the order of finishing.
 
     Columns: trial (number), id, hash, key, state, reason, accuracy, top5, loss, parameters, macs, activation_bytes,
-    latency (milliseconds, only where it is an objective), epochs, seconds, device, environment (hash), published,
+    whatever else the study knows of its trials by the names of objectives, epochs, seconds, device, environment (hash), published,
     source (id), started_at, finished_at, and assignment (a dict) unless switched off.
     """
     columns = [
@@ -138,10 +139,7 @@ def trials(
     for name in ("reason", "device", "environment", "published"):
         frame[name] = frame[name].astype("string")
     frame["source"] = frame["source"].astype("Int64")
-    if "latency" in study.objectives:
-        times = latency.of_trials(connection, study.id)
-        place = frame.columns.get_loc("activation_bytes") + 1
-        frame.insert(place, "latency", frame["id"].map(times).astype("float64"))
+    values.add_columns(frame, connection, study.id, study.objectives, after="activation_bytes")
     if assignments:
         with uncollected():
             frame["assignment"] = [damaged.assignment(text) for text in frame["assignment"].tolist()]
@@ -154,15 +152,14 @@ def front(connection: Connection, study: StudyRow) -> pd.DataFrame:
     Only the objectives of the others are read.
     """
     costs = [getattr(Trial, name) for name in study.objectives if hasattr(Trial, name)]
-    values = _read(
+    known = _read(
         connection,
         select(Trial.id, Trial.number.label("trial"), Trial.hash, Trial.state, *costs)
         .where(Trial.study_id == study.id, Trial.state == COMPLETE)
         .order_by(Trial.number),
     )
-    if "latency" in study.objectives:
-        values["latency"] = values["id"].map(latency.of_trials(connection, study.id)).astype("float64")
-    numbers = [int(number) for number in pareto(values, study.objectives)["trial"]]
+    values.add_columns(known, connection, study.id, study.objectives)
+    numbers = [int(number) for number in pareto(known, study.objectives)["trial"]]
     chosen = trials(connection, study, numbers=numbers)
     return pareto(chosen, study.objectives)
 
@@ -194,8 +191,8 @@ def epochs(connection: Connection, study: StudyRow, *, since: int | None = None)
 def accuracies(connection: Connection, study: StudyRow, at: Sequence[int]) -> pd.DataFrame:
     """What the trials that finished were worth at the epochs `at`, in the order of finishing.
 
-    Columns: trial (number), hash, state, epoch, accuracy, parameters, macs, activation_bytes; latency where it is an
-    objective.
+    Columns: trial (number), hash, state, epoch, what was learned by then (accuracy, top5, loss and others by their names),
+    parameters, macs, activation_bytes, and whatever else is known of the networks.
     """
     frame = _read(
         connection,
@@ -204,21 +201,25 @@ def accuracies(connection: Connection, study: StudyRow, at: Sequence[int]) -> pd
             Trial.hash,
             Trial.state,
             EpochRow.epoch,
-            EpochRow.accuracy,
+            *(getattr(EpochRow, name) for name in values.EPOCH_COLUMNS),
             Trial.parameters,
             Trial.macs,
             Trial.activation_bytes,
             Trial.id,
+            EpochRow.trial_id,
         )
         .join(EpochRow, func.coalesce(Trial.source, Trial.id) == EpochRow.trial_id)
         .where(Trial.study_id == study.id, Trial.number.is_not(None), EpochRow.epoch.in_(list(at)))
         .order_by(Trial.number, EpochRow.epoch),
     )
-    damaged.make_numbers(frame, whole=("trial", "epoch", "parameters", "macs"), real=("accuracy",))
-    ids = frame.pop("id")
-    if "latency" in study.objectives:
-        frame["latency"] = ids.map(latency.of_trials(connection, study.id)).astype("float64")
-    return frame
+    damaged.make_numbers(frame, whole=("trial", "epoch", "parameters", "macs"), real=values.EPOCH_COLUMNS)
+    curves = zip(frame.pop("trial_id"), frame["epoch"], strict=True)
+    by_epoch = values.of_epochs(connection, study.id, at)
+    places = [by_epoch.get((int(trial), int(epoch)), {}) for trial, epoch in curves]
+    for name in sorted({name for place in places for name in place}):
+        frame[name] = [place.get(name, math.nan) for place in places]
+    values.add_columns(frame, connection, study.id, study.objectives)
+    return frame.drop(columns="id")
 
 
 def environments(connection: Connection, study: StudyRow) -> dict[str, dict[str, Any]]:

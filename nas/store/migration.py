@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from nas.errors import StorageError
 from nas.store.connection import writing
-from nas.store.schema import VERSION, Base, EpochRow, Schema, Study
+from nas.store.schema import VERSION, Base, EpochRow, EpochValueRow, ObjectiveRow, ReadingRow, Schema, Study, ValueRow
 
 
 def _counting_rules(session: Session) -> None:
@@ -23,13 +23,36 @@ def _train_accuracy(session: Session) -> None:
     _add_column(session, EpochRow, "train_accuracy", "DOUBLE PRECISION")
 
 
+def _values_by_name(session: Session) -> None:
+    # Latencies had a table of their own, which a database got with its first one; of two rows of a trial the last counted.
+    Base.metadata.create_all(session.connection(), tables=[table.__table__ for table in NEW_IN_4])  # type: ignore[misc]
+    if not inspect(session.connection()).has_table("nas_latencies"):
+        return
+    session.execute(
+        text(
+            "INSERT INTO nas_readings (name, trial_id, hash, input, classes, device, settings, value, low, high, runs, version, "
+            "measured_at) SELECT 'latency', trial_id, hash, input, classes, device, "
+            "'{\"batch\"\\:' || batch || ',\"threads\"\\:' || threads || '}', milliseconds, low, high, runs, torch, measured_at "
+            "FROM nas_latencies ORDER BY id"
+        )
+    )
+    session.execute(
+        text(
+            "INSERT INTO nas_values (trial_id, name, value) SELECT trial_id, 'latency', milliseconds FROM nas_latencies "
+            "WHERE id IN (SELECT max(id) FROM nas_latencies WHERE trial_id IS NOT NULL GROUP BY trial_id)"
+        )
+    )
+    session.execute(text("DROP TABLE nas_latencies"))
+
+
 def _add_column(session: Session, table: type[Base], name: str, kind: str) -> None:
     columns = [column["name"] for column in inspect(session.connection()).get_columns(table.__tablename__)]
     if name not in columns:
         session.execute(text(f"ALTER TABLE {table.__tablename__} ADD COLUMN {name} {kind}"))
 
 
-STEPS: Final[dict[int, Callable[[Session], None]]] = {1: _counting_rules, 2: _train_accuracy}
+NEW_IN_4: Final = (ValueRow, EpochValueRow, ObjectiveRow, ReadingRow)
+STEPS: Final[dict[int, Callable[[Session], None]]] = {1: _counting_rules, 2: _train_accuracy, 3: _values_by_name}
 """From each version to the next one."""
 
 

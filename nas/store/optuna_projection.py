@@ -34,7 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from blocks.base import Scalar
-from nas.objectives import MAXIMIZED, OBJECTIVES
+from nas.objectives import OBJECTIVES, before_training
 from nas.states import COMPLETE, STOPPED_EARLY
 from nas.store import damaged
 
@@ -79,17 +79,11 @@ _OTHERS: Final = tuple(
     for name in ("trial_system_attributes", "trial_intermediate_values", "trial_heartbeats")
 )
 _OPTUNA_STATE: Final = {COMPLETE: "COMPLETE", STOPPED_EARLY: "PRUNED"}  # every other state: FAIL
-ATTRIBUTE_NAMES: Final = (
-    "hash",
-    *(name for name in OBJECTIVES if name not in MAXIMIZED),
-    "state",
-    "reason",
-    "seconds",
-    "device",
-    "published",
-    "key",
-)
-"""What Optuna has of a trial as user attributes."""
+
+
+def attribute_names() -> tuple[str, ...]:
+    """What Optuna has of a trial as user attributes, as far as a trial has it."""
+    return ("hash", *before_training(), "state", "reason", "seconds", "device", "published", "key")
 
 
 @dataclass(frozen=True)
@@ -129,7 +123,7 @@ class Finished:
 
     @classmethod
     def from_row(cls, row: Mapping[str, object], objectives: Sequence[str]) -> Finished:
-        """From the columns of one row of `nas_trials`."""
+        """From the columns of one row of `nas_trials`, and other values by the names of objectives."""
         state = str(row["state"])
         values = tuple(_number(row, name) for name in objectives) if state == COMPLETE else None
         number, started_at, finished_at = row["number"], row["started_at"], row["finished_at"]
@@ -142,7 +136,7 @@ class Finished:
             state,
             damaged.assignment(row["assignment"]),
             values,
-            {name: row[name] for name in ATTRIBUTE_NAMES if row[name] is not None},
+            {name: row[name] for name in attribute_names() if row.get(name) is not None},
             started_at,
             finished_at,
         )
@@ -224,7 +218,7 @@ def optuna_ids(session: Session, study: int, since: int = 0) -> dict[int, int]:
 
 
 def change_costs(
-    session: Session, name: str, costs: Mapping[int, Mapping[str, int]], objectives: Sequence[str]
+    session: Session, name: str, costs: Mapping[int, Mapping[str, float]], objectives: Sequence[str]
 ) -> None:
     """Gives trials other costs, by their numbers, among their values and attributes; nothing else of them changes."""
     study = study_id(session, name)

@@ -11,14 +11,13 @@ from sqlalchemy import URL, Engine, func, inspect, select
 from nas.architecture.architecture import Architecture
 from nas.errors import AssignmentError, StorageError, nearest
 from nas.states import COMPLETE, RUNNING
-from nas.store import connection, damaged, frames, measurements, migration, optuna_projection
+from nas.store import connection, damaged, frames, measurements, migration, optuna_projection, readings, values
 from nas.store import gpu_memory as memories
-from nas.store import latency as latencies
 from nas.store.connection import DEFAULT_URL, reading, writing
 from nas.store.file_guard import Lifeline
 from nas.store.gpu_memory import Memory
-from nas.store.latency import Timed
 from nas.store.lease import read_owner
+from nas.store.readings import Reading
 from nas.store.records import PastResult, StudyRow, TrialRow
 from nas.store.schema import (
     VERSION,
@@ -26,6 +25,7 @@ from nas.store.schema import (
     Base,
     ChoiceRow,
     EpochRow,
+    EpochValueRow,
     Schema,
     Study,
     Trial,
@@ -105,6 +105,7 @@ class Reader:
     def study(self, name: str) -> StudyRow:
         """The study of that name. Raises StorageError that names the nearest one when there is none."""
         with reading(self._engine) as session:
+            values.definitions(session)
             row = session.scalars(select(Study).where(Study.name == name)).one_or_none()
             if row is not None:
                 return StudyRow.of(row)
@@ -120,6 +121,7 @@ class Reader:
     def studies(self) -> pd.DataFrame:
         """One row per study; columns as in `frames.studies`."""
         with reading(self._engine) as session:
+            values.definitions(session)
             return frames.studies(session.connection())
 
     def driver(self, study: str) -> str | None:
@@ -204,16 +206,16 @@ class Reader:
         with reading(self._engine) as session:
             return measurements.frame(session.connection())
 
-    def latencies(self, digest: str) -> list[Timed]:
-        """How long the network with this hash takes, as far as it was measured, the latest first."""
+    def readings(self, digest: str, name: str) -> list[Reading]:
+        """What was measured under this name of the network with this hash, the latest first."""
         with reading(self._engine) as session:
-            return latencies.of(session, digest)
+            return readings.of(session, digest, name)
 
-    def latency_devices(self, study: str) -> list[tuple[str, int]]:
-        """Devices, and threads on each, that the trials of the study were timed on as an objective."""
+    def readings_of_study(self, study: str, name: str) -> list[Reading]:
+        """One of the readings of this name of the study's trials for each device and settings."""
         row = self.study(study)
         with reading(self._engine) as session:
-            return latencies.devices(session, row.id)
+            return readings.of_study(session, row.id, name)
 
     def memories(self, study: str) -> list[Memory]:
         """What the study's trials took of a GPU's memory, in the order in which they began."""
@@ -276,13 +278,18 @@ class Reader:
         )
         with reading(self._engine) as session:
             row = session.execute(query).mappings().one_or_none()
-        return None if row is None else PastResult.of(row)
+            return None if row is None else PastResult.of(row, values.of_trial(session, row["row"]))
 
-    def curve(self, row: int) -> list[tuple[int, float | None]]:
-        """Epoch and accuracy of each point of the learning curve of the trial in this row."""
-        query = select(EpochRow.epoch, EpochRow.accuracy).where(EpochRow.trial_id == row).order_by(EpochRow.epoch)
+    def curve(self, row: int) -> list[tuple[int, dict[str, float | None]]]:
+        """Each point of the learning curve of the trial in this row: its epoch, and what was measured after it, by name."""
+        columns = [getattr(EpochRow, name) for name in values.EPOCH_COLUMNS]
+        query = select(EpochRow.epoch, *columns).where(EpochRow.trial_id == row).order_by(EpochRow.epoch)
+        more = select(EpochValueRow.epoch, EpochValueRow.name, EpochValueRow.value)
         with reading(self._engine) as session:
-            return [(epoch, accuracy) for epoch, accuracy in session.execute(query)]
+            found = {one[0]: dict(zip(values.EPOCH_COLUMNS, one[1:], strict=True)) for one in session.execute(query)}
+            for epoch, name, value in session.execute(more.where(EpochValueRow.trial_id == row)):
+                found[epoch][name] = value
+        return list(found.items())
 
     def accuracies(self, study: str, epochs: Sequence[int]) -> pd.DataFrame:
         """What the finished trials were worth at these epochs; columns as in `frames.accuracies`."""

@@ -151,8 +151,10 @@ class PastResult:
     epochs: int
     seconds: float | None
     device: str | None
+    values: Mapping[str, float]
+    """What else it was worth, by the names of objectives."""
 
     @classmethod
-    def of(cls, row: RowMapping) -> PastResult:
+    def of(cls, row: RowMapping, values: Mapping[str, float]) -> PastResult:
         """From a row with these names."""
-        return cls(**row)
+        return cls(**row, values=values)

@@ -7,7 +7,7 @@ rows of its retrainings. Replays of published networks belong to no study; their
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from sqlalchemy import inspect, select, update
 from sqlalchemy.orm import Session
@@ -16,7 +16,7 @@ from blocks.counting import COUNTING_RULES
 from nas.architecture.architecture import Architecture
 from nas.architecture.cost import Cost, cost
 from nas.errors import NasError, StorageError
-from nas.objectives import COSTS
+from nas.objectives import COUNTED
 from nas.states import COMPLETE
 from nas.store import damaged, optuna_projection
 from nas.store.records import StudyRow
@@ -86,16 +86,17 @@ def count(networks: Mapping[str, str], study: StudyRow, progress: Callable[[int,
 
 def write(session: Session, study: StudyRow, costs: Mapping[str, Cost]) -> Recounted:
     """Puts the costs wherever the study has them, and says by which rules they were counted."""
-    columns = [getattr(Trial, name) for name in COSTS]
+    columns = [getattr(Trial, name) for name in COUNTED]
     trials = session.execute(
         select(Trial.id, Trial.number, Trial.hash, Trial.state, *columns)
         .where(Trial.study_id == study.id, Trial.number.is_not(None))
         .order_by(Trial.number)
     ).all()
-    changed = [row for row in trials if tuple(row[4:]) != tuple(asdict(costs[row.hash]).values())]
+    counted = {digest: {name: getattr(price, name) for name in COUNTED} for digest, price in costs.items()}
+    changed = [row for row in trials if tuple(row[4:]) != tuple(counted[row.hash].values())]
     if changed:
-        session.execute(update(Trial), [{"id": row.id, **asdict(costs[row.hash])} for row in changed])
-        told = {int(row.number): asdict(costs[row.hash]) for row in changed}
+        session.execute(update(Trial), [{"id": row.id, **counted[row.hash]} for row in changed])
+        told = {int(row.number): counted[row.hash] for row in changed}
         optuna_projection.change_costs(session, study.name, told, study.objectives)
     if inspect(session.connection()).has_table(Measurement.__tablename__):
         _measurements(session, study, costs)
@@ -115,8 +116,4 @@ def _measurements(session: Session, study: StudyRow, costs: Mapping[str, Cost]) 
 
 
 def _breaks(study: StudyRow, price: Cost) -> bool:
-    for name, bounds in study.constraints.items():
-        value = getattr(price, name, None)
-        if value is not None and bounds.broken(value) is not None:
-            return True
-    return False
+    return any(name in price and bounds.broken(price[name]) is not None for name, bounds in study.constraints.items())

@@ -11,7 +11,10 @@
     nas_environments    what trials were measured on
     nas_measurements    test accuracies of networks that were replayed or retrained
     nas_scores          right answers of those, class by class
-    nas_latencies       how long networks take, by device
+    nas_values          values of trials by the names of objectives, as far as nas_trials has no column
+    nas_epoch_values    the same of learning curves
+    nas_objectives      what registered objectives are
+    nas_readings        what was measured of networks before their training, by device
     nas_memories        how much device memory trials took
 
 Mappings and lists are stored as canonical JSON text, moments as naive UTC (Optuna does the same), a number that is not
@@ -31,7 +34,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from blocks.base import Scalar
 
-VERSION: Final = 3
+VERSION: Final = 4
 """Raised whenever a table or the meaning of a column changes, with a step in `nas.store.migration`; a new table that older
 versions need not know does not."""
 
@@ -203,29 +206,59 @@ class ScoreRow(Base):
     """JSON: images of each class."""
 
 
-class LatencyRow(Base):
-    """How long one network takes on one device. A database that was made before this table gets it with its first row."""
+class ValueRow(Base):
+    """One value of a trial, by the name of an objective."""
 
-    __tablename__ = "nas_latencies"
-    __table_args__ = (Index("nas_latencies_hash", "hash", "device"), Index("nas_latencies_trial", "trial_id"))
+    __tablename__ = "nas_values"
+    trial_id: Mapped[int] = mapped_column(ForeignKey("nas_trials.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[float]
+
+
+class EpochValueRow(Base):
+    """One value of a point of a learning curve, by its name."""
+
+    __tablename__ = "nas_epoch_values"
+    trial_id: Mapped[int] = mapped_column(ForeignKey("nas_trials.id"), primary_key=True)
+    epoch: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[float]
+
+
+class ObjectiveRow(Base):
+    """What an objective is that nas does not have of its own, so that a study with it can be read anywhere."""
+
+    __tablename__ = "nas_objectives"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    row: Mapped[str] = mapped_column(Text)
+    """JSON: the fields of `nas.objectives.Objective`."""
+
+
+class ReadingRow(Base):
+    """One measurement of one network before its training."""
+
+    __tablename__ = "nas_readings"
+    __table_args__ = (Index("nas_readings_hash", "hash", "name"), Index("nas_readings_trial", "trial_id"))
     id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    """Of the objective."""
     trial_id: Mapped[int | None] = mapped_column(ForeignKey("nas_trials.id"))
-    """The trial whose objective it is; NULL for one measured on its own."""
+    """The trial for which it was measured; NULL for one measured on its own."""
     hash: Mapped[str]
     """Of the architecture, which need not be that of a trial."""
     input: Mapped[str]
     """Shape of an image as JSON."""
     classes: Mapped[int]
     device: Mapped[str]
-    threads: Mapped[int]
-    """Of PyTorch on a CPU; 0 on other devices."""
-    batch: Mapped[int]
-    milliseconds: Mapped[float]
-    """Median of one forward pass of the batch, float32; the next two are quartiles."""
-    low: Mapped[float]
-    high: Mapped[float]
+    settings: Mapped[str] = mapped_column(Text)
+    """JSON: what else the value hangs on."""
+    value: Mapped[float]
+    low: Mapped[float | None]
+    """Quartiles of several runs."""
+    high: Mapped[float | None]
     runs: Mapped[int]
-    torch: Mapped[str]
+    version: Mapped[str]
+    """Of PyTorch."""
     measured_at: Mapped[datetime.datetime]
 
 

@@ -22,16 +22,15 @@ from nas.objectives import OBJECTIVES
 from nas.space.grammar import Bounds
 from nas.space.space import Space
 from nas.states import COMPLETE
-from nas.store import connection, deletion, gpu_memory, measurements, optuna_projection, recounting
-from nas.store import latency as latencies
+from nas.store import connection, deletion, gpu_memory, measurements, optuna_projection, readings, recounting, values
 from nas.store import transactions as steps
 from nas.store.connection import DEFAULT_URL, reading, writing
 from nas.store.gpu_memory import Memory
-from nas.store.latency import Timed
 from nas.store.lease import Heart
 from nas.store.measurements import Measured
 from nas.store.optuna_projection import Choice
 from nas.store.reader import Reader
+from nas.store.readings import Reading
 from nas.store.records import PastResult, Reconciled, StudyRow
 from nas.store.recounting import Recounted, Replays
 from nas.store.retry import Patience
@@ -100,6 +99,7 @@ class Store(Reader):
                 raise StorageError(
                     f"storage '{self.shown_url}': Optuna has a study '{name}' here that nas did not make; name another"
                 )
+            values.define(session, (*objectives, *(constraints or {})))
             session.add(
                 Study(
                     name=name,
@@ -233,6 +233,7 @@ class Store(Reader):
         accuracy: float | None = None,
         loss: float | None = None,
         top5: float | None = None,
+        values: Mapping[str, float | None] | None = None,
         seconds: float | None = None,
         device: str | None = None,
         environment: Mapping[str, object],
@@ -240,7 +241,8 @@ class Store(Reader):
     ) -> int:
         """Ends a running trial, in our tables and Optuna's in one transaction. Returns its number.
 
-        Points of the learning curve that were recorded before stay; those in `epochs` are added or replace them.
+        `values` are others that were learned, by the names of objectives. Points of the learning curve that were recorded
+        before stay; those in `epochs` are added or replace them.
         """
 
         def end(session: Session, claim: _Claim) -> tuple[int, bool]:
@@ -255,6 +257,7 @@ class Store(Reader):
                 accuracy=accuracy,
                 loss=loss,
                 top5=top5,
+                values=values or {},
                 seconds=seconds,
                 device=device,
                 environment=environment,
@@ -271,13 +274,13 @@ class Store(Reader):
         """As `Reader.find_result`, waiting for the database."""
         return self.patience(lambda again: super(Store, self).find_result(study, digest, states))
 
-    def curve(self, row: int) -> list[tuple[int, float | None]]:
+    def curve(self, row: int) -> list[tuple[int, dict[str, float | None]]]:
         """As `Reader.curve`, waiting for the database."""
         return self.patience(lambda again: super(Store, self).curve(row))
 
-    def latencies(self, digest: str) -> list[Timed]:
-        """As `Reader.latencies`, waiting for the database."""
-        return self.patience(lambda again: super(Store, self).latencies(digest))
+    def readings(self, digest: str, name: str) -> list[Reading]:
+        """As `Reader.readings`, waiting for the database."""
+        return self.patience(lambda again: super(Store, self).readings(digest, name))
 
     def _finish(self, row: int, end: Callable[[Session, _Claim], tuple[int, bool]]) -> int:
         def write(again: bool) -> tuple[_Claim, int, bool]:
@@ -326,12 +329,12 @@ class Store(Reader):
 
         self.patience(write)
 
-    def add_latency(self, timed: Timed) -> None:
-        """Records how long a network takes; it needs no claim. Of two rows of a trial the last counts."""
+    def add_reading(self, reading: Reading) -> None:
+        """Records what was measured of a network; it needs no claim. Of two rows of a trial the last counts."""
 
         def write(again: bool) -> None:
             with self._writing() as session:
-                latencies.record(session, timed)
+                readings.record(session, reading)
 
         self.patience(write)
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import RowMapping
 from sqlalchemy.orm import Session
 
 from blocks.base import Scalar
 from nas.architecture.architecture import Architecture
 from nas.architecture.cost import Cost
 from nas.errors import StorageError
+from nas.objectives import OBJECTIVES, learned
 from nas.states import COMPLETE, FINISHED, INTERRUPTED, RUNNING
-from nas.store import damaged, latency, optuna_projection
+from nas.store import damaged, optuna_projection
+from nas.store import values as by_name
 from nas.store.optuna_projection import Choice, Finished
 from nas.store.records import PastResult, StudyRow
 from nas.store.schema import (
@@ -78,7 +79,7 @@ def start(
         values = {"study_id": study.id, "name": name, "options": dump_options(choice.options)}
         insert_if_absent(session, ChoiceRow, values)
     insert_if_absent(session, ArchitectureRow, {"hash": architecture.hash, "json": architecture.to_json()})
-    return session.execute(
+    row = session.execute(
         insert(Trial)
         .values(
             study_id=study.id,
@@ -95,6 +96,8 @@ def start(
         )
         .returning(Trial.id)
     ).scalar_one()
+    by_name.write(session, row, cost.others)
+    return row
 
 
 def running(session: Session, study: StudyRow, digest: str) -> int | None:
@@ -109,13 +112,15 @@ def number_of(session: Session, row: int) -> int | None:
     return session.scalar(select(Trial.number).where(Trial.id == row))
 
 
-def write_epochs(session: Session, row: int, epochs: Iterable[Mapping[str, object]]) -> None:
+def write_epochs(session: Session, row: int, epochs: Sequence[Mapping[str, object]]) -> None:
     """Adds points to the learning curve of a trial, replacing those with the same number."""
     rows = [_epoch_row(row, epoch) for epoch in epochs]
     if rows:
         numbers = [one["epoch"] for one in rows]
         session.execute(delete(EpochRow).where(EpochRow.trial_id == row, EpochRow.epoch.in_(numbers)))
         session.execute(insert(EpochRow), rows)
+        others = ((int(str(epoch["epoch"])), epoch.get("others") or {}) for epoch in epochs)
+        by_name.write_epochs(session, row, others)  # type: ignore[arg-type]
 
 
 def finish(
@@ -129,6 +134,7 @@ def finish(
     accuracy: float | None,
     loss: float | None,
     top5: float | None,
+    values: Mapping[str, float | None],
     seconds: float | None,
     device: str | None,
     environment: Mapping[str, object],
@@ -137,12 +143,14 @@ def finish(
     """Ends a running trial. Returns its number, and whether Optuna's row could be written beside it.
 
     Raises ValueError when the trial is not running in this study, the state is unknown, or a complete trial has no
-    finite accuracy.
+    finite value of what had to be learned.
     """
     if state not in FINISHED:
         raise ValueError(f"a trial ends in one of {', '.join(FINISHED)}, not in '{state}'")
-    if state == COMPLETE and finite(accuracy) is None:
-        raise ValueError(f"a complete trial has a finite accuracy, not {accuracy}")
+    worth = {"accuracy": accuracy, "loss": loss, "top5": top5, **values}
+    for name in learned(study.objectives):
+        if state == COMPLETE and finite(worth.get(name)) is None:
+            raise ValueError(f"a complete trial has a finite {name}, not {worth.get(name)}")
     text = dump(environment)
     digest = hashlib.sha256(text.encode()).hexdigest()[:32]
     insert_if_absent(session, EnvironmentRow, {"hash": digest, "json": text})
@@ -173,10 +181,11 @@ def finish(
     )
     if ended is None:
         raise ValueError(f"study '{study.name}': the trial of row {row} is not running")
+    by_name.write(session, row, values)
     optuna_study = optuna_projection.study_id(session, study.name)
     if optuna_study is None:
         return number, False
-    trial = Finished.from_row(_with_latency(session, study, [ended])[0], study.objectives)
+    trial = Finished.from_row({**ended, **by_name.of_trial(session, row)}, study.objectives)
     optuna_projection.add(session, optuna_study, [trial], known)
     return number, True
 
@@ -200,6 +209,7 @@ def take_over(
         accuracy=past.accuracy,
         loss=past.loss,
         top5=past.top5,
+        values={name: value for name, value in past.values.items() if name in learned(OBJECTIVES)},
         seconds=0.0,
         device=past.device,
         environment=damaged.mapping(environment or "{}", "environment"),
@@ -253,15 +263,15 @@ def project_missing(session: Session, study: StudyRow, optuna_study: int) -> int
         .where(Trial.study_id == study.id, Trial.number >= len(theirs))
         .order_by(Trial.number)
     ).mappings()
-    trials = [Finished.from_row(row, study.objectives) for row in _with_latency(session, study, rows)]
+    known = by_name.of_trials(session.connection(), study.id)
+    trials = [
+        Finished.from_row(
+            {**row, **{name: of[row["id"]] for name, of in known.items() if row["id"] in of}}, study.objectives
+        )
+        for row in rows
+    ]
     optuna_projection.add(session, optuna_study, trials, choices(session, study))
     return len(trials)
-
-
-def _with_latency(session: Session, study: StudyRow, rows: Iterable[RowMapping]) -> list[dict[str, object]]:
-    """Rows of `nas_trials` as plain data, with how long each network takes where that is an objective."""
-    times = latency.of_trials(session.connection(), study.id) if "latency" in study.objectives else {}
-    return [{str(key): value for key, value in row.items()} | {"latency": times.get(row["id"])} for row in rows]
 
 
 def next_number(session: Session, study: StudyRow) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nas.objectives import Objective
+
 _UNITS = ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
 
 
@@ -15,6 +17,18 @@ def short(value: float) -> str:
             digits = 2 if abs(scaled) < 9.995 else 1 if abs(scaled) < 99.95 else 0
             return f"{scaled:.{digits}f}{unit}"
     return f"{value:.0f}"
+
+
+def digits(value: float) -> str:
+    """All digits of a whole number, else four: ``1,234,567`` or ``0.2346``."""
+    return f"{value:,.0f}" if value == int(value) or abs(value) >= 10_000 else f"{value:.4g}"
+
+
+def value_text(objective: Objective, value: float, *, unit: bool = False) -> str:
+    """A value as the row of its objective writes it, with its unit where that is wanted."""
+    forms = {"grouped": lambda: f"{value:,.0f}", "short": lambda: short(value), "digits": lambda: f"{value:.3g}"}
+    text = forms[objective.form]()
+    return f"{text} {objective.unit}" if unit and objective.unit else text
 
 
 def shape(extents: Sequence[int]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import io
 import json
+import math
 import random
 import re
 import time
@@ -16,12 +17,13 @@ import pytest
 from rich.console import Console
 
 from nas.analysis.evidence import Evidence
+from nas.architecture.cost import Cost
 from nas.dashboard import notes
 from nas.front.png import draw
 from nas.front.table import columns, front_records, front_table
 from nas.front.view import FrontView, front_view
 from nas.report.page.page import page, write_front_page
-from nas.searches.progress import LiveView
+from nas.searches.progress import EndedTrial, LiveView
 from nas.store import Store
 from tests.store.filling import finish, make_study, measure, start
 
@@ -70,9 +72,11 @@ def live(store: Store, view: FrontView) -> Rows:
     trials = store.trials("first")
     shown.begin("first", trials.head(0), ("accuracy", "parameters"), 20, time.monotonic() + 100, 5000)
     for row in trials.to_dict("records"):
-        text = {name: None if row[name] is None or row[name] != row[name] else row[name] for name in ("accuracy",)}
+        price = Cost(row["parameters"], row["macs"], row["activation_bytes"])
+        accuracy = None if math.isnan(row["accuracy"]) else row["accuracy"]
         published = row["published"] if isinstance(row["published"], str) else None
-        shown.finished({**row, **text, "published": published, "source": None, "reason": None}, 0)
+        ended = EndedTrial(row["trial"], row["hash"], price, published, row["state"], accuracy, seconds=row["seconds"])
+        shown.finished(ended, 0)
     shown.end()
     stream.truncate(0)
     stream.seek(0)

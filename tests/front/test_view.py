@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from nas.front.view import FrontView, subtitle_of, view_of
+from nas.front.png import draw
+from nas.front.table import columns, front_records
+from nas.front.view import FrontView, cost_text, subtitle_of, view_of
+from nas.objectives import OBJECTIVES, Objective, register_objective
 from nas.pareto import pareto
 from nas.store import Store
 from tests.front.frames import invented
@@ -41,6 +45,35 @@ def test_the_staircase_of_one_of_two_costs_leaves_out_what_buys_nothing() -> Non
         assert list(panel.staircase) == sorted(panel.staircase)
         heights = [accuracy for _, accuracy in panel.staircase]
         assert heights == sorted(set(heights))
+
+
+@pytest.fixture
+def surplus() -> Iterator[Objective]:
+    """A registered objective of which more is better, and which may be below zero."""
+    row = Objective("surplus", "maximize", "measured", (-10.0, 10.0), "linear", label="surplus of one image", unit="J")
+    register_objective(row)
+    yield row
+    del OBJECTIVES[row.name]
+
+
+def test_an_objective_that_was_registered_is_in_picture_table_and_card(surplus: Objective) -> None:
+    trials = invented(30, seed=3)
+    trials["surplus"] = 2.0 - trials["accuracy"] * 3
+    view = view_of(trials, ("accuracy", "surplus"), title="t")
+    (panel,) = view.panels
+    assert len(view.members) > 5
+    assert min(one.values["surplus"] for one in view.members) < 0
+    # Who gives away some of it gets accuracy for it: from the right to the left, upwards.
+    assert panel.staircase == tuple(sorted(panel.staircase, reverse=True))
+    assert [accuracy for _, accuracy in panel.staircase] == sorted(accuracy for _, accuracy in panel.staircase)
+    assert len({panel.at(one) for one in view.members}) == len(view.members)
+    assert all(0 < panel.at(one)[0] < 1 for one in view.members)
+    (axes,) = draw(view).axes
+    assert axes.get_xlabel() == "surplus of one image"
+    (column,) = [column for column in columns(view) if column.name == "surplus"]
+    assert list(column.cells) == [f"{one.values['surplus']:.3g}" for one in view.members]
+    assert [record["surplus"] for record in front_records(view)] == [one.values["surplus"] for one in view.members]
+    assert cost_text(view.members[0].values).endswith(f" · {view.members[0].values['surplus']:.3g} J")
 
 
 def test_untrained_networks_are_counted_and_change_no_axis() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -93,19 +92,6 @@ def test_what_was_measured_is_kept_and_shown_again(run: Run, tmp_path: Path) -> 
     other = json.loads(run("latency", "0", "--batch", "1", "--threads", "2", "--json")[1])
     assert other[0]["threads"] == 2
     assert json.loads(run("latency", "0", "--batch", "1", "--threads", "1", "--json")[1]) == again
-
-
-def test_a_database_from_before_latencies_keeps_opening(run: Run, tmp_path: Path) -> None:
-    with Store.open(f"sqlite:///{tmp_path / 'nas.db'}", create=True) as store:
-        fill(store, make_study(store, task={"dataset": "digits", "input": [3, 32, 32], "classes": 10}), 1)
-    with sqlite3.connect(tmp_path / "nas.db") as connection:
-        connection.execute("drop table nas_latencies")
-    with Store.open(f"sqlite:///{tmp_path / 'nas.db'}") as store:
-        digest = str(store.trials("first")["hash"][0])
-        assert store.latencies(digest) == []
-    assert run("latency", "0", "--batch", "1")[0] == 0
-    with Store.open(f"sqlite:///{tmp_path / 'nas.db'}") as store:
-        assert [timed.batch for timed in store.latencies(digest)] == [1]
 
 
 def test_the_table_names_device_and_unit_and_needs_no_database(run: Run, tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ def test_another_version_of_the_tables(store: Store, url: str, tmp_path: Path, v
         database.execute("UPDATE nas_schema SET version = ?", (version,))
     for create in (False, True):
         message = refusal(url, create)
-        assert f"its tables have version {version}, this nas reads version 3" in message
+        assert f"its tables have version {version}, this nas reads version 4" in message
         assert remedy in message
 
 

@@ -11,7 +11,9 @@ from nas.store import Store
 from tests.store.filling import curve, fill, make_study
 
 VERSION_2 = Path(__file__).parent / "version_2.sql"
-"""`nas search --space small.yaml --trials 3 --epochs 2` at table version 2, on digits."""
+"""`nas search --space small.yaml --trials 3 --epochs 2 --objectives accuracy,latency` at table version 2, on digits."""
+VERSION_3 = VERSION_2.with_name("version_3.sql")
+"""The same at table version 3."""
 
 
 @pytest.fixture
@@ -36,6 +38,16 @@ def test_a_study_from_before_has_none_and_keeps_the_rest(old: str, tmp_path: Pat
         make_study(store)
         fill(store, "first", 2)
         assert store.epochs("first")["train_accuracy"].notna().all()
+
+
+def test_a_study_of_the_version_before_keeps_it(tmp_path: Path, url: str) -> None:
+    with sqlite3.connect(tmp_path / "nas.db") as database:
+        database.executescript(VERSION_3.read_text())
+        before = database.execute("SELECT train_accuracy FROM nas_epochs ORDER BY trial_id, epoch").fetchall()
+    with Store.open(url) as store:
+        known = store.epochs("small-digits")["train_accuracy"]
+    assert [(value,) for value in known] == before
+    assert (known > 0.3).all()
 
 
 def test_it_is_stored_as_it_was_measured(store: Store) -> None:

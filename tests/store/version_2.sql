@@ -9,9 +9,9 @@ CREATE TABLE nas_architectures (
 	json TEXT NOT NULL, 
 	PRIMARY KEY (hash)
 );
-INSERT INTO "nas_architectures" VALUES('f9ff3b8e83a5a9b7a4549c1d9642fcf4','{"nodes":[{"block":"conv","inputs":["input"],"name":"stem","params":{"activation":"relu","bias":"auto","channels":16,"dilation":1,"groups":1,"kernel_size":3,"norm":"batch","order":"conv_norm_act","stride":2}},{"block":"classifier","inputs":["stem"],"name":"head","params":{"dropout":0.0,"hidden":0,"pool":"flatten"}}],"output":"head"}');
+INSERT INTO "nas_architectures" VALUES('b272c36beb3fc1bf7178c2ef1bbe25ee','{"nodes":[{"block":"conv","inputs":["input"],"name":"stem","params":{"activation":"relu","bias":"auto","channels":4,"dilation":1,"groups":1,"kernel_size":3,"norm":"batch","order":"conv_norm_act","stride":2}},{"block":"classifier","inputs":["stem"],"name":"head","params":{"dropout":0.0,"hidden":0,"pool":"flatten"}}],"output":"head"}');
 INSERT INTO "nas_architectures" VALUES('c0e4fddb815625b45fec620afd2136c1','{"nodes":[{"block":"conv","inputs":["input"],"name":"stem","params":{"activation":"relu","bias":"auto","channels":4,"dilation":1,"groups":1,"kernel_size":3,"norm":"batch","order":"conv_norm_act","stride":2}},{"block":"conv","inputs":["stem"],"name":"body","params":{"activation":"relu","bias":"auto","channels":4,"dilation":1,"groups":1,"kernel_size":3,"norm":"batch","order":"conv_norm_act","stride":1}},{"block":"classifier","inputs":["body"],"name":"head","params":{"dropout":0.0,"hidden":0,"pool":"flatten"}}],"output":"head"}');
-INSERT INTO "nas_architectures" VALUES('9b94e55f29cd310a5df8968782d32abd','{"nodes":[{"block":"conv","inputs":["input"],"name":"stem","params":{"activation":"relu","bias":"auto","channels":16,"dilation":1,"groups":1,"kernel_size":3,"norm":"batch","order":"conv_norm_act","stride":2}},{"block":"conv","inputs":["stem"],"name":"body","params":{"activation":"relu","bias":"auto","channels":16,"dilation":1,"groups":1,"kernel_size":3,"norm":"batch","order":"conv_norm_act","stride":1}},{"block":"classifier","inputs":["body"],"name":"head","params":{"dropout":0.0,"hidden":0,"pool":"flatten"}}],"output":"head"}');
+INSERT INTO "nas_architectures" VALUES('3ef1474dab1c04390f026dc4acfe4b9a','{"nodes":[{"block":"conv","inputs":["input"],"name":"stem","params":{"activation":"relu","bias":"auto","channels":8,"dilation":1,"groups":1,"kernel_size":3,"norm":"batch","order":"conv_norm_act","stride":2}},{"block":"conv","inputs":["stem"],"name":"body","params":{"activation":"relu","bias":"auto","channels":8,"dilation":1,"groups":1,"kernel_size":3,"norm":"batch","order":"conv_norm_act","stride":1}},{"block":"classifier","inputs":["body"],"name":"head","params":{"dropout":0.0,"hidden":0,"pool":"flatten"}}],"output":"head"}');
 CREATE TABLE nas_choices (
 	study_id INTEGER NOT NULL, 
 	name VARCHAR NOT NULL, 
@@ -19,14 +19,14 @@ CREATE TABLE nas_choices (
 	PRIMARY KEY (study_id, name), 
 	FOREIGN KEY(study_id) REFERENCES nas_studies (id)
 );
-INSERT INTO "nas_choices" VALUES(1,'stem.channels','[4,8,16]');
+INSERT INTO "nas_choices" VALUES(1,'stem.channels','[4,8]');
 INSERT INTO "nas_choices" VALUES(1,'body.block','["conv","identity"]');
 CREATE TABLE nas_environments (
 	hash VARCHAR NOT NULL, 
 	json TEXT NOT NULL, 
 	PRIMARY KEY (hash)
 );
-INSERT INTO "nas_environments" VALUES('9ef0337a7a8417420dedd6590c5464e6','{"commit":null,"cores":2,"cuda":null,"nas":"0.1.0","platform":"Linux","python":"3.11.7","threads":1,"torch":"2.14.1+cu130"}');
+INSERT INTO "nas_environments" VALUES('bd1a21da67ef661fd71da8a85f414ef2','{"commit":null,"cores":2,"cuda":null,"nas":"0.1.0","platform":"Linux","python":"3.11.7","threads":1,"torch":"2.14.1+cu130"}');
 CREATE TABLE nas_epochs (
 	trial_id INTEGER NOT NULL, 
 	epoch INTEGER NOT NULL, 
@@ -40,12 +40,12 @@ CREATE TABLE nas_epochs (
 	PRIMARY KEY (trial_id, epoch), 
 	FOREIGN KEY(trial_id) REFERENCES nas_trials (id)
 );
-INSERT INTO "nas_epochs" VALUES(1,1,1.39247944676598844893e+00,3.12164127826690673828e-01,9.18994426727294921875e-01,9.9720668792724609375e-01,2.6294405400039977394e-01,4.26828881652395102737e+03,0.003);
-INSERT INTO "nas_epochs" VALUES(1,2,0.888015250272529,2.417605668306350708e-01,9.46927368640899658203e-01,1.0,1.6768635299740708433e-01,7.92824131825260883504e+03,1.32352941176470115854e-04);
-INSERT INTO "nas_epochs" VALUES(2,1,1.74863156340843017844e+00,8.48877549171447753906e-01,0.832402229309082,9.8603349924087524414e-01,1.11126065999997081235e-01,1.32638079479593743597e+04,0.003);
-INSERT INTO "nas_epochs" VALUES(2,2,1.00604049327761635446e+00,4.72512364387512207031e-01,8.82681548595428466796e-01,0.994413435459137,1.63586572998610790818e-01,7.1307229268024166233e+03,1.32352941176470115854e-04);
-INSERT INTO "nas_epochs" VALUES(3,1,1.31705929778343033831e+00,2.55534410476684570312e-01,9.49720680713653564453e-01,9.9720668792724609375e-01,2.85495685999194392934e-01,3.930554854451115716e+03,0.003);
-INSERT INTO "nas_epochs" VALUES(3,2,8.17149970476017450948e-01,1.77217423915863037109e-01,9.77653622627258300781e-01,1.0,1.57707582999137230217e-01,7.66326433184566212751e+03,1.32352941176470115854e-04);
+INSERT INTO "nas_epochs" VALUES(1,1,1.81612599927325590876e+00,1.01257658004760742187e+00,8.04469287395477294921e-01,9.9162012338638305664e-01,1.99305910002294695004e-01,5.55465260148216202632e+03,0.003);
+INSERT INTO "nas_epochs" VALUES(1,2,1.0791041742369185119e+00,5.41695892810821533203e-01,8.91061425209045410156e-01,9.9720668792724609375e-01,1.30894816000363789498e-01,1.23812288865087029993e+04,1.32352941176470115854e-04);
+INSERT INTO "nas_epochs" VALUES(2,1,1.74863156340843017844e+00,8.48877549171447753906e-01,0.832402229309082,9.8603349924087524414e-01,2.27748574001452652737e-01,5.62814298078653064277e+03,0.003);
+INSERT INTO "nas_epochs" VALUES(2,2,1.00604049327761635446e+00,4.72512364387512207031e-01,8.82681548595428466796e-01,0.994413435459137,1.97119156000553630292e-01,6.42632563484072124974e+03,1.32352941176470115854e-04);
+INSERT INTO "nas_epochs" VALUES(3,1,1.51429653433866273637e+00,4.49545502662658691406e-01,8.99441361427307128906e-01,9.9720668792724609375e-01,1.38440596998407272621e-01,8.29554442767895670873e+03,0.003);
+INSERT INTO "nas_epochs" VALUES(3,2,8.68175133993459247072e-01,2.45593264698982238769e-01,9.66480433940887451171e-01,9.9720668792724609375e-01,1.47163314999488648027e-01,8.24077631950433169526e+03,1.32352941176470115854e-04);
 CREATE TABLE nas_latencies (
 	id INTEGER NOT NULL, 
 	trial_id INTEGER, 
@@ -64,6 +64,10 @@ CREATE TABLE nas_latencies (
 	PRIMARY KEY (id), 
 	FOREIGN KEY(trial_id) REFERENCES nas_trials (id)
 );
+INSERT INTO "nas_latencies" VALUES(1,1,'b272c36beb3fc1bf7178c2ef1bbe25ee','[1, 16, 16]',10,'cpu: test CPU',1,1,0.0438150000263704,4.34840003435965627431e-02,4.43360004283022135496e-02,1000,'2.14.1+cu130','2026-11-28 21:22:05.073811');
+INSERT INTO "nas_latencies" VALUES(2,2,'c0e4fddb815625b45fec620afd2136c1','[1, 16, 16]',10,'cpu: test CPU',1,1,7.1626000135438516736e-02,7.09350024408195167779e-02,7.32690014046966098248e-02,1000,'2.14.1+cu130','2026-11-28 21:22:20.223699');
+INSERT INTO "nas_latencies" VALUES(3,3,'3ef1474dab1c04390f026dc4acfe4b9a','[1, 16, 16]',10,'cpu: test CPU',1,1,7.44604985811747610569e-02,7.36989995857584290206e-02,7.88120005381642840802e-02,1000,'2.14.1+cu130','2026-11-28 21:22:21.180859');
+INSERT INTO "nas_latencies" VALUES(4,NULL,'b272c36beb3fc1bf7178c2ef1bbe25ee','[1, 16, 16]',10,'cpu: test CPU',1,4,1.07840000055148266255e-01,1.05667000752873718738e-01,1.18330747682193759828e-01,830,'2.14.1+cu130','2026-11-28 21:24:09.923463');
 CREATE TABLE nas_measurements (
 	id INTEGER NOT NULL, 
 	kind VARCHAR NOT NULL, 
@@ -141,10 +145,10 @@ CREATE TABLE nas_studies (
 INSERT INTO "nas_studies" VALUES(1,'small-digits','small','name: small
 input: [1, 16, 16]
 graph:
-  stem: {block: conv, channels: {choose: [4, 8, 16]}, stride: 2}
+  stem: {block: conv, channels: {choose: [4, 8]}, stride: 2}
   body: {block: {choose: [conv, identity]}}
   head: {block: classifier, pool: flatten}
-','cebe56c4a3058c4c','{"classes":10,"dataset":"digits","fingerprint":"6d554279a3016d4d","folds":1,"image_size":null,"input":[1,16,16],"seed":0,"validation":0.25,"validation_images":358}','{"augment":{"color_jitter":0.0,"crop_padding":1,"cutout":0,"flip":false,"padding_mode":"zero"},"batch_size":32,"channels_last":"auto","class_weights":"none","clip_norm":1.0,"decay":0.3333333333333333,"decay_norm_bias":false,"ema":0.99,"epochs":2,"gamma":0.1,"label_smoothing":0.1,"lr":0.003,"milestones":[0.5,0.75],"mixup":0.2,"mixup_epochs":60,"momentum":0.9,"nesterov":false,"norm_images":2048,"optimizer":"adamw","precision":"auto","sampling":"shuffle","schedule":"wsd","seed":0,"steps":0,"warmup":0.1,"warmup_epochs":0.0,"weight_decay":0.2}','["accuracy","parameters"]','{}',0,'2026-11-28 21:13:44.931490',1,NULL,NULL,NULL,NULL);
+','dcf92120e7daddf4','{"classes":10,"dataset":"digits","fingerprint":"6d554279a3016d4d","folds":1,"image_size":null,"input":[1,16,16],"seed":0,"validation":0.25,"validation_images":358}','{"augment":{"color_jitter":0.0,"crop_padding":1,"cutout":0,"flip":false,"padding_mode":"zero"},"batch_size":32,"channels_last":"auto","class_weights":"none","clip_norm":1.0,"decay":0.3333333333333333,"decay_norm_bias":false,"ema":0.99,"epochs":2,"gamma":0.1,"label_smoothing":0.1,"lr":0.003,"milestones":[0.5,0.75],"mixup":0.2,"mixup_epochs":60,"momentum":0.9,"nesterov":false,"norm_images":2048,"optimizer":"adamw","precision":"auto","sampling":"shuffle","schedule":"wsd","seed":0,"steps":0,"warmup":0.1,"warmup_epochs":0.0,"weight_decay":0.2}','["accuracy","latency"]','{}',0,'2026-11-28 21:21:45.771564',1,NULL,NULL,NULL,NULL);
 CREATE TABLE nas_trials (
 	id INTEGER NOT NULL, 
 	study_id INTEGER NOT NULL, 
@@ -175,9 +179,9 @@ CREATE TABLE nas_trials (
 	FOREIGN KEY(environment) REFERENCES nas_environments (hash), 
 	FOREIGN KEY(source) REFERENCES nas_trials (id)
 );
-INSERT INTO "nas_trials" VALUES(1,1,0,'f9ff3b8e83a5a9b7a4549c1d9642fcf4','eae73ca07fb4158a53e7a9cb9018515f','{"stem.channels":16,"body.block":"identity"}',NULL,10426,19456,9216,'complete',NULL,9.46927368640899658203e-01,1.0,2.417605668306350708e-01,2,6.67031066100025782361e+00,'cpu: AMD EPYC','9ef0337a7a8417420dedd6590c5464e6',NULL,'2026-11-28 21:14:08.606955','2026-11-28 21:14:30.306335');
-INSERT INTO "nas_trials" VALUES(2,1,1,'c0e4fddb815625b45fec620afd2136c1','9f3afd041006ac9a270f13d8f3b1d270','{"stem.channels":4,"body.block":"conv"}',NULL,2766,14080,4096,'complete',NULL,8.82681548595428466796e-01,0.994413435459137,4.72512364387512207031e-01,2,3.01398982999671716243e-01,'cpu: AMD EPYC','9ef0337a7a8417420dedd6590c5464e6',NULL,'2026-11-28 21:14:30.356065','2026-11-28 21:14:30.679692');
-INSERT INTO "nas_trials" VALUES(3,1,2,'9b94e55f29cd310a5df8968782d32abd','00c18567051cdf5ee6fd33d4745290ac','{"stem.channels":16,"body.block":"conv"}',NULL,12762,166912,13312,'complete',NULL,9.77653622627258300781e-01,1.0,1.77217423915863037109e-01,2,4.63413854999089380726e-01,'cpu: AMD EPYC','9ef0337a7a8417420dedd6590c5464e6',NULL,'2026-11-28 21:14:30.694996','2026-11-28 21:14:31.170681');
+INSERT INTO "nas_trials" VALUES(1,1,0,'b272c36beb3fc1bf7178c2ef1bbe25ee','7ed8249abd2d91ad6f63634a5a51a765','{"stem.channels":4,"body.block":"identity"}',NULL,2614,4864,3072,'complete',NULL,8.91061425209045410156e-01,9.9720668792724609375e-01,5.41695892810821533203e-01,2,5.08898030500131426379e+00,'cpu: test CPU','bd1a21da67ef661fd71da8a85f414ef2',NULL,'2026-11-28 21:22:05.080398','2026-11-28 21:22:19.520323');
+INSERT INTO "nas_trials" VALUES(2,1,1,'c0e4fddb815625b45fec620afd2136c1','9f3afd041006ac9a270f13d8f3b1d270','{"stem.channels":4,"body.block":"conv"}',NULL,2766,14080,4096,'complete',NULL,8.82681548595428466796e-01,0.994413435459137,4.72512364387512207031e-01,2,4.8506639300103415735e-01,'cpu: test CPU','bd1a21da67ef661fd71da8a85f414ef2',NULL,'2026-11-28 21:22:20.241751','2026-11-28 21:22:20.805106');
+INSERT INTO "nas_trials" VALUES(3,1,2,'3ef1474dab1c04390f026dc4acfe4b9a','22dfea513895d757a300249a402c7836','{"stem.channels":8,"body.block":"conv"}',NULL,5810,46592,7168,'complete',NULL,9.66480433940887451171e-01,9.9720668792724609375e-01,2.45593264698982238769e-01,2,0.304570322001382,'cpu: test CPU','bd1a21da67ef661fd71da8a85f414ef2',NULL,'2026-11-28 21:22:21.183603','2026-11-28 21:22:21.504097');
 CREATE TABLE studies (
 	study_id INTEGER NOT NULL, 
 	study_name VARCHAR(512) NOT NULL, 
@@ -204,7 +208,7 @@ CREATE TABLE study_system_attributes (
 	UNIQUE (study_id, "key"), 
 	FOREIGN KEY(study_id) REFERENCES studies (study_id)
 );
-INSERT INTO "study_system_attributes" VALUES(1,1,'study:metric_names','["accuracy", "parameters"]');
+INSERT INTO "study_system_attributes" VALUES(1,1,'study:metric_names','["accuracy", "latency"]');
 CREATE TABLE study_user_attributes (
 	study_user_attribute_id INTEGER NOT NULL, 
 	study_id INTEGER, 
@@ -242,11 +246,11 @@ CREATE TABLE trial_params (
 	UNIQUE (trial_id, param_name), 
 	FOREIGN KEY(trial_id) REFERENCES trials (trial_id)
 );
-INSERT INTO "trial_params" VALUES(1,1,'stem.channels',2.0,'{"name": "CategoricalDistribution", "attributes": {"choices": [4, 8, 16]}}');
+INSERT INTO "trial_params" VALUES(1,1,'stem.channels',0.0,'{"name": "CategoricalDistribution", "attributes": {"choices": [4, 8]}}');
 INSERT INTO "trial_params" VALUES(2,1,'body.block',1.0,'{"name": "CategoricalDistribution", "attributes": {"choices": ["conv", "identity"]}}');
-INSERT INTO "trial_params" VALUES(3,2,'stem.channels',0.0,'{"name": "CategoricalDistribution", "attributes": {"choices": [4, 8, 16]}}');
+INSERT INTO "trial_params" VALUES(3,2,'stem.channels',0.0,'{"name": "CategoricalDistribution", "attributes": {"choices": [4, 8]}}');
 INSERT INTO "trial_params" VALUES(4,2,'body.block',0.0,'{"name": "CategoricalDistribution", "attributes": {"choices": ["conv", "identity"]}}');
-INSERT INTO "trial_params" VALUES(5,3,'stem.channels',2.0,'{"name": "CategoricalDistribution", "attributes": {"choices": [4, 8, 16]}}');
+INSERT INTO "trial_params" VALUES(5,3,'stem.channels',1.0,'{"name": "CategoricalDistribution", "attributes": {"choices": [4, 8]}}');
 INSERT INTO "trial_params" VALUES(6,3,'body.block',0.0,'{"name": "CategoricalDistribution", "attributes": {"choices": ["conv", "identity"]}}');
 CREATE TABLE trial_system_attributes (
 	trial_system_attribute_id INTEGER NOT NULL, 
@@ -266,30 +270,33 @@ CREATE TABLE trial_user_attributes (
 	UNIQUE (trial_id, "key"), 
 	FOREIGN KEY(trial_id) REFERENCES trials (trial_id)
 );
-INSERT INTO "trial_user_attributes" VALUES(1,1,'hash','"f9ff3b8e83a5a9b7a4549c1d9642fcf4"');
-INSERT INTO "trial_user_attributes" VALUES(2,1,'parameters','10426');
-INSERT INTO "trial_user_attributes" VALUES(3,1,'macs','19456');
-INSERT INTO "trial_user_attributes" VALUES(4,1,'activation_bytes','9216');
-INSERT INTO "trial_user_attributes" VALUES(5,1,'state','"complete"');
-INSERT INTO "trial_user_attributes" VALUES(6,1,'seconds','6.670310661000258');
-INSERT INTO "trial_user_attributes" VALUES(7,1,'device','"cpu: AMD EPYC"');
-INSERT INTO "trial_user_attributes" VALUES(8,1,'key','"eae73ca07fb4158a53e7a9cb9018515f"');
-INSERT INTO "trial_user_attributes" VALUES(9,2,'hash','"c0e4fddb815625b45fec620afd2136c1"');
-INSERT INTO "trial_user_attributes" VALUES(10,2,'parameters','2766');
-INSERT INTO "trial_user_attributes" VALUES(11,2,'macs','14080');
-INSERT INTO "trial_user_attributes" VALUES(12,2,'activation_bytes','4096');
-INSERT INTO "trial_user_attributes" VALUES(13,2,'state','"complete"');
-INSERT INTO "trial_user_attributes" VALUES(14,2,'seconds','0.3013989829996717');
-INSERT INTO "trial_user_attributes" VALUES(15,2,'device','"cpu: AMD EPYC"');
-INSERT INTO "trial_user_attributes" VALUES(16,2,'key','"9f3afd041006ac9a270f13d8f3b1d270"');
-INSERT INTO "trial_user_attributes" VALUES(17,3,'hash','"9b94e55f29cd310a5df8968782d32abd"');
-INSERT INTO "trial_user_attributes" VALUES(18,3,'parameters','12762');
-INSERT INTO "trial_user_attributes" VALUES(19,3,'macs','166912');
-INSERT INTO "trial_user_attributes" VALUES(20,3,'activation_bytes','13312');
-INSERT INTO "trial_user_attributes" VALUES(21,3,'state','"complete"');
-INSERT INTO "trial_user_attributes" VALUES(22,3,'seconds','0.4634138549990894');
-INSERT INTO "trial_user_attributes" VALUES(23,3,'device','"cpu: AMD EPYC"');
-INSERT INTO "trial_user_attributes" VALUES(24,3,'key','"00c18567051cdf5ee6fd33d4745290ac"');
+INSERT INTO "trial_user_attributes" VALUES(1,1,'hash','"b272c36beb3fc1bf7178c2ef1bbe25ee"');
+INSERT INTO "trial_user_attributes" VALUES(2,1,'parameters','2614');
+INSERT INTO "trial_user_attributes" VALUES(3,1,'macs','4864');
+INSERT INTO "trial_user_attributes" VALUES(4,1,'activation_bytes','3072');
+INSERT INTO "trial_user_attributes" VALUES(5,1,'latency','0.0438150000263704');
+INSERT INTO "trial_user_attributes" VALUES(6,1,'state','"complete"');
+INSERT INTO "trial_user_attributes" VALUES(7,1,'seconds','5.088980305001314');
+INSERT INTO "trial_user_attributes" VALUES(8,1,'device','"cpu: test CPU"');
+INSERT INTO "trial_user_attributes" VALUES(9,1,'key','"7ed8249abd2d91ad6f63634a5a51a765"');
+INSERT INTO "trial_user_attributes" VALUES(10,2,'hash','"c0e4fddb815625b45fec620afd2136c1"');
+INSERT INTO "trial_user_attributes" VALUES(11,2,'parameters','2766');
+INSERT INTO "trial_user_attributes" VALUES(12,2,'macs','14080');
+INSERT INTO "trial_user_attributes" VALUES(13,2,'activation_bytes','4096');
+INSERT INTO "trial_user_attributes" VALUES(14,2,'latency','0.07162600013543852');
+INSERT INTO "trial_user_attributes" VALUES(15,2,'state','"complete"');
+INSERT INTO "trial_user_attributes" VALUES(16,2,'seconds','0.48506639300103416');
+INSERT INTO "trial_user_attributes" VALUES(17,2,'device','"cpu: test CPU"');
+INSERT INTO "trial_user_attributes" VALUES(18,2,'key','"9f3afd041006ac9a270f13d8f3b1d270"');
+INSERT INTO "trial_user_attributes" VALUES(19,3,'hash','"3ef1474dab1c04390f026dc4acfe4b9a"');
+INSERT INTO "trial_user_attributes" VALUES(20,3,'parameters','5810');
+INSERT INTO "trial_user_attributes" VALUES(21,3,'macs','46592');
+INSERT INTO "trial_user_attributes" VALUES(22,3,'activation_bytes','7168');
+INSERT INTO "trial_user_attributes" VALUES(23,3,'latency','0.07446049858117476');
+INSERT INTO "trial_user_attributes" VALUES(24,3,'state','"complete"');
+INSERT INTO "trial_user_attributes" VALUES(25,3,'seconds','0.304570322001382');
+INSERT INTO "trial_user_attributes" VALUES(26,3,'device','"cpu: test CPU"');
+INSERT INTO "trial_user_attributes" VALUES(27,3,'key','"22dfea513895d757a300249a402c7836"');
 CREATE TABLE trial_values (
 	trial_value_id INTEGER NOT NULL, 
 	trial_id INTEGER NOT NULL, 
@@ -300,12 +307,12 @@ CREATE TABLE trial_values (
 	UNIQUE (trial_id, objective), 
 	FOREIGN KEY(trial_id) REFERENCES trials (trial_id)
 );
-INSERT INTO "trial_values" VALUES(1,1,0,9.46927368640899658203e-01,'FINITE');
-INSERT INTO "trial_values" VALUES(2,1,1,10426.0,'FINITE');
+INSERT INTO "trial_values" VALUES(1,1,0,8.91061425209045410156e-01,'FINITE');
+INSERT INTO "trial_values" VALUES(2,1,1,0.0438150000263704,'FINITE');
 INSERT INTO "trial_values" VALUES(3,2,0,8.82681548595428466796e-01,'FINITE');
-INSERT INTO "trial_values" VALUES(4,2,1,2766.0,'FINITE');
-INSERT INTO "trial_values" VALUES(5,3,0,9.77653622627258300781e-01,'FINITE');
-INSERT INTO "trial_values" VALUES(6,3,1,12762.0,'FINITE');
+INSERT INTO "trial_values" VALUES(4,2,1,7.1626000135438516736e-02,'FINITE');
+INSERT INTO "trial_values" VALUES(5,3,0,9.66480433940887451171e-01,'FINITE');
+INSERT INTO "trial_values" VALUES(6,3,1,7.44604985811747610569e-02,'FINITE');
 CREATE TABLE trials (
 	trial_id INTEGER NOT NULL, 
 	number INTEGER, 
@@ -316,9 +323,9 @@ CREATE TABLE trials (
 	PRIMARY KEY (trial_id), 
 	FOREIGN KEY(study_id) REFERENCES studies (study_id)
 );
-INSERT INTO "trials" VALUES(1,0,1,'COMPLETE','2026-11-28 21:14:08.606955','2026-11-28 21:14:30.306335');
-INSERT INTO "trials" VALUES(2,1,1,'COMPLETE','2026-11-28 21:14:30.356065','2026-11-28 21:14:30.679692');
-INSERT INTO "trials" VALUES(3,2,1,'COMPLETE','2026-11-28 21:14:30.694996','2026-11-28 21:14:31.170681');
+INSERT INTO "trials" VALUES(1,0,1,'COMPLETE','2026-11-28 21:22:05.080398','2026-11-28 21:22:19.520323');
+INSERT INTO "trials" VALUES(2,1,1,'COMPLETE','2026-11-28 21:22:20.241751','2026-11-28 21:22:20.805106');
+INSERT INTO "trials" VALUES(3,2,1,'COMPLETE','2026-11-28 21:22:21.183603','2026-11-28 21:22:21.504097');
 CREATE TABLE version_info (
 	version_info_id INTEGER NOT NULL, 
 	schema_version INTEGER, 

@@ -76,7 +76,7 @@ def _plot(evidence: Evidence, view: FrontView, panel: Panel, name: str) -> Html:
         if series.look == "front":
             layers.append(steps("blue", x, y, panel.staircase))
         if series.look in ("trial", "stopped", "front", "published"):
-            places = [(max(cost, OBJECTIVES[panel.cost].least), accuracy) for cost, accuracy in places]
+            places = [(OBJECTIVES[panel.cost].on_axis(cost), accuracy) for cost, accuracy in places]
             layers.append(dots(LOOKS[series.look], x, y, places))
         else:
             bars = [

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from nas.architecture.architecture import Architecture as Architecture
     from nas.architecture.compile import compile_model as compile_model
     from nas.config.recipe import Recipe as Recipe
+    from nas.data.task_type import TaskType as TaskType
+    from nas.data.task_type import register_task_type as register_task_type
     from nas.errors import DataError as DataError
     from nas.errors import NasError as NasError
     from nas.errors import RecipeError as RecipeError
@@ -58,9 +60,11 @@ _HOMES = {
     "SpaceError": "nas.errors",
     "Spread": "nas.network.probe",
     "StorageError": "nas.errors",
+    "TaskType": "nas.data.task_type",
     "compile_model": "nas.architecture.compile",
     "register_objective": "nas.objectives",
     "register_probe": "nas.network.probes",
+    "register_task_type": "nas.data.task_type",
 }
 """What is imported when it is first asked for: `import nas` itself takes no time."""
 __all__ = ["load_study", "search", *_HOMES]

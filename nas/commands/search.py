@@ -84,7 +84,7 @@ def _summary(result: SearchResult) -> dict[str, Any]:
 def _show(result: SearchResult, plot: Path, storage: str | None) -> None:
     from nas.analysis.front_tests import front_tests
     from nas.report.final_network import print_final, print_retrained
-    from nas.report.front.plot import plot_front, subtitle_of
+    from nas.report.front.plot import has_accuracy, plot_front, subtitle_of
     from nas.report.tables import front_table
     from nas.store import DEFAULT_URL, Store
     from nas.text.terminal import Terminal
@@ -105,8 +105,9 @@ def _show(result: SearchResult, plot: Path, storage: str | None) -> None:
         study = store.study(result.study)
         tests = front_tests(study, result.trials, result.front, store.measurements(), published=True)
     subtitle = subtitle_of(study)
-    plot_front(result.trials, result.objectives, plot, title=result.study, subtitle=subtitle, tests=tests)
-    console.print(f"picture      {plot}", soft_wrap=True)
+    if has_accuracy(result.trials):
+        plot_front(result.trials, result.objectives, plot, title=result.study, subtitle=subtitle, tests=tests)
+        console.print(f"picture      {plot}", soft_wrap=True)
     if result.retrained:
         print_retrained(console, result.retrained)
     if result.final is not None:

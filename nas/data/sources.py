@@ -19,7 +19,6 @@ from nas.data.folder import check_images, count_test, read_folder, read_validati
 from nas.data.task import (
     Dataset,
     Images,
-    Labels,
     Progress,
     Split,
     Task,
@@ -28,6 +27,7 @@ from nas.data.task import (
     one_line,
     with_validation,
 )
+from nas.data.task_type import CLASSIFICATION, Labels, TaskType
 from nas.errors import DataError, nearest
 from nas.text.sanitize import expanded
 
@@ -141,6 +141,8 @@ class Source:
     """The images to measure on, where a user chose them; None: they are drawn from the training images."""
     count_test: Callable[[Task], tuple[int, ...] | None] = lambda task: None
     """Test images of each class, where a user chose them; None: they have the shares of the training images."""
+    type: TaskType = CLASSIFICATION
+    """What the answers of a network are."""
 
 
 DATASETS: dict[str, Source] = {
@@ -201,17 +203,18 @@ def load(task: Task, progress: Progress | None = None) -> Dataset:
 
     Unless the task says how many are held out, they are those that the user chose, where there are any.
     """
-    x, y, names = source(task).read(task, False, progress)
+    known = source(task)
+    x, y, names = known.read(task, False, progress)
     x = _sized(task, x)
     chosen = task.chosen or (task.validation is None and task.folds == 1)
-    apart = source(task).read_validation(task, progress) if chosen else None
+    apart = known.read_validation(task, progress) if chosen else None
     if apart is None:
-        return make_dataset(replace(task, chosen=False), x, y, names)
-    return with_validation(task, Split(x, y), Split(_sized(task, apart[0]), apart[1]), names)
+        return make_dataset(replace(task, chosen=False), x, y, names, known.type)
+    return with_validation(task, Split(x, y), Split(_sized(task, apart[0]), apart[1]), names, known.type)
 
 
 def load_test(task: Task, progress: Progress | None = None) -> Split:
     """The test images of a task: for a retrained or replayed network only, never for a search."""
     x, y, names = source(task).read(task, True, progress)
-    check_labels(task, x, y, names)
+    check_labels(task, x, y, names, source(task).type)
     return Split(_sized(task, x), y)

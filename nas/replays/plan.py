@@ -14,6 +14,7 @@ from nas.config.recipe_presets import fitted
 from nas.data import DATASETS, Dataset, Task, augmentation, fraction_of, load
 from nas.data.task import regrouped
 from nas.errors import DataError, Infeasible, RecipeError, StudyError
+from nas.objectives import ACCURACY
 from nas.replays.options import TrainingOptions
 from nas.space.published import Claim, PublishedConfig
 from nas.space.space import Space
@@ -230,6 +231,10 @@ def plan_retraining(
     otherwise. `data` is what `study_data` gives.
     """
     dataset = data.dataset
+    if ACCURACY not in dataset.type.metrics:
+        raise DataError(
+            f"data '{dataset.task.dataset}': retraining measures accuracy, which a task of {dataset.type.name} does not have"
+        )
     images = len(dataset.train)
     theirs = Recipe.from_dict(study.recipe)
     searched = theirs.epochs * theirs.steps_per_epoch(data.searched_on)

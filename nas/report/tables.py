@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from nas.analysis.replicates import accuracy_text
-from nas.objectives import BUILT_IN, LATENCY, OBJECTIVES
+from nas.objectives import ACCURACY, BUILT_IN, LATENCY, OBJECTIVES
 from nas.pareto import hypervolume, pareto
 from nas.statistics.proportion import standard_error, with_error
 from nas.text.formatting import counted, digits, shape, value_text
@@ -35,8 +35,10 @@ def front_records(
         {
             "trial": int(row["trial"]),
             "hash": str(row["hash"]),
-            "accuracy": float(row["accuracy"]),
-            "standard_error": standard_error(float(row["accuracy"]), images) if images else None,
+            "accuracy": _number(row["accuracy"]),
+            "standard_error": standard_error(float(row["accuracy"]), images)
+            if images and _known(row["accuracy"])
+            else None,
             "parameters": int(row["parameters"]),
             "macs": int(row["macs"]),
             **{name: float(row[name]) for name in further(row)},
@@ -75,17 +77,18 @@ def front_table(
     costs = [
         "parameters",
         *(["macs"] if not tested or "macs" in objectives else []),  # eighty columns hold no more
-        *(name for name in objectives if name not in ("accuracy", "parameters", "macs")),
+        *(name for name in objectives if name not in (ACCURACY.name, "parameters", "macs")),
     ]
-    headings = [OBJECTIVES[name].heading for name in costs]
-    for name in ("trial", "accuracy", *headings, *(("test (seeds)", "vs cheaper") if tested else ("seconds",))):
+    has_accuracy = bool(front[ACCURACY.name].notna().any())
+    headings = [*([ACCURACY.name] if has_accuracy else []), *(OBJECTIVES[name].heading for name in costs)]
+    for name in ("trial", *headings, *(("test (seeds)", "vs cheaper") if tested else ("seconds",))):
         table.add_column(name, justify="left" if name == "vs cheaper" else "right", no_wrap=True)
     table.add_column("hash", no_wrap=True)
     published = bool(front["published"].notna().any())
     if published:
         table.add_column("published", overflow="fold")  # the only one that may take a second line in a narrow terminal
     for row in front.to_dict("records"):
-        cells = [str(row["trial"]), with_error(row["accuracy"], images)]
+        cells = [str(row["trial"]), *([with_error(row["accuracy"], images)] if has_accuracy else [])]
         cells += [value_text(OBJECTIVES[name], row[name]) for name in costs]
         if tests is not None and tested:
             summary, verdict = tests.retrained.get(str(row["hash"])), tests.verdicts.get(int(row["trial"]))
@@ -226,6 +229,8 @@ def _measured(study: StudyRow) -> dict[str, str]:
     images = study.validation_images
     if images is None:
         return {}
+    if ACCURACY.name not in study.objectives:
+        return {"measured on": f"{images:,} images"}
     error = f"an accuracy of 75 % has a standard error of {100 * standard_error(0.75, images):.1f} points"
     return {"measured on": f"{images:,} images; {error}"}
 
@@ -252,6 +257,14 @@ def _reasons(trials: pd.DataFrame) -> list[tuple[tuple[str, str], int]]:
 
 def _table(title: str | None) -> Table:
     return Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
+
+
+def _known(value: float | None) -> bool:
+    return value is not None and value == value  # a missing one is NaN
+
+
+def _number(value: float | None) -> float | None:
+    return float(value) if value is not None and _known(value) else None
 
 
 def _text(value: object) -> str | None:

@@ -8,10 +8,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from nas.objectives import ACCURACY, OBJECTIVES, learned
 from nas.pareto import hypervolume, pareto
 from nas.replays import progress as trainings
 from nas.replays.progress import Progress as TrainingProgress
 from nas.statistics.proportion import with_error
+from nas.text.formatting import value_text
 from nas.text.sanitize import one_line
 
 if TYPE_CHECKING:
@@ -88,7 +90,8 @@ class _Counting(Progress):
     def finished(self, trial: Mapping[str, Any], running: int) -> None:
         import pandas as pd
 
-        row = pd.DataFrame([trial]).astype({"accuracy": "float64"})
+        row = pd.DataFrame([trial])
+        row = row.astype({name: "float64" for name in learned(OBJECTIVES) if name in row.columns})
         shared = [name for name in row.columns if name in self.front.columns]
         known = row if self.front.empty else pd.concat([self.front[shared], row[shared]], ignore_index=True)
         self.front = pareto(known, self.objectives)
@@ -193,7 +196,7 @@ class LiveView(_Counting):
             name = row["published"]
             table.add_row(
                 str(row["trial"]),
-                with_error(row["accuracy"], self.measured_on),
+                _worth(row, self.measured_on),
                 f"{row['parameters']:,}",
                 f"{row['macs']:,}",
                 name if isinstance(name, str) else "",
@@ -204,10 +207,19 @@ class LiveView(_Counting):
 
 def describe(trial: Mapping[str, Any], measured_on: int | None = None) -> str:
     """One line about a trial that has ended; its accuracy was `measured_on` so many images."""
-    accuracy = with_error(trial["accuracy"], measured_on) if trial["accuracy"] is not None else "no accuracy"
+    accuracy = _worth(trial, measured_on)
     name = f" {trial['published']}" if trial["published"] else ""
     line = f"trial {trial['trial']}{name}: {trial['state']}, {accuracy}, {trial['parameters']:,} parameters"
     return f"{line}: {trial['reason']}" if trial["reason"] else line
+
+
+def _worth(trial: Mapping[str, Any], measured_on: int | None) -> str:
+    """What a trial has learned: its accuracy, or what it has in the place of one."""
+    known = {name: value for name in learned(OBJECTIVES) if (value := trial.get(name)) is not None and value == value}
+    if ACCURACY.name in known:
+        return with_error(known[ACCURACY.name], measured_on)
+    found = [(OBJECTIVES[name], value) for name, value in known.items()]
+    return ", ".join(f"{row.heading} {value_text(row, value)}" for row, value in found) or "no accuracy"
 
 
 def duration(seconds: float) -> str:

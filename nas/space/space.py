@@ -13,7 +13,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +51,10 @@ TRIES = 64
 """Random architectures that are tried before a space counts as one in which no shapes can meet."""
 
 
+def _logits(input: Shape, classes: int) -> Shape:
+    return (classes,)
+
+
 @dataclass(frozen=True)
 class Plan:
     """All decisions of one walk: an architecture whose widths may still be relative to an input."""
@@ -74,17 +78,32 @@ class Space:
     data: Mapping[str, object]
     """The same as plain data, without comments."""
     path: str
+    output: Callable[[Shape, int], Shape] | None = field(default=_logits, compare=False, repr=False)
+    """What a network must end with, from the shape of an image and the number of classes; the type of a task says it."""
 
     @classmethod
-    def load(cls, name: str | Path) -> Space:
-        """Reads a space file, or the shipped space of that name, and checks all of it. Raises SpaceError."""
+    def load(cls, name: str | Path, output: Callable[[Shape, int], Shape] | None = None) -> Space:
+        """Reads a space file, or the shipped space of that name, and checks all of it. Raises SpaceError.
+
+        Networks must end with what `output` says, by default with a logit for each class; other ends are looked at when the
+        number of classes is known.
+        """
         file = parse_space(find("search_spaces", name, SpaceError))
         document = file.document
+        output = output or _logits
+        has_logits = output(file.input, 10) == _logits(file.input, 10)
         space = cls(
-            file.name, file.input, file.graph, file.constraints, document.text, document.data, str(document.path)
+            file.name,
+            file.input,
+            file.graph,
+            file.constraints,
+            document.text,
+            document.data,
+            str(document.path),
+            output if has_logits else None,
         )
         space._check_shapes()
-        return space
+        return replace(space, output=output)
 
     def _check_shapes(self) -> None:
         """Refuses a space of which no architecture can be built for the input it names."""
@@ -170,9 +189,11 @@ class Space:
             except UncountedError as problem:
                 raise NasError(f"node '{node.name}': {problem}") from None
             nodes.append(node if params is node.params else Node(node.name, node.block, params, node.inputs))
-        if shape_of[rough.output] != (classes,):
+        wanted = None if self.output is None else self.output(input or self.input, classes)
+        if wanted is not None and shape_of[rough.output] != wanted:
             shape = "×".join(map(str, shape_of[rough.output]))
-            raise Infeasible(rough.output, f"the network ends with {shape}, not with {classes} logits")
+            ends = f"{wanted[0]} logits" if len(wanted) == 1 else "×".join(map(str, wanted))
+            raise Infeasible(rough.output, f"the network ends with {shape}, not with {ends}")
         return Architecture(tuple(nodes), rough.output)
 
     def from_assignment(

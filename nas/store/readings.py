@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from blocks.base import Scalar, Shape
@@ -66,16 +66,14 @@ def of(session: Session, digest: str, name: str) -> list[Reading]:
 
 def of_study(session: Session, study: int, name: str) -> list[Reading]:
     """Of the rows of the study's trials one for each device and settings."""
-    rows = session.scalars(
-        select(ReadingRow)
+    first = (
+        select(func.min(ReadingRow.id))
         .join(Trial, Trial.id == ReadingRow.trial_id)
         .where(Trial.study_id == study, ReadingRow.name == name)
-        .order_by(ReadingRow.id)
+        .group_by(ReadingRow.device, ReadingRow.settings)
     )
-    found: dict[tuple[str, str], Reading] = {}
-    for row in rows:
-        found.setdefault((row.device, row.settings), _reading(row))
-    return list(found.values())
+    rows = session.scalars(select(ReadingRow).where(ReadingRow.id.in_(first)).order_by(ReadingRow.id))
+    return [_reading(row) for row in rows]
 
 
 def _reading(row: ReadingRow) -> Reading:

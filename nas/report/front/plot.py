@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas.analysis.front_tests import FrontTests
+from nas.errors import NasError
+from nas.objectives import ACCURACY
 from nas.pareto import pareto
 from nas.report.front.view import Shown
+from nas.states import COMPLETE
 from nas.text.formatting import counted, shape
 
 if TYPE_CHECKING:
@@ -29,6 +32,21 @@ def subtitle_of(study: StudyRow) -> str:
     return "  ·  ".join(parts)
 
 
+def has_accuracy(trials: pd.DataFrame) -> bool:
+    """Whether there is an accuracy to draw, or no complete trial yet."""
+    complete = trials[trials["state"] == COMPLETE]
+    return complete.empty or bool(complete[ACCURACY.name].notna().any())
+
+
+def check_accuracy(trials: pd.DataFrame, objectives: Sequence[str]) -> None:
+    """Raises NasError for a study whose task has no accuracy."""
+    if not has_accuracy(trials):
+        raise NasError(
+            f"pictures and pages show accuracy, which a study of {', '.join(objectives)} does not have; `nas study pareto` lists "
+            "its front"
+        )
+
+
 def plot_front(
     trials: pd.DataFrame,
     objectives: Sequence[str],
@@ -44,8 +62,9 @@ def plot_front(
     networks stand where their papers claim (hollow) and where they were measured here (filled).
 
     `trials` is what `Store.trials` gives. Trials that gave no result are not shown, untrained ones are counted. Equal trials give
-    equal bytes. Raises NasError when the file cannot be written.
+    equal bytes. Raises NasError when the file cannot be written, and for a study without accuracy.
     """
+    check_accuracy(trials, objectives)
     complete = trials[trials["state"] == "complete"].drop_duplicates("hash")
     stopped = trials[(trials["state"] == "stopped_early") & trials["accuracy"].notna()]
     stopped = stopped[~stopped["hash"].isin(complete["hash"])]  # not those that were trained to the end after all

@@ -10,7 +10,7 @@ from nas.analysis.evidence import Evidence
 from nas.analysis.front_tests import front_tests
 from nas.errors import NasError
 from nas.pareto import hypervolume
-from nas.report.front.plot import subtitle_of
+from nas.report.front.plot import check_accuracy, subtitle_of
 from nas.report.page.choices import blocks_section, choices_section
 from nas.report.page.curves import curves_section
 from nas.report.page.front import front_section
@@ -37,8 +37,9 @@ def write_page(evidence: Evidence, measurements: pd.DataFrame, path: Path) -> No
 
 
 def page(evidence: Evidence, measurements: pd.DataFrame) -> str:
-    """The HTML of `write_page`."""
+    """The HTML of `write_page`. Raises NasError for a study whose task has no accuracy."""
     name = evidence.study.name
+    check_accuracy(evidence.trials, evidence.study.objectives)
     tests = front_tests(evidence.study, evidence.trials, evidence.front, measurements, published=True)
     sections = [
         front_section(evidence, tests),

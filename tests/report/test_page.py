@@ -163,7 +163,7 @@ def test_what_is_minimized_is_a_column_of_the_front(tmp_path: Path, measurements
     found = page(evidence, measurements)  # type: ignore[arg-type]
     head = re.search(r'class="row head">(.*?)</div>', found)
     assert head is not None
-    assert ">bytes<" in head[1]
+    assert ">activation bytes<" in head[1]
     assert all(short(value) in found for value in evidence.front["activation_bytes"])
 
 

@@ -259,7 +259,7 @@ def _columns(evidence: Evidence, tests: FrontTests) -> list[_Column]:
     ]
     for name in evidence.costs:
         if name not in ("parameters", "macs"):
-            columns.append(_Column(OBJECTIVES[name].heading, "6rem", "n wide", partial(_value, OBJECTIVES[name])))
+            columns.append(_Column(OBJECTIVES[name].heading, "7.5rem", "n wide", partial(_value, OBJECTIVES[name])))
     return [
         *columns,
         _Column("seconds", "5rem", "n wide", lambda row: f"{row['seconds']:.1f}" if row["seconds"] > 0 else ""),

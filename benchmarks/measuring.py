@@ -94,14 +94,14 @@ def train(network: Architecture, dataset: Dataset, recipe: Recipe) -> Trained | 
     running = stale(trainer)
     every = Batches(dataset.train, dataset, 512, memory_format=trainer.layout)
     recalibrate(trainer.network, every, trainer._autocast())
-    again = evaluate(trainer.network, trainer.validation_batches, trainer._autocast())[0]
+    again = evaluate(trainer.network, trainer.validation_batches, trainer._autocast())["accuracy"]
     return Trained(trainer.epochs[-1].accuracy, again, running, accuracy[rungs[0]], trainer.verdict().state)
 
 
 def stale(trainer: Trainer) -> float:
     """Accuracy with the running averages of the model, whose weights are what they were before any was averaged."""
     model: nn.Module = copy.deepcopy(trainer.model)
-    return evaluate(model, trainer.validation_batches, trainer._autocast())[0]
+    return evaluate(model, trainer.validation_batches, trainer._autocast())["accuracy"]
 
 
 def share_of_measuring(network: Architecture, dataset: Dataset, recipe: Recipe) -> float:

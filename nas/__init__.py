@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from nas.config.recipe import register_optimizer as register_optimizer
     from nas.config.task import Task as Task
     from nas.data.sources import register_dataset as register_dataset
+    from nas.data.task_type import TaskType as TaskType
+    from nas.data.task_type import register_task_type as register_task_type
     from nas.errors import BlockError as BlockError
     from nas.errors import DataError as DataError
     from nas.errors import ExportError as ExportError
@@ -90,6 +92,7 @@ _HOMES = {
     "Spread": "nas.network.probe",
     "StorageError": "nas.errors",
     "Task": "nas.config.task",
+    "TaskType": "nas.data.task_type",
     "Width": "blocks.hyperparameter",
     "block": "blocks.base",
     "load_blocks": "nas.config.block_files",
@@ -101,6 +104,7 @@ _HOMES = {
     "compile_model": "nas.architecture.compile",
     "register_objective": "nas.objectives",
     "register_probe": "nas.network.probes",
+    "register_task_type": "nas.data.task_type",
 }
 """What is imported when it is first asked for: `import nas` itself takes no time."""
 __all__ = ["load_study", "search", *_HOMES]

@@ -221,6 +221,7 @@ def test_an_option_that_names_what_nobody_knows(run: Run) -> None:
         (("--limits", "macs"), "must be like activation_bytes=2M, not 'macs'"),
         (("--limits", "macs=-1"), "must be a number above 0"),
         (("--features", "macs"), "features: must be of latency, synflow, not 'macs'"),
+        (("--latency-device", "tpu"), "'tpu' is not one of 'cpu', 'cuda'"),
     ):
         code, out, err = run(*start, *options)
         assert (code, out) == (2, "")

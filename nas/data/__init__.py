@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from nas.config.task import Task
 from nas.data.folder import read_image, skipped_files
-from nas.data.sources import DATASETS, augmentation, load, load_test, source
+from nas.data.sources import DATASETS, Source, augmentation, load, load_test, source
 from nas.data.task import Dataset, Split, fraction_of
+from nas.data.task_type import TaskType, register_task_type
 
 if TYPE_CHECKING:
     from nas.data.batches import Batches
@@ -17,13 +18,16 @@ __all__ = [
     "DATASETS",
     "Batches",
     "Dataset",
+    "Source",
     "Split",
     "Task",
+    "TaskType",
     "augmentation",
     "fraction_of",
     "load",
     "load_test",
     "read_image",
+    "register_task_type",
     "skipped_files",
     "source",
 ]

@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from nas.data.task import Images, Labels, Progress, held_out, one_line
+from nas.data.task import Images, Progress, held_out, one_line
+from nas.data.task_type import Labels
 from nas.errors import DataError, nearest
 from nas.system.memory import check_memory
 

@@ -20,7 +20,6 @@ from nas.data.folder import check_images, count_test, read_folder, read_validati
 from nas.data.task import (
     Dataset,
     Images,
-    Labels,
     Progress,
     Split,
     check_labels,
@@ -28,6 +27,7 @@ from nas.data.task import (
     one_line,
     with_validation,
 )
+from nas.data.task_type import CLASSIFICATION, Labels, TaskType
 from nas.errors import DataError, nearest
 from nas.plugins.registry import Registry, adder
 from nas.text.sanitize import expanded
@@ -153,6 +153,8 @@ class Source:
     """Side of the square images where the task does not say; None leaves them as they are."""
     remark: Callable[[Task], str | None] = lambda task: None
     """What a user should know of the data before a search, in one line; None: nothing."""
+    type: TaskType = CLASSIFICATION
+    """What the answers of a network are."""
 
 
 DATASETS: Registry[Source] = Registry("data set", "nas.datasets", DataError)
@@ -182,6 +184,7 @@ def register_dataset(
     recipe: str = "modern",
     place: str = "",
     size: int | None = None,
+    task_type: TaskType | None = None,
 ) -> Callable[[Loader], Loader]:
     """Adds a function that reads images as the data set `name`.
 
@@ -194,12 +197,17 @@ def register_dataset(
             return x, numpy.arange(200) % 2, ("even", "odd")
 
     It is called with a task, whether the test images are wanted, and `progress` (None, or to be told how many images are read, of
-    how many), and returns images (N, C, H, W) as bytes, labels from 0 as int64, and the names of the classes. With `place`, such
-    as ``"PATH"``, users write ``name:PATH``, and `task.dataset` has it. `augment` makes from the side of an image in pixels the
-    `nas.Augment` that leaves its classes what they are, by default that of photos; `recipe` names the recipe unless a user does;
-    `size` is the side to which images are resized unless a user says another.
+    how many), and returns images (N, C, H, W) as bytes, labels from 0 as int64 (N,), or what the type of the task wants, and the
+    names of the classes. With `place`, such as ``"PATH"``, users write ``name:PATH``, and `task.dataset` has it. `augment` makes
+    from the side of an image in pixels the `nas.Augment` that leaves its classes what they are, by default that of photos;
+    `recipe` names the recipe unless a user does; `size` is the side to which images are resized unless a user says another;
+    `task_type` says what the answers of a network are, by default classes.
     """
-    return adder(DATASETS, name, lambda read: Source(read, augment or photographic, recipe, place=place, size=size))
+
+    def made(read: Loader) -> Source:
+        return Source(read, augment or photographic, recipe, place=place, size=size, type=task_type or CLASSIFICATION)
+
+    return adder(DATASETS, name, made)
 
 
 def dataset_names() -> list[str]:
@@ -256,17 +264,18 @@ def load(task: Task, progress: Progress | None = None) -> Dataset:
 
     Unless the task says how many are held out, they are those that the user chose, where there are any.
     """
-    x, y, names = source(task).read(task, False, progress)
+    known = source(task)
+    x, y, names = known.read(task, False, progress)
     x = _sized(task, x)
     chosen = task.chosen or (task.validation is None and task.folds == 1)
-    apart = source(task).read_validation(task, progress) if chosen else None
+    apart = known.read_validation(task, progress) if chosen else None
     if apart is None:
-        return make_dataset(replace(task, chosen=False), x, y, names)
-    return with_validation(task, Split(x, y), Split(_sized(task, apart[0]), apart[1]), names)
+        return make_dataset(replace(task, chosen=False), x, y, names, known.type)
+    return with_validation(task, Split(x, y), Split(_sized(task, apart[0]), apart[1]), names, known.type)
 
 
 def load_test(task: Task, progress: Progress | None = None) -> Split:
     """The test images of a task: for a retrained or replayed network only, never for a search."""
     x, y, names = source(task).read(task, True, progress)
-    check_labels(task, x, y, names)
+    check_labels(task, x, y, names, source(task).type)
     return Split(_sized(task, x), y)

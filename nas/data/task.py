@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from nas.config.task import LoadedTask, Task
+from nas.data.task_type import CLASSIFICATION, Labels, TaskType
 from nas.errors import DataError
 from nas.limits import MAX_VALIDATION
 
 Images = npt.NDArray[np.uint8]
-Labels = npt.NDArray[np.int64]
 WANTED = 1_000
 """Images to measure on, where there are enough."""
 LEAST_SHARE, MOST_SHARE = 0.1, 0.25
@@ -26,7 +26,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images (N, C, H, W) as bytes, with their labels (N,). Two splits are equal when they are the same object."""
+    """Images (N, C, H, W) as bytes, with their labels (N, …). Two splits are equal when they are the same object."""
 
     x: Images
     y: Labels
@@ -46,6 +46,8 @@ class Dataset:
     mean: tuple[float, ...]
     """Mean of each channel over the training part, in [0, 1]."""
     std: tuple[float, ...]
+    type: TaskType = CLASSIFICATION
+    """What the answers of a network are."""
 
     @property
     def input(self) -> tuple[int, ...]:
@@ -73,11 +75,10 @@ class Dataset:
         folds = self.task.folds
         rng = np.random.default_rng(self.task.seed)
         part = np.empty(len(self.train), dtype=np.int64)
+        groups, names = self.type.strata(self.train.y, self.class_names)
         start = 0
-        for label in range(
-            self.classes
-        ):  # what is left over of one class goes to the parts that the class before spared
-            members = rng.permutation(np.flatnonzero(self.train.y == label))
+        for label in range(len(names)):  # what is left over of one class goes to the parts that the class before spared
+            members = rng.permutation(np.flatnonzero(groups == label))
             part[members] = (start + np.arange(len(members))) % folds
             start += len(members)
         found = []
@@ -106,19 +107,22 @@ class Dataset:
         return LoadedTask(**asked, input=self.input, classes=self.classes, fingerprint=self.fingerprint)
 
 
-def make_dataset(task: Task, x: Images, y: Labels, class_names: tuple[str, ...]) -> Dataset:
+def make_dataset(
+    task: Task, x: Images, y: Labels, class_names: tuple[str, ...], task_type: TaskType = CLASSIFICATION
+) -> Dataset:
     """Splits the training images of a data set, class by class, and measures the training part.
 
     Without a validation share the validation part is empty. Raises DataError when labels and images do not fit
     together, or a class is too small to be split.
     """
-    check_labels(task, x, y, class_names)
+    check_labels(task, x, y, class_names, task_type)
+    groups, names = task_type.strata(y, class_names)
     if task.folds > 1:
-        check_folds(task, y, class_names)
+        check_folds(task, groups, names)
     elif task.validation is None:
         task = replace(task, validation=validation_share(len(y)))
     if task.folds == 1 and task.validation:
-        train, validation = held_out(y, class_names, task.validation, task.seed, keep=1, what=task.dataset)
+        train, validation = held_out(groups, names, task.validation, task.seed, keep=1, what=task.dataset)
     else:
         train, validation = np.arange(len(y)), np.arange(0)
     train_x = np.ascontiguousarray(x[train])
@@ -130,13 +134,16 @@ def make_dataset(task: Task, x: Images, y: Labels, class_names: tuple[str, ...])
         class_names,
         mean,
         std,
+        task_type,
     )
 
 
-def with_validation(task: Task, train: Split, validation: Split, class_names: tuple[str, ...]) -> Dataset:
+def with_validation(
+    task: Task, train: Split, validation: Split, class_names: tuple[str, ...], task_type: TaskType = CLASSIFICATION
+) -> Dataset:
     """A data set whose validation part is chosen. Raises DataError when the images of the two parts are of different sizes."""
     for part in (train, validation):
-        check_labels(task, part.x, part.y, class_names)
+        check_labels(task, part.x, part.y, class_names, task_type)
     ours, theirs = train.x.shape[2:], validation.x.shape[2:]
     if ours != theirs:
         sizes = [f"{width}×{height}" for height, width in (ours, theirs)]
@@ -149,7 +156,7 @@ def with_validation(task: Task, train: Split, validation: Split, class_names: tu
             f"{task.dataset}: {len(validation):,} validation images, but {len(train):,} to train on; exchange some"
         )
     mean, std = _statistics(train.x)
-    return Dataset(replace(task, validation=share, chosen=True), train, validation, class_names, mean, std)
+    return Dataset(replace(task, validation=share, chosen=True), train, validation, class_names, mean, std, task_type)
 
 
 def check_folds(task: Task, y: Labels, class_names: tuple[str, ...]) -> None:
@@ -178,7 +185,7 @@ def regrouped(dataset: Dataset, share: float) -> Dataset:
     """
     if dataset.task.folds > 1:
         task = replace(dataset.task, validation=share, folds=1)
-        return make_dataset(task, dataset.train.x, dataset.train.y, dataset.class_names)
+        return make_dataset(task, dataset.train.x, dataset.train.y, dataset.class_names, dataset.type)
     whole = dataset.task.validation or 0.0
     if not 0 <= share <= whole:
         raise DataError(
@@ -189,14 +196,15 @@ def regrouped(dataset: Dataset, share: float) -> Dataset:
     task = replace(dataset.task, validation=share)
     y = dataset.validation.y
     if share:
-        more, kept = held_out(y, dataset.class_names, share / whole, task.seed, keep=0, what=task.dataset)
+        groups, names = dataset.type.strata(y, dataset.class_names)
+        more, kept = held_out(groups, names, share / whole, task.seed, keep=0, what=task.dataset)
     else:
         more, kept = np.arange(len(y)), np.arange(0)
     x = np.concatenate([dataset.train.x, dataset.validation.x[more]])
     mean, std = _statistics(x)
     train = Split(x, np.concatenate([dataset.train.y, y[more]]))
     validation = Split(np.ascontiguousarray(dataset.validation.x[kept]), y[kept])
-    return Dataset(task, train, validation, dataset.class_names, mean, std)
+    return Dataset(task, train, validation, dataset.class_names, mean, std, dataset.type)
 
 
 def fraction_of(dataset: Dataset, share: float, seed: int = 0) -> Dataset:
@@ -209,21 +217,18 @@ def fraction_of(dataset: Dataset, share: float, seed: int = 0) -> Dataset:
     if share == 1:
         return dataset
     train = dataset.train
-    _, kept = held_out(train.y, dataset.class_names, share, seed, keep=0, what=dataset.task.dataset)
+    groups, names = dataset.type.strata(train.y, dataset.class_names)
+    _, kept = held_out(groups, names, share, seed, keep=0, what=dataset.task.dataset)
     return replace(dataset, train=Split(np.ascontiguousarray(train.x[kept]), train.y[kept]))
 
 
-def check_labels(task: Task, x: Images, y: Labels, class_names: tuple[str, ...]) -> None:
+def check_labels(
+    task: Task, x: Images, y: Labels, class_names: tuple[str, ...], task_type: TaskType = CLASSIFICATION
+) -> None:
     """Raises DataError when labels and images do not fit together."""
     if len(x) != len(y):
         raise DataError(f"{task.dataset}: {len(x)} images, but {len(y)} labels")
-    if len(class_names) < 2:
-        raise DataError(f"{task.dataset}: {len(class_names)} class; a classifier needs at least two")
-    if len(y) and not (y.min() >= 0 and y.max() < len(class_names)):
-        bad = int(y.max()) if y.max() >= len(class_names) else int(y.min())
-        raise DataError(
-            f"{task.dataset}: label {bad} is out of range; there are {len(class_names)} classes, counted from 0"
-        )
+    task_type.check(task.dataset, y, x.shape, class_names)
 
 
 def held_out(

@@ -34,7 +34,7 @@ def columns(view: FrontView) -> list[Column]:
     tested, members = view.is_tested, view.members
     found = [
         Column("trial", tuple(str(one.trial) for one in members)),
-        Column("accuracy", tuple(one.text for one in members)),
+        *([Column("accuracy", tuple(one.text for one in members))] if view.has_accuracy else []),
         _values(view, "parameters"),
         _values(view, "macs", can_go="macs" not in view.objectives),
         *(_values(view, name) for name in view.costs if name not in ("parameters", "macs")),
@@ -75,7 +75,7 @@ def front_table(view: FrontView, title: str, *, last: int | None = None) -> Grou
 
 
 def front_records(view: FrontView) -> list[dict[str, Any]]:
-    """The members as plain data, cheapest first; accuracy in [0, 1].
+    """The members as plain data, cheapest first; accuracy in [0, 1], null in a task that has none.
 
     An accuracy has a standard error, null where nobody knows on how many images it was measured. Where the view knows of
     tests, each member has what the test set said about it under the key "test"; null when it was not retrained.
@@ -84,7 +84,7 @@ def front_records(view: FrontView) -> list[dict[str, Any]]:
         {
             "trial": one.trial,
             "hash": one.hash,
-            "accuracy": one.values["accuracy"],
+            "accuracy": one.values.get("accuracy"),
             "standard_error": one.standard_error,
             "parameters": int(one.values["parameters"]),
             "macs": int(one.values["macs"]),

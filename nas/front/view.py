@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 
 from nas.analysis.replicates import Summary, accuracy_text
+from nas.errors import NasError
 from nas.front.axes import Axis, accuracy_axis, linear, logarithmic
-from nas.objectives import ACCURACY, BUILT_IN, LATENCY, OBJECTIVES
+from nas.objectives import ACCURACY, BUILT_IN, LATENCY, OBJECTIVES, learned
 from nas.pareto import pareto
 from nas.statistics.proportion import standard_error, with_error
 from nas.text.formatting import counted, shape, short, value_text
@@ -42,11 +43,11 @@ class Network:
     hash: str
     state: str
     values: Mapping[str, float]
-    """Of accuracy and each cost that is known, by the names of objectives."""
+    """Of accuracy and each other objective that is known, by their names."""
     text: str
-    """The accuracy with its standard error."""
+    """The accuracy with its standard error; empty in a task that has none."""
     standard_error: float | None
-    """None where nobody knows on how many images the accuracy was measured."""
+    """None where there is no accuracy, or nobody knows on how many images it was measured."""
     seconds: float
     """Of training."""
     published: str | None
@@ -155,9 +156,23 @@ class FrontView:
         return tuple(name for name in OBJECTIVES if name in known and _is_further(name))
 
     @property
+    def has_accuracy(self) -> bool:
+        """Whether there is an accuracy to draw, or no complete trial yet."""
+        return self.complete.empty or bool(self.complete[ACCURACY.name].notna().any())
+
+    @property
+    def not_drawn(self) -> str:
+        """Why there is no picture, or nothing."""
+        if self.has_accuracy:
+            return ""
+        names = ", ".join(self.objectives)
+        return f"pictures and pages show accuracy, which a study of {names} does not have; `nas study pareto` lists its front"
+
+    @property
     def best(self) -> Network | None:
-        """The most accurate member, the cheapest of equal ones."""
-        return max(self.members, key=lambda member: member.values["accuracy"], default=None)
+        """The most accurate member, the cheapest of equal ones; None in a task that has no accuracy."""
+        known = [member for member in self.members if ACCURACY.name in member.values]
+        return max(known, key=lambda member: member.values["accuracy"], default=None)
 
     @cached_property
     def networks(self) -> tuple[Network, ...]:
@@ -204,7 +219,9 @@ class FrontView:
 
     @cached_property
     def panels(self) -> tuple[Panel, ...]:
-        """A picture for each cost; none before a network is complete."""
+        """A picture for each cost; none before a network is complete. Raises NasError for a study whose task has no accuracy."""
+        if self.not_drawn:
+            raise NasError(self.not_drawn)
         return tuple(self._panel(cost) for cost in self.costs) if self.members else ()
 
     def _tests(self) -> list[Series]:
@@ -308,7 +325,9 @@ def view_of(
 ) -> FrontView:
     """The front of these trials, whose accuracies were measured on so many `images` of so many `classes`."""
     complete = trials[trials["state"] == "complete"].drop_duplicates("hash")
-    stopped = trials[(trials["state"] == "stopped_early") & trials["accuracy"].notna()].drop_duplicates("hash")
+    worth = [name for name in dict.fromkeys((ACCURACY.name, *learned(objectives))) if name in trials]
+    is_measured = trials[worth].notna().any(axis=1)
+    stopped = trials[(trials["state"] == "stopped_early") & is_measured].drop_duplicates("hash")
     stopped = stopped[~stopped["hash"].isin(complete["hash"])]
     guess = 1 / classes if classes else 0.0
     chance = guess + 2 * standard_error(guess, images) if classes and images else guess
@@ -356,15 +375,16 @@ def _is_further(name: str) -> bool:
 def _networks(frame: pd.DataFrame, images: int | None, tests: FrontTests | None) -> Iterable[Network]:
     names = [name for name in OBJECTIVES if name in frame]
     for row in frame.to_dict("records"):
-        trial, digest, accuracy = int(row["trial"]), str(row["hash"]), float(row["accuracy"])
-        published = row["published"]
+        trial, digest, published = int(row["trial"]), str(row["hash"]), row["published"]
+        values = {name: row[name] for name in names if isinstance(row[name], Real) and row[name] == row[name]}
+        accuracy = values.get(ACCURACY.name)
         yield Network(
             trial,
             digest,
             str(row["state"]),
-            {name: row[name] for name in names if isinstance(row[name], Real) and row[name] == row[name]},
-            with_error(accuracy, images),
-            standard_error(accuracy, images) if images else None,
+            values,
+            "" if accuracy is None else with_error(accuracy, images),
+            standard_error(accuracy, images) if images and accuracy is not None else None,
             float(row.get("seconds", "nan")),
             published if isinstance(published, str) else None,  # a missing one is pandas.NA
             row.get("assignment", {}),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from nas.data import load, read_image
+from nas.data.task_type import CLASSIFICATION
 from nas.errors import DataError, WeightsError
 from nas.network.gradcam import Pixels, grad_cam, last_feature_map, overlay
 from nas.network.load import Trained
@@ -63,7 +64,7 @@ def predict(trained: Trained, images: Sequence[Path], *, top: int = TOP, picture
     mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (card.mean, card.std))
     x_BCHW = (x_BCHW - mean) / std
     with torch.no_grad():
-        shares_BK = model(x_BCHW).softmax(1)
+        shares_BK = CLASSIFICATION.probabilities(model(x_BCHW))
     best = shares_BK.topk(min(top, card.classes))
     drawn = _pictures(trained, pixels, x_BCHW, best.indices[:, 0]) if pictures else [None] * len(pixels)
     return [

@@ -14,6 +14,7 @@ from nas.config.task import LoadedTask
 from nas.data import DATASETS, Dataset, Task, augmentation, fraction_of, load, source
 from nas.data.task import regrouped
 from nas.errors import DataError, Infeasible, RecipeError, StudyError
+from nas.objectives import ACCURACY
 from nas.replays.options import TrainingOptions
 from nas.space.published import Claim, PublishedConfig
 from nas.space.space import Space
@@ -246,6 +247,10 @@ def _of_study(
 ) -> Plan:
     """A training on the images of a study, by its recipe in `LONGER` times its steps unless `options` say otherwise."""
     dataset = data.dataset
+    if ACCURACY not in dataset.type.metrics:
+        raise DataError(
+            f"data '{dataset.task.dataset}': retraining measures accuracy, which a task of {dataset.type.name} does not have"
+        )
     images = len(dataset.train)
     theirs = study.recipe
     searched = theirs.epochs * theirs.steps_per_epoch(data.searched_on)

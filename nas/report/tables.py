@@ -11,6 +11,7 @@ from rich.table import Table
 
 from nas.front.table import front_records, front_table
 from nas.front.view import FrontView
+from nas.objectives import ACCURACY
 from nas.pareto import hypervolume
 from nas.statistics.proportion import standard_error
 from nas.store.schema import as_stored
@@ -151,6 +152,8 @@ def _measured(study: StudyRow) -> dict[str, str]:
     images = study.validation_images
     if images is None:
         return {}
+    if ACCURACY.name not in study.objectives:
+        return {"measured on": f"{images:,} images"}
     error = f"an accuracy of 75 % has a standard error of {100 * standard_error(0.75, images):.1f} points"
     return {"measured on": f"{images:,} images; {error}"}
 

@@ -74,7 +74,7 @@ class ParetoSampler(BaseSampler):
         names = tuple(objectives or ("accuracy", "parameters"))
         if space is not None and len(learned(names)) != 1:
             raise ValueError(
-                f"objectives: one must have to be learned, such as accuracy, and no more, not {', '.join(names)}"
+                f"objectives: one must be accuracy, or another that has to be learned, and only one, not {', '.join(names)}"
             )
         self._space, self._input, self._classes, self._names, self._costs = space, input, classes, names, costs
         self._measured_on = measured_on

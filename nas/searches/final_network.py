@@ -41,6 +41,8 @@ def most_accurate(trials: pd.DataFrame, objectives: Sequence[str], space: Space,
     """So many of the front, the most accurate first, of the networks that keep the constraints of `space` as they are now."""
     inside = trials
     for name, bounds in space.constraints.items():
+        if name not in inside:
+            return inside.head(0)  # it was not known of the trials, which were searched without this constraint
         if bounds.min is not None:
             inside = inside[inside[name] >= bounds.min]
         if bounds.max is not None:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 from nas.front.table import front_table
 from nas.front.view import view_of
-from nas.objectives import learned
+from nas.objectives import OBJECTIVES, learned
 from nas.pareto import hypervolume, pareto
 from nas.replays import progress as trainings
 from nas.replays.progress import Progress as TrainingProgress
 from nas.statistics.proportion import with_error
+from nas.text.formatting import value_text
 from nas.text.sanitize import one_line
 
 if TYPE_CHECKING:
@@ -238,10 +239,20 @@ class LiveView(_Counting):
 
 def describe(trial: EndedTrial, measured_on: int | None = None) -> str:
     """One line about a trial that has ended; its accuracy was `measured_on` so many images."""
-    accuracy = with_error(trial.accuracy, measured_on) if trial.accuracy is not None else "no accuracy"
     name = f" {trial.published}" if trial.published else ""
-    line = f"trial {trial.trial}{name}: {trial.state}, {accuracy}, {trial.cost.parameters:,} parameters"
+    line = (
+        f"trial {trial.trial}{name}: {trial.state}, {_worth(trial, measured_on)}, {trial.cost.parameters:,} parameters"
+    )
     return f"{line}: {trial.reason}" if trial.reason else line
+
+
+def _worth(trial: EndedTrial, measured_on: int | None) -> str:
+    """What a trial has learned: its accuracy, or what it has in the place of one."""
+    if trial.accuracy is not None:
+        return with_error(trial.accuracy, measured_on)
+    found = [(OBJECTIVES[name], trial.others.get(name)) for name in learned(OBJECTIVES)]
+    known = [f"{row.heading} {value_text(row, value)}" for row, value in found if value is not None]
+    return ", ".join(known) or "no accuracy"
 
 
 def duration(seconds: float) -> str:

@@ -9,17 +9,16 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from nas.config.block_files import check_blocks, load_blocks, origins, own_blocks
 from nas.config.recipe import Recipe
 from nas.config.recipe_presets import check_recipe, described, fitted, sampling_for
 from nas.config.task import FOUND, LoadedTask
-from nas.data import Dataset, Task, augmentation, load, source
+from nas.data import Dataset, Task, TaskType, augmentation, load, source
 from nas.errors import SearchError, StudyExists
 from nas.execution.gpu_sharing import Packing
 from nas.execution.session import ray_session, run_jobs, stoppable
 from nas.execution.stop import Stop
+from nas.objectives import ACCURACY, learned
 from nas.pareto import hypervolume, left_out, pareto
 from nas.searches.early_stopping import SCHEDULERS, EarlyStopping, StoppingOptions
 from nas.searches.options import SearchOptions, parse_duration
@@ -30,7 +29,6 @@ from nas.states import State
 from nas.statistics.proportion import standard_error
 from nas.text.formatting import shorten
 from nas.text.sanitize import problem_of_name
-from nas.train.chance_level import chance
 from nas.train.evaluation import measured_epochs
 
 FEW_IMAGES = 20
@@ -83,10 +81,13 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
     progress = progress or Progress()
     load_blocks(*options.blocks)
     SAMPLERS.find(options.sampler)
-    space = options.space if isinstance(options.space, Space) else Space.load(options.space)
-    space = space.limit(parameters=options.max_parameters, macs=options.max_macs, **options.limits or {})
     validation = 0.0 if options.folds > 1 else options.validation
     task = Task(options.data, options.data_root, validation, 0, options.image_size, options.folds)
+    task_type = source(task).type
+    check_reported(options.objectives, task, task_type)
+    check_retraining(options.retrain, task_type)
+    space = options.space if isinstance(options.space, Space) else Space.load(options.space, task_type.output)
+    space = space.limit(parameters=options.max_parameters, macs=options.max_macs, **options.limits or {})
     check_recipe(options.recipe)  # a fault in it is told before data is read
     name = f"{space.name}-{task.dataset.partition(':')[0]}" if options.study is None else options.study
     stop = Stop()
@@ -122,6 +123,22 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
     return _finished(result, options, space, progress) if options.retrain and ended != "interrupted" else result
 
 
+def check_reported(objectives: Sequence[str], task: Task, task_type: TaskType) -> None:
+    """Raises SearchError for an objective that a training on these data does not report."""
+    for name in learned(objectives):
+        if name not in task_type.reported():
+            known = ", ".join(task_type.reported())
+            raise SearchError(
+                f"data '{task.dataset}': a training reports {known}, and no {name}; name other --objectives"
+            )
+
+
+def check_retraining(retrain: int, task_type: TaskType) -> None:
+    """Raises SearchError where networks are to be retrained whose test set is not read: what is kept of one is accuracy."""
+    if retrain and ACCURACY not in task_type.metrics:
+        raise SearchError(f"retrain: chooses by accuracy, which a task of {task_type.name} does not have; leave it out")
+
+
 def _finished(result: SearchResult, options: SearchOptions, space: Space, progress: Progress) -> SearchResult:
     """The result with its most accurate networks retrained; interrupted where the user stops that."""
     from nas.searches.final_network import final_network, finish, most_accurate
@@ -144,8 +161,9 @@ def _recipe(options: SearchOptions, dataset: Dataset) -> Recipe:
     recipe = fitted(options.recipe or known.recipe, images, augmentation(dataset))
     recipe = recipe.replace(seed=options.seed)
     if options.recipe is None:
-        trained = np.bincount(dataset.train.y, minlength=dataset.classes).tolist()
-        recipe = recipe.replace(sampling=sampling_for(trained, known.count_test(dataset.task)))
+        trained = dataset.type.counts(dataset.train.y, dataset.classes)
+        if trained is not None:
+            recipe = recipe.replace(sampling=sampling_for(trained.tolist(), known.count_test(dataset.task)))
     if options.epochs is not None:
         recipe = recipe.replace(epochs=options.epochs)
     if options.steps is not None:
@@ -165,12 +183,15 @@ def _tell_protocol(dataset: Dataset, recipe: Recipe, progress: Progress, *, name
             "to even ones (--recipe modern draws images alike)"
         )
     how = "" if folds == 1 else f", each once in {folds} trainings of a network, which take {folds} times as long"
-    error = standard_error(0.75, images)
     what = (
         f"the {images:,} validation images" if dataset.task.chosen else f"{images:,} of {every:,} training images{how}"
     )
-    line = f"measured on {what}; an accuracy of 75 % has a standard error of {error:.1%}"
-    fewest = int(np.bincount(labels, minlength=dataset.classes).min())
+    line = f"measured on {what}"
+    error = standard_error(0.75, images) if ACCURACY in dataset.type.metrics else 0.0
+    if error:
+        line += f"; an accuracy of 75 % has a standard error of {error:.1%}"
+    counts = dataset.type.counts(labels, dataset.classes)
+    fewest = FEW_IMAGES + 1 if counts is None else int(counts.min())
     if fewest <= FEW_IMAGES:
         line += f"; of one class {fewest} images alone are measured on: small differences between networks are chance"
     if folds == 1 and error > LARGE_ERROR:
@@ -250,7 +271,7 @@ def _run(
 ) -> str:
     """Trains until the budget is spent. Returns why it ended."""
     finished = int((past["state"] != "interrupted").sum())
-    guess = chance(dataset)
+    guess = dataset.type.chance(dataset.measured_labels)
     rungs = _rungs(options, study, store, recipe)
     if finished >= options.trials and (rungs is None or left_out(past, study.objectives, guess).empty):
         progress.note(f"study '{study.name}' has {finished} finished trials already; --trials counts them all")
@@ -273,7 +294,7 @@ def _run(
         seeds=seeds,
         **({} if measurer is None else _asking(measurer, options, store)),
         epochs=recipe.epochs,
-        measured_on=len(dataset.measured_labels),
+        measured_on=len(dataset.measured_labels) if ACCURACY.name in study.objectives else None,
     )
     timeout = parse_duration(options.trial_timeout, "trial_timeout")
     measured = measured_epochs(recipe.epochs, rungs.epochs if rungs else ())

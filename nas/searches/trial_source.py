@@ -208,7 +208,7 @@ class TrialSource(JobSource[TrialJob]):
 
 def measured(epoch: Epoch) -> dict[str, float | None]:
     """What was measured after an epoch, by name."""
-    return {"accuracy": epoch.accuracy, "top5": epoch.top5, "loss": epoch.loss}
+    return {name: value for name, value in epoch.found.items() if value == value}
 
 
 def _shown(proposal: Proposal, number: int, state: str, found: Mapping[str, float | None]) -> EndedTrial:

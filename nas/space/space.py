@@ -13,7 +13,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -49,6 +49,10 @@ TRIES = 64
 """Random architectures that are tried before a space counts as one in which no shapes can meet."""
 
 
+def _logits(input: Shape, classes: int) -> Shape:
+    return (classes,)
+
+
 @dataclass(frozen=True)
 class Plan:
     """All decisions of one walk: an architecture whose widths may still be relative to an input."""
@@ -72,18 +76,27 @@ class Space:
     data: Mapping[str, object]
     """The same as plain data, without comments."""
     path: str
+    output: Callable[[Shape, int], Shape] | None = field(default=_logits, compare=False, repr=False)
+    """What a network must end with, from the shape of an image and the number of classes; the type of a task says it."""
 
     @classmethod
-    def load(cls, name: str | Path, *, shapes: bool = True) -> Space:
+    def load(
+        cls, name: str | Path, output: Callable[[Shape, int], Shape] | None = None, *, shapes: bool = True
+    ) -> Space:
         """Reads a space file, or the shipped space of that name, and checks all of it. Raises SpaceError.
+
+        Networks must end with what `output` says, by default with a logit for each class; other ends are looked at when the
+        number of classes is known.
 
         Without `shapes` it is not looked whether any architecture of it can be built, which needs PyTorch.
         """
         path = find("search_spaces", name, SpaceError)
         space = _read(path, read_text(path, SpaceError), BLOCKS.changes)
+        output = output or _logits
         if shapes:
-            _check_shapes(space)
-        return space
+            has_logits = output(space.input, 10) == _logits(space.input, 10)
+            _check_shapes(space if has_logits else replace(space, output=None))
+        return space if output is _logits else replace(space, output=output)
 
     @property
     def fingerprint(self) -> str:
@@ -146,9 +159,11 @@ class Space:
             found[node.name] = fact(node, params, in_shapes, classes)
             shape_of[node.name] = found[node.name].out_shape
             nodes.append(node if params is node.params else Node(node.name, node.block, params, node.inputs))
-        if shape_of[rough.output] != (classes,):
+        wanted = None if self.output is None else self.output(input, classes)
+        if wanted is not None and shape_of[rough.output] != wanted:
             shape = "×".join(map(str, shape_of[rough.output]))
-            raise Infeasible(rough.output, f"the network ends with {shape}, not with {classes} logits")
+            ends = f"{wanted[0]} logits" if len(wanted) == 1 else "×".join(map(str, wanted))
+            raise Infeasible(rough.output, f"the network ends with {shape}, not with {ends}")
         return Built(Architecture(tuple(nodes), rough.output), input, classes, found)
 
     def from_assignment(

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Final
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from blocks.base import Scalar, Shape
@@ -71,16 +71,14 @@ def of(session: Session, digest: str, name: str) -> list[Reading]:
 
 def of_study(session: Session, study: int, name: str) -> list[Reading]:
     """Of the rows of the study's trials one for each device and settings."""
-    rows = session.scalars(
-        select(ReadingRow)
+    first = (
+        select(func.min(ReadingRow.id))
         .join(Trial, Trial.id == ReadingRow.trial_id)
         .where(Trial.study_id == study, ReadingRow.name == name)
-        .order_by(ReadingRow.id)
+        .group_by(ReadingRow.device, ReadingRow.settings)
     )
-    found: dict[tuple[str, str], Reading] = {}
-    for stored in rows:
-        found.setdefault((stored.device, stored.settings), _reading(stored))
-    return list(found.values())
+    rows = session.scalars(select(ReadingRow).where(ReadingRow.id.in_(first)).order_by(ReadingRow.id))
+    return [_reading(stored) for stored in rows]
 
 
 def _reading(stored: ReadingRow) -> Reading:

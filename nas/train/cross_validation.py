@@ -15,7 +15,6 @@ from torch import nn
 from nas.config.recipe import Recipe
 from nas.data import Dataset
 from nas.states import State
-from nas.train.chance_level import untrained
 from nas.train.outcome import Verdict
 from nas.train.trainer import Epoch, Trainer, seed_everything
 
@@ -66,6 +65,10 @@ class Folds:
             images_per_second=mean("images_per_second", trained),
             lr=epochs[0].lr,
             train_accuracy=mean("train_accuracy", trained),
+            others={
+                name: float(np.average([one.others[name] for one in epochs], weights=measured))
+                for name in epochs[0].others
+            },
         )
         self.epochs.append(epoch)
         return epoch
@@ -82,5 +85,5 @@ class Folds:
     def verdict(self) -> Verdict:
         """How the trainings ended together: complete, or untrained with the reason."""
         last = self.epochs[-1]
-        problem = untrained(self.dataset, last.accuracy, last.loss)
+        problem = self.dataset.type.untrained(self.dataset.measured_labels, self.dataset.classes, last.found)
         return Verdict(State.COMPLETE) if problem is None else Verdict(State.UNTRAINED, problem)

@@ -1,4 +1,4 @@
-"""What a model answers to images, and how often it is right."""
+"""What a model answers to images, and how good that is."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from nas.data.task_type import CLASSIFICATION, TaskType
 
 MEASUREMENTS = 6
 """Measurements of a network during its training: each costs a look at the validation images, and statistics of batch norm."""
@@ -19,26 +20,22 @@ def evaluate(
     model: nn.Module,
     batches: Iterable[tuple[Tensor, Tensor]],
     context: AbstractContextManager[Any] | None = None,
-) -> tuple[float, float, float]:
-    """Top-1 and top-5 accuracy in [0, 1], and mean cross-entropy. With fewer than five classes top-5 is top-all."""
+    task_type: TaskType = CLASSIFICATION,
+) -> dict[str, float]:
+    """The mean loss and every metric of the task's type, by name."""
     was_training = model.training
     model.eval()
     sums: Tensor | None = None
     images = 0
     with context or nullcontext():
         for x, y in batches:
-            logits = model(x).float()
-            best = logits.topk(min(5, logits.shape[1])).indices
-            hits = best == y[:, None]
-            loss = F.cross_entropy(logits, y, reduction="sum")
-            batch = torch.stack([hits[:, 0].sum().float(), hits.any(1).sum().float(), loss])
+            batch = task_type.tally(model(x).float(), y)
             sums = batch if sums is None else sums + batch
             images += len(y)
     model.train(was_training)
     if sums is None:
         raise ValueError("there are no images to evaluate on")
-    top1, top5, loss_sum = (sums / images).tolist()
-    return top1, top5, loss_sum
+    return task_type.summary(sums, images)
 
 
 @torch.no_grad()
@@ -47,7 +44,7 @@ def predict(
     batches: Iterable[tuple[Tensor, Tensor]],
     context: AbstractContextManager[Any] | None = None,
 ) -> Tensor:
-    """Logits (N, classes) in float32, on the CPU, for the images of `batches` in their order."""
+    """Outputs (N, …) in float32, on the CPU, for the images of `batches` in their order."""
     was_training = model.training
     model.eval()
     with context or nullcontext():

@@ -5,26 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from nas.data import TaskType
 
 
 @dataclass(frozen=True)
 class Targets:
-    """What the images of a batch show: `share` of each is of the class `y` (B,), the rest of the class `other` (B,)."""
+    """What the images of a batch show: `share` of each has the labels `y` (B, …), the rest the labels `other` (B, …)."""
 
     y: Tensor
     other: Tensor | None = None
     """The other class of each image; None where nothing is mixed."""
     share: float = 1.0
 
-    def loss(self, logits: Tensor, weights: Tensor | None, smoothing: float) -> Tensor:
-        """Mean cross-entropy of logits (B, classes); `weights` (classes,) of each class, None for all alike."""
-        loss = F.cross_entropy(logits, self.y, weights, label_smoothing=smoothing)
+    def loss(self, task_type: TaskType, outputs: Tensor, weights: Tensor | None, smoothing: float) -> Tensor:
+        """Mean loss of the outputs of a batch; `weights` (classes,) of each class, None for all alike."""
+        loss = task_type.loss(outputs, self.y, weights, smoothing)
         if self.other is None:
             return loss
-        other = F.cross_entropy(logits, self.other, weights, label_smoothing=smoothing)
-        return self.share * loss + (1 - self.share) * other
+        return self.share * loss + (1 - self.share) * task_type.loss(outputs, self.other, weights, smoothing)
 
 
 def mixup(x: Tensor, y: Tensor, strength: float) -> tuple[Tensor, Targets]:

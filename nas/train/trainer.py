@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from nas.config.recipe import Recipe
 from nas.data import Batches, Dataset, Split
+from nas.errors import RecipeError
 from nas.states import State
 from nas.train.averages import Averaged, recalibrate
-from nas.train.chance_level import untrained
 from nas.train.device import forget_peak
 from nas.train.evaluation import evaluate, predict
 from nas.train.mixup import Targets, mixup
@@ -46,7 +46,7 @@ class Epoch:
     loss: float
     """Loss on the validation split, like the two accuracies; all three are NaN where there is none."""
     accuracy: float
-    """Top-1, in [0, 1]."""
+    """Top-1, in [0, 1]; NaN, like `top5`, in a task that has none."""
     top5: float
     seconds: float
     images_per_second: float
@@ -54,7 +54,14 @@ class Epoch:
     lr: float
     """Learning rate of the last batch."""
     train_accuracy: float = math.nan
-    """Top-1 on the training images, as augmented and while the weights changed."""
+    """Top-1, or the share that is right, on the training images, as augmented and while the weights changed."""
+    others: Mapping[str, float] = field(default_factory=dict)
+    """Other metrics on the validation split, by name."""
+
+    @property
+    def found(self) -> dict[str, float]:
+        """All that was measured on the validation split, by name."""
+        return {"accuracy": self.accuracy, "top5": self.top5, "loss": self.loss, **self.others}
 
 
 def seed_everything(seed: int) -> None:
@@ -65,7 +72,7 @@ def seed_everything(seed: int) -> None:
 
 
 class Trainer:
-    """Trains `model` (B, C, H, W) -> (B, classes) on a data set, one epoch a `step`.
+    """Trains `model` (B, C, H, W) -> (B, classes), or what the type of the task wants, on a data set, one epoch a `step`.
 
     What is measured is `network`: the model, or the average of its weights where the recipe has one, with statistics of batch
     norm that were measured for it. Of the epochs those in `measured` and the last are measured, None: all.
@@ -86,8 +93,10 @@ class Trainer:
         resident: bool | None = None,
         measured: Collection[int] | None = None,
     ) -> None:
+        check_fits(recipe, dataset)
         self.recipe = recipe = recipe.for_images(len(dataset.train))
         self.dataset = dataset
+        self.type = dataset.type
         self.measured = measured
         self.device = torch.device(device)
         seed = recipe.seed if seed is None else seed
@@ -122,7 +131,7 @@ class Trainer:
         self.class_weights = _class_weights(dataset).to(self.device) if recipe.class_weights == "balanced" else None
         # Only fp16 has so few exponents that gradients vanish; the scaler does nothing otherwise.
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.amp_dtype == torch.float16)
-        self.explosion = EXPLODED * math.log(max(2, dataset.classes))
+        self.explosion = EXPLODED * self.type.guess(dataset.classes)
         self.epochs: list[Epoch] = []
 
     def step(self) -> Epoch:
@@ -131,25 +140,26 @@ class Trainer:
         train_loss, train_accuracy = self._train_epoch()
         self._synchronize()
         trained = time.perf_counter()
-        accuracy, top5, loss = math.nan, math.nan, math.nan
+        found = {"accuracy": math.nan, "top5": math.nan, "loss": math.nan}
         number = len(self.epochs) + 1
         is_measured = self.is_measured(number)
         if is_measured and (self.validation_batches.images or number >= self.recipe.epochs):
             self.settle(self.norm_batches if number >= self.recipe.epochs else self.some_norm_batches)
         if is_measured and self.validation_batches.images:
-            accuracy, top5, loss = self._evaluate(self.validation_batches)
-            if not math.isfinite(loss):
-                raise Diverged(f"validation loss is {loss} after epoch {len(self.epochs) + 1}")
+            found |= self._evaluate(self.validation_batches)
+            if not math.isfinite(found["loss"]):
+                raise Diverged(f"validation loss is {found['loss']} after epoch {len(self.epochs) + 1}")
         epoch = Epoch(
             epoch=len(self.epochs) + 1,
             train_loss=train_loss,
-            loss=loss,
-            accuracy=accuracy,
-            top5=top5,
+            loss=found.pop("loss"),
+            accuracy=found.pop("accuracy"),
+            top5=found.pop("top5"),
             seconds=time.perf_counter() - started,
             images_per_second=self.train_batches.images / (trained - started),
             lr=float(self.optimizer.param_groups[0]["lr"]),
             train_accuracy=train_accuracy,
+            others=found,
         )
         self.epochs.append(epoch)
         return epoch
@@ -166,7 +176,9 @@ class Trainer:
     def verdict(self) -> Verdict:
         """How the training ended: complete, or untrained with the reason. After the last epoch."""
         last = self.epochs[-1]
-        problem = untrained(self.dataset, last.accuracy, last.loss) if self.validation_batches.images else None
+        problem = None
+        if self.validation_batches.images:
+            problem = self.type.untrained(self.dataset.measured_labels, self.dataset.classes, last.found)
         return Verdict(State.COMPLETE) if problem is None else Verdict(State.UNTRAINED, problem)
 
     def settle(self, batches: Batches | None = None) -> None:
@@ -175,12 +187,12 @@ class Trainer:
             self.averaged.take_buffers()
         recalibrate(self.network, batches or self.norm_batches, self._autocast())
 
-    def evaluate(self, split: Split) -> tuple[float, float, float]:
-        """Top-1 and top-5 accuracy in [0, 1] and mean loss on other images, such as those of `nas.data.load_test`."""
+    def evaluate(self, split: Split) -> dict[str, float]:
+        """The mean loss and every metric, by name, on other images, such as those of `nas.data.load_test`."""
         return self._evaluate(self._evaluation_batches(split, None))
 
     def predict(self, split: Split) -> Tensor:
-        """Logits (N, classes) in float32, on the CPU, for the images of a split in their order."""
+        """Outputs (N, …) in float32, on the CPU, for the images of a split in their order."""
         return predict(self.network, self._evaluation_batches(split, None), self._autocast())
 
     @property
@@ -218,7 +230,7 @@ class Trainer:
         """Mean loss and share of right answers."""
         self.model.train()
         total = torch.zeros((), device=self.device)
-        right = torch.zeros((), device=self.device, dtype=torch.int64)
+        right = torch.zeros((), device=self.device, dtype=torch.int64)  # becomes a float where shares are counted
         for place, (x, y) in enumerate(self.train_batches):
             self._set_lr(len(self.epochs) + place / len(self.train_batches))
             x, targets = mixup(x, y, self.recipe.mixup) if self.recipe.mixes else (x, Targets(y))
@@ -235,12 +247,12 @@ class Trainer:
             if self.averaged is not None:
                 self.averaged.update()
             total += loss.detach() * len(y)
-            right += (logits.detach().argmax(1) == y).sum()
+            right = right + self.type.right(logits.detach(), y)
             if place % CHECK_EVERY == 0:
                 self._check(float(loss.detach()), place)
         mean = float(total) / self.train_batches.images
         self._check(mean, len(self.train_batches) - 1)
-        return mean, int(right) / self.train_batches.images
+        return mean, right.item() / self.train_batches.images
 
     @property
     def _doubts(self) -> bool:
@@ -252,10 +264,10 @@ class Trainer:
         return self.device.type == "cpu" and self.amp_dtype == torch.bfloat16
 
     def _gradients(self, x: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
-        """Logits (B, classes) and the loss of a batch, whose gradients are then in the parameters."""
+        """Outputs (B, …) and the loss of a batch, whose gradients are then in the parameters."""
         with self._autocast():
             logits = self.model(x)
-            loss = targets.loss(logits, self.class_weights, self.recipe.label_smoothing)
+            loss = targets.loss(self.type, logits, self.class_weights, self.recipe.label_smoothing)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         return logits, loss
@@ -292,12 +304,24 @@ class Trainer:
     def _evaluation_batches(self, split: Split, resident: bool | None) -> Batches:
         return Batches(split, self.dataset, EVALUATION_BATCH, self.device, memory_format=self.layout, resident=resident)
 
-    def _evaluate(self, batches: Batches) -> tuple[float, float, float]:
-        return evaluate(self.network, batches, self._autocast())
+    def _evaluate(self, batches: Batches) -> dict[str, float]:
+        return evaluate(self.network, batches, self._autocast(), self.type)
 
     def _synchronize(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
+
+
+def check_fits(recipe: Recipe, dataset: Dataset) -> None:
+    """Raises RecipeError where the recipe asks for what the type of the task does not have."""
+    balanced = [name for name in ("class_weights", "sampling") if getattr(recipe, name) == "balanced"]
+    if balanced and dataset.type.counts(dataset.train.y, dataset.classes) is None:
+        raise RecipeError(f"{balanced[0]} balanced: a task of {dataset.type.name} has no classes to balance")
+    moving = [name for name in ("crop_padding", "flip", "cutout") if getattr(recipe.augment, name)]
+    if moving and dataset.type.is_dense:
+        raise RecipeError(
+            f"augment {moving[0]}: the labels of a task of {dataset.type.name} do not move with the image"
+        )
 
 
 def _some(split: Split, images: int) -> Split:
@@ -310,5 +334,6 @@ def _some(split: Split, images: int) -> Split:
 
 def _class_weights(dataset: Dataset) -> Tensor:
     """(classes,): the inverse of each class's share of the training images, so that an image counts 1 on average."""
-    counts = np.bincount(dataset.train.y, minlength=dataset.classes)
+    counts = dataset.type.counts(dataset.train.y, dataset.classes)
+    assert counts is not None, "check_fits has refused it"
     return torch.from_numpy(counts.sum() / (dataset.classes * np.maximum(counts, 1))).float()

@@ -25,7 +25,6 @@ from nas.states import State
 from nas.statistics.proportion import standard_error, with_error
 from nas.train import Trainer, evaluate, seed_everything
 from nas.train.averages import Averaged, recalibrate
-from nas.train.chance_level import untrained
 from nas.train.precision import amp_dtype, has_dilation
 from nas.train.schedule import schedule
 
@@ -60,10 +59,10 @@ def test_a_network_with_stale_statistics_is_measured_as_what_it_is(digits: Datas
     for norm in (module for module in trainer.model.modules() if isinstance(module, nn.BatchNorm2d)):
         norm.running_mean.fill_(3.0)  # type: ignore[union-attr]
         norm.running_var.fill_(50.0)  # type: ignore[union-attr]
-    stale, *_ = trainer.evaluate(digits.validation)
+    stale = trainer.evaluate(digits.validation)["accuracy"]
     assert stale < accuracy - 0.3
     trainer.settle()
-    assert trainer.evaluate(digits.validation)[0] == accuracy
+    assert trainer.evaluate(digits.validation)["accuracy"] == accuracy
 
 
 @pytest.mark.parametrize("sampling", ["shuffle", "balanced"])
@@ -162,7 +161,7 @@ def test_what_is_measured_is_the_average(digits: Dataset) -> None:
     trainer = Trainer(network(), digits, RECIPE.replace(ema=0.95))
     epoch = [trainer.step() for _ in range(2)][-1]
     assert trainer.network is not trainer.model
-    found, *_ = evaluate(trainer.network, Batches(digits.validation, digits, 512))
+    found = evaluate(trainer.network, Batches(digits.validation, digits, 512))["accuracy"]
     assert found == epoch.accuracy
     logits = trainer.predict(digits.validation)
     assert (logits.argmax(1).numpy() == digits.validation.y).mean() == pytest.approx(epoch.accuracy)
@@ -269,6 +268,11 @@ def images(counts: tuple[int, ...]) -> Dataset:
     y = np.repeat(np.arange(len(counts)), counts)
     x = np.zeros((len(y), 1, 8, 8), dtype=np.uint8)
     return make_dataset(Task("digits", validation=0.25), x, y, tuple("abcdefgh"[: len(counts)]))
+
+
+def untrained(data: Dataset, accuracy: float, loss: float) -> str | None:
+    found = {"accuracy": accuracy, "loss": loss}
+    return data.type.untrained(data.measured_labels, data.classes, found)
 
 
 def test_what_is_no_better_than_the_commonest_class_is_untrained() -> None:

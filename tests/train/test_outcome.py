@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from nas.config.recipe import Recipe
+from nas.data.task_type import CLASSIFICATION
 from nas.train import Diverged, answers, device_name, judge, peak_memory, release_memory, why_unusable
 from nas.train.device import forget_peak
 from nas.train.precision import amp_dtype
@@ -139,7 +140,7 @@ def test_a_training_forgets_the_peak_of_another_before_its_model_takes_memory(mo
 
     monkeypatch.setattr(torch.cuda, "init", lambda: order.append("opened"))
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: order.append("forgotten"))
-    dataset: Any = SimpleNamespace(input=(3, 8, 8), train=range(100))
+    dataset: Any = SimpleNamespace(input=(3, 8, 8), train=range(100), type=CLASSIFICATION)
     with pytest.raises(torch.OutOfMemoryError):
         Trainer(Model(), dataset, Recipe(precision="fp32"), "cuda")
     assert order == ["opened", "forgotten", "model"]

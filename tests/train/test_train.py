@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from nas.config.recipe import Augment, Recipe
 from nas.data import Batches, Dataset, Task, load, load_test
+from nas.data.task_type import CLASSIFICATION
 from nas.train import Epoch, Trainer, environment, evaluate, seed_everything
 from nas.train.mixup import mixup
 from nas.train.precision import depthwise_share, passes
@@ -98,9 +99,11 @@ def test_mixed_images_are_of_two_classes_in_their_shares() -> None:
     both = nn.functional.one_hot(targets.y, 8) * targets.share + nn.functional.one_hot(targets.other, 8) * (
         1 - targets.share
     )
-    torch.testing.assert_close(targets.loss(logits, None, 0.0), nn.functional.cross_entropy(logits, both))
     torch.testing.assert_close(
-        targets.loss(logits, None, 0.1), nn.functional.cross_entropy(logits, both, label_smoothing=0.1)
+        targets.loss(CLASSIFICATION, logits, None, 0.0), nn.functional.cross_entropy(logits, both)
+    )
+    torch.testing.assert_close(
+        targets.loss(CLASSIFICATION, logits, None, 0.1), nn.functional.cross_entropy(logits, both, label_smoothing=0.1)
     )
 
 
@@ -194,8 +197,8 @@ def test_looking_at_a_model_leaves_it_as_it_was() -> None:
 def test_the_test_images_are_measured_when_asked(digits: Dataset) -> None:
     trainer = Trainer(network(), digits, RECIPE)
     epoch = trainer.step()
-    assert trainer.evaluate(digits.validation) == (epoch.accuracy, epoch.top5, epoch.loss)
-    accuracy, top5, loss = trainer.evaluate(load_test(digits.task))
+    assert trainer.evaluate(digits.validation) == epoch.found
+    accuracy, top5, loss = trainer.evaluate(load_test(digits.task)).values()
     assert 0.5 < accuracy <= top5 <= 1
     assert loss > 0
 
@@ -212,7 +215,7 @@ def test_accuracy_is_the_share_of_right_answers(digits: Dataset) -> None:
         def forward(self, x: Tensor) -> Tensor:
             return torch.nn.functional.one_hot(torch.full((len(x),), 3), 10).float() + torch.arange(10) * 1e-3
 
-    accuracy, top5, _ = evaluate(Always(), Batches(digits.validation, digits, 50))
+    accuracy, top5, _ = evaluate(Always(), Batches(digits.validation, digits, 50)).values()
     labels = digits.validation.y
     assert accuracy == pytest.approx((labels == 3).mean())
     assert top5 == pytest.approx(((labels == 3) | (labels > 5)).mean())

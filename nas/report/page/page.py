@@ -38,7 +38,7 @@ def write_front_page(evidence: Evidence, view: FrontView, path: Path) -> None:
 
 
 def page(evidence: Evidence, measurements: pd.DataFrame) -> str:
-    """The HTML of `write_page`."""
+    """The HTML of `write_page`. Raises NasError for a study whose task has no accuracy."""
     view = front_view(evidence.study, evidence.trials, measurements)
     sections = [
         front_section(evidence, view),

@@ -79,14 +79,14 @@ def test_the_front_is_retrained_and_told_with_its_spread(run: Run, study: str, t
         rows = store.measurements()
     assert (rows["kind"] == "retrain").all()
     assert (rows["study"] == study).all()
-    assert {task["validation"] for task in rows["task"]} == {0.1}
+    assert {task.validation for task in rows["task"]} == {0.1}
     code, out, _ = run("study", "pareto", study, "--json", "-o", "front.png", "-o", "front.html")
     assert code == 0
     tests = [member["test"] for member in json.loads(out)]
     assert [test["accuracy"] for test in tests] == pytest.approx([record["accuracy"] for record in records])
     assert [test["seeds"] for test in tests] == [2, 2, 2]
     Image.open("front.png").verify()
-    assert '"retrained"' in Path("front.html").read_text()
+    assert "retrained, on the test set" in Path("front.html").read_text()
     _, out, _ = run("study", "show", study)
     assert f"{records[0]['accuracy'] * 100:.2f} ± {records[0]['std'] * 100:.2f} % (2)" in out
 
@@ -157,7 +157,7 @@ def test_without_validation_images_nothing_is_chosen(run: Run, study: str, tmp_p
     kept = json.loads(out)[0]["kept"]
     assert (kept["seed"], kept["validation"], kept["chosen_by"]) == (0, None, None)
     with Store.open(f"sqlite:///{tmp_path}/nas.db") as store:
-        assert {task["validation"] for task in store.measurements()["task"]} == {0.0}
+        assert {task.validation for task in store.measurements()["task"]} == {0.0}
     _, out, _ = run(*arguments)
     assert "no image was held out, so that nothing is chosen by validation" in out
 

@@ -128,7 +128,7 @@ def test_validation_curves_and_the_precision_that_auto_came_to(
     assert "precision bf16 instead of fp32" in replay(run, *arguments, "--precision", "auto")["deviations"]
     with Store.open(f"sqlite:///{tmp_path}/nas.db") as store:
         rows = store.measurements()
-    assert [recipe["precision"] for recipe in rows["recipe"]] == ["fp32", "bf16"]
+    assert [recipe.precision for recipe in rows["recipe"]] == ["fp32", "bf16"]
     for curve in rows["curve"]:
         assert all(0 < epoch["accuracy"] <= 1 and epoch["loss"] > 0 for epoch in curve)
     _, out, _ = run("replay", *arguments, "--precision", "auto", *QUICK)

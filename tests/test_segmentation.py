@@ -169,8 +169,8 @@ def test_it_is_searched_to_a_front_by_its_own_metric(
         "optimizer: adamw\nlr: 0.05\nbatch_size: 32\nepochs: 1\naugment: {crop_padding: 0, flip: false}\n"
     )
     code, out, err = run(
-        "search", "--space", str(space_file), "--data", "blobs", "--storage", storage, "--study", "typed", "--objectives", "iou,parameters",
-        "--trials", "1", "--recipe", str(recipe), "--plot", "typed.png",
+        "search", "--space", str(space_file), "--data", "blobs", "--storage", storage, "--study", "typed",
+        "--objectives", "iou,parameters", "--trials", "1", "--recipe", str(recipe), "--plot", "typed.png",
     )  # fmt: skip
     assert code == 0, err
     assert "1 of 1 complete network on the front" in out

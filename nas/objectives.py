@@ -61,7 +61,7 @@ class Objective:
     columns: tuple[str, ...] = ()
     """How tables of others call it, the likeliest first; by default the name."""
     count: Callable[[Any, tuple[int, ...], int], float] | None = field(default=None, compare=False, repr=False)
-    """Of an exact one: its value from an `Architecture`, the shape of an image and the number of classes. It is called for
+    """The value of an exact one from an `Architecture`, the shape of an image and the number of classes. It is called for
     every candidate, so that it must be quick."""
 
     def __post_init__(self) -> None:

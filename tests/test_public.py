@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -43,3 +44,14 @@ def test_importing_nas_imports_nothing_heavy() -> None:
     code = "import sys, nas; nas.NasError; print([name for name in ('torch', 'ray', 'pandas', 'optuna') if name in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout == "[]\n"
+
+
+def test_no_docstring_begins_in_the_middle_of_a_sentence() -> None:
+    """``Of one trial.`` tells a reader nothing without the line above it."""
+    found = [
+        f"{path.relative_to(ROOT)}: {start[0]}"
+        for top in ("nas", "blocks")
+        for path in sorted((ROOT / top).rglob("*.py"))
+        for start in re.finditer(r'"""(?:Of|By) [^\n]*', path.read_text(encoding="utf-8"))
+    ]
+    assert not found, found

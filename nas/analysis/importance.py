@@ -114,7 +114,7 @@ def importances(complete: pd.DataFrame, costs: Sequence[str]) -> Importances | N
 
 
 def _shares(complete: pd.DataFrame) -> dict[str, tuple[list[Scalar], Array]]:
-    """By role: its options, and (networks, options) the share of active copies that took each. Constant roles are out."""
+    """For each role: its options, and (networks, options) the share of active copies that took each. Constant roles are out."""
     taken = [options_taken(assignment) for assignment in complete["assignment"]]
     options: dict[str, set[tuple[str, Scalar]]] = {}  # with the type: True is not 1
     for counts in taken:

@@ -66,7 +66,7 @@ class Built:
 
     @cached_property
     def cost(self) -> Cost:
-        """Of the whole network."""
+        """Cost of the whole network."""
         return _sum(self)
 
 

@@ -87,7 +87,7 @@ def difference(before: Architecture, after: Architecture) -> Difference:
 
 
 def _reach(architecture: Architecture, partner: Mapping[str, str]) -> dict[str, frozenset[str]]:
-    """By node: itself where both have it; otherwise the nodes that both have which it is made of, without others between."""
+    """For each node: itself where both have it; otherwise the nodes that both have which it is made of, without others between."""
     reach: dict[str, frozenset[str]] = {INPUT: frozenset((INPUT,))}
     for node in architecture.nodes:
         own = partner.get(node.name)

@@ -62,7 +62,7 @@ class LoadedTask(Task):
     """(C, H, W) of an image."""
     classes: int | None = None
     fingerprint: str | None = None
-    """Of every byte of the images and labels, as `nas.data.Dataset` has it."""
+    """Fingerprint of every byte of the images and labels, as `nas.data.Dataset` has it."""
     validation_images: int | None = None
     """On how many images an accuracy was measured."""
 

@@ -22,7 +22,7 @@ class Overview:
     validation: tuple[int, ...] | None
     """None: the images to measure on are drawn from those of the training."""
     test: tuple[int, ...]
-    """Of each class; a fifth of the images where there is no folder of them."""
+    """Test images of each class; a fifth of the images where there is no folder of them."""
     test_is_drawn: bool
     sizes: Mapping[tuple[int, int], int]
     """How many images have this width and height, the commonest first."""

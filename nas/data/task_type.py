@@ -150,7 +150,7 @@ class Classification(TaskType):
         return labels, class_names
 
     def counts(self, labels: npt.NDArray[Any], classes: int) -> Labels:
-        """Of each class."""
+        """How many images there are of each class."""
         return np.bincount(labels, minlength=classes)
 
     def chance(self, labels: npt.NDArray[Any]) -> float:

@@ -78,7 +78,7 @@ def level(parts: Sequence[Part], exit: int | None, *, tall: float = TALL_GROUP) 
 
 
 def _badness(width: float, heights: Sequence[float]) -> float:
-    """Of columns with these heights: how far from the wanted aspect, and how much paper stays empty."""
+    """What speaks against columns with these heights: how far from the wanted aspect, and how much paper stays empty."""
     tallest = max(heights)
     empty = 1 - sum(heights) / (len(heights) * tallest)
     return abs(math.log(width / tallest / ASPECT)) + EMPTY * empty

@@ -28,7 +28,7 @@ CONTEXT_BYTES = 640 << 20
 """What CUDA, cuDNN and cuBLAS take in each process, outside of PyTorch's allocator."""
 
 USABLE = 0.95
-"""Of the memory that was free when the search began."""
+"""Share of the memory that was free when the search began."""
 
 FEWEST = 5
 """Observations from which on they are trusted."""

@@ -44,7 +44,7 @@ class Evaluated:
     weights: str
     """File of the weights that were tested."""
     scores: Mapping[str, Score]
-    """By part of the data, ``validation`` and ``test``."""
+    """Scores by part of the data, ``validation`` and ``test``."""
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ REACH_SECONDS = 10.0
 STOP_SECONDS = 15.0
 MOST_PENDING = 200
 RAY_SETTINGS = {"worker_niceness": 0}
-"""Of a Ray of our own. Its workers are 15 nicer than others by default: where anything else runs, training stands still."""
+"""Settings of a Ray of our own, whose workers are 15 nicer than others by default: beside anything else training stood still."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Resources:
     timed: bool = False
     """Whether one GPU is left out, on which networks are timed."""
     processes: frozenset[int] = frozenset()
-    """Of a Ray that this process has started."""
+    """Processes of a Ray that this process has started."""
 
     @property
     def device(self) -> str:

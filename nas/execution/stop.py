@@ -15,7 +15,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.reason: str | None = None
-        """Of an end in good order."""
+        """Why there is an end in good order."""
         self.problem: NasError | None = None
         """The error that ends the run."""
         self._deadline: float | None = None

@@ -38,7 +38,7 @@ class Candidate:
     searched: float | None = None
     """Accuracy in the search; None for a reference."""
     caption: str = ""
-    """Of a reference: what it is."""
+    """What a reference is; empty for other networks."""
     milliseconds: float | None = None
     """For one image, where it was timed."""
 

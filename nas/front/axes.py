@@ -132,7 +132,7 @@ def accuracy_axis(
 
 
 def _errors(low: float, high: float, zero: float) -> Ticks:
-    """Of errors between these two, by their accuracies; `zero` is where an error of zero stands, if there is one."""
+    """An axis of errors between these two, by their accuracies; `zero` is where an error of zero stands, if there is one."""
     found = [(1 - error, f"{100 * error:.6g} %") for error, _ in _powers(low, high) if error > 1.6 * zero]
     return [*found, (1 - zero, "0 %")] if low <= zero <= high and zero else found
 

@@ -32,7 +32,7 @@ Look = Literal["trial", "stopped", "front", "published", "retrained", "tied", "r
 WORST_SHOWN: Final = 0.1
 """Below the front's lowest point, this part of the networks may fall off the picture, so that the front fills it."""
 NAMES: Final = 12
-"""Of more published networks those of the front and the most accurate are named in the picture."""
+"""Where there are more published networks, those of the front and the most accurate are named in the picture."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,13 @@ class Network:
     hash: str
     state: str
     values: Mapping[str, float]
-    """Of accuracy and each other objective that is known, by their names."""
+    """Values of accuracy and each other objective that is known, by their names."""
     text: str
     """The accuracy with its standard error; empty in a task that has none."""
     standard_error: float | None
     """None where there is no accuracy, or nobody knows on how many images it was measured."""
     seconds: float
-    """Of training."""
+    """Seconds of training."""
     published: str | None
     assignment: Mapping[str, Any]
     test: Summary | None = None
@@ -186,7 +186,7 @@ class FrontView:
 
     @cached_property
     def hashes(self) -> frozenset[str]:
-        """Of the members."""
+        """Hashes of the members."""
         return frozenset(one.hash for one in self.members)
 
     @property
@@ -276,7 +276,7 @@ class FrontView:
         return Panel(cost, x, y, corners, names, joins, len(trained) - len(shown))
 
     def _accuracies(self, tests: Sequence[Mark]) -> Axis:
-        """Of all members, published networks and tests above chance, and of most other networks."""
+        """The axis of all members, published networks and tests above chance, and of most other networks."""
         learned = [one.values["accuracy"] for one in self.networks if one.values["accuracy"] > self.chance]
         members = [one.values["accuracy"] for one in self.members if one.values["accuracy"] > self.chance]
         if not members:  # nothing has learned: then that is what there is to see

@@ -35,7 +35,7 @@ SPACE_TO_WORK = 1.5
 """Convolutions of a CPU reorder their input and unfold it."""
 PROBE_SECONDS = 0.5
 PROBE_THREADS = 1
-"""Of a CPU: the trials of a search have the other cores."""
+"""Threads of a CPU that time networks: the trials of a search have the other cores."""
 
 
 class Timed(Reading):

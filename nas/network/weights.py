@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 _KEY = "nas"
-"""Of the header's metadata: the card as JSON."""
+"""Key of the header's metadata under which the card stands as JSON."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _STYLE: Final = Path(__file__).parent / "page" / "page.css"
 _WIDTH, _ROW, _LEFT, _RIGHT = 640, 26, 190, 20
-"""Of the picture of accuracies, in pixels."""
+"""Measures of the picture of accuracies, in pixels."""
 
 
 def write_verdict(

@@ -117,7 +117,7 @@ class Improvement:
             self._budgets = qmc.Sobol(costs.shape[1], seed=seed).random(BUDGETS)
 
     def __call__(self, mean: Array, variance: Array, costs: Array) -> Array:
-        """Of candidates (m) whose standardized error has this mean and variance, and which have scaled `costs`."""
+        """The values of candidates (m) whose standardized error has this mean and variance, and which have scaled `costs`."""
         deviation = np.sqrt(variance)
         levels = self._levels(mean, deviation)
         middle, width = (levels[1:] + levels[:-1]) / 2, np.diff(levels)

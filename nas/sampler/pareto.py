@@ -237,7 +237,7 @@ class _Search:
         return [self._pool.assignments[number] for number in (*found, *self._hopeful(PARENTS // 3))]
 
     def _hopeful(self, count: int) -> Numbers:
-        """Of the candidates that were compared."""
+        """The candidates of which most is expected, among those that were compared."""
         compared = np.where(np.isfinite(self._hopes), self._hopes, -1.0)
         return np.argsort(-compared, kind="stable")[:count]
 

@@ -38,7 +38,7 @@ class EndedTrial:
     trial: int
     """Its number."""
     hash: str
-    """Of its network."""
+    """Hash of its network."""
     cost: Cost
     published: str | None
     state: str

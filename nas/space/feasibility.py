@@ -69,7 +69,7 @@ class Tried:
     def __init__(self, space: Space, input: Shape, classes: int) -> None:
         self._space, self._input, self._classes = space, input, classes
         self._nearest: dict[str, float] = {}
-        """By constraint, the cost nearest to its bound."""
+        """For each constraint, the cost nearest to its bound."""
         self._reasons: Counter[str] = Counter()
         self._closest: tuple[float, Assignment] | None = None
 

@@ -22,7 +22,7 @@ WORDS: Final = {
     "training images": "{here} of {of:,} training images, the same share of every class",
     "share of the images": "{here} of the training images ({of:,}), of every class alike",
 }
-"""Of what is no field of the recipe; of a field, and of the data, the name and the value."""
+"""How what is no field of the recipe is told; of a field, and of the data, the name and the value."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PREFIX = "choice."
-"""Of the name of a choice in the name of its column."""
+"""What stands before the name of a choice in the name of its column."""
 FOREIGN: Final = ("reason", "device", "published")
 """Columns of text that is not ours: a reason may be the message of any exception."""
 
@@ -62,7 +62,7 @@ def _harmless(text: str) -> str:
 
 
 def _places(assignments: Sequence[Mapping[str, Scalar]]) -> dict[str, tuple[list[Scalar], npt.NDArray[np.int16]]]:
-    """Of each choice, in the order of meeting them: its values, and for each assignment the place of its value among them.
+    """Each choice, in the order of meeting them: its values, and for each assignment the place of its value among them.
 
     The place is -1 for an assignment that has no such choice.
     """

@@ -15,7 +15,7 @@ class Memory:
     """What one trial took."""
 
     row: int
-    """Of the trial in `nas_trials`."""
+    """Primary key of the trial in `nas_trials`."""
     predicted_bytes: int
     peak_bytes: int
     """Most that PyTorch held of the device at once; a trial that ran out of memory would have needed more."""

@@ -56,7 +56,7 @@ COLUMNS = (
     "finished_at",
     "scores",
 )
-"""Of the frame of all measurements."""
+"""Columns of the frame of all measurements."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Measured:
     task: LoadedTask
     recipe: Recipe
     fraction: float
-    """Of the training images that were used."""
+    """Share of the training images that was used."""
     curve: Sequence[Mapping[str, object]]
     """Epochs as `nas.train.Epoch` has them."""
     deviations: Sequence[Deviation]
@@ -97,7 +97,7 @@ class Measured:
     weights: str | None = None
     """File of the final weights."""
     scores: Mapping[str, Score] = field(default_factory=dict)
-    """By part of the data, ``validation`` and ``test``: right answers of the same weights, class by class."""
+    """Scores by part of the data, ``validation`` and ``test``: right answers of the same weights, class by class."""
     finished_at: datetime.datetime = field(default_factory=utc_now)
 
 
@@ -184,7 +184,7 @@ def frame(connection: Connection) -> pd.DataFrame:
 
 
 def _scores(connection: Connection) -> dict[int, dict[str, Score]]:
-    """By measurement and part of the data."""
+    """Scores by measurement and part of the data."""
     if not inspect(connection).has_table(ScoreRow.__tablename__):
         return {}
     found: dict[int, dict[str, Score]] = {}

@@ -21,7 +21,7 @@ class Reading:
     """One value of one network, measured without training it."""
 
     name: str
-    """Of the objective."""
+    """Name of the objective."""
     hash: str
     input: Shape
     classes: int
@@ -36,9 +36,9 @@ class Reading:
     """Third quartile."""
     runs: int = 1
     version: str = ""
-    """Of PyTorch."""
+    """Version of PyTorch."""
     row: int | None = None
-    """Of the trial for which it was measured; None for one measured on its own."""
+    """Primary key of the trial for which it was measured; None for one measured on its own."""
     measured_at: datetime.datetime = field(default_factory=utc_now)
     """Naive UTC."""
 
@@ -70,7 +70,7 @@ def of(session: Session, digest: str, name: str) -> list[Reading]:
 
 
 def of_study(session: Session, study: int, name: str) -> list[Reading]:
-    """Of the rows of the study's trials one for each device and settings."""
+    """From the rows of the study's trials one for each device and settings."""
     first = (
         select(func.min(ReadingRow.id))
         .join(Trial, Trial.id == ReadingRow.trial_id)

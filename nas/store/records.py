@@ -147,7 +147,7 @@ class PastResult:
     """A finished trial of any study whose result holds for another trial with the same key."""
 
     row: int
-    """Of the trial in `nas_trials`; `number` is its place in `study`."""
+    """Primary key of the trial in `nas_trials`; `number` is its place in `study`."""
     study: str
     number: int
     state: str

@@ -242,11 +242,11 @@ class ReadingRow(Base):
     __table_args__ = (Index("nas_readings_hash", "hash", "name"), Index("nas_readings_trial", "trial_id"))
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str]
-    """Of the objective."""
+    """Name of the objective."""
     trial_id: Mapped[int | None] = mapped_column(ForeignKey("nas_trials.id"))
     """The trial for which it was measured; NULL for one measured on its own."""
     hash: Mapped[str]
-    """Of the architecture, which need not be that of a trial."""
+    """Hash of the architecture, which need not be that of a trial."""
     input: Mapped[str]
     """Shape of an image as JSON."""
     classes: Mapped[int]
@@ -259,7 +259,7 @@ class ReadingRow(Base):
     high: Mapped[float | None]
     runs: Mapped[int]
     version: Mapped[str]
-    """Of PyTorch."""
+    """Version of PyTorch."""
     measured_at: Mapped[datetime.datetime]
 
 

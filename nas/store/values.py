@@ -41,7 +41,7 @@ def of_trial(session: Session, row: int) -> dict[str, float]:
 
 
 def of_trials(connection: Connection, study: int) -> dict[str, dict[int, float]]:
-    """By name, and by the row of the trial: all that is stored so of the trials of a study."""
+    """Values by name, and by the row of the trial: all that is stored so of the trials of a study."""
     stored = connection.execute(
         select(ValueRow.name, ValueRow.trial_id, ValueRow.value)
         .join(Trial, Trial.id == ValueRow.trial_id)
@@ -71,7 +71,7 @@ def add_columns(
 
 
 def of_epochs(connection: Connection, study: int, at: Iterable[int]) -> dict[tuple[int, int], dict[str, float]]:
-    """By the row of a trial and an epoch of these: what else was measured then, for all that the study's trials rest on."""
+    """Values by the row of a trial and an epoch of these: what else was measured then, for all that the study's trials rest on."""
     trained = select(func.coalesce(Trial.source, Trial.id)).where(Trial.study_id == study)
     stored = connection.execute(
         select(EpochValueRow.trial_id, EpochValueRow.epoch, EpochValueRow.name, EpochValueRow.value).where(

@@ -21,12 +21,12 @@ from nas.report.page.markup import Html, section, tag
 from nas.report.page.plot import Layer, dots, line, placed, plot, steps, upright, zooms
 
 DOTS: Final = 4000
-"""Of more networks an even sample is shown, with all of the front and all published ones."""
+"""More networks than these are shown as an even sample, with all of the front and all published ones."""
 DRAWINGS: Final = 30
-"""Of a longer front so many are drawn, evenly along it."""
+"""So many members of a longer front are drawn, evenly along it."""
 WIDTH: Final = 960.0
 HEIGHT: Final = 370.0
-"""Of the plot on a page of usual width, in pixels."""
+"""Size of the plot on a page of usual width, in pixels."""
 WIDTHS: Final = {
     "trial": "3rem",
     "accuracy": "6.5rem",
@@ -37,7 +37,7 @@ WIDTHS: Final = {
     "seconds": "4rem",
     "hash": "5rem",
 }
-"""Of columns of the table."""
+"""Widths of columns of the table."""
 LOOKS: Final[Mapping[Look, str]] = {
     "trial": "grey",
     "stopped": "hollow",
@@ -140,7 +140,7 @@ def _names(panel: Panel, shown: Sequence[Network | Mark]) -> list[Html]:
 
 
 def _hover(evidence: Evidence, view: FrontView, panel: Panel, one: Network | Mark) -> list[Any]:
-    """Of a point: its place in the plot (parts of a thousand), what its card says, and the number of its trial."""
+    """What a point tells: its place in the plot (parts of a thousand), what its card says, and the number of its trial."""
     x, y = panel.at(one)
     at = [round(1000 * x), round(1000 * (1 - y)), one.text, cost_text(one.values)]
     if isinstance(one, Mark):

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import sqlite3
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,11 +16,12 @@ import pytest
 from hypothesis import example, given, settings
 from rich.table import Table
 
+from nas.architecture.cost import Cost
 from nas.commands.search import next_commands
 from nas.config.yaml_document import Document
 from nas.errors import NasError, SpaceError, StorageError
 from nas.report.page.markup import tag
-from nas.searches.progress import Lines, LiveView
+from nas.searches.progress import EndedTrial, Lines, LiveView
 from nas.store import Store
 from nas.text.sanitize import file_stem, one_line, problem_of_name, read_json, visible
 from nas.text.terminal import Terminal, styled
@@ -130,18 +132,10 @@ def test_the_live_view_survives_any_name_and_reason() -> None:
     view = LiveView(Terminal(file=shown, width=200, force_terminal=True, color_system=None))
     past = pd.DataFrame({"state": [], "source": [], "accuracy": [], "parameters": [], "macs": []})
     view.begin("a [/red]", past, ("accuracy", "parameters"), 9, None)
-    trial = {
-        "trial": 0,
-        "hash": "h",
-        "accuracy": 0.5,
-        "parameters": 10,
-        "macs": 20,
-        "activation_bytes": 5,
-        "source": None,
-    }
+    trial = EndedTrial(0, "h", Cost(10, 20, 5), "p [/y]", "complete", 0.5)
     view.note("a note [/x]")
-    view.finished({**trial, "state": "complete", "published": "p [/y]", "reason": None}, 1)
-    view.finished({**trial, "state": "failed", "accuracy": None, "published": None, "reason": "[/z] \x1b[2J"}, 1)
+    view.finished(trial, 1)
+    view.finished(replace(trial, state="failed", accuracy=None, published=None, reason="[/z] \x1b[2J"), 1)
     assert view.live is not None
     view.live.refresh()
     view.end()

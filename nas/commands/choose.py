@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @study_option("May be left out where the database holds only one.")
 @limits
 @click.option("--max-latency", metavar="DURATION", help="Longest time for one image, such as 5ms, measured here.")
-@search_option("latency_device")
+@search_option("probe_device", help="Where latency is measured: cpu or cuda.  [default: cuda, if any]")
 @storage_option
 @json_option
 def command(
@@ -25,7 +25,7 @@ def command(
     max_parameters: float | None,
     max_macs: float | None,
     max_latency: str | None,
-    latency_device: str | None,
+    probe_device: str | None,
     storage: str | None,
     as_json: bool,
 ) -> None:
@@ -46,7 +46,7 @@ def command(
     with Store.open(storage or DEFAULT_URL) as store:
         row = store.study(study_name(store, study))
         offered = candidates(store, row)
-        timed = None if most is None else timer(store, storage or DEFAULT_URL, latency_device)
+        timed = None if most is None else timer(store, storage or DEFAULT_URL, probe_device)
         choice = choose(offered, Limits(max_parameters, max_macs, most), timed)
     if as_json:
         print_json(_record(choice))

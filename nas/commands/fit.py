@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @search_option("max_parameters", default=500_000.0, help="Most parameters, such as 100k or 2M.  [default: 500k]")
 @search_option("max_macs")
 @click.option("--max-latency", metavar="DURATION", help="Longest time for one image on this machine, such as 5ms.")
-@search_option("latency_device")
+@search_option("probe_device", help="Where latency is measured: cpu or cuda.  [default: cuda, if any]")
 @search_option(
     "time", help="Stop searching after this long, such as 30m; what is found is then retrained, which takes its time."
 )
@@ -52,7 +52,6 @@ if TYPE_CHECKING:
 def command(
     photos: Path,
     max_latency: str | None,
-    latency_device: str | None,
     references: str,
     output: Path | None,
     as_json: bool,
@@ -73,7 +72,9 @@ def command(
     """
     from dataclasses import replace
 
+    from nas.fits.choice import parse_milliseconds
     from nas.fits.fit import FITTED_FORMATS, FitOptions, fit, make_folder, see, side_for, study_name_of
+    from nas.objectives import LATENCY
     from nas.searches.options import SearchOptions
 
     names = (
@@ -82,9 +83,13 @@ def command(
     study = values.pop("study") or study_name_of(photos)
     if values["time"] is not None and values["trials"] == _default_trials():
         values["trials"] = 1_000_000
-    search = SearchOptions(data=f"imagefolder:{photos}", study=study, scheduler="pareto_asha", retrain=2, **values)
+    most = parse_milliseconds(max_latency)
+    limits = {} if most is None else {LATENCY.name: most}
+    search = SearchOptions(
+        data=f"imagefolder:{photos}", study=study, scheduler="pareto_asha", retrain=2, limits=limits, **values
+    )
     folder = output or Path(f"{study}-fit")
-    options = FitOptions(photos, search, folder, names, _milliseconds(max_latency), latency_device, FITTED_FORMATS)
+    options = FitOptions(photos, search, folder, names, most, FITTED_FORMATS)
     seen = see(photos)
     if not as_json:
         _show_seen(seen)
@@ -104,12 +109,6 @@ def _default_trials() -> int:
     from nas.searches.options import DEFAULT_TRIALS
 
     return DEFAULT_TRIALS
-
-
-def _milliseconds(text: str | None) -> float | None:
-    from nas.fits.choice import parse_milliseconds
-
-    return parse_milliseconds(text)
 
 
 def _progress(as_json: bool) -> Progress:

@@ -43,7 +43,6 @@ class FitOptions:
     """Folder of what is written."""
     references: tuple[str, ...] = tuple(REFERENCES)
     max_milliseconds: float | None = None
-    latency_device: str | None = None
     formats: tuple[str, ...] = field(default=FITTED_FORMATS)
 
     def __post_init__(self) -> None:
@@ -110,7 +109,7 @@ def fit(options: FitOptions, seen: Overview, progress: Progress) -> Fitted:
         offered = candidates(store, study)
         trained = [one for one in offered if one.retrained is not None]
         limits = Limits(options.search.max_parameters, options.search.max_macs, options.max_milliseconds)
-        timed = None if limits.milliseconds is None else timer(store, storage, options.latency_device)
+        timed = None if limits.milliseconds is None else timer(store, storage, options.search.probe_device)
         choice = choose(trained, limits, timed)
     files, more = write(choice.chosen, options.formats, options.output, storage)
     return Fitted(

@@ -99,8 +99,5 @@ def study_of(storage: str | None, name: str) -> StudyRow:
 
 
 def _inside(price: Cost, limits: Mapping[str, Bounds]) -> bool:
-    return all(
-        (bounds.max is None or getattr(price, name) <= bounds.max)
-        for name, bounds in limits.items()
-        if hasattr(price, name)
-    )
+    """Whether no upper bound is broken by what is known before measuring."""
+    return all(bounds.max is None or name not in price or price[name] <= bounds.max for name, bounds in limits.items())

@@ -70,7 +70,7 @@ def of_way(rows: pd.DataFrame) -> Retrained | None:
     kept = max(complete, key=_worth)
     scores = [score for row in complete if (score := _score(row, "validation")) is not None]
     return Retrained(
-        None if kept["kind"] == "reference" else int(kept["trial"]),
+        None if kept.get("kind") == "reference" else int(kept["trial"]),
         str(kept["hash"]),
         int(kept["parameters"]),
         int(kept["macs"]),

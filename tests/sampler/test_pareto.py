@@ -195,7 +195,7 @@ def test_threads_share_a_sampler(chain: Space) -> None:
 
 
 def test_mistakes_are_refused(chain: Space) -> None:
-    with pytest.raises(ValueError, match="one must have to be learned, such as accuracy"):
+    with pytest.raises(ValueError, match="one must be accuracy, or another that has to be learned"):
         ParetoSampler(chain, objectives=["parameters", "macs"])
     with pytest.raises(ValueError, match="names need a space"):
         ParetoSampler(objectives=["accuracy", "parameters"])

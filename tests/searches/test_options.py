@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 
 import nas
 from nas.commands.search import command
+from nas.config.task import LoadedTask
 from nas.errors import NasError
 from nas.searches.options import SearchOptions
 from nas.searches.search import _other_data
@@ -86,9 +87,9 @@ def test_a_study_is_loaded_from_a_text() -> None:
 
 
 def test_images_that_have_changed_are_told_in_words() -> None:
-    begun = {"dataset": "imagefolder:photos", "image_size": 32, "fingerprint": "6d55", "classes": 3}
+    begun = LoadedTask("imagefolder:photos", image_size=32, fingerprint="6d55", classes=3)
     assert _other_data(begun, begun) == []
-    assert _other_data(begun, {**begun, "fingerprint": "7ad0", "classes": 4}) == [
+    assert _other_data(begun, replace(begun, fingerprint="7ad0", classes=4)) == [
         "other images or labels in imagefolder:photos than it has now"
     ]
-    assert _other_data(begun, {**begun, "image_size": 64, "fingerprint": "7ad0"}) == ["image_size 32, not 64"]
+    assert _other_data(begun, replace(begun, image_size=64, fingerprint="7ad0")) == ["image_size 32, not 64"]

@@ -33,6 +33,7 @@ WIDTHS: Final = {
     "parameters": "6rem",
     "MACs": "4rem",
     "test (seeds)": "9.5rem",
+    "vs cheaper": "6rem",
     "seconds": "4rem",
     "hash": "5rem",
 }
@@ -159,7 +160,7 @@ def _networks(evidence: Evidence, view: FrontView) -> Html:
         tag("details", _row(found, nth), _opened(evidence, one, nth in drawn), id=f"net-{one.hash[:8]}")
         for nth, one in enumerate(view.members)
     ]
-    widths = " ".join([*(WIDTHS.get(column.name, "6rem") for column in found[:-1]), "1fr"])
+    widths = " ".join([*(WIDTHS.get(column.name, "7.5rem") for column in found[:-1]), "1fr"])
     tied = tag("p", TIED, class_="lead") if view.is_tested else None
     return tag("div", head, rows, tied, class_="front-table", style=f"--columns:{widths}")
 

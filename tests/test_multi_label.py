@@ -17,6 +17,7 @@ from torch import Tensor
 import nas
 from nas.config.recipe import Augment, Recipe
 from nas.data import DATASETS, Task, load
+from nas.errors import RecipeError
 from nas.objectives import OBJECTIVES
 from nas.train import Trainer
 from nas.train.cross_validation import Folds
@@ -155,3 +156,7 @@ def test_classes_are_weighed_by_how_often_they_are_there() -> None:
     counts = torch.from_numpy(data.train.y.sum(0))
     assert torch.allclose(trainer.class_weights, (counts.sum() / (3 * counts)).float())
     assert trainer.step().others["f1"] >= 0
+    with pytest.raises(
+        RecipeError, match="sampling balanced: an image in a task of multi-label classification is not of one"
+    ):
+        Trainer(torch.nn.Linear(1, 1), data, RECIPE.replace(sampling="balanced"))

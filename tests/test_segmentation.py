@@ -15,7 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import nas
+from nas.analysis.evidence import Evidence
 from nas.config.recipe import Augment, Recipe
+from nas.dashboard import notes
 from nas.data import DATASETS, Task, load
 from nas.errors import DataError, RecipeError, SearchError
 from nas.objectives import OBJECTIVES
@@ -149,10 +151,31 @@ def test_it_is_searched_to_a_front_by_its_own_metric(
     for command in (
         ("report", "--study", "pixels-blobs", "-o", "page.html"),
         ("study", "pareto", "pixels-blobs", "-o", "front.png"),
+        ("study", "pareto", "pixels-blobs", "-o", "front.html"),
     ):
         code, _, err = run(*command, "--storage", storage)
         assert (code, len(err.splitlines())) == (2, 1)
         assert "show accuracy, which a study of iou, parameters does not have" in err
+    with Store.open(storage) as store:
+        tested = notes.Tested(store.study("pixels-blobs"), store.measurements())
+        note = notes.study_note(Evidence.read(store, "pixels-blobs"), tested, storage, 1)
+    head = next(line for line in note.splitlines() if line.startswith("| trial"))
+    assert "iou" in head
+    assert "accuracy" not in head
+    assert "![" not in note
+    assert "nan" not in note.lower()
+    recipe = space_file.with_name("recipe.yaml")
+    recipe.write_text(
+        "optimizer: adamw\nlr: 0.05\nbatch_size: 32\nepochs: 1\naugment: {crop_padding: 0, flip: false}\n"
+    )
+    code, out, err = run(
+        "search", "--space", str(space_file), "--data", "blobs", "--storage", storage, "--study", "typed",
+        "--objectives", "iou,parameters", "--trials", "1", "--recipe", str(recipe), "--plot", "typed.png",
+    )  # fmt: skip
+    assert code == 0, err
+    assert "1 of 1 complete network on the front" in out
+    assert "show accuracy, which a study of iou, parameters does not have" in " ".join(out.split())
+    assert not Path("typed.png").exists()
 
 
 def test_a_training_reports_the_metric_as_it_is() -> None:

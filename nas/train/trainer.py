@@ -317,6 +317,8 @@ def check_fits(recipe: Recipe, dataset: Dataset) -> None:
     balanced = [name for name in ("class_weights", "sampling") if getattr(recipe, name) == "balanced"]
     if balanced and dataset.type.counts(dataset.train.y, dataset.classes) is None:
         raise RecipeError(f"{balanced[0]} balanced: a task of {dataset.type.name} has no classes to balance")
+    if recipe.sampling == "balanced" and dataset.train.y.ndim > 1:
+        raise RecipeError(f"sampling balanced: an image in a task of {dataset.type.name} is not of one class")
     moving = [name for name in ("crop_padding", "flip", "cutout") if getattr(recipe.augment, name)]
     if moving and dataset.type.is_dense:
         raise RecipeError(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from nas.errors import NasError
 from nas.front.png import draw
 from nas.front.table import columns, front_records
 from nas.front.view import FrontView, cost_text, subtitle_of, view_of
@@ -75,6 +76,28 @@ def test_an_objective_that_was_registered_is_in_picture_table_and_card(surplus: 
     assert list(column.cells) == [f"{one.values['surplus']:.3g}" for one in view.members]
     assert [record["surplus"] for record in front_records(view)] == [one.values["surplus"] for one in view.members]
     assert cost_text(view.members[0].values).endswith(f" · {view.members[0].values['surplus']:.3g} J")
+
+
+@pytest.fixture
+def iou() -> Iterator[Objective]:
+    row = Objective("iou", "maximize", "learned", (0.0, 1.0), "linear")
+    register_objective(row)
+    yield row
+    del OBJECTIVES[row.name]
+
+
+def test_without_accuracy_there_is_a_table_and_no_picture(iou: Objective) -> None:
+    trials = invented(30, seed=3, states=["complete"] * 28 + ["stopped_early"] * 2)
+    trials["iou"], trials["accuracy"] = trials["accuracy"], float("nan")
+    view = view_of(trials, ("iou", "parameters"), title="t", images=300, classes=2)
+    assert [one.trial for one in view.members] == pareto(trials, ("iou", "parameters"))["trial"].tolist()
+    assert [column.name for column in columns(view)] == ["trial", "parameters", "MACs", "iou", "seconds", "hash"]
+    first = front_records(view)[0]
+    assert (first["accuracy"], first["standard_error"]) == (None, None)
+    assert first["iou"] == view.members[0].values["iou"] > 0
+    assert view.counts == f"{len(view.members)} of 28 complete networks on the front · 2 stopped early"
+    with pytest.raises(NasError, match="show accuracy, which a study of iou, parameters does not have"):
+        draw(view)
 
 
 def test_untrained_networks_are_counted_and_change_no_axis() -> None:

@@ -86,7 +86,7 @@ def test_the_front_is_retrained_and_told_with_its_spread(run: Run, study: str, t
     assert [test["accuracy"] for test in tests] == pytest.approx([record["accuracy"] for record in records])
     assert [test["seeds"] for test in tests] == [2, 2, 2]
     Image.open("front.png").verify()
-    assert '"retrained"' in Path("front.html").read_text()
+    assert "retrained, on the test set" in Path("front.html").read_text()
     _, out, _ = run("study", "show", study)
     assert f"{records[0]['accuracy'] * 100:.2f} ± {records[0]['std'] * 100:.2f} % (2)" in out
 

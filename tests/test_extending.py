@@ -51,6 +51,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.long
 def test_the_commands_with_a_file_of_blocks(folder: Path) -> None:
     lines = [line for listing in listings("console") for line in listing.splitlines()]
     assert len(lines) == 4

@@ -112,6 +112,7 @@ def space_file(tmp_path: Path) -> Path:
 
 
 @pytest.mark.usefixtures("local_ray")
+@pytest.mark.long
 def test_it_is_searched_to_a_front_by_its_own_metrics(space_file: Path, storage: str) -> None:
     found = nas.search(
         space_file, data="strokes", storage=storage, objectives=("f1", "exact_match", "macs"), trials=6, recipe=RECIPE,

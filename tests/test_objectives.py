@@ -127,6 +127,7 @@ def test_an_objective_of_each_kind_is_searched_stored_exported_and_shown(
 
 
 @pytest.mark.usefixtures("local_ray")
+@pytest.mark.long
 def test_what_is_exact_and_what_is_measured_bound_a_search(space_file: Path, storage: str, registered: SynFlow) -> None:
     """The sampler `pareto`, which has the proxy as a feature, finds what fits."""
     space = Space.load(space_file)

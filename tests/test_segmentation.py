@@ -105,6 +105,7 @@ def space_file(tmp_path: Path) -> Path:
 
 
 @pytest.mark.usefixtures("local_ray")
+@pytest.mark.long
 def test_it_is_searched_to_a_front_by_its_own_metric(
     space_file: Path, storage: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

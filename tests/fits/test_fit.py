@@ -52,7 +52,7 @@ def test_a_folder_of_photos_becomes_a_model_with_a_verdict(run: Run, tmp_path: P
     assert "<svg" in page
     loads = (
         f"import sys; sys.path.insert(0, {str(folder)!r}); import model, torch; "
-        "print(model.Network()(torch.zeros(1, 3, 16, 16)).shape[1])"
+        "print(model.Network().eval()(torch.zeros(1, 3, 16, 16)).shape[1])"
     )
     alone = subprocess.run([sys.executable, "-I", "-c", loads], capture_output=True, text=True, check=True)
     assert alone.stdout.strip() == "3"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from nas.commands.options import json_option, limits, print_json, say, search_option, storage_option, study_option
+from nas.commands.search import at
 from nas.text.formatting import short
 
 if TYPE_CHECKING:
@@ -47,24 +49,27 @@ def command(
         row = store.study(study_name(store, study))
         offered = candidates(store, row)
         timed = None if most is None else timer(store, storage or DEFAULT_URL, probe_device)
+        shown = store.shown_url
         choice = choose(offered, Limits(max_parameters, max_macs, most), timed)
     if as_json:
         print_json(_record(choice))
         return
-    for line in _lines(choice):
+    for line in _lines(choice, at(storage, shown)):
         say(line)
 
 
-def _lines(choice: Choice) -> list[str]:
+def _lines(choice: Choice, where: str) -> list[str]:
+    """`where`: the option with which further commands find the database."""
     chosen = choice.chosen
+    study, _, number = chosen.word.rpartition(":")
     lines = [f"{chosen.word}  {_facts(chosen)}"]
     if chosen.retrained is None:
         lines.append(
-            f"  its accuracy is that of the search's short training: nas retrain --study {chosen.word.rpartition(':')[0]} "
-            f"--trial {chosen.word.rpartition(':')[2]} makes it ready for use"
+            f"  its accuracy is that of the search's short training: nas retrain --study {shlex.quote(study)} "
+            f"--trial {number}{where} makes it ready for use"
         )
     else:
-        lines.append(f"  take it with: nas export {chosen.word} -o network.onnx")
+        lines.append(f"  take it with: nas export {shlex.quote(chosen.word)} -o network.onnx{where}")
     if choice.runner_up is not None:
         lines.append(
             f"runner-up  {choice.runner_up.word}  {_facts(choice.runner_up)}{_against(choice.runner_up, chosen)}"

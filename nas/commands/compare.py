@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import sys
+import shlex
 from typing import Any
 
 import click
 
-from nas.commands.options import json_option, print_json, search_option, storage_option, study_option
+from nas.commands.options import NamesType, json_option, print_json, search_option, storage_option, study_option
+from nas.commands.search import progress_view
+from nas.fits import REFERENCES
 
 
 @click.command(name="compare")
 @study_option("The study that is compared.", required=True)
 @click.option(
     "--references",
-    default="resnet8,resnet20,mobile",
+    type=NamesType(),
+    default=",".join(REFERENCES),
     show_default=True,
     metavar="NAMES",
     help="Which plain networks, each as wide as the study's limits allow.",
@@ -30,7 +33,7 @@ from nas.commands.options import json_option, print_json, search_option, storage
 @json_option
 def command(
     study: str,
-    references: str,
+    references: tuple[str, ...],
     seeds: int,
     steps: int | None,
     data_root: str | None,
@@ -53,21 +56,19 @@ def command(
     from nas.fits.fit import train_references
     from nas.replays.options import TrainingOptions
     from nas.report.verdict import print_verdict, verdict_record
-    from nas.searches.progress import Lines, LiveView, Progress
     from nas.store import DEFAULT_URL, Store
     from nas.text.terminal import Terminal
 
     console = Terminal()
-    progress: Progress = Progress() if as_json else LiveView(console) if sys.stdout.isatty() else Lines()
-    names = tuple(name.strip() for name in references.split(",") if name.strip())
+    progress = progress_view(as_json)
     training = TrainingOptions(data_root=data_root, seeds=seeds, steps=steps, device=device, storage=storage)
-    rans, remarks = train_references(study, names, training, RayOptions(**ray, device=device), progress)
+    rans, remarks = train_references(study, references, training, RayOptions(**ray, device=device), progress)
     with Store.open(storage or DEFAULT_URL) as store:
         offered = [one for one in candidates(store, store.study(study)) if one.retrained is not None]
     for line in remarks:
         progress.note(line)
     if not offered:
-        console.print("no network was trained to its end; run the same command again to resume", soft_wrap=True)
+        console.print("no network was trained to its end, so there is none to compare", soft_wrap=True)
         return 1
     choice = choose(offered, Limits())
     if as_json:
@@ -77,6 +78,7 @@ def command(
         print_verdict(console, choice, offered)
         if all(one.is_reference for one in offered):
             console.print(
-                f"no network of the front is retrained yet: nas retrain --study {study} --top 2", soft_wrap=True
+                f"no network of the front is retrained yet: nas retrain --study {shlex.quote(study)} --top 2",
+                soft_wrap=True,
             )
     return 0

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import sys
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from nas.commands.options import json_option, print_json, say, search_option
+from nas.commands.options import NamesType, json_option, print_json, say, search_option
+from nas.commands.search import at, progress_view, with_blocks
+from nas.fits import REFERENCES
 
 if TYPE_CHECKING:
     from nas.fits.fit import Fitted
-    from nas.searches.progress import Progress
+
+UNTIL_TIME = 1_000_000
+"""Trials of a search that the clock ends."""
 
 
 @click.command(name="fit")
@@ -24,12 +28,13 @@ if TYPE_CHECKING:
 @search_option(
     "time", help="Stop searching after this long, such as 30m; what is found is then retrained, which takes its time."
 )
-@search_option("trials")
+@search_option("trials", default=None, help="Finished trials in all.  [default: 32, or as many as --time allows]")
 @search_option("steps")
 @search_option("image_size", help="Make squares of the images, with sides of so many pixels.  [default: see above]")
 @click.option(
     "--references",
-    default="resnet8,resnet20,mobile",
+    type=NamesType(),
+    default=",".join(REFERENCES),
     show_default=True,
     metavar="NAMES",
     help="Plain networks that are trained beside, as large as the limits allow; none: nothing to compare with.",
@@ -52,7 +57,7 @@ if TYPE_CHECKING:
 def command(
     photos: Path,
     max_latency: str | None,
-    references: str,
+    references: tuple[str, ...],
     output: Path | None,
     as_json: bool,
     **values: Any,
@@ -75,49 +80,37 @@ def command(
     from nas.fits.choice import parse_milliseconds
     from nas.fits.fit import FITTED_FORMATS, FitOptions, fit, make_folder, see, side_for, study_name_of
     from nas.objectives import LATENCY
-    from nas.searches.options import SearchOptions
+    from nas.searches.options import DEFAULT_TRIALS, SearchOptions
 
-    names = (
-        () if references.strip() == "none" else tuple(name.strip() for name in references.split(",") if name.strip())
-    )
+    names = () if references == ("none",) else references
     study = values.pop("study") or study_name_of(photos)
-    if values["time"] is not None and values["trials"] == _default_trials():
-        values["trials"] = 1_000_000
+    trials = values.pop("trials") or (DEFAULT_TRIALS if values["time"] is None else UNTIL_TIME)
     most = parse_milliseconds(max_latency)
     limits = {} if most is None else {LATENCY.name: most}
     search = SearchOptions(
-        data=f"imagefolder:{photos}", study=study, scheduler="pareto_asha", retrain=2, limits=limits, **values
+        data=f"imagefolder:{photos}",
+        study=study,
+        trials=trials,
+        scheduler="pareto_asha",
+        retrain=2,
+        limits=limits,
+        **values,
     )
     folder = output or Path(f"{study}-fit")
-    options = FitOptions(photos, search, folder, names, most, FITTED_FORMATS)
+    options = FitOptions(search, folder, names, most, FITTED_FORMATS)
     seen = see(photos)
     if not as_json:
         _show_seen(seen)
     options = replace(options, search=replace(search, image_size=search.image_size or side_for(seen, search.device)))
     make_folder(folder)
-    fitted = fit(options, seen, _progress(as_json))
+    fitted = fit(options, seen, progress_view(as_json))
     if fitted.choice is not None:
         _write_page(fitted, folder / "verdict.html")
     if as_json:
         print_json(_record(fitted))
     else:
-        _show(fitted, folder)
+        _show(fitted, folder, at(search.storage, fitted.storage) + with_blocks(search.blocks))
     return 130 if fitted.result.ended == "interrupted" else 0
-
-
-def _default_trials() -> int:
-    from nas.searches.options import DEFAULT_TRIALS
-
-    return DEFAULT_TRIALS
-
-
-def _progress(as_json: bool) -> Progress:
-    from nas.searches.progress import Lines, LiveView, Progress
-    from nas.text.terminal import Terminal
-
-    if as_json:
-        return Progress()
-    return LiveView(Terminal()) if sys.stdout.isatty() else Lines()
 
 
 def _show_seen(seen: Any) -> None:
@@ -146,14 +139,21 @@ def _record(fitted: Fitted) -> dict[str, Any]:
     return record | {"files": [str(file) for file in fitted.files], "remarks": list(fitted.remarks)}
 
 
-def _show(fitted: Fitted, folder: Path) -> None:
+def _show(fitted: Fitted, folder: Path, where: str) -> None:
+    """`where`: the options with which further commands find the network again."""
     from nas.report.accuracy_tables import print_worth
     from nas.report.verdict import print_verdict
     from nas.text.terminal import Terminal
 
     console = Terminal()
     if fitted.choice is None or fitted.result.final is None:
-        console.print("no network was trained to its end; run the same command again to resume", soft_wrap=True)
+        interrupted = fitted.result.ended == "interrupted"
+        console.print(
+            "not done yet: run the same command again to resume"
+            if interrupted
+            else "no network was trained to its end, so there is none to choose",
+            soft_wrap=True,
+        )
         return
     print_verdict(console, fitted.choice, fitted.offered)
     chosen = fitted.choice.chosen
@@ -164,4 +164,4 @@ def _show(fitted: Fitted, folder: Path) -> None:
     for file in fitted.files:
         console.print(f"written      {file}", soft_wrap=True)
     console.print(f"verdict      {folder / 'verdict.html'}", soft_wrap=True)
-    console.print(f"predict      nas predict {chosen.word} photo.jpg", soft_wrap=True)
+    console.print(f"predict      nas predict {shlex.quote(chosen.word)} photo.jpg{where}", soft_wrap=True)

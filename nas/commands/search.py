@@ -46,7 +46,7 @@ def command(as_json: bool, plot: Path | None, no_seed_points: bool, **values: An
         try_to_write(Path(f".nas-{os.getpid()}.png"))
     if no_seed_points:
         values["seed_points"] = "none"
-    result = search(SearchOptions(**values), _progress(as_json))
+    result = search(SearchOptions(**values), progress_view(as_json))
     if as_json:
         click.echo(json.dumps(_summary(result), indent=2))
     else:
@@ -54,7 +54,8 @@ def command(as_json: bool, plot: Path | None, no_seed_points: bool, **values: An
     return 130 if result.ended == "interrupted" else 0
 
 
-def _progress(as_json: bool) -> Progress:
+def progress_view(as_json: bool) -> Progress:
+    """What shows a search: nothing beside `--json`, a live view in a terminal, lines elsewhere."""
     from nas.searches.progress import Lines, LiveView, Progress
     from nas.text.terminal import Terminal
 
@@ -122,9 +123,7 @@ def next_commands(
 
     `blocks`: files of the user's own. `final`: whether there is a network to take away.
     """
-    # What NAS_STORAGE names is found there again.
-    where = "" if storage in (None, os.environ.get("NAS_STORAGE")) else f" --storage {shlex.quote(shown)}"
-    own = "".join(f" --blocks {shlex.quote(file)}" for file in blocks)
+    where, own = at(storage, shown), with_blocks(blocks)
     name = shlex.quote(study)
     best = shlex.quote(f"{study}:best")
     take = [
@@ -137,3 +136,13 @@ def next_commands(
         f"dashboard    nas dashboard --study {name}{where}{own}",
         "continue     the same command with a larger --trials",
     ]
+
+
+def at(storage: str | None, shown: str) -> str:
+    """`--storage` as a further command needs it; nothing where NAS_STORAGE or the default finds the database again."""
+    return "" if storage in (None, os.environ.get("NAS_STORAGE")) else f" --storage {shlex.quote(shown)}"
+
+
+def with_blocks(blocks: Sequence[str]) -> str:
+    """`--blocks` as a further command needs it."""
+    return "".join(f" --blocks {shlex.quote(file)}" for file in blocks)

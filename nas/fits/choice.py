@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from nas.errors import SearchError, StorageError
-from nas.fits.references import REFERENCES
+from nas.fits import REFERENCES
 from nas.network.lookup import find_network
 from nas.network.model_selection import Retrained, of_study, references_of_study
 from nas.pareto import pareto
@@ -24,7 +24,7 @@ class Candidate:
     """A network that a study offers."""
 
     name: str
-    """``trial 23``, or the name of a reference."""
+    """``trial 23``, with the name of a published network; or the name of a reference."""
     word: str
     """What other commands take for it: ``STUDY:23``, ``STUDY:resnet8``."""
     parameters: int
@@ -85,7 +85,7 @@ def candidates(store: Store, study: StudyRow) -> list[Candidate]:
         error = standard_error(accuracy, images) if images else None
         found.append(
             Candidate(
-                f"trial {number}",
+                f"trial {number}" + (f", {row['published']}" if isinstance(row["published"], str) else ""),
                 f"{study.name}:{number}",
                 int(row["parameters"]),
                 int(row["macs"]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -11,8 +11,9 @@ from nas.data.overview import Overview, overview
 from nas.errors import ExportError, NasError
 from nas.execution.options import RayOptions
 from nas.export import EXPORTERS, export
+from nas.fits import REFERENCES
 from nas.fits.choice import Candidate, Choice, Limits, candidates, choose, timer
-from nas.fits.references import REFERENCES, check_references, reference_plans, study_of
+from nas.fits.references import check_references, reference_plans, study_of
 from nas.network.load import build
 from nas.network.lookup import find_network
 from nas.replays.options import SEEDS, TrainingOptions
@@ -37,7 +38,6 @@ FITTED_FORMATS: Final = ("python", "onnx")
 class FitOptions:
     """What a fit is told beside the options of its search."""
 
-    photos: Path
     search: SearchOptions
     output: Path
     """Folder of what is written."""
@@ -101,8 +101,6 @@ def fit(options: FitOptions, seen: Overview, progress: Progress) -> Fitted:
             result.study, options.references, training_options(options.search), options.search.ray, progress
         )
     except KeyboardInterrupt:
-        from dataclasses import replace
-
         return replace(done, result=replace(result, ended="interrupted"))
     with Store.open(storage) as store:
         study = store.study(result.study)

@@ -14,6 +14,7 @@ from blocks.base import Scalar, Shape
 from nas.architecture.architecture import Architecture
 from nas.architecture.cost import Cost, cost
 from nas.errors import Infeasible, SearchError, nearest
+from nas.fits import REFERENCES
 from nas.replays.options import TrainingOptions
 from nas.replays.plan import Plan, plan_reference, study_data
 from nas.space.grammar import Bounds, Options
@@ -23,8 +24,6 @@ from nas.store import DEFAULT_URL, Store
 if TYPE_CHECKING:
     from nas.store import StudyRow
 
-REFERENCES: Final = {"resnet8": "ResNet-8", "resnet20": "ResNet-20", "mobile": "MobileNetV2, small"}
-"""Families of `search_spaces/plain.yaml`, by name, as people know them."""
 LARGE: Final = 64
 """Sides of images above which a reference halves the map at once, as networks for photos do."""
 

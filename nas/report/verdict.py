@@ -83,8 +83,8 @@ def verdict(choice: Choice, offered: Sequence[Candidate]) -> list[str]:
         lines.append(_beside(ours, theirs))
         if chosen.is_reference:
             lines.append(
-                f"A plain network did best on the images that choose, so that it is what is recommended and exported; of the "
-                f"search, {ours.name} is the best."
+                "A plain network did best on the images that choose, so that it is the one to take; of the search, "
+                f"{ours.name} is the best."
             )
     elif not plain:
         lines.append(

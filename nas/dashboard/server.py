@@ -30,7 +30,7 @@ from nas.errors import NasError, StorageError
 from nas.text.sanitize import read_json
 
 if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIEnvironment
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
     from nas.store import Store
 
@@ -45,6 +45,10 @@ READING: Final = frozenset({"GET", "HEAD"})
 NOTE: Final = re.compile(r"/api/studies/\d{1,18}(/\d{1,18})?/note")
 MOST_BYTES: Final = 1 << 20
 """Largest note in bytes."""
+FAILED: Final = (
+    "Optuna Dashboard could not read this from Optuna's tables: a row of them may be damaged, and a backup may have it "
+    "whole; nas study list and nas report read the tables of nas"
+)
 LONG_NUMBER: Final = re.compile(r"/\d{19,}(/|$)")
 _log = logging.getLogger(__name__)
 
@@ -76,7 +80,8 @@ class Dashboard:
         self._details: dict[str, StudyDetail] = {}
         self._lock = threading.Lock()
         self._first = study
-        self._theirs = wsgi(store.optuna_storage())
+        self._theirs: WSGIApplication = wsgi(store.optuna_storage())
+        logging.getLogger("optuna_dashboard").setLevel(logging.CRITICAL)  # it logs tracebacks; FAILED says it in a line
         self._routes: tuple[tuple[re.Pattern[str], Callable[..., Answer | None]], ...] = (
             (re.compile(r"/api/studies/(\d{1,18})"), self._study),
             (re.compile(r"/nas/network/(\d{1,18})/([0-9a-f]+)\.svg"), self._network),
@@ -111,14 +116,17 @@ class Dashboard:
         """Ours is asked first; what it does not know, Optuna Dashboard answers."""
         answer = _refused(environ) or self._ours(environ) or _unknown(environ)
         if answer is None:
-            theirs: Iterable[bytes] = self._theirs(environ, start_response)
-            return theirs
-        headers = {
+            status, headers, body = _ask(self._theirs, environ)
+            if not status.startswith("500"):
+                start_response(status, headers)
+                return body
+            answer = Answer.refusal(FAILED, HTTPStatus.INTERNAL_SERVER_ERROR)
+        own = {
             "Content-Type": answer.kind,
             "Content-Length": str(len(answer.body)),
             "X-Content-Type-Options": "nosniff",
         }
-        start_response(f"{answer.status.value} {answer.status.phrase}", list((headers | answer.headers).items()))
+        start_response(f"{answer.status.value} {answer.status.phrase}", list((own | answer.headers).items()))
         return [answer.body]
 
     def _ours(self, environ: WSGIEnvironment) -> Answer | None:
@@ -192,6 +200,18 @@ class _Server(ThreadingMixIn, WSGIServer):
 class _Quiet(WSGIRequestHandler):
     def log_message(self, format: str, *arguments: object) -> None:
         _log.debug(format, *arguments)
+
+
+def _ask(application: WSGIApplication, environ: WSGIEnvironment) -> tuple[str, list[tuple[str, str]], Iterable[bytes]]:
+    """Status, headers and body of what `application` answers."""
+    begun: list[tuple[str, list[tuple[str, str]]]] = []
+
+    def start(status: str, headers: list[tuple[str, str]], _: object = None, /) -> Callable[[bytes], object]:
+        begun.append((status, headers))
+        return lambda written: None  # none of theirs writes beside what it returns
+
+    body = application(environ, start)
+    return *begun[-1], body
 
 
 def _refused(environ: WSGIEnvironment) -> Answer | None:

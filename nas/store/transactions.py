@@ -119,7 +119,7 @@ def write_epochs(session: Session, row: int, epochs: Sequence[Mapping[str, objec
         numbers = [one["epoch"] for one in rows]
         session.execute(delete(EpochRow).where(EpochRow.trial_id == row, EpochRow.epoch.in_(numbers)))
         session.execute(insert(EpochRow), rows)
-        others = ((int(str(epoch["epoch"])), epoch.get("others") or {}) for epoch in epochs)
+        others = ((epoch["epoch"], epoch.get("others") or {}) for epoch in epochs)
         by_name.write_epochs(session, row, others)  # type: ignore[arg-type]
 
 

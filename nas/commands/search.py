@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nas.commands.options import json_option, output_path, search_options, try_to_write
+from nas.commands.run_file import run_file_option
 from nas.text.sanitize import file_stem
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command(name="search")
+@run_file_option
 @search_options
 @click.option("--no-seed-points", is_flag=True, hidden=True)  # as it was spelled before there were three
 @click.option(
@@ -36,6 +38,7 @@ def command(as_json: bool, plot: Path | None, no_seed_points: bool, **values: An
     nas search --space attn_cnn
     nas search --space attn_cnn --data cifar10 --epochs 20 --trials 200 --max-parameters 2M
     nas search --space my_space.yaml --data imagefolder:photos --time 8h --retrain 3
+    nas search -c attn_cnn-imagefolder.run.yaml --trials 64
     """
     from nas.searches.options import SearchOptions
     from nas.searches.search import search

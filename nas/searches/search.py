@@ -101,6 +101,7 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
         recipe = _recipe(options, dataset)
         check_feasible(space, dataset.input, dataset.classes, note=progress.note)
         study = _open_study(store, name, space, dataset, recipe, options)
+        _keep_run(options, name, store, progress)
         _tell_protocol(dataset, recipe, progress, named=options.recipe is not None)
         with store.claim(name) as repaired:
             if repaired.interrupted:
@@ -245,6 +246,16 @@ def _open_study(
             "use the same options to continue it, or name another --study"
         )
     return study
+
+
+def _keep_run(options: SearchOptions, name: str, store: Store, progress: Progress) -> None:
+    """Writes the search as a file beside the study; that it cannot be written is said and no more."""
+    from nas.searches.run_file import write_run
+
+    try:
+        write_run(options, name, store)
+    except OSError as problem:
+        progress.note(f"the search is not kept as a file: {problem.strerror or problem}: {problem.filename}")
 
 
 def _other_data(begun: LoadedTask, now: LoadedTask) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -103,6 +104,11 @@ class Reader:
     def shown_url(self) -> str:
         """The URL with the password masked."""
         return connection.shown(self.url)
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the SQLite file; None where the database is a server."""
+        return Path(self.url.database or "").parent if connection.is_sqlite(self.url) else None
 
     def optuna_storage(self) -> RDBStorage:
         """Optuna's view of this database. Its tables are made when they are not there."""

@@ -20,6 +20,8 @@ NETWORKS = {"resnet8": 1, "resnet20": 3}
 """Residual blocks in each of the three stages."""
 STEPS = (1_000, 2_000, 4_000)
 SEEDS = (0, 1)
+NARROW = 16
+"""Width below which channels must not come last: oneDNN's gradient of the shortcut then writes past its memory (issue 6035)."""
 
 
 def conv(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Sequential:
@@ -140,7 +142,10 @@ def train(
         if len(order) < 32:
             order = torch.randperm(len(images.x))  # what is left of the last round is dropped
         batch, order = order[:32], order[32:]
-        loss = F.cross_entropy(model(augment(images.x[batch])), images.y[batch])
+        x = augment(images.x[batch])
+        if width < NARROW:
+            x = x.contiguous()
+        loss = F.cross_entropy(model(x), images.y[batch])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from pathlib import Path
 
 import numpy as np
@@ -58,10 +57,8 @@ def test_a_space_without_bound_is_refused_with_its_line(kind: str, tmp_path: Pat
     text, message = SPACES[kind]
     path = tmp_path / "space.yaml"
     path.write_text(f"name: s\ninput: [3, 8, 8]\n{text}")
-    began = time.process_time()
     with pytest.raises(SpaceError, match=message.replace("line", "space.yaml")):
         Space.load(path)
-    assert time.process_time() - began < 15
 
 
 @pytest.mark.parametrize("grows", ["block: conv, channels: x2", "block: concat, inputs: [BEFORE, BEFORE]"])

@@ -7,7 +7,6 @@ import shutil
 import struct
 import subprocess
 import sys
-import time
 import zlib
 from pathlib import Path
 
@@ -185,10 +184,8 @@ def test_all_faults_of_a_folder_are_said_at_once(tmp_path: Path) -> None:
     os.mkfifo(train / "class0" / "pipe.png")
     for place in range(3):
         Image.new("RGB", (12, 10)).save(train / "class1" / f"large{place}.png")
-    began = time.monotonic()
     with pytest.raises(DataError) as problem:
         load(Task(f"imagefolder:{root}"))
-    assert time.monotonic() - began < 60
     text = str(problem.value)
     assert text.startswith("13 of 40 image files cannot be used: ")
     assert "pipe.png: no regular file; remove it" in text

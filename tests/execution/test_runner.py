@@ -143,12 +143,12 @@ def test_an_error_of_the_network_keeps_the_process_while_the_device_answers(gpu:
 
 def test_a_device_that_never_answers_retires_the_process(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "ANSWER_SECONDS", 0.2)
-    monkeypatch.setattr(running, "answers", lambda device: time.sleep(30))
+    monkeypatch.setattr(running, "answers", lambda device: time.sleep(900))
     begun = time.monotonic()
     runner = raising(RuntimeError("odd"))
     ended(runner)
     assert runner.spent
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 600
 
 
 ENGINE = RuntimeError("GET was unable to find an engine to execute this computation")
@@ -309,12 +309,12 @@ def test_a_model_that_cannot_be_built_is_a_failed_training(digits: Dataset) -> N
 
 def test_a_model_that_takes_too_long_is_stopped_in_its_time(digits: Dataset) -> None:
     def hangs(y: Tensor) -> Tensor:
-        time.sleep(30)
+        time.sleep(900)
         return y
 
     begun = time.monotonic()
     assert verdict_of(hangs, digits, timeout=0.5) == Verdict(State.TIMED_OUT, "took longer than 0.5 s")
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < 600
 
 
 class Jobs(JobSource[Job]):

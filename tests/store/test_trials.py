@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sqlalchemy import event
 
 from nas.errors import StorageError
 from nas.space.space import Space
@@ -186,9 +187,8 @@ def test_the_list_of_studies(store: Store) -> None:
     assert store.studies()["objectives"].tolist() == [["accuracy", "parameters"], ["accuracy", "macs"]]
 
 
-def test_reading_many_trials_is_fast(store: Store) -> None:
+def test_reading_many_trials_takes_few_statements(store: Store) -> None:
     """5,000 trials, by copying rows."""
-    import time
 
     from sqlalchemy import text
 
@@ -203,9 +203,10 @@ def test_reading_many_trials_is_fast(store: Store) -> None:
                 f"INSERT INTO nas_trials ({', '.join(columns)}) SELECT {chosen} FROM nas_trials, counter"
             )
         )
-    started = time.process_time()
+    statements: list[str] = []
+    event.listen(store._engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
     frame = store.trials("first")
-    assert time.process_time() - started < 2.0
+    assert len(statements) < 20, "as many for 5,000 trials as for ten"
     assert len(frame) == 5000
     assert frame["trial"].is_monotonic_increasing
 

@@ -95,6 +95,7 @@ assert Path("network.txt").read_text() == "weight [2, 2]\\nbias [2]" and done.ch
 """
 
 
+@pytest.mark.long
 def test_every_other_example_does_what_the_page_says(folder: Path) -> None:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (40, 3, 8, 8), dtype=np.uint8)

@@ -76,6 +76,7 @@ OPTIONS = {"recipe": QUICK, "epochs": 1, "max_concurrent": 1, "seed_points": "no
 
 
 @pytest.mark.usefixtures("local_ray")
+@pytest.mark.long
 def test_an_objective_of_each_kind_is_searched_stored_exported_and_shown(
     space_file: Path, storage: str, registered: SynFlow, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

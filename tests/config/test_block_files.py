@@ -218,6 +218,7 @@ nodes = (Node("typed", "typed", (), ("input",)), Node("head", "classifier", tupl
 '''
 
 
+@pytest.mark.long
 def test_cells_of_a_notebook(tmp_path: Path) -> None:
     code = CELLS.replace('nas.blocks_of("classifier")', "BLOCKS['classifier'].hyperparameters.values()").replace(
         "nodes = (", "from blocks import BLOCKS\nnodes = ("

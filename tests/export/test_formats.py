@@ -38,6 +38,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("library")
 
 
+@pytest.mark.long
 def test_a_network_of_every_block_with_torch_export(library: Path) -> None:
     architecture, shape = everything()
     assert set(architecture.blocks) == set(BLOCKS)

@@ -31,7 +31,9 @@ def few_cases() -> list[Case]:
 
 
 @pytest.mark.parametrize(
-    "cases", [few_cases(), pytest.param(one_changed(), marks=pytest.mark.slow)], ids=["few", "all"]
+    "cases",
+    [pytest.param(few_cases(), marks=pytest.mark.long), pytest.param(one_changed(), marks=pytest.mark.slow)],
+    ids=["few", "all"],
 )
 def test_every_block_gives_the_same_bits_without_nas(cases: list[Case], tmp_path: Path) -> None:
     files: dict[Path, tuple[nn.Module, tuple[int, ...]]] = {}

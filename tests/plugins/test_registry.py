@@ -198,6 +198,7 @@ def test_an_exporter_has_an_ending_of_its_own() -> None:
     assert "mine" not in EXPORTERS
 
 
+@pytest.mark.long
 def test_a_package_is_imported_when_it_is_needed(plugin: Path) -> None:
     code = (
         "import sys, nas\n"
@@ -214,6 +215,7 @@ def test_a_package_is_imported_when_it_is_needed(plugin: Path) -> None:
     assert "Search a space for networks" in asked.stdout
 
 
+@pytest.mark.long
 def test_help_lists_what_packages_have_added(plugin: Path) -> None:
     asked = " ".join(command(plugin, "-m", "nas", "search", "--help").stdout.split())
     assert "imagefolder:PATH or stripes:SIDE." in asked

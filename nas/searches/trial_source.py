@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from nas.config.recipe import Recipe
 from nas.errors import SearchError
@@ -15,6 +16,7 @@ from nas.pareto import left_out
 from nas.searches.early_stopping import EarlyStopping
 from nas.searches.progress import EndedTrial, Progress
 from nas.searches.proposer import Proposal, Proposer
+from nas.searches.trial_checkpoints import TrialCheckpoints
 from nas.searches.trial_training import TrialSpec
 from nas.states import State
 from nas.store import Memory, PastResult, Store
@@ -49,9 +51,11 @@ class TrialJob(Job):
 
 
 class TrialSource(JobSource[TrialJob]):
-    """Supplies what the proposer proposes, until the study has its trials; then those that were stopped too early.
+    """Supplies trials that go on, then what the proposer proposes, until the study has its trials; then those stopped too early.
 
     `packing` says what each trial has of a GPU, None: all run on CPUs. `rungs` stop trials early, None: none is.
+    `checkpoints` are what trials go on from, None: nothing is kept. `paused`: trials of the study that do, as `Store.paused`
+    has them.
     """
 
     def __init__(
@@ -64,12 +68,17 @@ class TrialSource(JobSource[TrialJob]):
         packing: Packing | None,
         rungs: EarlyStopping | None,
         progress: Progress,
+        checkpoints: TrialCheckpoints | None = None,
+        paused: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self.proposer, self.store, self.plan, self.stop = proposer, store, plan, stop
         self.packing, self.rungs, self.progress = packing, rungs, progress
         self.brings_more = rungs is not None  # a trial that runs may be stopped, and called back later
         self.exhausted = False
         """Whether every network has been proposed."""
+        self.checkpoints = checkpoints
+        self._waiting = list(paused)
+        self._told: set[str] = set()
         self._counted = plan.finished
         """Trials that count against `plan.trials`: finished before, or begun now."""
         self._called_back: set[str] = set()
@@ -79,6 +88,10 @@ class TrialSource(JobSource[TrialJob]):
 
     def next(self, running: int) -> TrialJob | None:
         """The next trial that needs a training."""
+        while not self.stop.now() and self._waiting:
+            job = self._go_on(self._waiting.pop(0))
+            if job is not None:
+                return job
         while not self.stop.now() and not self.exhausted and self._counted < self.plan.trials:
             proposal = self.proposer.propose()
             if proposal is None:
@@ -96,10 +109,10 @@ class TrialSource(JobSource[TrialJob]):
         """Shows it."""
         self.progress.started(running)
 
-    def stops(self, job: TrialJob, epoch: Epoch) -> str | None:
+    def stops(self, job: TrialJob, report: Report) -> str | None:
         """Where a trial stands that is not among the best at a rung. Seed points always go on."""
-        proposal = job.proposal
-        if self.rungs is None:
+        proposal, epoch = job.proposal, report.epoch
+        if self.rungs is None or epoch is None:
             return None
         place = self.rungs.enter(proposal.architecture.hash, epoch.epoch, measured(epoch), proposal.cost)
         if place is None or place.goes_on or proposal.published or proposal.architecture.hash in self._called_back:
@@ -107,7 +120,13 @@ class TrialSource(JobSource[TrialJob]):
         return f"{place.rank} of {place.of} at epoch {epoch.epoch}"
 
     def heard(self, job: TrialJob, report: Report, *, last: bool) -> None:
-        """Records an epoch; the last one is recorded with the end of the trial."""
+        """Records an epoch, and those of a checkpoint; the last one is recorded with the end of the trial."""
+        if report.note and report.note not in self._told:
+            self._told.add(report.note)
+            self.progress.note(report.note)
+        for epoch in report.begun.epochs if report.begun is not None else ():
+            if self.plan.measured is None or epoch.epoch in self.plan.measured:
+                self.store.record_epoch(job.row, asdict(epoch))
         if report.epoch is not None and not last:
             self.store.record_epoch(job.row, asdict(report.epoch))
 
@@ -123,13 +142,19 @@ class TrialSource(JobSource[TrialJob]):
         """Says that a worker was lost."""
         if verdict.retry == Retry.ELSEWHERE:
             network = job.proposal.architecture.hash[:8]
-            self.progress.note(f"{verdict.reason}: the trial of network {network} is tried once more")
+            kept = self.checkpoints is not None and self.checkpoints.has(job.row)
+            what = "goes on from its checkpoint" if kept else "is tried once more"
+            self.progress.note(f"{verdict.reason}: the trial of network {network} {what}")
 
     def ended(self, job: TrialJob, outcome: Outcome, running: int) -> None:
-        """Writes the result, and tells the sampler of it."""
+        """Writes the result, and tells the sampler of it. A trial that can go on has not ended."""
         proposal = job.proposal
         last = outcome.epochs[-1] if outcome.epochs else None
         found = measured(last) if last else {}
+        self._changed = True
+        if outcome.state == State.INTERRUPTED and self.checkpoints is not None and self.checkpoints.has(job.row):
+            self._pause(job, outcome.reason, found, last)
+            return
         number = self.store.finish_trial(
             job.row,
             state=outcome.state,
@@ -138,12 +163,13 @@ class TrialSource(JobSource[TrialJob]):
             loss=found.get("loss"),
             top5=found.get("top5"),
             values=found,
-            seconds=outcome.seconds,
+            seconds=_seconds(outcome),
             device=outcome.device or None,
             environment=outcome.environment,
             epochs=[asdict(last)] if last else [],
         )
-        self._changed = True
+        if self.checkpoints is not None:
+            self.checkpoints.remove(job.row)
         if outcome.state == State.INTERRUPTED and proposal.architecture.hash not in self._called_back:
             self._counted -= 1  # it counts when it is evaluated again
         if outcome.state == State.COMPLETE:
@@ -153,7 +179,32 @@ class TrialSource(JobSource[TrialJob]):
         else:
             self.proposer.finish(proposal, None)
         trial = _shown(proposal, number, outcome.state, found)
-        self.progress.finished(replace(trial, reason=outcome.reason, seconds=outcome.seconds), running)
+        self.progress.finished(replace(trial, reason=outcome.reason, seconds=_seconds(outcome)), running)
+
+    def _pause(self, job: TrialJob, reason: str | None, found: Mapping[str, float | None], last: Epoch | None) -> None:
+        """The trial stops where it is."""
+        self.store.pause_trial(
+            job.row,
+            reason=reason,
+            accuracy=found.get("accuracy"),
+            loss=found.get("loss"),
+            top5=found.get("top5"),
+            values=found,
+            epochs=[asdict(last)] if last else [],
+        )
+        self.proposer.finish(job.proposal, None)
+
+    def _go_on(self, paused: Mapping[str, Any]) -> TrialJob | None:
+        """A trial that is paused runs again; None where its network cannot be built any more, and it ends."""
+        row = int(paused["id"])
+        self.store.resume_trial(row)
+        proposal = self.proposer.again(paused["assignment"], paused["hash"])
+        if proposal is None or proposal.architecture.hash != paused["hash"]:
+            reason = "its network cannot be built any more, or breaks a constraint now"
+            self.store.finish_trial(row, state=State.INTERRUPTED, reason=reason, environment={})
+            return None
+        published = paused["published"] if isinstance(paused["published"], str) else None
+        return self._job(replace(proposal, published=published), row)
 
     def _begin(self, proposal: Proposal) -> int:
         """The row of a new trial."""
@@ -170,7 +221,9 @@ class TrialSource(JobSource[TrialJob]):
         return row
 
     def _job(self, proposal: Proposal, row: int) -> TrialJob:
-        spec = TrialSpec(proposal.architecture.to_json(), self.plan.recipe, self.plan.measured)
+        kept = None if self.checkpoints is None else self.checkpoints.kept(row)
+        rungs = () if self.rungs is None else self.rungs.epochs
+        spec = TrialSpec(proposal.architecture.to_json(), self.plan.recipe, self.plan.measured, kept, rungs)
         slot = Slot(0.0) if self.packing is None else self.packing.slot(proposal.architecture)
         return TrialJob(spec, slot, proposal, row)
 
@@ -209,6 +262,12 @@ class TrialSource(JobSource[TrialJob]):
 def measured(epoch: Epoch) -> dict[str, float | None]:
     """What was measured after an epoch, by name."""
     return {name: value for name, value in epoch.found.items() if value == value}
+
+
+def _seconds(outcome: Outcome) -> float:
+    """Of the whole training, in whatever processes it was."""
+    before = outcome.begun.epochs if outcome.begun is not None else ()
+    return outcome.seconds + sum(epoch.seconds for epoch in before)
 
 
 def _shown(proposal: Proposal, number: int, state: str, found: Mapping[str, float | None]) -> EndedTrial:

@@ -7,7 +7,7 @@ from typing import Final
 
 RUNNING: Final = "running"
 PAUSED: Final = "paused"
-"""Begun, and in no process: the next run goes on with it from its checkpoint, so that it has not ended and has no number yet."""
+"""Begun, and in no process: the next run goes on with it, from its checkpoint where it has one. It has no number before it ends."""
 COMPLETE: Final = "complete"
 UNTRAINED: Final = "untrained"
 STOPPED_EARLY: Final = "stopped_early"

@@ -105,7 +105,7 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
         study = _open_study(store, name, space, dataset, recipe, options)
         _tell_protocol(dataset, recipe, progress, named=options.recipe is not None)
         checkpoints = open_checkpoints(options, store, study, progress.note)
-        with store.claim(name, _nothing if checkpoints is None else checkpoints.has) as repaired:
+        with store.claim(name, lambda row: checkpoints is not None) as repaired:
             if repaired.interrupted:
                 progress.note(f"{repaired.interrupted} trials of a search that was killed are marked as interrupted")
             past = store.trials(name)
@@ -132,11 +132,6 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
 
 def _trials(number: int) -> str:
     return "1 trial is" if number == 1 else f"{number} trials are"
-
-
-def _nothing(row: int) -> bool:
-    """Where no checkpoints are kept no trial can go on."""
-    return False
 
 
 def check_reported(objectives: Sequence[str], task: Task, task_type: TaskType) -> None:
@@ -342,7 +337,7 @@ def _run(
             observed=[(memory.predicted_bytes, memory.peak_bytes) for memory in store.memories(study.name)],
         )
         if len(paused):
-            progress.note(f"{_trials(len(paused))} paused, and gone on with from their checkpoints")
+            progress.note(f"{_trials(len(paused))} paused, and gone on with")
         source = TrialSource(
             proposer,
             store,

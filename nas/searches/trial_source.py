@@ -152,7 +152,7 @@ class TrialSource(JobSource[TrialJob]):
         last = outcome.epochs[-1] if outcome.epochs else None
         found = measured(last) if last else {}
         self._changed = True
-        if outcome.state == State.INTERRUPTED and self.checkpoints is not None and self.checkpoints.has(job.row):
+        if outcome.state == State.INTERRUPTED and self._goes_on(job, outcome):
             self._pause(job, outcome.reason, found, last)
             return
         number = self.store.finish_trial(
@@ -180,6 +180,10 @@ class TrialSource(JobSource[TrialJob]):
             self.proposer.finish(proposal, None)
         trial = _shown(proposal, number, outcome.state, found)
         self.progress.finished(replace(trial, reason=outcome.reason, seconds=_seconds(outcome)), running)
+
+    def _goes_on(self, job: TrialJob, outcome: Outcome) -> bool:
+        """Whether the next run goes on with it in its row: from its checkpoint, or at the start where it has not come to one."""
+        return self.checkpoints is not None and (outcome.cut_off or self.checkpoints.has(job.row))
 
     def _pause(self, job: TrialJob, reason: str | None, found: Mapping[str, float | None], last: Epoch | None) -> None:
         """The trial stops where it is."""

@@ -144,7 +144,8 @@ class Store(Reader):
 
         Raises StorageError that names the owner when another living process runs the study; where that is not known it is
         waited for a sign of life, for a minute at most, and `patience.notify` told. Trials still running at the end of the
-        block are marked as interrupted, or as paused where they are `resumable`, by their row.
+        block are marked as interrupted, or as paused where they are `resumable`, by their row. None: nothing is known of those
+        that are paused.
         """
         row = self.study(study)
         self.patience(lambda again: connection.check_pages(self._engine))

@@ -217,7 +217,7 @@ class Search:
             if not store.has_study("tiny"):
                 SimulatedTune(store, self.space_file, epochs=4)
             try:
-                with store.claim("tiny", self.checkpoints.has):
+                with store.claim("tiny", lambda row: True):
                     tune = SimulatedTune(
                         store,
                         self.space_file,
@@ -260,16 +260,19 @@ def test_trials_of_a_driver_that_ends_go_on_under_their_own_rows(searched: Searc
     assert not list(searched.checkpoints.folder.iterdir())  # a trial that has ended needs none
 
 
-def test_a_trial_whose_checkpoint_is_gone_begins_again(searched: Search, storage: str) -> None:
+def test_without_checkpoints_what_was_paused_begins_again_in_a_row_of_its_own(
+    searched: Search, storage: str, space_file: Path
+) -> None:
     searched.run(6, die=7)
     with Store.open(storage) as store:
-        lost = store.paused("tiny")
-    searched.checkpoints.remove(int(lost["id"][0]))
-    searched.run(6)
-    with Store.open(storage) as store:
+        paused = store.paused("tiny")
+    with Store.open(storage, create=True) as store, store.claim("tiny", lambda row: False) as repaired:
+        assert repaired.interrupted == 2
+        tune = SimulatedTune(store, space_file, trials=6, epochs=4)
+        tune.run()
         trials = store.trials("tiny")
-    assert sorted(trials["state"]) == ["complete"] * 6 + ["interrupted"]
-    assert trials[trials["state"] == "interrupted"]["hash"].tolist() == [lost["hash"][0]]
+    assert sorted(trials["state"]) == ["complete"] * 6 + ["interrupted"] * 2
+    assert trials[trials["state"] == "interrupted"]["hash"].tolist() == paused["hash"].tolist()
     assert set(trials["hash"]) == set(trials[trials["state"] == "complete"]["hash"])
 
 

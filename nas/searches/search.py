@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -20,7 +20,7 @@ from nas.execution.session import ray_session, run_jobs, stoppable
 from nas.execution.stop import Stop
 from nas.objectives import ACCURACY, learned
 from nas.pareto import hypervolume, left_out, pareto
-from nas.searches.early_stopping import SCHEDULERS, EarlyStopping, StoppingOptions
+from nas.searches.early_stopping import SCHEDULERS, EarlyStopping, Promoting, StoppingOptions
 from nas.searches.options import SearchOptions, parse_duration
 from nas.searches.progress import Progress
 from nas.searches.seed_points import SeedPoint, choose_seeds
@@ -288,7 +288,7 @@ def _run(
         checkpoints.folder.mkdir(parents=True, exist_ok=True)
     finished = int((past["state"] != "interrupted").sum()) + len(paused)
     guess = dataset.type.chance(dataset.measured_labels)
-    rungs = _rungs(options, study, store, recipe)
+    rungs = _rungs(options, study, store, recipe, checkpoints is not None, progress.note)
     if finished >= options.trials and paused.empty and (rungs is None or left_out(past, study.objectives, guess).empty):
         progress.note(f"study '{study.name}' has {finished} finished trials already; --trials counts them all")
         return "done"
@@ -396,9 +396,18 @@ def _stopping(options: SearchOptions, recipe: Recipe) -> EarlyStopping | None:
     return SCHEDULERS.find(options.scheduler)(known)
 
 
-def _rungs(options: SearchOptions, study: StudyRow, store: Store, recipe: Recipe) -> EarlyStopping | None:
-    """What ends trials early, with those that earlier runs have brought there."""
+def _rungs(
+    options: SearchOptions,
+    study: StudyRow,
+    store: Store,
+    recipe: Recipe,
+    kept: bool,
+    note: Callable[[str], None],
+) -> EarlyStopping | None:
+    """What ends trials early, with those that earlier runs have brought there; `kept`: whether there are checkpoints."""
     rungs = _stopping(options, recipe)
+    if isinstance(rungs, Promoting) and not kept:
+        note(f"without checkpoints --scheduler {options.scheduler} stops trials rather than letting them wait")
     if rungs is not None:
         reached = store.accuracies(study.name, rungs.epochs, paused=True)
         rungs.recall(reached[reached["state"] != State.INTERRUPTED])  # those are evaluated again, and entered then

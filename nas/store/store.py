@@ -295,6 +295,9 @@ class Store(Reader):
         loss: float | None = None,
         top5: float | None = None,
         values: Mapping[str, float | None] | None = None,
+        seconds: float | None = None,
+        device: str | None = None,
+        environment: Mapping[str, object] | None = None,
         epochs: Sequence[Mapping[str, object]] = (),
     ) -> None:
         """A running trial stops where it is, and may go on from its checkpoint; what is known of it as in `finish_trial`."""
@@ -303,7 +306,18 @@ class Store(Reader):
             with self._writing() as session:
                 self._claim_of(session, row).heart.beat(session)
                 steps.write_epochs(session, row, epochs)
-                steps.pause(session, row, reason=reason, accuracy=accuracy, loss=loss, top5=top5, values=values or {})
+                steps.pause(
+                    session,
+                    row,
+                    reason=reason,
+                    accuracy=accuracy,
+                    loss=loss,
+                    top5=top5,
+                    values=values or {},
+                    seconds=seconds,
+                    device=device,
+                    environment=environment,
+                )
 
         self.patience(write)
 

@@ -151,9 +151,7 @@ def finish(
     for name in learned(study.objectives):
         if state == COMPLETE and finite(worth.get(name)) is None:
             raise ValueError(f"a complete trial has a finite {name}, not {worth.get(name)}")
-    text = dump(environment)
-    digest = hashlib.sha256(text.encode()).hexdigest()[:32]
-    insert_if_absent(session, EnvironmentRow, {"hash": digest, "json": text})
+    digest = _environment(session, environment)
     number = next_number(session, study)
     ended = (
         session.execute(
@@ -188,6 +186,14 @@ def finish(
     trial = Finished.from_row({**ended, **by_name.of_trial(session, row)}, study.objectives)
     optuna_projection.add(session, optuna_study, [trial], known)
     return number, True
+
+
+def _environment(session: Session, environment: Mapping[str, object]) -> str:
+    """The key of its row, which is made where it is not there."""
+    text = dump(environment)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:32]
+    insert_if_absent(session, EnvironmentRow, {"hash": digest, "json": text})
+    return digest
 
 
 def take_over(
@@ -226,13 +232,19 @@ def pause(
     loss: float | None,
     top5: float | None,
     values: Mapping[str, float | None],
+    seconds: float | None = None,
+    device: str | None = None,
+    environment: Mapping[str, object] | None = None,
 ) -> None:
     """A running trial runs no more, and has not ended: the next process goes on with it."""
-    worth = {"accuracy": finite(accuracy), "loss": finite(loss), "top5": finite(top5)}
+    known: dict[str, object] = {"accuracy": finite(accuracy), "loss": finite(loss), "top5": finite(top5)}
+    known |= {"seconds": finite(seconds), "device": device}
+    if environment:
+        known["environment"] = _environment(session, environment)
     session.execute(
         update(Trial)
         .where(Trial.id == row, Trial.state == RUNNING)
-        .values(state=PAUSED, reason=reason, epochs=_epoch_count(row), **worth)
+        .values(state=PAUSED, reason=reason, epochs=_epoch_count(row), **known)
         .execution_options(synchronize_session=False)
     )
     by_name.write(session, row, values)

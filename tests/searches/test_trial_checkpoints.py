@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -192,23 +193,31 @@ class Notes(Progress):
 
 
 class Search:
-    """Drivers of one study, one after the other, whose trials leave an empty file as their checkpoint."""
+    """Drivers of one study, one after the other, whose trials have their last epoch alone as a checkpoint."""
 
     def __init__(self, storage: str, space_file: Path, folder: Path) -> None:
         self.storage, self.space_file = storage, space_file
         self.checkpoints = TrialCheckpoints(folder, {})
         folder.mkdir()
 
-    def run(self, trials: int, die: int | None = None) -> SimulatedTune:
-        """A driver that is killed after so many reports."""
+        self.trained: Counter[str] = Counter()
+        """Epochs of each network, in all processes."""
+
+    def run(self, trials: int, die: int | None = None, workers: int = 2, **options: Any) -> SimulatedTune:
+        """A driver that ends after so many reports."""
         reports = 0
 
         def trains(config: Config) -> Iterator[Report]:
             nonlocal reports
             assert config.spec.kept is not None
-            for number in range(1, 5):
-                config.spec.kept.path.write_bytes(b"")
-                yield report(epoch(number, quality(config.network) * number / 4), "complete" if number == 4 else None)
+            path, epochs = config.spec.kept.path, config.spec.recipe.epochs
+            done = int(path.read_text()) if path.exists() else 0
+            for number in range(max(1, done), epochs + 1):  # the last one is reported once more
+                if number > done:
+                    self.trained[config.network.hash] += 1
+                    path.write_text(str(number))
+                accuracy = quality(config.network) * number / epochs
+                yield report(epoch(number, accuracy), "complete" if number == epochs else None, saved=True)
                 reports += 1
                 if reports == die:
                     raise Killed
@@ -226,8 +235,9 @@ class Search:
                         worker=trains,
                         checkpoints=self.checkpoints,
                         progress=Notes(),
+                        **options,
                     )
-                    tune.run(workers=2)
+                    tune.run(workers=workers)
             except Killed:
                 pass
             tune.stop.check()

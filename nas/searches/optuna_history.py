@@ -89,14 +89,10 @@ class Past:
             )
 
     def _partial(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        if (
-            row["state"] not in ("stopped_early", PAUSED)
-            or row[learned(self._objectives)[0]] is None
-            or self._epochs is None
-            or not row["epochs"]
-        ):
+        if row["state"] not in ("stopped_early", PAUSED) or self._epochs is None or not row["epochs"]:
             return {}
-        return partial(float(row[learned(self._objectives)[0]]), row["epochs"] / self._epochs)
+        value = float(row[learned(self._objectives)[0]])
+        return partial(value, row["epochs"] / self._epochs) if value == value else {}
 
 
 def partial(value: float, fidelity: float) -> dict[str, Any]:

@@ -285,7 +285,7 @@ def _run(
     paused = store.paused(study.name)
     if checkpoints is not None:
         checkpoints.sweep(paused["id"])  # what an end that nobody saw has left
-        checkpoints.folder.mkdir(parents=True, exist_ok=True)
+        checkpoints.make_folder()
     finished = int((past["state"] != "interrupted").sum()) + len(paused)
     guess = dataset.type.chance(dataset.measured_labels)
     rungs = _rungs(options, study, store, recipe, checkpoints is not None, progress.note)

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nas.errors import SearchError
 from nas.execution.checkpoint import EVERY_SECONDS, Kept
 from nas.text.sanitize import expanded
 from nas.train import environment
@@ -40,6 +41,16 @@ class TrialCheckpoints:
         with suppress(OSError):  # what stays is removed by `sweep`
             self._file(row).unlink(missing_ok=True)
 
+    def make_folder(self) -> None:
+        """Makes the folder. Raises SearchError where that cannot be."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            reason = problem.strerror or problem
+            raise SearchError(
+                f"checkpoints: nothing can be written in {self.folder.parent}: {reason}; name another --checkpoints"
+            ) from None
+
     def sweep(self, keep: Iterable[int]) -> None:
         """Removes what belongs to none of these rows, such as that of a trial which ended as its driver was killed."""
         from nas.store import checkpoint_folders
@@ -61,7 +72,7 @@ def open_checkpoints(
 ) -> TrialCheckpoints | None:
     """Those of a study, in the folder that the user names, else in one beside the file of the database.
 
-    None where nobody can know a folder that all machines share; `note` is told. Raises a NasError where it cannot be made.
+    None where nobody can know a folder that all machines share; `note` is told.
     """
     if options.checkpoints is not None:
         base = expanded(options.checkpoints).absolute()

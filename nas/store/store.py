@@ -332,10 +332,7 @@ class Store(Reader):
         self.patience(write)
 
     def checkpoint_folder(self, study: str, base: Path) -> Path:
-        """The folder in `base` of the checkpoints of a study, made and remembered: it goes when the study is deleted.
-
-        Raises StorageError where it cannot be made.
-        """
+        """The folder in `base` of the checkpoints of a study, which is remembered: it goes when the study is deleted."""
         identity = self._row(study).id
 
         def write(again: bool) -> Path:
@@ -343,12 +340,7 @@ class Store(Reader):
                 checkpoint_folders.record(session, identity, base)
                 return checkpoint_folders.of_study(base, session.get_one(Study, identity))
 
-        folder = self.patience(write)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as problem:
-            raise StorageError(f"checkpoints {base}: cannot be written: {problem.strerror or problem}") from None
-        return folder
+        return self.patience(write)
 
     def take_over(self, row: int, past: PastResult) -> int:
         """Ends a running trial that need not run, with the result of another one. Returns its number."""

@@ -308,6 +308,7 @@ def test_a_study_that_is_deleted_takes_its_checkpoints_along(store: Store, space
     opened = {name: open_checkpoints(options, store, store.study(name), print) for name in ("tiny", "other")}
     folders = {name: one.folder for name, one in opened.items() if one is not None}
     for folder in folders.values():
+        folder.mkdir(parents=True)
         (folder / "trial-1.checkpoint").touch()
     assert len(set(folders.values())) == 2
     store.rename_study("tiny", "renamed")

@@ -1,238 +1,256 @@
-"""The same search with and without early stopping: quality of the front against epochs trained in all.
+"""Full training, stopping and promotion on the same networks: quality of the front against steps, and what the first rung knows.
 
-    python benchmarks/early_stopping.py [--images ZIP|FOLDER] [--seeds 3] [--plot FILE.png] [--json]
+    python benchmarks/early_stopping.py [--storage sqlite:///early_stopping.db] [--trials 60] [--time 50m] [--json]
 
-Both sides draw the same random architectures of attn_cnn under a limit on MACs (seed by seed, `--scheduler none` and
-`pareto_asha` in turn), so that nothing but early stopping differs; the side that stops early goes on to more trials, until
-it has trained at least as many epochs. Data: digits, and CIFAR-10 images where `--images` names them (a zip or a folder with
-train/<class>/*; `--per-class` of them are used). Quality is 1 - HV/HV_best: the hypervolume of the front of complete trials against
-that of the front of all trials of the data set and seed together, on the scale of `nas.pareto`.
+First a search trains every network to its end: random ones of a small space (`SPACE`) on digits, by the recipe that
+`nas search` takes there, one after the other. It resumes where the same command was ended before. Then each form of
+`pareto_asha` is played through on what that search recorded, with one worker: what a network is worth at a rung and at the end, and
+what it costs, is known, so that nothing is trained again, and the forms meet the networks in as many orders as wanted. The classes
+that decide are those of `nas search`. Quality is 1 - HV/HV_best: the hypervolume of accuracy against parameters that the networks
+reach which are trained to the end, against that of all networks in the table, on the scale of `nas.pareto`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import random
 import statistics
 import sys
 import tempfile
-import zipfile
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from _common import environment_line
 
+from nas.analysis.rank_correlation import rank_correlations
+from nas.architecture.cost import Cost
+from nas.data import Task, load
+from nas.pareto import hypervolume, left_out, pareto
+from nas.searches.early_stopping import Promotion, Rungs, rung_epochs
+
 OBJECTIVES = ("accuracy", "parameters")
-SIDES = {"none": 1.0, "pareto_asha": 3.0}
-"""Schedulers, and how many times the trials of the first each is given."""
+SPACE = """\
+name: small
+input: [1, 16, 16]
+graph:
+  stem: {block: conv, channels: {choose: [4, 8, 16, 24]}, kernel_size: {choose: [3, 5]}}
+  first: {block: {choose: [conv, depthwise_separable, identity]}}
+  wide: {block: conv, channels: {choose: [8, 16, 32, 48]}, kernel_size: {choose: [3, 5]}, stride: 2}
+  attention: {block: {choose: [identity, se, cbam]}}
+  last: {block: {choose: [conv, depthwise_separable, identity]}}
+  down: {block: {choose: [max_pool, avg_pool]}}
+  head: {block: classifier, pool: {choose: [average, flatten]}}
+"""
+"""Networks of 200 to 100,000 parameters that a core trains in seconds."""
+FORMS: dict[str, type[Rungs] | None] = {"full training": None, "stopping": Rungs, "promotion": Promotion}
 SHARES = (0.25, 0.5, 1.0)
-"""Of the epochs that all trials take in full: where the two are compared."""
+"""Of the steps that a third of the networks take in full: where the forms are compared."""
 
 
 @dataclass(frozen=True)
-class Setting:
-    """One data set and what a search on it is given."""
+class Table:
+    """Networks that were trained to the end."""
 
-    name: str
-    data: str
-    trials: int
-    epochs: int
-    max_macs: float
-
-
-@dataclass
-class Curve:
-    """One search: after each finished trial, the epochs trained so far and the front's hypervolume."""
-
-    scheduler: str
-    seed: int
-    epochs: npt.NDArray[np.int64]
-    hypervolume: npt.NDArray[np.float64]
     trials: pd.DataFrame
-    correlations: list[dict[str, Any]]
+    accuracy: pd.DataFrame
+    """[hash, epoch], as far as it was measured."""
+    epochs: int
+    steps: int
+    """Of one training."""
+    best: float
+    """Hypervolume of all."""
 
-    def at(self, epochs: float) -> float:
-        """Hypervolume when so many epochs had been trained."""
-        done = int(np.searchsorted(self.epochs, epochs, side="right"))
-        return float(self.hypervolume[done - 1]) if done else 0.0
+    def steps_of(self, epochs: int) -> float:
+        """Of so many epochs of one network."""
+        return epochs * self.steps / self.epochs
 
 
-def search(setting: Setting, scheduler: str, seed: int, folder: Path) -> Curve:
-    """Runs one side."""
+class Play:
+    """One form, one worker, one order of the networks: what it has trained, and what its front is worth."""
+
+    def __init__(self, table: Table, rungs: Rungs | None) -> None:
+        self.table, self.rungs = table, rungs
+        self.steps = 0.0
+        self.reached: dict[str, int] = {}
+        """Epochs of each network that was begun."""
+        self.curve: list[tuple[float, float]] = [(0.0, 0.0)]
+        """Steps, and the hypervolume that was reached with them."""
+
+    def run(self, order: Sequence[str]) -> None:
+        """Plays it through, the networks that would be on the front at the end included."""
+        new = list(order)
+        while (network := self._next(new)) is not None:
+            self._train(network)
+        while not (waiting := left_out(self._frame(), OBJECTIVES)).empty:
+            network = waiting.iloc[0]["hash"]
+            start = self.reached[network] if isinstance(self.rungs, Promotion) else 0  # stopped ones begin again
+            self._to(network, start, self.table.epochs)
+
+    def at(self, steps: float) -> float:
+        """Hypervolume after so many steps."""
+        return max(volume for done, volume in self.curve if done <= steps)
+
+    def _next(self, new: list[str]) -> str | None:
+        if isinstance(self.rungs, Promotion):
+            paused = {network: epoch for network, epoch in self.reached.items() if epoch < self.table.epochs}
+            promoted = self.rungs.promote(paused)
+            if promoted is not None:
+                return promoted
+        return new.pop(0) if new else None
+
+    def _train(self, network: str) -> None:
+        """To the end, or to the rung where it stays."""
+        for rung in self.rungs.epochs if self.rungs is not None else ():
+            if rung <= self.reached.get(network, 0):
+                continue
+            self._to(network, self.reached.get(network, 0), rung)
+            cost = int(self.table.trials.loc[network, "parameters"])
+            assert self.rungs is not None
+            place = self.rungs.enter(network, rung, self.table.accuracy.loc[network, rung], Cost(cost, 1, 1))
+            if isinstance(self.rungs, Promotion) or (place is not None and not place.goes_on):
+                return
+        self._to(network, self.reached.get(network, 0), self.table.epochs)
+
+    def _to(self, network: str, start: int, end: int) -> None:
+        self.steps += self.table.steps_of(end - start)
+        self.reached[network] = end
+        if end == self.table.epochs:
+            self.curve.append((self.steps, hypervolume(self._frame(), OBJECTIVES)))
+
+    def _frame(self) -> pd.DataFrame:
+        """The networks as a study has them."""
+        rows = self.table.trials.loc[list(self.reached)].copy()
+        early = np.array([epoch < self.table.epochs for epoch in self.reached.values()])
+        rows.loc[early, "state"] = "stopped_early"
+        known = [self.table.accuracy.loc[network, epoch] for network, epoch in self.reached.items()]
+        rows.loc[early, "accuracy"] = np.array(known, dtype=float)[early]
+        return rows.reset_index()
+
+
+def measure(storage: str, trials: int, time: str | None) -> Table:
+    """Trains what is not trained yet."""
     import nas
-    from nas.analysis.rank_correlation import rank_correlations
-    from nas.pareto import hypervolume
-    from nas.searches.early_stopping import rung_epochs
+    from nas.space.space import Space
     from nas.store import Store
 
-    storage = f"sqlite:///{folder}/{setting.name}-{scheduler}-{seed}.db"
-    result = nas.search(
-        "attn_cnn",
-        data=setting.data,
-        validation=0.3,
-        trials=round(SIDES[scheduler] * setting.trials),
-        epochs=setting.epochs,
-        max_macs=setting.max_macs,
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        file.write(SPACE)
+        file.flush()
+        space = Space.load(file.name)
+    nas.search(
+        space,
+        data="digits",
+        trials=trials,
+        time=time,
         objectives=OBJECTIVES,
         sampler="random",
-        seed=seed,
-        scheduler=scheduler,
         seed_points="none",
         storage=storage,
-        study="benchmark",
-        max_concurrent=2,
+        study="table",
+        max_concurrent=1,
     )
     with Store.open(storage) as store:
-        curves = store.epochs("benchmark")
-    frame = result.trials
-    volumes = [hypervolume(frame[: place + 1], OBJECTIVES) for place in range(len(frame))]
-    return Curve(
-        scheduler,
-        seed,
-        frame["epochs"].cumsum().to_numpy(dtype=np.int64),
-        np.array(volumes),
-        frame,
-        rank_correlations(curves, [*rung_epochs(setting.epochs), setting.epochs]),
-    )
+        study = store.study("table")
+        frame, curves = store.trials("table"), store.epochs("table")
+    frame = frame[frame["state"].isin(["complete", "untrained"])].set_index("hash")
+    curves = curves[curves["hash"].isin(frame.index)]
+    accuracy = curves.pivot_table(index="hash", columns="epoch", values="accuracy", aggfunc="last")
+    recipe = study.recipe
+    steps = recipe.epochs * recipe.steps_per_epoch(load(Task("digits")).trained_images)
+    return Table(frame, accuracy, recipe.epochs, steps, hypervolume(frame.reset_index(), OBJECTIVES))
 
 
-def summarize(setting: Setting, pairs: list[tuple[Curve, Curve]]) -> dict[str, Any]:
-    """What `main` prints of one data set."""
-    from nas.pareto import hypervolume
+def play(table: Table, kind: type[Rungs] | None, factor: float, order: int) -> Play:
+    """One form through all networks."""
+    networks = sorted(table.trials.index)
+    random.Random(order).shuffle(networks)
+    played = Play(table, None if kind is None else kind(OBJECTIVES, table.epochs, None, factor))
+    played.run(networks)
+    return played
 
-    full = setting.trials * setting.epochs
-    best = [hypervolume(pd.concat([a.trials, b.trials]), OBJECTIVES) for a, b in pairs]
-    regret = {
-        side: {
-            f"{share:g}": [1 - pair[place].at(share * full) / top for pair, top in zip(pairs, best, strict=True)]
-            for share in SHARES
+
+def summarize(table: Table, factor: float, orders: int) -> dict[str, Any]:
+    """What `main` prints of one reduction factor."""
+    budget = len(table.trials) / 3 * table.steps
+    forms: dict[str, Any] = {}
+    for name, kind in FORMS.items():
+        played = [play(table, kind, factor, order) for order in range(orders)]
+        regrets = {f"{share:g}": [1 - one.at(share * budget) / table.best for one in played] for share in SHARES}
+        forms[name] = {
+            "regret": {share: statistics.mean(values) for share, values in regrets.items()},
+            "error": {share: statistics.stdev(values) / len(values) ** 0.5 for share, values in regrets.items()},
+            "begun": statistics.mean(len(one.reached) for one in played),
+            "steps": statistics.mean(one.steps for one in played),
+            "last": statistics.mean(1 - one.curve[-1][1] / table.best for one in played),
+            "worst": max(1 - one.curve[-1][1] / table.best for one in played),
         }
-        for place, side in enumerate(SIDES)
-    }
-    same = [int(asha.epochs[setting.trials - 1]) for _, asha in pairs]  # the same architectures as the other side
-    same_regret = [1 - asha.hypervolume[setting.trials - 1] / top for (_, asha), top in zip(pairs, best, strict=True)]
-    begun = [int(np.searchsorted(asha.epochs, full, side="right")) for _, asha in pairs]
-    tau: dict[str, list[float]] = {}
-    for plain, _ in pairs:
-        for row in plain.correlations:
-            if row["tau"] is not None:
-                tau.setdefault(f"{row['epoch']}-{row['later']}", []).append(row["tau"])
     return {
-        "data": setting.name,
-        "trials": setting.trials,
-        "epochs_each": setting.epochs,
-        "epochs": full,
-        "seeds": len(pairs),
-        "regret": regret,
-        "same_trials": {"epochs": same, "regret": same_regret},
-        "trials_for_the_same_epochs": begun,
-        "tau": {pair: statistics.mean(values) for pair, values in tau.items()},
+        "reduction_factor": factor,
+        "rungs": rung_epochs(table.epochs, None, factor),
+        "budget": budget,
+        "forms": forms,
     }
 
 
-def show(summary: dict[str, Any]) -> None:
-    """The table."""
+def show(table: Table, summaries: Sequence[dict[str, Any]], tau: Sequence[dict[str, Any]]) -> None:
+    """The tables."""
+    front = pareto(table.trials.reset_index(), OBJECTIVES)
     print(
-        f"{summary['data']}: {summary['trials']} trials of {summary['epochs_each']} epochs = {summary['epochs']} epochs; "
-        f"1 - HV/HV_best, mean of {summary['seeds']} seeds"
+        f"{len(table.trials)} networks, {table.steps} steps ({table.epochs} epochs) each, {len(front)} of them on the front"
     )
-    for side, values in summary["regret"].items():
-        cells = "   ".join(
-            f"{float(share):4.0%} of the epochs {statistics.mean(found):.4f}" for share, found in values.items()
+    for pair in tau:
+        if pair["tau"] is not None:
+            print(f"  Kendall's tau between epochs {pair['epoch']} and {pair['later']}: {pair['tau']:.2f}")
+    for summary in summaries:
+        print(
+            f"reduction factor {summary['reduction_factor']:g}, rungs after {', '.join(map(str, summary['rungs']))} epochs"
         )
-        print(f"  {side:<12} {cells}")
-    same = summary["same_trials"]
-    print(
-        f"  the same {summary['trials']} architectures with early stopping: {statistics.mean(same['epochs']):.0f} epochs, "
-        f"{statistics.mean(same['regret']):.4f}; architectures seen in {summary['epochs']} epochs: "
-        f"{statistics.mean(summary['trials_for_the_same_epochs']):.0f}"
-    )
-    print("  rank correlation (Kendall's tau) without early stopping: ", end="")
-    print(", ".join(f"epochs {pair}: {value:.2f}" for pair, value in summary["tau"].items()))
-
-
-def plot(results: list[tuple[Setting, list[tuple[Curve, Curve]]]], path: Path) -> None:
-    """Regret against epochs: a line a seed, and their mean."""
-    from matplotlib.figure import Figure
-
-    from nas.pareto import hypervolume
-
-    figure = Figure(figsize=(4.8 * len(results), 3.8), layout="constrained")
-    axes = figure.subplots(1, len(results), squeeze=False)[0]
-    for axis, (setting, pairs) in zip(axes, results, strict=True):
-        full = setting.trials * setting.epochs
-        grid = np.linspace(setting.epochs, full, 200)
-        best = [hypervolume(pd.concat([a.trials, b.trials]), OBJECTIVES) for a, b in pairs]
-        for place, (side, color) in enumerate(zip(SIDES, ("#b45309", "#1d4ed8"), strict=True)):
-            lines = np.array(
-                [[1 - pair[place].at(x) / top for x in grid] for pair, top in zip(pairs, best, strict=True)]
+        for name, found in summary["forms"].items():
+            cells = "  ".join(
+                f"{float(share) * summary['budget']:7,.0f} steps {value:.4f} ± {found['error'][share]:.4f}"
+                for share, value in found["regret"].items()
             )
-            for line in lines:
-                axis.plot(grid, line, color=color, alpha=0.25, linewidth=1)
-            axis.plot(grid, lines.mean(0), color=color, linewidth=2, label=f"--scheduler {side}")
-        axis.set(title=setting.name, xlabel="epochs trained in all", ylabel="1 - HV / best HV", ylim=(0, 0.5))
-        axis.grid(alpha=0.3)
-        axis.legend(frameon=False)
-    figure.savefig(path, dpi=110)
-
-
-def images(source: Path, per_class: int, folder: Path) -> str:
-    """The first images of every class of `source`, as the name of a data set."""
-    archive = zipfile.ZipFile(source) if source.is_file() else None
-    found = archive.namelist() if archive else [str(path.relative_to(source)) for path in source.glob("train/*/*")]
-    taken: Counter[str] = Counter()
-    for name in sorted(found):
-        parts = Path(name).parts
-        if len(parts) != 3 or parts[0] != "train" or taken[parts[1]] >= per_class:
-            continue
-        taken[parts[1]] += 1
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(archive.read(name) if archive else (source / name).read_bytes())
-    return f"imagefolder:{folder}"
+            print(
+                f"  {name:<14} {cells}  all networks: {found['steps']:8,.0f} steps, {found['last']:.4f} (worst "
+                f"{found['worst']:.4f})"
+            )
 
 
 def main() -> None:
-    """Runs the comparison and prints it."""
+    """Trains the networks, plays the forms through and prints what came of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=Path, help="CIFAR-10 as a zip or folder with train/<class>/*")
-    parser.add_argument("--per-class", type=int, default=400)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--trials", type=int, default=30)
-    parser.add_argument("--epochs", type=int, default=9)
-    parser.add_argument("--plot", type=Path)
+    parser.add_argument("--storage", default="sqlite:///early_stopping.db")
+    parser.add_argument("--trials", type=int, default=60, help="networks of the table")
+    parser.add_argument("--time", help="train no longer than this")
+    parser.add_argument("--factors", type=float, nargs="+", default=[3.0, 2.0])
+    parser.add_argument("--orders", type=int, default=50)
     parser.add_argument("--json", action="store_true", dest="as_json")
     arguments = parser.parse_args()
-    import ray
-
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        settings = [Setting("digits", "digits", arguments.trials, arguments.epochs, 4e6)]
-        if arguments.images:
-            data = images(arguments.images, arguments.per_class, folder / "images")
-            settings.append(Setting("CIFAR-10 images", data, arguments.trials, arguments.epochs, 6e6))
-        results: list[tuple[Setting, list[tuple[Curve, Curve]]]] = [(setting, []) for setting in settings]
-        for seed in range(arguments.seeds):
-            for setting, pairs in results:
-                plain, stopping = (search(setting, side, seed, folder) for side in SIDES)
-                pairs.append((plain, stopping))
-                print(f"{setting.name}, seed {seed}: done", file=sys.stderr, flush=True)
-    summaries = [summarize(setting, pairs) for setting, pairs in results]
-    if arguments.plot:
-        plot(results, arguments.plot)
+    table = measure(arguments.storage, arguments.trials, arguments.time)
+    summaries = [summarize(table, factor, arguments.orders) for factor in arguments.factors]
+    epochs = sorted({*(rung for summary in summaries for rung in summary["rungs"]), table.epochs})
+    curves = table.accuracy.rename_axis(columns="epoch").stack().rename("accuracy").reset_index()
+    tau = rank_correlations(curves.rename(columns={"hash": "trial"}), epochs)
     if arguments.as_json:
-        print(json.dumps(summaries))
+        print(
+            json.dumps(
+                {
+                    "networks": len(table.trials),
+                    "steps": table.steps,
+                    "tau": [dict(pair) for pair in tau],
+                    "forms": summaries,
+                }
+            )
+        )
         return
-    for summary in summaries:
-        show(summary)
+    show(table, summaries, tau)
     print(environment_line())
 
 

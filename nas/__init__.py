@@ -155,6 +155,7 @@ def search(
     scheduler: str = "none",
     min_epochs: int | None = None,
     reduction_factor: float = 3.0,
+    checkpoints: str | Path | None = None,
     trial_timeout: str | float | None = None,
     progress: Progress | None = None,
     **unknown: Never,

@@ -6,6 +6,8 @@ from enum import StrEnum
 from typing import Final
 
 RUNNING: Final = "running"
+PAUSED: Final = "paused"
+"""Begun, and in no process: the next run goes on with it, from its checkpoint where it has one. It has no number before it ends."""
 COMPLETE: Final = "complete"
 UNTRAINED: Final = "untrained"
 STOPPED_EARLY: Final = "stopped_early"

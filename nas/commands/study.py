@@ -91,6 +91,7 @@ def show(name: str | None, storage: str | None, as_json: bool) -> None:
         trials = store.trials(study.name)
         environments = list(store.environments(study.name).values())
         driver = store.driver(study.name)
+        paused = len(store.paused(study.name))
         full = study.recipe.epochs
         stops = trials.loc[trials["state"] == "stopped_early", "epochs"].unique().tolist()
         epochs = sorted({*rung_epochs(full), *stops, full})
@@ -102,7 +103,7 @@ def show(name: str | None, storage: str | None, as_json: bool) -> None:
         return
     from nas.text.terminal import Terminal
 
-    print_summary(Terminal(), study, trials, view, environments, driver, correlations)
+    print_summary(Terminal(), study, trials, view, environments, driver, correlations, paused)
 
 
 @command.command()

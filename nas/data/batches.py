@@ -73,6 +73,11 @@ class Batches:
         # One generator for the order, on the CPU, so that an epoch sees the same batches on every device.
         self._order = torch.Generator().manual_seed(seed)
         self._random = torch.Generator(self.device).manual_seed(seed)
+        self.done = 0
+        """Batches that the next pass does not give again, because it goes on with one that `load_state_dict` has brought."""
+        self._given = 0
+        self._pass_order: Tensor | None = None
+        """State of the generator of the order before this pass."""
         self._every_pass = self.state_dict() if same else None
 
     @property
@@ -95,15 +100,20 @@ class Batches:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         if self._every_pass is not None:
             self.load_state_dict(self._every_pass)
+        done, self.done, self._pass_order = self.done, 0, self._order.get_state()
         order = self._next_order()
         order_on_device = order.to(self.device)
-        start = 0
-        for size in self._sizes():
+        sizes = self._sizes()
+        start = sum(sizes[:done])
+        for number, size in enumerate(sizes[done:], done + 1):
             place = slice(start, start + size)
             start += size
             # index_select copies whole images, x[index] byte by byte: 2,900,000 images a second against 450,000
             x = self._x.index_select(0, order_on_device[place]) if self.resident else self._send(order[place])
-            yield self.prepare(x), self._y[order_on_device[place]]
+            batch = self.prepare(x), self._y[order_on_device[place]]
+            self._given = number
+            yield batch
+        self._given, self._pass_order = 0, None
 
     def _next_order(self) -> Tensor:
         if not self.shuffle:
@@ -174,14 +184,17 @@ class Batches:
         hole = inside_rows[:, None, :, None] & inside_columns[:, None, None, :]
         return x.masked_fill_(hole, 0.0)  # 0 is the mean colour here
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """State of both generators."""
-        return {"order": self._order.get_state(), "random": self._random.get_state()}
+    def state_dict(self) -> dict[str, Any]:
+        """State of both generators and, in the middle of a pass, how many of its batches were given."""
+        order = self._order.get_state() if self._pass_order is None else self._pass_order
+        return {"order": order, "random": self._random.get_state(), "given": self._given}
 
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Continues where `state_dict` was taken, on the same kind of device."""
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continues where `state_dict` was taken, on the same kind of device: the next pass with the batch that follows."""
         self._order.set_state(state["order"].cpu())
         self._random.set_state(state["random"].cpu())
+        self._pass_order = None
+        self.done = self._given = state.get("given", 0)
 
 
 def _even_chances(split: Split) -> Tensor:

@@ -10,7 +10,7 @@ from nas.execution.gpu_sharing import Slot
 from nas.execution.job import J, Outcome
 from nas.execution.report import Begun, Environment, Report
 from nas.states import State
-from nas.train import Epoch, Retry
+from nas.train import Epoch, Retry, Verdict
 
 
 @dataclass(eq=False)
@@ -40,6 +40,8 @@ class Attempt(Generic[J]):
     peak_memory: int | None = None
     stopped: str | None = None
     """Why its source stopped it."""
+    reached: int = 0
+    """The last epoch that attempts before this one have reported."""
     _text: str = ""
     _read: Report = field(default_factory=Report)
 
@@ -72,9 +74,15 @@ class Attempt(Generic[J]):
             return None
         if verdict.retry == Retry.ALONE and self.may_come_back:
             return Attempt(self.job, self.slot.whole(), first=verdict.reason, moved=self.moved)
-        if verdict.retry == Retry.ELSEWHERE and self.moved is None and not self.final:
-            return Attempt(self.job, self.slot, first=self.first, moved=verdict.reason)
+        if self._may_move(verdict):
+            reached = max((epoch.epoch for epoch in self.epochs), default=self.reached)
+            return Attempt(self.job, self.slot, first=self.first, moved=verdict.reason, reached=reached)
         return None
+
+    def _may_move(self, verdict: Verdict) -> bool:
+        """Whether it is tried in another process: once, and again whenever an attempt has come further than those before."""
+        further = any(epoch.epoch > self.reached for epoch in self.epochs)
+        return verdict.retry == Retry.ELSEWHERE and not self.final and (self.moved is None or further)
 
     def outcome(self, ended_by: str | None = None, *, cut_off: bool = False) -> Outcome:
         """How the job ended with this attempt. `ended_by`: why the run ended; `cut_off`: whatever it reported, it is not over."""
@@ -82,7 +90,7 @@ class Attempt(Generic[J]):
         state, reason = State.INTERRUPTED, ended_by or "the search ended"
         if verdict is not None:
             # What would be tried in another process, had there been time, is tried by the next run.
-            cut_off |= verdict.retry == Retry.ELSEWHERE and self.moved is None and not self.final
+            cut_off |= self._may_move(verdict)
             state = State.INTERRUPTED if cut_off else verdict.state
             reason = self._explained(verdict.reason)
         elif self.stopped is not None:

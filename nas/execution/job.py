@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from nas.execution.checkpoint import Checkpoint
 from nas.execution.gpu_sharing import Slot
 from nas.execution.report import Begun, Environment, Evaluated, Report
 from nas.states import State
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 class Training(Protocol):
     """One training, in the process that does it. Whatever it raises becomes a state: see `nas.execution.runner`."""
+
+    checkpoint: Checkpoint | None
+    """What it goes on from in another process; None where nothing is kept, or it has not begun."""
 
     def begin(self) -> Begun:
         """Builds the network."""
@@ -98,8 +102,8 @@ class JobSource(ABC, Generic[J]):
     def started(self, job: J, running: int) -> None:
         """A job waits for a worker; so many do, or have one."""
 
-    def stops(self, job: J, epoch: Epoch) -> str | None:
-        """Why a job is not worth its next epoch; None when it is."""
+    def stops(self, job: J, report: Report) -> str | None:
+        """Why a job that reports an epoch is not worth its next one; None when it is."""
         return None
 
     def took(self, job: J, slot: Slot, peak: int) -> None:

@@ -63,6 +63,10 @@ class Report:
     environment: Environment = field(default_factory=dict)
     peak_memory: int | None = None
     """Bytes of a GPU."""
+    saved: bool = False
+    """Whether a checkpoint of this epoch is written, so that another process can go on from it."""
+    note: str = ""
+    """What the user should know, such as that a checkpoint could not be read or written."""
     node_lost: bool = False
     """Whether its machine is gone, rather than its process."""
 

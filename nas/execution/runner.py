@@ -15,6 +15,7 @@ import torch
 
 from nas.errors import NasError
 from nas.execution.attempts import Attempt
+from nas.execution.checkpoint import Checkpoint, Ending
 from nas.execution.gpu_sharing import Slot
 from nas.execution.job import J, JobSource, Training, Trainings
 from nas.execution.report import Begun, Evaluated, Report
@@ -93,6 +94,7 @@ class Runner:
             environment=self.environment,
             peak_memory=peak_memory(self.device),
         )
+        report = self._with_checkpoint(report, self._training.checkpoint)
         if verdict is not None:
             self.close(broken=verdict.state not in TRAINED)
             self.spent = self._is_spent(verdict)
@@ -105,6 +107,11 @@ class Runner:
             self._training = None
         if broken or self.device.type == "cuda":
             release_memory()
+
+    def _with_checkpoint(self, report: Report, checkpoint: Checkpoint | None) -> Report:
+        if checkpoint is None:
+            return report
+        return replace(report, saved=checkpoint.written, note=checkpoint.note())
 
     def _build(self, training: Training) -> Begun:
         forget_peak(self.device)
@@ -160,9 +167,10 @@ def run_here(source: JobSource[J], trainings: Trainings, device: torch.device) -
         attempt = Attempt(job, job.slot, final=True)
         runner.assign(trainings(job.spec, device), job.slot)
         try:
-            while attempt.report.verdict is None:
-                attempt.hear(runner.step())
-                source.heard(job, attempt.report, last=attempt.report.verdict is not None)
+            with Ending.on_sigterm(KeyboardInterrupt):
+                while attempt.report.verdict is None:
+                    attempt.hear(runner.step())
+                    source.heard(job, attempt.report, last=attempt.report.verdict is not None)
         except BaseException:
             source.ended(job, attempt.outcome(cut_off=True), 0)
             raise

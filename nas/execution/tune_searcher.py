@@ -107,7 +107,7 @@ class JobSearcher(Searcher, Generic[J]):  # type: ignore[misc]
         report = attempt.read(text) if attempt is not None else Report()
         if attempt is None or report.epoch is None or report.verdict is not None:
             return True
-        attempt.stopped = self.source.stops(attempt.job, report.epoch)
+        attempt.stopped = self.source.stops(attempt.job, report)
         return attempt.stopped is None
 
     def _epoch(self, attempt: Attempt[J], text: str) -> None:

@@ -12,6 +12,7 @@ import torch
 from ray import tune
 
 from nas.config.block_files import OwnBlocks
+from nas.execution.checkpoint import Ending
 from nas.execution.job import Trainings
 from nas.execution.report import REPORT, Retire
 from nas.execution.runner import Runner
@@ -48,7 +49,8 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 
     def step(self) -> dict[str, Any]:
         """One report. Raises Retire with the last one of a job when this process is spent."""
-        report = self.runner.step()
+        with Ending.on_sigterm(SystemExit):
+            report = self.runner.step()
         text, over = report.to_json(), report.verdict is not None
         if over and self.runner.spent:
             raise Retire(text)

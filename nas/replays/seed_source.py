@@ -82,6 +82,8 @@ class SeedSource(JobSource[SeedJob]):
         """Shows its epoch."""
         if report.begun is not None:
             self.progress.begin(job.name, job.series.plan.recipe.epochs, len(report.begun.epochs))
+        if report.note:
+            self.progress.note(f"{job.name}: {report.note}")
         if report.epoch is not None:
             self.progress.epoch(job.name, report.epoch)
 

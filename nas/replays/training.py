@@ -1,4 +1,4 @@
-"""One training of a plan under one seed: a checkpoint after every epoch, the test set read once at the end."""
+"""One training of a plan under one seed: a checkpoint after every epoch and every minute, the test set read once at the end."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from torch import Tensor
 from nas.architecture.compile import compile_model
 from nas.data import Split
 from nas.errors import NasError
+from nas.execution.checkpoint import Checkpoint, Foreign, Kept
 from nas.execution.job import Outcome
 from nas.execution.report import Begun, Evaluated
 from nas.network.weights import Card, save_weights
-from nas.replays import checkpoint
 from nas.replays.plan import Plan
 from nas.states import State
 from nas.statistics.scores import Score
@@ -105,6 +105,7 @@ class SeedTraining:
         self.started_at = utc_now().isoformat()
         self.precision: str = plan.recipe.precision  # what `auto` comes to is known when the model is built
         self.trainer: Trainer | None = None
+        self.checkpoint: Checkpoint | None = None
 
     def begin(self) -> Begun:
         """Builds the network, from its last checkpoint where there is one."""
@@ -129,6 +130,7 @@ class SeedTraining:
         if state is not None:
             trainer.load_state_dict(state["trainer"])
             self.started_at = state["started_at"]
+        trainer.after_batch = self._after_batch
         return Begun(self.precision, tuple(trainer.epochs), self.started_at)
 
     @property
@@ -140,8 +142,9 @@ class SeedTraining:
     def step(self) -> Epoch:
         """An epoch, and a checkpoint after it."""
         assert self.trainer is not None
+        assert self.checkpoint is not None
         epoch = self.trainer.step()
-        checkpoint.save(self.files.checkpoint, self._state(self.trainer))
+        self.checkpoint.save(self._state())
         return epoch
 
     def finish(self) -> tuple[Verdict, Evaluated]:
@@ -165,29 +168,30 @@ class SeedTraining:
     def close(self) -> None:
         """Lets go of the network."""
         self.trainer = None
+        if self.checkpoint is not None:
+            self.checkpoint.close()
+            self.checkpoint = None
 
-    def _state(self, trainer: Trainer) -> dict[str, Any]:
-        return {
-            "key": self.plan.key,
-            "seed": self.seed,
-            "device": self.device.type,
-            "started_at": self.started_at,
-            "trainer": trainer.state_dict(),
-        }
+    def _after_batch(self) -> None:
+        assert self.checkpoint is not None
+        self.checkpoint.after_batch(self._state)
+
+    def _state(self) -> dict[str, Any]:
+        assert self.trainer is not None
+        return {"started_at": self.started_at, "trainer": self.trainer.state_dict()}
 
     def _checkpoint(self) -> dict[str, Any] | None:
-        path = self.files.checkpoint
-        state = checkpoint.load(path)
-        if state is None:
-            return None
-        if (state.get("key"), state.get("seed")) != (self.plan.key, self.seed):
-            raise NasError(f"{path}: a checkpoint of another training; remove it to train from the start")
-        if state["device"] != self.device.type:
+        identity: dict[str, str | int] = {"key": self.plan.key, "seed": self.seed, "device": self.device.type}
+        self.checkpoint = Checkpoint(Kept(self.files.checkpoint, identity))
+        try:
+            return self.checkpoint.load()
+        except Foreign as problem:
+            if problem.differs != "device":
+                raise
             raise NasError(
-                f"{path}: was trained on {state['device']}; continue with --device {state['device']}, or remove the "
-                f"file to train from the start on {self.device.type}"
-            )
-        return state
+                f"{self.files.checkpoint}: was trained on {problem.theirs}; continue with --device {problem.theirs}, or "
+                f"remove the file to train from the start on {self.device.type}"
+            ) from None
 
     def _card(self, scores: Mapping[str, Score]) -> Card:
         plan, data = self.plan, self.plan.dataset

@@ -105,6 +105,7 @@ def print_summary(
     environments: Sequence[Mapping[str, Any]],
     driver: str | None,
     correlations: Sequence[Mapping[str, Any]] = (),
+    paused: int = 0,
 ) -> None:
     """One study for a person: what it searches, how its trials ended, its front, where it was measured."""
     task, recipe = study.task, study.recipe
@@ -121,6 +122,8 @@ def print_summary(
     cached = int(trials["source"].notna().sum())
     if cached:
         facts["trials"] += f"; {cached} of them cached (trained by an earlier trial)"
+    if paused:
+        facts["trials"] += f"; {paused} paused, with which the next search goes on"
     for name, bounds in study.constraints.items():
         facts[f"max {name}"] = digits(bounds.max) if bounds.max else "none"
     if driver:

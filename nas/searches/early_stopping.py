@@ -4,6 +4,10 @@ A rung is an epoch at which a trial must be among the best 1/eta of all that cam
 for Massively Parallel Hyperparameter Tuning: ASHA, in its stopping form). Best is meant as in NSGA-II and MO-ASHA
 (Schmucker et al. 2021, Multi-Objective Asynchronous Successive Halving): by the front that a trial is on over (accuracy
 at this rung, costs), and within a front by what it adds to the hypervolume.
+
+In its promotion form nothing is stopped: every trial pauses at a rung, and one that is among the best 1/eta of those that came
+there goes on, whenever that is. So a verdict of the first trials, who had nobody to be compared with, is not final. It needs
+checkpoints.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -62,6 +66,17 @@ class EarlyStopping(Protocol):
 
     def recall(self, reached: pd.DataFrame) -> None:
         """Takes note of earlier runs: a row per network and epoch, with hash, epoch, accuracy and costs."""
+
+
+@runtime_checkable
+class Promoting(EarlyStopping, Protocol):
+    """A scheduler whose trials pause: one that has a checkpoint waits at each of `epochs` until it is promoted.
+
+    What is left when everything is proposed is stopped; where no checkpoint could be written, the place of `enter` decides.
+    """
+
+    def promote(self, paused: Mapping[str, int]) -> str | None:
+        """Which of the networks that are `paused`, by hash, each after that epoch, goes on; None: a new one is worth more."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +132,24 @@ class Rungs:
                 self._members[epoch][network] = tuple(values)
 
 
+class Promotion(Rungs):
+    """The promotion form: asynchronous successive halving as Li et al. 2020 define it (algorithm 2, get_job)."""
+
+    def promote(self, paused: Mapping[str, int]) -> str | None:
+        """Of the highest rung where one that is paused is among the best 1/eta, the best; None where there is none."""
+        for epoch in reversed(self.epochs):
+            members = self._members[epoch]
+            waiting = {network for network, rung in paused.items() if rung == epoch}
+            most = math.floor(len(members) / self.factor)
+            if not most or waiting.isdisjoint(members):
+                continue
+            networks = list(members)
+            for row in order(np.array(list(members.values())))[:most]:
+                if networks[row] in waiting:
+                    return networks[row]
+        return None
+
+
 def rung_epochs(epochs: int, min_epochs: int | None = None, reduction_factor: float = 3.0) -> tuple[int, ...]:
     """The rungs below a full training: its 1/eta-th part, the 1/eta-th of that, and so on down to `min_epochs`.
 
@@ -169,7 +202,16 @@ def _none(options: StoppingOptions) -> EarlyStopping | None:
 
 @register_scheduler("pareto_asha")
 def _pareto_asha(options: StoppingOptions) -> EarlyStopping | None:
-    rungs = Rungs(options.objectives, options.epochs, options.min_epochs, options.reduction_factor)
+    return _with_rungs(Rungs, options)
+
+
+@register_scheduler("pareto_asha_promotion")
+def _pareto_asha_promotion(options: StoppingOptions) -> EarlyStopping | None:
+    return _with_rungs(Promotion, options)
+
+
+def _with_rungs(kind: type[Rungs], options: StoppingOptions) -> Rungs:
+    rungs = kind(options.objectives, options.epochs, options.min_epochs, options.reduction_factor)
     if rungs.epochs:
         return rungs
     possible = rung_epochs(options.epochs, 1, options.reduction_factor)

@@ -134,6 +134,11 @@ class SearchOptions:
     scheduler: str = _option("none", _other_schedulers)
     min_epochs: int | None = _option(None, "First epoch at which a trial may stop.  [default: a quarter of them]")
     reduction_factor: float = _option(3.0, "N: the top 1/N of the trials continue at each rung.")
+    checkpoints: str | Path | None = _option(  # noqa: RUF009  Path is immutable
+        None,
+        "Folder of checkpoints, from which interrupted trials go on; on a cluster one that all machines share.  "
+        "[default: beside an SQLite database]",
+    )
     trial_timeout: str | float | None = _option(None, "End a trial that takes longer, such as 10m.")
 
     def __post_init__(self) -> None:

@@ -18,6 +18,7 @@ from nas.errors import AssignmentError
 from nas.objectives import OBJECTIVES, learned
 from nas.space.grammar import Options
 from nas.space.space import Assignment, Space
+from nas.states import PAUSED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,9 +89,10 @@ class Past:
             )
 
     def _partial(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        if row["state"] != "stopped_early" or self._epochs is None or not row["epochs"]:
+        if row["state"] not in ("stopped_early", PAUSED) or self._epochs is None or not row["epochs"]:
             return {}
-        return partial(float(row[learned(self._objectives)[0]]), row["epochs"] / self._epochs)
+        value = float(row[learned(self._objectives)[0]])
+        return partial(value, row["epochs"] / self._epochs) if value == value else {}
 
 
 def partial(value: float, fidelity: float) -> dict[str, Any]:

@@ -87,6 +87,12 @@ class Progress:
     def finished(self, trial: EndedTrial, running: int) -> None:
         """A trial has ended; so many run now."""
 
+    def paused(self, network: str, reason: str, waiting: int, running: int) -> None:
+        """The trial of a network, by its hash, waits at a rung; so many wait, and so many run now."""
+
+    def resumed(self, waiting: int) -> None:
+        """A trial that has waited does not any more; so many do."""
+
     def end(self) -> None:
         """The search is over."""
 
@@ -121,13 +127,19 @@ class _Counting(Progress):
         self.measured_on = measured_on
         self.front = pareto(past, self.objectives) if len(past) else past.head(0)
         self.counts = Counter(past["state"])
-        self.running = 0
+        self.running = self.waiting = 0
         self.cached = int(past["source"].notna().sum()) if "source" in past else 0
         self.began = time.monotonic()
         self.before = self.done
 
     def started(self, running: int) -> None:
         self.running = running
+
+    def paused(self, network: str, reason: str, waiting: int, running: int) -> None:
+        self.waiting, self.running = waiting, running
+
+    def resumed(self, waiting: int) -> None:
+        self.waiting = waiting
 
     def finished(self, trial: EndedTrial, running: int) -> None:
         import pandas as pd
@@ -159,6 +171,8 @@ class _Counting(Progress):
         counts = self.counts
         failed = sum(counts[state] for state in ("failed", "diverged", "out_of_memory", "timed_out"))
         parts = [f"{self.done}/{max(self.trials, self.done)} done", f"{self.running} running", f"{failed} failed"]
+        if self.waiting:
+            parts.append(f"{self.waiting} paused")
         if counts["untrained"]:
             parts.append(f"{counts['untrained']} untrained")
         if self.cached:
@@ -176,6 +190,10 @@ class Lines(_Counting):
 
     def note(self, text: str) -> None:
         print(one_line(text), file=sys.stderr, flush=True)
+
+    def paused(self, network: str, reason: str, waiting: int, running: int) -> None:
+        super().paused(network, reason, waiting, running)
+        self.note(f"network {network[:8]} is paused: {reason}  [{self.summary()}]")
 
     def finished(self, trial: EndedTrial, running: int) -> None:
         super().finished(trial, running)

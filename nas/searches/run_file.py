@@ -33,7 +33,8 @@ def write_run(options: SearchOptions, study: str, store: Store) -> Path | None:
         del values["storage"]
     defaults = {option.name: _plain(option.default) for option in fields(options)}
     chosen = {name: value for name, value in values.items() if value != defaults[name]}
-    path = (store.folder or Path()) / f"{file_stem(study)}{ENDING}"
+    folder = Path() if store.file is None else store.file.parent
+    path = folder / f"{file_stem(study)}{ENDING}"
     path.write_text(_text(chosen, path, secret=secret), encoding="utf-8")
     return path
 

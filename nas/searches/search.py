@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -20,10 +20,11 @@ from nas.execution.session import ray_session, run_jobs, stoppable
 from nas.execution.stop import Stop
 from nas.objectives import ACCURACY, learned
 from nas.pareto import hypervolume, left_out, pareto
-from nas.searches.early_stopping import SCHEDULERS, EarlyStopping, StoppingOptions
+from nas.searches.early_stopping import SCHEDULERS, EarlyStopping, Promoting, StoppingOptions
 from nas.searches.options import SearchOptions, parse_duration
 from nas.searches.progress import Progress
 from nas.searches.seed_points import SeedPoint, choose_seeds
+from nas.searches.trial_checkpoints import TrialCheckpoints, open_checkpoints
 from nas.space.space import Space
 from nas.states import State
 from nas.statistics.proportion import standard_error
@@ -59,6 +60,7 @@ class SearchResult:
     front: pd.DataFrame
     hypervolume: float
     states: dict[str, int]
+    """How many trials are in each; those that are ``paused`` have no row in `trials` before they end."""
     ended: str
     """Why: ``done``, ``time is up``, ``interrupted`` or ``exhausted``."""
     measured_on: int | None = None
@@ -103,13 +105,18 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
         study = _open_study(store, name, space, dataset, recipe, options)
         _keep_run(options, name, store, progress)
         _tell_protocol(dataset, recipe, progress, named=options.recipe is not None)
-        with store.claim(name) as repaired:
+        checkpoints = open_checkpoints(options, store, study, progress.note)
+        with store.claim(name, lambda row: checkpoints is not None) as repaired:
             if repaired.interrupted:
                 progress.note(f"{repaired.interrupted} trials of a search that was killed are marked as interrupted")
             past = store.trials(name)
             seeds = choose_seeds(space, dataset, options.trials, str(options.seed_points), progress)
-            ended = _run(options, progress, store, stop, study, space, dataset, recipe, past, seeds)
-            trials = store.trials(name)
+            ended = _run(options, progress, store, stop, study, space, dataset, recipe, past, seeds, checkpoints)
+            trials, paused = store.trials(name), store.paused(name)
+            if checkpoints is not None:
+                checkpoints.sweep(paused["id"])
+            if len(paused):
+                progress.note(f"{_trials(len(paused))} paused: the same command goes on from there")
         result = SearchResult(
             name,
             store.shown_url,
@@ -117,11 +124,15 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
             trials,
             pareto(trials, study.objectives),
             hypervolume(trials, study.objectives),
-            dict(Counter(trials["state"])),
+            dict(Counter([*trials["state"], *paused["state"]])),
             ended,
             study.validation_images,
         )
     return _finished(result, options, space, progress) if options.retrain and ended != "interrupted" else result
+
+
+def _trials(number: int) -> str:
+    return "1 trial is" if number == 1 else f"{number} trials are"
 
 
 def check_reported(objectives: Sequence[str], task: Task, task_type: TaskType) -> None:
@@ -279,12 +290,17 @@ def _run(
     recipe: Recipe,
     past: pd.DataFrame,
     seeds: list[SeedPoint],
+    checkpoints: TrialCheckpoints | None,
 ) -> str:
     """Trains until the budget is spent. Returns why it ended."""
-    finished = int((past["state"] != "interrupted").sum())
+    paused = store.paused(study.name)
+    if checkpoints is not None:
+        checkpoints.sweep(paused["id"])  # what an end that nobody saw has left
+        checkpoints.make_folder()
+    finished = int((past["state"] != "interrupted").sum()) + len(paused)
     guess = dataset.type.chance(dataset.measured_labels)
-    rungs = _rungs(options, study, store, recipe)
-    if finished >= options.trials and (rungs is None or left_out(past, study.objectives, guess).empty):
+    rungs = _rungs(options, study, store, recipe, checkpoints is not None, progress.note)
+    if finished >= options.trials and paused.empty and (rungs is None or left_out(past, study.objectives, guess).empty):
         progress.note(f"study '{study.name}' has {finished} finished trials already; --trials counts them all")
         return "done"
     from nas.searches.optuna_history import rows
@@ -301,7 +317,7 @@ def _run(
         objectives=study.objectives,
         sampler=options.sampler,
         seed=options.seed,
-        past=rows(past),
+        past=[*rows(past), *rows(paused)],
         seeds=seeds,
         **({} if measurer is None else _asking(measurer, options, store)),
         epochs=recipe.epochs,
@@ -331,7 +347,19 @@ def _run(
             gpu=resources.gpu,
             observed=[(memory.predicted_bytes, memory.peak_bytes) for memory in store.memories(study.name)],
         )
-        source = TrialSource(proposer, store, plan, stop, packing=packing, rungs=rungs, progress=progress)
+        if len(paused):
+            progress.note(f"{_trials(len(paused))} paused, and gone on with")
+        source = TrialSource(
+            proposer,
+            store,
+            plan,
+            stop,
+            packing=packing,
+            rungs=rungs,
+            progress=progress,
+            checkpoints=checkpoints,
+            paused=paused.to_dict("records"),
+        )
         deadline = stop.in_seconds(budget)
         progress.begin(study.name, past, study.objectives, options.trials, deadline, len(dataset.measured_labels))
         try:
@@ -379,10 +407,19 @@ def _stopping(options: SearchOptions, recipe: Recipe) -> EarlyStopping | None:
     return SCHEDULERS.find(options.scheduler)(known)
 
 
-def _rungs(options: SearchOptions, study: StudyRow, store: Store, recipe: Recipe) -> EarlyStopping | None:
-    """What ends trials early, with those that earlier runs have brought there."""
+def _rungs(
+    options: SearchOptions,
+    study: StudyRow,
+    store: Store,
+    recipe: Recipe,
+    kept: bool,
+    note: Callable[[str], None],
+) -> EarlyStopping | None:
+    """What ends trials early, with those that earlier runs have brought there; `kept`: whether there are checkpoints."""
     rungs = _stopping(options, recipe)
+    if isinstance(rungs, Promoting) and not kept:
+        note(f"without checkpoints --scheduler {options.scheduler} stops trials rather than letting them wait")
     if rungs is not None:
-        reached = store.accuracies(study.name, rungs.epochs)
+        reached = store.accuracies(study.name, rungs.epochs, paused=True)
         rungs.recall(reached[reached["state"] != State.INTERRUPTED])  # those are evaluated again, and entered then
     return rungs

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from nas.config.recipe import Recipe
 from nas.errors import SearchError
@@ -12,9 +13,11 @@ from nas.execution.job import Job, JobSource, Outcome
 from nas.execution.report import Report
 from nas.execution.stop import Stop
 from nas.pareto import left_out
-from nas.searches.early_stopping import EarlyStopping
+from nas.searches.early_stopping import EarlyStopping, Promoting
+from nas.searches.paused_trials import PausedTrial, PausedTrials, worth
 from nas.searches.progress import EndedTrial, Progress
 from nas.searches.proposer import Proposal, Proposer
+from nas.searches.trial_checkpoints import TrialCheckpoints
 from nas.searches.trial_training import TrialSpec
 from nas.states import State
 from nas.store import Memory, PastResult, Store
@@ -49,9 +52,11 @@ class TrialJob(Job):
 
 
 class TrialSource(JobSource[TrialJob]):
-    """Supplies what the proposer proposes, until the study has its trials; then those that were stopped too early.
+    """Supplies trials that go on, or what the proposer proposes, until the study has its trials; then those stopped too early.
 
-    `packing` says what each trial has of a GPU, None: all run on CPUs. `rungs` stop trials early, None: none is.
+    `packing` says what each trial has of a GPU, None: all run on CPUs. `rungs` stop or pause trials early, None: none is.
+    `checkpoints` are what trials go on from, None: nothing is kept, and none pauses. `paused`: trials of the study that do, as
+    `Store.paused` has them.
     """
 
     def __init__(
@@ -64,21 +69,33 @@ class TrialSource(JobSource[TrialJob]):
         packing: Packing | None,
         rungs: EarlyStopping | None,
         progress: Progress,
+        checkpoints: TrialCheckpoints | None = None,
+        paused: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self.proposer, self.store, self.plan, self.stop = proposer, store, plan, stop
         self.packing, self.rungs, self.progress = packing, rungs, progress
         self.brings_more = rungs is not None  # a trial that runs may be stopped, and called back later
         self.exhausted = False
         """Whether every network has been proposed."""
+        self.checkpoints = checkpoints
+        promoting = rungs if checkpoints is not None and isinstance(rungs, Promoting) else None
+        self._paused = PausedTrials(plan.study, paused, store, promoting)
+        self._passed: dict[str, int] = {}
+        """The last epoch after which a network was found to go on: what a checkpoint reports once more is not decided again."""
+        self._told: set[str] = set()
         self._counted = plan.finished
         """Trials that count against `plan.trials`: finished before, or begun now."""
         self._called_back: set[str] = set()
-        """Networks that were stopped early and are trained to the end after all."""
+        """Networks that were stopped early, or waited, and are trained to the end after all."""
         self._changed = True
         """Whether a trial has ended since somebody last looked for those."""
 
     def next(self, running: int) -> TrialJob | None:
         """The next trial that needs a training."""
+        while not self.stop.now() and (paused := self._paused.next()) is not None:
+            job = self._go_on(paused)
+            if job is not None:
+                return job
         while not self.stop.now() and not self.exhausted and self._counted < self.plan.trials:
             proposal = self.proposer.propose()
             if proposal is None:
@@ -90,24 +107,40 @@ class TrialSource(JobSource[TrialJob]):
             if past is None:
                 return self._job(proposal, row)
             self._take_over(proposal, row, past, running)
-        return self._call_back()
+        job = self._call_back()
+        if job is None and not running and not self.stop.now():
+            self._give_up_waiting()
+        return job
 
     def started(self, job: TrialJob, running: int) -> None:
         """Shows it."""
         self.progress.started(running)
 
-    def stops(self, job: TrialJob, epoch: Epoch) -> str | None:
-        """Where a trial stands that is not among the best at a rung. Seed points always go on."""
-        proposal = job.proposal
-        if self.rungs is None:
+    def stops(self, job: TrialJob, report: Report) -> str | None:
+        """Where a trial stands that is not among the best at a rung: it stops or waits there. Seed points always go on."""
+        proposal, epoch = job.proposal, report.epoch
+        if self.rungs is None or epoch is None:
             return None
         place = self.rungs.enter(proposal.architecture.hash, epoch.epoch, measured(epoch), proposal.cost)
-        if place is None or place.goes_on or proposal.published or proposal.architecture.hash in self._called_back:
+        network = proposal.architecture.hash
+        if place is None or proposal.published or network in self._called_back:
+            return None
+        if self._passed.get(network, 0) >= epoch.epoch:
+            return None
+        waits = self._paused.rungs is not None and report.saved
+        if self._paused.promoted(network, epoch.epoch) == network if waits else place.goes_on:
+            self._passed[network] = epoch.epoch
             return None
         return f"{place.rank} of {place.of} at epoch {epoch.epoch}"
 
     def heard(self, job: TrialJob, report: Report, *, last: bool) -> None:
-        """Records an epoch; the last one is recorded with the end of the trial."""
+        """Records an epoch, and those of a checkpoint; the last one is recorded with the end of the trial."""
+        if report.note and report.note not in self._told:
+            self._told.add(report.note)
+            self.progress.note(report.note)
+        for epoch in report.begun.epochs if report.begun is not None else ():
+            if self.plan.measured is None or epoch.epoch in self.plan.measured:
+                self.store.record_epoch(job.row, asdict(epoch))
         if report.epoch is not None and not last:
             self.store.record_epoch(job.row, asdict(report.epoch))
 
@@ -123,27 +156,37 @@ class TrialSource(JobSource[TrialJob]):
         """Says that a worker was lost."""
         if verdict.retry == Retry.ELSEWHERE:
             network = job.proposal.architecture.hash[:8]
-            self.progress.note(f"{verdict.reason}: the trial of network {network} is tried once more")
+            kept = self.checkpoints is not None and self.checkpoints.has(job.row)
+            what = "goes on from its checkpoint" if kept else "is tried once more"
+            self.progress.note(f"{verdict.reason}: the trial of network {network} {what}")
 
     def ended(self, job: TrialJob, outcome: Outcome, running: int) -> None:
-        """Writes the result, and tells the sampler of it."""
+        """Writes the result, and tells the sampler of it. A trial that can go on has not ended."""
         proposal = job.proposal
         last = outcome.epochs[-1] if outcome.epochs else None
         found = measured(last) if last else {}
+        self._changed = True
+        if outcome.state == State.INTERRUPTED and self._goes_on(job, outcome):
+            self._pause(job, outcome, found)
+            self.proposer.finish(proposal, None)
+            return
+        if outcome.state == State.STOPPED_EARLY and last is not None and self._waits(job):
+            self._pause(job, outcome, found)
+            self.proposer.finish(proposal, found, last.epoch / self.plan.recipe.epochs)
+            self._wait(job, outcome, found, running)
+            return
         number = self.store.finish_trial(
             job.row,
             state=outcome.state,
             reason=outcome.reason,
-            accuracy=found.get("accuracy"),
-            loss=found.get("loss"),
-            top5=found.get("top5"),
-            values=found,
-            seconds=outcome.seconds,
+            **worth(found),
+            seconds=_seconds(outcome),
             device=outcome.device or None,
             environment=outcome.environment,
             epochs=[asdict(last)] if last else [],
         )
-        self._changed = True
+        if self.checkpoints is not None:
+            self.checkpoints.remove(job.row)
         if outcome.state == State.INTERRUPTED and proposal.architecture.hash not in self._called_back:
             self._counted -= 1  # it counts when it is evaluated again
         if outcome.state == State.COMPLETE:
@@ -153,7 +196,90 @@ class TrialSource(JobSource[TrialJob]):
         else:
             self.proposer.finish(proposal, None)
         trial = _shown(proposal, number, outcome.state, found)
-        self.progress.finished(replace(trial, reason=outcome.reason, seconds=outcome.seconds), running)
+        self.progress.finished(replace(trial, reason=outcome.reason, seconds=_seconds(outcome)), running)
+
+    def _goes_on(self, job: TrialJob, outcome: Outcome) -> bool:
+        """Whether the next run goes on with it in its row: from its checkpoint, or at the start where it has not come to one."""
+        return self.checkpoints is not None and (outcome.cut_off or self.checkpoints.has(job.row))
+
+    def _pause(self, job: TrialJob, outcome: Outcome, found: Mapping[str, float | None]) -> None:
+        """The trial stops where it is."""
+        self.store.pause_trial(
+            job.row,
+            reason=outcome.reason,
+            **worth(found),
+            seconds=_seconds(outcome),
+            device=outcome.device or None,
+            environment=outcome.environment,
+            epochs=[asdict(epoch) for epoch in outcome.epochs[-1:]],
+        )
+
+    def _waits(self, job: TrialJob) -> bool:
+        """Whether a trial that stops at a rung may be promoted."""
+        return self._paused.rungs is not None and self.checkpoints is not None and self.checkpoints.has(job.row)
+
+    def _wait(self, job: TrialJob, outcome: Outcome, found: Mapping[str, float | None], running: int) -> None:
+        """The trial waits at its rung."""
+        proposal = job.proposal
+        trial = PausedTrial(
+            job.row,
+            proposal.architecture.hash,
+            proposal.assignment,
+            proposal.published,
+            outcome.reason,
+            outcome.epochs[-1].epoch,
+            found,
+            proposal.cost,
+            _seconds(outcome),
+            outcome.device or None,
+            outcome.environment,
+        )
+        self._paused.wait(trial)
+        self.progress.paused(trial.hash, outcome.reason or "", len(self._paused.at_rung), running)
+
+    def _go_on(self, paused: PausedTrial) -> TrialJob | None:
+        """A trial that is paused runs again; None where its network cannot be built any more, and it ends."""
+        self._passed[paused.hash] = paused.epoch
+        self.store.resume_trial(paused.row)
+        self.progress.resumed(len(self._paused.at_rung))
+        proposal = self.proposer.again(paused.assignment, paused.hash)
+        if proposal is None or proposal.architecture.hash != paused.hash:
+            reason = "its network cannot be built any more, or breaks a constraint now"
+            self.store.finish_trial(paused.row, state=State.INTERRUPTED, reason=reason, environment={})
+            return None
+        return self._job(replace(proposal, published=paused.published), paused.row)
+
+    def _give_up_waiting(self) -> None:
+        """Everything is done: what still waits at a rung was worth less than all that was trained in its place."""
+        while self._paused.at_rung:
+            _, trial = self._paused.at_rung.popitem()
+            self.store.resume_trial(trial.row)
+            number = self.store.finish_trial(
+                trial.row,
+                state=State.STOPPED_EARLY,
+                reason=trial.reason,
+                **worth(trial.found),
+                seconds=trial.seconds,
+                device=trial.device,
+                environment=trial.environment,
+            )
+            if self.checkpoints is not None:
+                self.checkpoints.remove(trial.row)
+            self.progress.resumed(len(self._paused.at_rung))
+            self.progress.finished(
+                EndedTrial(
+                    number,
+                    trial.hash,
+                    trial.cost,
+                    trial.published,
+                    State.STOPPED_EARLY,
+                    trial.found.get("accuracy"),
+                    reason=trial.reason,
+                    seconds=trial.seconds or 0.0,
+                    others=trial.found,
+                ),
+                0,
+            )
 
     def _begin(self, proposal: Proposal) -> int:
         """The row of a new trial."""
@@ -170,7 +296,9 @@ class TrialSource(JobSource[TrialJob]):
         return row
 
     def _job(self, proposal: Proposal, row: int) -> TrialJob:
-        spec = TrialSpec(proposal.architecture.to_json(), self.plan.recipe, self.plan.measured)
+        kept = None if self.checkpoints is None else self.checkpoints.kept(row)
+        rungs = () if self.rungs is None else self.rungs.epochs
+        spec = TrialSpec(proposal.architecture.to_json(), self.plan.recipe, self.plan.measured, kept, rungs)
         slot = Slot(0.0) if self.packing is None else self.packing.slot(proposal.architecture)
         return TrialJob(spec, slot, proposal, row)
 
@@ -179,16 +307,25 @@ class TrialSource(JobSource[TrialJob]):
         if self.rungs is None or self.stop.now() or not self._changed:
             return None
         trials = self.store.trials(self.plan.study)
+        if self._paused.at_rung:
+            import pandas as pd
+
+            waits = self.store.paused(self.plan.study).assign(state=str(State.STOPPED_EARLY))
+            trials = waits if trials.empty else pd.concat([trials, waits], ignore_index=True)
         waiting = left_out(trials, self.proposer.objectives, self.plan.chance)
         waiting = waiting[~waiting["hash"].isin(self._called_back)]
         if waiting.empty:
             self._changed = False  # until another trial ends
             return None
         stopped = waiting.iloc[0]
+        self._called_back.add(stopped["hash"])
+        if stopped["hash"] in self._paused.at_rung:
+            network = stopped["hash"][:8]
+            self.progress.note(f"network {network} waits and would be on the front: it is trained to the end")
+            return self._go_on(self._paused.at_rung.pop(stopped["hash"]))
         proposal = self.proposer.again(stopped["assignment"], stopped["hash"])
         if proposal is None:
             raise SearchError(f"trial {stopped['trial']}: its network cannot be built any more; was the space changed?")
-        self._called_back.add(stopped["hash"])
         row = self._begin(proposal)
         self.progress.note(
             f"trial {stopped['trial']} was stopped early and would be on the front: its network is trained to the end"
@@ -209,6 +346,12 @@ class TrialSource(JobSource[TrialJob]):
 def measured(epoch: Epoch) -> dict[str, float | None]:
     """What was measured after an epoch, by name."""
     return {name: value for name, value in epoch.found.items() if value == value}
+
+
+def _seconds(outcome: Outcome) -> float:
+    """Of the whole training, in whatever processes it was."""
+    before = outcome.begun.epochs if outcome.begun is not None else ()
+    return outcome.seconds + sum(epoch.seconds for epoch in before)
 
 
 def _shown(proposal: Proposal, number: int, state: str, found: Mapping[str, float | None]) -> EndedTrial:

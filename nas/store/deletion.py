@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Table, delete, func, insert, inspect, literal_column, select, update
 from sqlalchemy.orm import Session
 
+from nas.store import checkpoint_folders
 from nas.store.schema import (
     Base,
     ChoiceRow,
@@ -22,8 +24,8 @@ from nas.store.schema import (
 )
 
 
-def delete_study(session: Session, study: int) -> int:
-    """Removes a study with its trials and their learning curves. Returns how many trials it had.
+def delete_study(session: Session, study: int) -> tuple[int, list[Path]]:
+    """Removes a study with its trials and their learning curves. Returns how many trials it had, and folders of checkpoints.
 
     Networks, test accuracies and what was measured of networks before their training stay: they are true of a network,
     whatever study met it.
@@ -36,11 +38,12 @@ def delete_study(session: Session, study: int) -> int:
             _forget(session, table, study)
     for curve in (EpochRow, EpochValueRow, ValueRow):
         session.execute(delete(curve).where(curve.trial_id.in_(ours)))
+    folders = checkpoint_folders.forget(session, session.get_one(Study, study))
     session.execute(update(Trial).where(Trial.study_id == study).values(source=None))
     session.execute(delete(Trial).where(Trial.study_id == study))
     session.execute(delete(ChoiceRow).where(ChoiceRow.study_id == study))
     session.execute(delete(Study).where(Study.id == study))
-    return count
+    return count, folders
 
 
 def _hand_over(session: Session, study: int) -> None:

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Executable, case, func, select
+from sqlalchemy import Connection, Executable, and_, case, func, literal, or_, select
 
 from nas.objectives import OBJECTIVES
 from nas.pareto import pareto
-from nas.states import COMPLETE, FINISHED, RUNNING, UNTRAINED
+from nas.states import COMPLETE, FINISHED, PAUSED, RUNNING, UNTRAINED
 from nas.store import damaged, values
 from nas.store.records import StudyRow
 from nas.store.schema import EPOCH_VALUES, EnvironmentRow, EpochRow, Study, Trial
@@ -93,8 +93,11 @@ def trials(
     assignments: bool = True,
     since: int = 0,
     numbers: Sequence[int] | None = None,
+    paused: bool = False,
 ) -> pd.DataFrame:
     """One row per finished trial from number `since` on, or with one of these `numbers`, in the order of finishing.
+
+    `paused`: those instead that are paused, in the order in which they began; their number is -1.
 
     Columns: trial (number), id, hash, key, state, reason, accuracy, top5, loss, parameters, macs, activation_bytes,
     whatever else the study knows of its trials by the names of objectives, epochs, seconds, device, environment (hash), published,
@@ -123,10 +126,13 @@ def trials(
         Trial.finished_at,
     ]
     query = select(*columns, Trial.assignment) if assignments else select(*columns)
-    query = query.where(Trial.study_id == study.id, Trial.number >= since).order_by(Trial.number)
+    wanted = Trial.state == PAUSED if paused else Trial.number >= since
+    query = query.where(Trial.study_id == study.id, wanted).order_by(Trial.number, Trial.id)
     if numbers is not None and len(numbers) <= MANY:
         query = query.where(Trial.number.in_(numbers))
     frame = _read(connection, query)
+    if paused:
+        frame["trial"] = -1
     if numbers is not None:
         frame = frame[frame["trial"].isin(numbers)].reset_index(drop=True)
     damaged.make_numbers(
@@ -134,8 +140,9 @@ def trials(
         whole=("trial", "parameters", "macs", "activation_bytes", "epochs"),
         real=("accuracy", "top5", "loss", "seconds"),
     )
-    if not frame["state"].isin(FINISHED).all():
-        raise ValueError(f"state: {sorted(map(str, set(frame['state']) - set(FINISHED)))}")
+    known = {PAUSED} if paused else set(FINISHED)
+    if not frame["state"].isin(known).all():
+        raise ValueError(f"state: {sorted(map(str, set(frame['state']) - known))}")
     for name in ("reason", "device", "environment", "published"):
         frame[name] = frame[name].astype("string")
     frame["source"] = frame["source"].astype("Int64")
@@ -188,16 +195,16 @@ def epochs(connection: Connection, study: StudyRow, *, since: int | None = None)
     return frame
 
 
-def accuracies(connection: Connection, study: StudyRow, at: Sequence[int]) -> pd.DataFrame:
-    """What the trials that finished were worth at the epochs `at`, in the order of finishing.
+def accuracies(connection: Connection, study: StudyRow, at: Sequence[int], *, paused: bool = False) -> pd.DataFrame:
+    """What the trials that finished were worth at the epochs `at`, in the order of finishing; with `paused` those too that are.
 
-    Columns: trial (number), hash, state, epoch, what was learned by then (accuracy, top5, loss and others by their names),
-    parameters, macs, activation_bytes, and whatever else is known of the networks.
+    Columns: trial (number; -1 where it is paused), hash, state, epoch, what was learned by then (accuracy, top5, loss and
+    others by their names), parameters, macs, activation_bytes, and whatever else is known of the networks.
     """
     frame = _read(
         connection,
         select(
-            Trial.number.label("trial"),
+            func.coalesce(Trial.number, -1).label("trial"),
             Trial.hash,
             Trial.state,
             EpochRow.epoch,
@@ -209,7 +216,11 @@ def accuracies(connection: Connection, study: StudyRow, at: Sequence[int]) -> pd
             EpochRow.trial_id,
         )
         .join(EpochRow, func.coalesce(Trial.source, Trial.id) == EpochRow.trial_id)
-        .where(Trial.study_id == study.id, Trial.number.is_not(None), EpochRow.epoch.in_(list(at)))
+        .where(
+            Trial.study_id == study.id,
+            or_(Trial.number.is_not(None), and_(literal(paused), Trial.state == PAUSED)),
+            EpochRow.epoch.in_(list(at)),
+        )
         .order_by(Trial.number, EpochRow.epoch),
     )
     damaged.make_numbers(frame, whole=("trial", "epoch", "parameters", "macs"), real=values.EPOCH_COLUMNS)

@@ -106,9 +106,9 @@ class Reader:
         return connection.shown(self.url)
 
     @property
-    def folder(self) -> Path | None:
-        """The folder of the SQLite file; None where the database is a server."""
-        return Path(self.url.database or "").parent if connection.is_sqlite(self.url) else None
+    def file(self) -> Path | None:
+        """The file of the database; None where a server has it."""
+        return Path(self.url.database or "").absolute() if connection.is_sqlite(self.url) else None
 
     def optuna_storage(self) -> RDBStorage:
         """Optuna's view of this database. Its tables are made when they are not there."""
@@ -154,6 +154,12 @@ class Reader:
         row = self.study(study)
         with reading(self._engine) as session:
             return frames.trials(session.connection(), row, assignments=assignments, since=since)
+
+    def paused(self, study: str) -> pd.DataFrame:
+        """One row per trial that is paused, in the order in which they began; columns as in `frames.trials`."""
+        row = self.study(study)
+        with reading(self._engine) as session:
+            return frames.trials(session.connection(), row, paused=True)
 
     def front(self, study: str) -> pd.DataFrame:
         """The finished trials that no other one beats, cheapest first; columns as in `frames.trials`."""
@@ -307,11 +313,11 @@ class Reader:
                 found[epoch][name] = value
         return list(found.items())
 
-    def accuracies(self, study: str, epochs: Sequence[int]) -> pd.DataFrame:
-        """What the finished trials were worth at these epochs; columns as in `frames.accuracies`."""
+    def accuracies(self, study: str, epochs: Sequence[int], *, paused: bool = False) -> pd.DataFrame:
+        """What the finished trials, and with `paused` those that are, were worth at these epochs; as `frames.accuracies`."""
         row = self.study(study)
         with reading(self._engine) as session:
-            return frames.accuracies(session.connection(), row, epochs)
+            return frames.accuracies(session.connection(), row, epochs, paused=paused)
 
     # Inside
 

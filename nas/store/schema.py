@@ -17,6 +17,7 @@
     nas_readings        what was measured of networks before their training, by device
     nas_memories        how much device memory trials took
     nas_study_blocks    blocks that are none of ours, by which version of them
+    nas_checkpoints     where checkpoints of trials lie
 
 Mappings and lists are stored as canonical JSON text, moments as naive UTC (Optuna does the same), a number that is not
 finite as NULL.
@@ -284,6 +285,15 @@ class StudyBlockRow(Base):
     """File or module that it came from."""
     digest: Mapped[str]
     """SHA-256 of its source, hexadecimal."""
+
+
+class CheckpointsRow(Base):
+    """The folder of checkpoints of a study's trials. A database that was made before this table gets it with its first row."""
+
+    __tablename__ = "nas_checkpoints"
+    study_id: Mapped[int] = mapped_column(ForeignKey("nas_studies.id"), primary_key=True)
+    folder: Mapped[str] = mapped_column(Text, primary_key=True)
+    """As the search knew it; it lies on another machine where the search ran there."""
 
 
 EPOCH_VALUES: Final = tuple(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Self
 
 from sqlalchemy import URL, Engine, select, update
@@ -24,6 +25,7 @@ from nas.space.grammar import Bounds
 from nas.space.space import Space
 from nas.states import COMPLETE
 from nas.store import (
+    checkpoint_folders,
     connection,
     deletion,
     gpu_memory,
@@ -54,7 +56,8 @@ from nas.text.sanitize import problem_of_name
 class _Claim:
     study: StudyRow
     heart: Heart
-    choices: dict[str, Choice]
+    choices: dict[str, Choice] = field(default_factory=dict)
+    resumable: Callable[[int], bool] | None = None
 
 
 class Store(Reader):
@@ -136,25 +139,26 @@ class Store(Reader):
         return self.study(name)
 
     @contextmanager
-    def claim(self, study: str) -> Iterator[Reconciled]:
+    def claim(self, study: str, resumable: Callable[[int], bool] | None = None) -> Iterator[Reconciled]:
         """Makes this process the only one that writes trials of the study while the block runs, and repairs it first.
 
         Raises StorageError that names the owner when another living process runs the study; where that is not known it is
         waited for a sign of life, for a minute at most, and `patience.notify` told. Trials still running at the end of the
-        block are marked as interrupted.
+        block are marked as interrupted, or as paused where they are `resumable`, by their row. None: nothing is known of those
+        that are paused.
         """
         row = self.study(study)
         self.patience(lambda again: connection.check_pages(self._engine))
         heart = Heart(self._engine, row.id, row.name, self._check_file)
         self.patience(lambda again: heart.listen(self.patience.notify))
         self.patience(lambda again: heart.take())
-        self._claims[row.id] = _Claim(row, heart, {})
+        claim = self._claims[row.id] = _Claim(row, heart, resumable=resumable)
         try:
             yield self.reconcile(study)
         finally:
             heart.stop()
             del self._claims[row.id]
-            self.patience(lambda again: self._leave(row, heart))
+            self.patience(lambda again: self._leave(claim))
 
     def reconcile(self, study: str) -> Reconciled:
         """Repairs what a killed driver left: ends its running trials as interrupted, gives Optuna what it lacks.
@@ -167,7 +171,7 @@ class Store(Reader):
             with self._writing() as session:
                 claim.heart.beat(session)
                 claim.choices = steps.choices(session, claim.study)
-                return steps.interrupt_running(session, claim.study, "the driver was killed")
+                return steps.leave_running(session, claim.study, "the driver was killed", claim.resumable)
 
         interrupted = self.patience(end)
         return Reconciled(interrupted, self.patience(lambda again: self._project_all(claim)))
@@ -282,6 +286,62 @@ class Store(Reader):
 
         return self._finish(row, end)
 
+    def pause_trial(
+        self,
+        row: int,
+        *,
+        reason: str | None,
+        accuracy: float | None = None,
+        loss: float | None = None,
+        top5: float | None = None,
+        values: Mapping[str, float | None] | None = None,
+        seconds: float | None = None,
+        device: str | None = None,
+        environment: Mapping[str, object] | None = None,
+        epochs: Sequence[Mapping[str, object]] = (),
+    ) -> None:
+        """A running trial stops where it is, and may go on from its checkpoint; what is known of it as in `finish_trial`."""
+
+        def write(again: bool) -> None:
+            with self._writing() as session:
+                self._claim_of(session, row).heart.beat(session)
+                steps.write_epochs(session, row, epochs)
+                steps.pause(
+                    session,
+                    row,
+                    reason=reason,
+                    accuracy=accuracy,
+                    loss=loss,
+                    top5=top5,
+                    values=values or {},
+                    seconds=seconds,
+                    device=device,
+                    environment=environment,
+                )
+
+        self.patience(write)
+
+    def resume_trial(self, row: int) -> None:
+        """A paused trial goes on."""
+
+        def write(again: bool) -> None:
+            with self._writing() as session:
+                self._claim_of(session, row).heart.beat(session)
+                steps.resume(session, row)
+
+        self.patience(write)
+
+    def checkpoint_folder(self, study: str, base: Path) -> Path:
+        """The folder in `base` of the checkpoints of a study, which is remembered: it goes when the study is deleted."""
+        identity = self._row(study).id
+
+        def write(again: bool) -> Path:
+            with self._writing() as session:
+                checkpoint_folders.record(session, identity, base)
+                return checkpoint_folders.of_study(base, session.get_one(Study, identity))
+
+        return self.patience(write)
+
     def take_over(self, row: int, past: PastResult) -> int:
         """Ends a running trial that need not run, with the result of another one. Returns its number."""
         return self._finish(row, lambda session, claim: steps.take_over(session, claim.study, claim.choices, row, past))
@@ -334,7 +394,11 @@ class Store(Reader):
             # Optuna's copy first: killed between the two, the next search writes it anew.
             optuna_projection.delete_study(self.optuna_storage(), name)
             with self._writing() as session:
-                return deletion.delete_study(session, study.id)
+                trials, folders = deletion.delete_study(session, study.id)
+        for folder in folders:
+            with suppress(OSError):  # it may lie on another machine
+                checkpoint_folders.sweep(folder)
+        return trials
 
     def add_measurement(self, measured: Measured) -> None:
         """Records a replay or a retraining; it needs no claim. Of two rows with the same key and seed the last counts."""
@@ -405,10 +469,12 @@ class Store(Reader):
                 raise StudyExists(exists) from problem
             raise
 
-    def _leave(self, study: StudyRow, heart: Heart) -> None:
+    def _leave(self, claim: _Claim) -> None:
         with self._writing() as session:
-            if heart.leave(session) and steps.interrupt_running(session, study, "the driver ended"):
-                self._project(session, study)
+            if not claim.heart.leave(session):
+                return
+            if steps.leave_running(session, claim.study, "the driver ended", claim.resumable):
+                self._project(session, claim.study)
 
     def _project_all(self, claim: _Claim) -> int:
         """Makes Optuna's study where it is gone, and gives it what it lacks. Returns how many trials."""

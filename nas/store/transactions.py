@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -15,7 +15,7 @@ from nas.architecture.architecture import Architecture
 from nas.architecture.cost import Cost
 from nas.errors import StorageError
 from nas.objectives import OBJECTIVES, learned
-from nas.states import COMPLETE, FINISHED, INTERRUPTED, RUNNING
+from nas.states import COMPLETE, FINISHED, INTERRUPTED, PAUSED, RUNNING
 from nas.store import damaged, optuna_projection
 from nas.store import values as by_name
 from nas.store.optuna_projection import Choice, Finished
@@ -151,9 +151,7 @@ def finish(
     for name in learned(study.objectives):
         if state == COMPLETE and finite(worth.get(name)) is None:
             raise ValueError(f"a complete trial has a finite {name}, not {worth.get(name)}")
-    text = dump(environment)
-    digest = hashlib.sha256(text.encode()).hexdigest()[:32]
-    insert_if_absent(session, EnvironmentRow, {"hash": digest, "json": text})
+    digest = _environment(session, environment)
     number = next_number(session, study)
     ended = (
         session.execute(
@@ -190,6 +188,14 @@ def finish(
     return number, True
 
 
+def _environment(session: Session, environment: Mapping[str, object]) -> str:
+    """The key of its row, which is made where it is not there."""
+    text = dump(environment)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:32]
+    insert_if_absent(session, EnvironmentRow, {"hash": digest, "json": text})
+    return digest
+
+
 def take_over(
     session: Session, study: StudyRow, known: Mapping[str, Choice], row: int, past: PastResult
 ) -> tuple[int, bool]:
@@ -217,11 +223,56 @@ def take_over(
     )
 
 
-def interrupt_running(session: Session, study: StudyRow, reason: str) -> int:
-    """Ends every running trial of the study as interrupted. Returns how many."""
-    ids = session.scalars(
-        select(Trial.id).where(Trial.study_id == study.id, Trial.state == RUNNING).order_by(Trial.id)
-    ).all()
+def pause(
+    session: Session,
+    row: int,
+    *,
+    reason: str | None,
+    accuracy: float | None,
+    loss: float | None,
+    top5: float | None,
+    values: Mapping[str, float | None],
+    seconds: float | None = None,
+    device: str | None = None,
+    environment: Mapping[str, object] | None = None,
+) -> None:
+    """A running trial runs no more, and has not ended: the next process goes on with it."""
+    known: dict[str, object] = {"accuracy": finite(accuracy), "loss": finite(loss), "top5": finite(top5)}
+    known |= {"seconds": finite(seconds), "device": device}
+    if environment:
+        known["environment"] = _environment(session, environment)
+    session.execute(
+        update(Trial)
+        .where(Trial.id == row, Trial.state == RUNNING)
+        .values(state=PAUSED, reason=reason, epochs=_epoch_count(row), **known)
+        .execution_options(synchronize_session=False)
+    )
+    by_name.write(session, row, values)
+
+
+def resume(session: Session, row: int) -> None:
+    """A paused trial runs again."""
+    session.execute(update(Trial).where(Trial.id == row, Trial.state == PAUSED).values(state=RUNNING, reason=None))
+
+
+def leave_running(session: Session, study: StudyRow, reason: str, resumable: Callable[[int], bool] | None) -> int:
+    """Nobody runs the study any more: what was running and is `resumable`, by its row, is paused; the rest is interrupted.
+
+    So is what is paused and not resumable any more; None says nothing of those. Returns how many were interrupted.
+    """
+    states = (RUNNING,) if resumable is None else (RUNNING, PAUSED)
+    rows = session.execute(select(Trial.id, Trial.state).where(Trial.study_id == study.id, Trial.state.in_(states)))
+    lost = []
+    for row, state in rows.all():
+        if resumable is None or not resumable(row):
+            lost.append(row)
+        elif state == RUNNING:
+            pause(session, row, reason=reason, accuracy=None, loss=None, top5=None, values={})
+    return _interrupt(session, study, sorted(lost), reason)
+
+
+def _interrupt(session: Session, study: StudyRow, ids: Sequence[int], reason: str) -> int:
+    """Ends these trials as interrupted. Returns how many."""
     first = next_number(session, study) if ids else 0
     for number, row in enumerate(ids, first):
         session.execute(

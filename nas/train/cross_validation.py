@@ -7,6 +7,8 @@ trainings as there are folds.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,7 +49,13 @@ class Folds:
 
     def step(self) -> Epoch:
         """An epoch of every training. Raises what a model raises, and Diverged."""
-        epochs = [trainer.step() for trainer in self.trainers]
+        done = len(self.epochs)
+        epochs = [
+            trainer.epochs[-1]
+            if len(trainer.epochs) > done
+            else trainer.step()  # a fold of a checkpoint is done before others
+            for trainer in self.trainers
+        ]
         trained = [trainer.train_batches.images for trainer in self.trainers]
         measured = [trainer.validation_batches.images for trainer in self.trainers]
 
@@ -81,6 +89,34 @@ class Folds:
     def finished(self) -> bool:
         """Whether all epochs of the recipe are done."""
         return self.trainers[0].finished
+
+    @property
+    def after_batch(self) -> Callable[[], None]:
+        """Called after each step of an optimizer."""
+        return self.trainers[0].after_batch
+
+    @after_batch.setter
+    def after_batch(self, action: Callable[[], None]) -> None:
+        for trainer in self.trainers:
+            trainer.after_batch = action
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a part of an epoch is trained that `step` goes on with."""
+        return any(trainer.under_way for trainer in self.trainers)
+
+    def state_dict(self) -> dict[str, Any]:
+        """As that of `Trainer`: every training, of which some may be an epoch ahead of others."""
+        return {
+            "folds": [trainer.state_dict() for trainer in self.trainers],
+            "epochs": [asdict(epoch) for epoch in self.epochs],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on where `state_dict` was taken."""
+        for trainer, its in zip(self.trainers, state["folds"], strict=True):
+            trainer.load_state_dict(its)  # they share PyTorch's generator, whose state is the same in all
+        self.epochs = [Epoch(**epoch) for epoch in state["epochs"]]
 
     def verdict(self) -> Verdict:
         """How the trainings ended together: complete, or untrained with the reason."""

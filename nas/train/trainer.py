@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -63,6 +63,16 @@ class Epoch:
     def found(self) -> dict[str, float]:
         """All that was measured on the validation split, by name."""
         return {"accuracy": self.accuracy, "top5": self.top5, "loss": self.loss, **self.others}
+
+
+@dataclass
+class _UnderWay:
+    """The epoch that is trained: sums over its batches so far."""
+
+    loss: Tensor
+    right: Tensor
+    seconds: float = 0.0
+    """In a process before this one."""
 
 
 def seed_everything(seed: int) -> None:
@@ -133,10 +143,14 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.amp_dtype == torch.float16)
         self.explosion = EXPLODED * self.type.guess(dataset.classes)
         self.epochs: list[Epoch] = []
+        self.after_batch: Callable[[], None] = lambda: None
+        """Called after each step of the optimizer: there `state_dict` may be taken too."""
+        self._under_way: _UnderWay | None = None
+        self._started = 0.0
 
     def step(self) -> Epoch:
         """Trains one epoch and measures. Raises what the model raises, and Diverged."""
-        started = time.perf_counter()
+        self._started = time.perf_counter() - (self._under_way.seconds if self._under_way else 0.0)
         train_loss, train_accuracy = self._train_epoch()
         self._synchronize()
         trained = time.perf_counter()
@@ -155,8 +169,8 @@ class Trainer:
             loss=found.pop("loss"),
             accuracy=found.pop("accuracy"),
             top5=found.pop("top5"),
-            seconds=time.perf_counter() - started,
-            images_per_second=self.train_batches.images / (trained - started),
+            seconds=time.perf_counter() - self._started,
+            images_per_second=self.train_batches.images / (trained - self._started),
             lr=float(self.optimizer.param_groups[0]["lr"]),
             train_accuracy=train_accuracy,
             others=found,
@@ -201,37 +215,65 @@ class Trainer:
         return len(self.epochs) >= self.recipe.epochs
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything to go on from here: tensors and plain values, so that `torch.load(weights_only=True)` reads it."""
+        """Everything to go on from here, after an epoch or a batch: tensors and plain values, for `torch.load(weights_only=True)`.
+
+        The tensors are those of the training, which changes them: copy what is to last.
+        """
         return {
             "model": self.model.state_dict(),
             "averaged": None if self.averaged is None else self.averaged.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
+            "in_float32": self.amp_dtype is None,
             "batches": self.train_batches.state_dict(),
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
+            "random_python": random.getstate(),
+            "random_numpy": _numpy_state(),
             "epochs": [asdict(epoch) for epoch in self.epochs],
+            "under_way": self._under_way_state(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on where `state_dict` was taken."""
+        """Goes on where `state_dict` was taken, by this nas or one before it."""
         self.model.load_state_dict(state["model"])
         if self.averaged is not None:
             self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
+        if state.get("in_float32", False):
+            self.amp_dtype = None
         self.train_batches.load_state_dict(state["batches"])
         torch.set_rng_state(state["random"].cpu())
         if self.device.type == "cuda" and state["random_cuda"] is not None:
             torch.cuda.set_rng_state(state["random_cuda"].cpu(), self.device)
+        if "random_python" in state:
+            random.setstate(state["random_python"])
+            _set_numpy_state(state["random_numpy"])
         self.epochs = [Epoch(**epoch) for epoch in state["epochs"]]
+        under_way = state.get("under_way")
+        self._under_way = None
+        if under_way is not None:
+            loss, right = (under_way[name].to(self.device, copy=True) for name in ("loss", "right"))
+            self._under_way = _UnderWay(loss, right, under_way["seconds"])
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a part of an epoch is trained that `step` goes on with."""
+        return self._under_way is not None
+
+    def _under_way_state(self) -> dict[str, Any] | None:
+        if self._under_way is None:
+            return None
+        sums = {"loss": self._under_way.loss, "right": self._under_way.right}
+        return {**sums, "seconds": time.perf_counter() - self._started}
 
     def _train_epoch(self) -> tuple[float, float]:
         """Mean loss and share of right answers."""
         self.model.train()
-        total = torch.zeros((), device=self.device)
         right = torch.zeros((), device=self.device, dtype=torch.int64)  # becomes a float where shares are counted
-        for place, (x, y) in enumerate(self.train_batches):
+        sums = self._under_way = self._under_way or _UnderWay(torch.zeros((), device=self.device), right)
+        for place, (x, y) in enumerate(self.train_batches, self.train_batches.done):
             self._set_lr(len(self.epochs) + place / len(self.train_batches))
             x, targets = mixup(x, y, self.recipe.mixup) if self.recipe.mixes else (x, Targets(y))
             logits, loss = self._gradients(x, targets)
@@ -246,13 +288,15 @@ class Trainer:
             self.scaler.update()
             if self.averaged is not None:
                 self.averaged.update()
-            total += loss.detach() * len(y)
-            right = right + self.type.right(logits.detach(), y)
+            sums.loss += loss.detach() * len(y)
+            sums.right = sums.right + self.type.right(logits.detach(), y)
             if place % CHECK_EVERY == 0:
                 self._check(float(loss.detach()), place)
-        mean = float(total) / self.train_batches.images
+            self.after_batch()
+        self._under_way = None
+        mean = float(sums.loss) / self.train_batches.images
         self._check(mean, len(self.train_batches) - 1)
-        return mean, right.item() / self.train_batches.images
+        return mean, sums.right.item() / self.train_batches.images
 
     @property
     def _doubts(self) -> bool:
@@ -310,6 +354,25 @@ class Trainer:
     def _synchronize(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
+
+
+def _numpy_state() -> dict[str, Any]:
+    """State of NumPy's generator, as tensors and plain values."""
+    state = np.random.get_state(legacy=False)
+    inner = state["state"]
+    return {
+        "key": torch.from_numpy(inner["key"].astype(np.int64)),
+        "pos": int(inner["pos"]),
+        "has_gauss": int(state["has_gauss"]),
+        "gauss": float(state["gauss"]),
+    }
+
+
+def _set_numpy_state(state: dict[str, Any]) -> None:
+    inner = {"key": state["key"].numpy().astype(np.uint32), "pos": state["pos"]}
+    np.random.set_state(
+        {"bit_generator": "MT19937", "state": inner, "has_gauss": state["has_gauss"], "gauss": state["gauss"]}
+    )
 
 
 def check_fits(recipe: Recipe, dataset: Dataset) -> None:

@@ -76,6 +76,7 @@ class Raises:
     """A training whose model raises `problem` when it is trained."""
 
     finished = False
+    checkpoint = None
 
     def __init__(self, problem: BaseException) -> None:
         self.problem = problem
@@ -218,6 +219,7 @@ class Trains:
     """A real training of the model that `make` gives."""
 
     trainer: Trainer | None = None
+    checkpoint = None
 
     def __init__(self, make: Callable[[], nn.Module], dataset: Dataset, device: torch.device = CPU) -> None:
         self.make, self.dataset, self.device = make, dataset, device

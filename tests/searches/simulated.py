@@ -24,6 +24,7 @@ from nas.execution.tune_searcher import JobSearcher
 from nas.searches.early_stopping import Rungs
 from nas.searches.progress import Progress
 from nas.searches.proposer import Proposer
+from nas.searches.trial_checkpoints import TrialCheckpoints
 from nas.searches.trial_source import TrialJob, TrialPlan, TrialSource
 from nas.searches.trial_training import TrialSpec
 from nas.space.space import Space
@@ -98,13 +99,14 @@ class SimulatedTune:
         progress: Progress | None = None,
         seeds: Any = (),
         packing: Packing | None = None,
+        checkpoints: TrialCheckpoints | None = None,
         **plan: Any,
     ) -> None:
         space = Space.load(space_file)
         recipe = Recipe(epochs=epochs)
         if not store.has_study(study):
             make_study(store, space, study, recipe)
-        past = store.trials(study)
+        past, paused = store.trials(study), store.paused(study).to_dict("records")
         self.proposer = Proposer(
             space,
             INPUT,
@@ -112,10 +114,10 @@ class SimulatedTune:
             objectives=("accuracy", "parameters"),
             sampler="random",
             seed=0,
-            past=past.to_dict("records"),
+            past=[*past.to_dict("records"), *paused],
             seeds=seeds,
         )
-        finished = int((past["state"] != "interrupted").sum())
+        finished = int((past["state"] != "interrupted").sum()) + len(paused)
         self.stop = Stop()
         self.source = TrialSource(
             self.proposer,
@@ -125,6 +127,8 @@ class SimulatedTune:
             packing=packing,
             rungs=rungs,
             progress=progress or Progress(),
+            checkpoints=checkpoints,
+            paused=paused,
         )
         self.searcher: JobSearcher[TrialJob] = JobSearcher(self.source, self.stop)
         self.scheduler = Scheduler(self.searcher)

@@ -1,0 +1,117 @@
+"""Trials of a study that have begun, run in no process, and may go on: interrupted ones, and those that wait at a rung."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from nas.architecture.cost import Cost
+from nas.execution.report import Environment
+from nas.objectives import COUNTED, OBJECTIVES, learned
+from nas.searches.early_stopping import Promoting
+from nas.space.space import Assignment
+from nas.store import Store
+
+
+@dataclass(frozen=True)
+class PausedTrial:
+    """One trial that may go on."""
+
+    row: int
+    """Id in the database."""
+    hash: str
+    assignment: Assignment
+    published: str | None
+    reason: str | None
+    epoch: int
+    """The last one that is recorded."""
+    found: Mapping[str, float | None]
+    """What was measured after it, by name."""
+    cost: Cost
+    seconds: float | None
+    """Of its training so far."""
+    device: str | None
+    environment: Environment
+
+    @classmethod
+    def of(cls, trial: Mapping[str, Any], found: Mapping[str, float | None], environment: Environment) -> Self:
+        """From a row of `Store.paused`."""
+        known = [
+            name for name in OBJECTIVES if name in trial and name not in COUNTED and name not in learned(OBJECTIVES)
+        ]
+        others = {name: float(trial[name]) for name in known if not math.isnan(trial[name])}
+        cost = Cost(int(trial["parameters"]), int(trial["macs"]), int(trial["activation_bytes"]), others)
+        texts = {
+            name: trial[name] if isinstance(trial[name], str) else None for name in ("published", "reason", "device")
+        }
+        return cls(
+            row=int(trial["id"]),
+            hash=trial["hash"],
+            assignment=trial["assignment"],
+            epoch=int(trial["epochs"]),
+            found=found,
+            cost=cost,
+            seconds=None if math.isnan(trial["seconds"]) else float(trial["seconds"]),
+            environment=environment,
+            **texts,
+        )
+
+
+class PausedTrials:
+    """Those of one study, `rows` of `Store.paused`. Interrupted ones go on first, others when `rungs` promote them.
+
+    Without `rungs` none waits at a rung: all go on.
+    """
+
+    def __init__(self, study: str, rows: Sequence[Mapping[str, Any]], store: Store, rungs: Promoting | None) -> None:
+        self.rungs = rungs
+        self.interrupted: list[PausedTrial] = []
+        self.at_rung: dict[str, PausedTrial] = {}
+        """By network."""
+        environments = store.environments(study) if rows else {}
+        for row in rows:
+            curve = dict(store.curve(int(row["id"])))
+            trial = PausedTrial.of(row, curve.get(int(row["epochs"]), {}), environments.get(row["environment"], {}))
+            if rungs is None or trial.epoch not in rungs.epochs or trial.published:
+                self.interrupted.append(trial)
+            else:
+                self.at_rung[trial.hash] = trial
+                _note_worth(store, trial)
+
+    def wait(self, trial: PausedTrial) -> None:
+        """A trial has come to a rung, and waits there."""
+        self.at_rung[trial.hash] = trial
+
+    def next(self) -> PausedTrial | None:
+        """The trial that goes on now, if one does rather than that a new one begins."""
+        if self.interrupted:
+            return self.interrupted.pop(0)
+        network = self.promoted()
+        return None if network is None else self.at_rung.pop(network)
+
+    def promoted(self, network: str | None = None, epoch: int = 0) -> str | None:
+        """Which of those that wait at a rung goes on, and of the trial of `network` that is there after `epoch`."""
+        if self.rungs is None:
+            return None
+        waiting = {name: trial.epoch for name, trial in self.at_rung.items()}
+        return self.rungs.promote(waiting if network is None else {**waiting, network: epoch})
+
+
+def worth(found: Mapping[str, float | None]) -> dict[str, Any]:
+    """What was measured, as the store takes it."""
+    return {**{name: found.get(name) for name in ("accuracy", "loss", "top5")}, "values": found}
+
+
+def _note_worth(store: Store, trial: PausedTrial) -> None:
+    """A driver that was killed has not said what the trial was worth when it paused."""
+    store.resume_trial(trial.row)
+    store.pause_trial(
+        trial.row,
+        reason=trial.reason,
+        **worth(trial.found),
+        seconds=trial.seconds,
+        device=trial.device,
+        environment=trial.environment,
+    )

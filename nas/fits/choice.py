@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from nas.errors import SearchError, StorageError
-from nas.fits import REFERENCES
+from nas.fits import caption_of
 from nas.network.lookup import find_network
 from nas.network.model_selection import Retrained, of_study, references_of_study
 from nas.pareto import pareto
@@ -97,7 +97,7 @@ def candidates(store: Store, study: StudyRow) -> list[Candidate]:
         )
     for name, way in references_of_study(measured, study.name).items():
         if way.mean is not None:
-            caption = REFERENCES.get(name, name)
+            caption = caption_of(name)
             found.append(
                 Candidate(
                     name, f"{study.name}:{name}", way.parameters, way.macs, way.mean, way.error, way, caption=caption

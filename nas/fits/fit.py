@@ -11,7 +11,7 @@ from nas.data.overview import Overview, overview
 from nas.errors import ExportError, NasError
 from nas.execution.options import RayOptions
 from nas.export import EXPORTERS, export
-from nas.fits import REFERENCES
+from nas.fits import REFERENCES, caption_of
 from nas.fits.choice import Candidate, Choice, Limits, candidates, choose, timer
 from nas.fits.references import check_references, reference_plans, study_of
 from nas.network.load import build
@@ -30,6 +30,8 @@ SMALL: Final = 96
 """Side up to which images of one size are taken as they are."""
 SIDE_ON_CPU: Final = 64
 SIDE_ON_GPU: Final = 128
+SIDE_OF_PRETRAINED: Final = 96
+"""Least side where networks start from trained weights: they halve the map five times, and know larger images."""
 FITTED_FORMATS: Final = ("python", "onnx")
 """What is written where nobody says otherwise; ONNX where its packages are installed."""
 
@@ -73,15 +75,19 @@ def see(photos: Path) -> Overview:
     return overview(expanded(photos))
 
 
-def side_for(seen: Overview, device: str) -> int | None:
-    """The side that images are made squares of; None where they are small, and all of one size."""
-    if seen.size is not None and max(seen.size) <= SMALL:
+def side_for(seen: Overview, device: str, *, pretrained: bool = False) -> int | None:
+    """The side that images are made squares of; None where they are small, and all of one size.
+
+    Where networks start from trained weights (`pretrained`), small images are made larger.
+    """
+    if not pretrained and seen.size is not None and max(seen.size) <= SMALL:
         return None
+    on_cpu = SIDE_OF_PRETRAINED if pretrained else SIDE_ON_CPU
     if device == "cpu":
-        return SIDE_ON_CPU
+        return on_cpu
     import torch
 
-    return SIDE_ON_GPU if torch.cuda.is_available() else SIDE_ON_CPU
+    return SIDE_ON_GPU if torch.cuda.is_available() else on_cpu
 
 
 def fit(options: FitOptions, seen: Overview, progress: Progress) -> Fitted:
@@ -131,7 +137,7 @@ def train_references(
 
     row = study_of(training.storage, study)
     planned, missing = reference_plans(row, names, row.constraints, training)
-    remarks = [f"no {REFERENCES[name]} is inside the limits" for name in missing]
+    remarks = [f"no {caption_of(name)} is inside the limits" for name in missing]
     for reference, plan in planned:
         steps = plan.recipe.epochs * plan.recipe.steps_per_epoch(len(plan.dataset.train))
         progress.note(

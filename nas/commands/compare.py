@@ -54,7 +54,7 @@ def command(
     from nas.execution.options import RayOptions
     from nas.fits.choice import Limits, candidates, choose
     from nas.fits.fit import train_references
-    from nas.fits.references import default_references
+    from nas.fits.references import default_references_of, study_of
     from nas.replays.options import TrainingOptions
     from nas.report.verdict import print_verdict, verdict_record
     from nas.store import DEFAULT_URL, Store
@@ -63,17 +63,22 @@ def command(
     console = Terminal()
     progress = progress_view(as_json)
     training = TrainingOptions(data_root=data_root, seeds=seeds, steps=steps, device=device, storage=storage)
+    named = references is not None
     if references is None:
-        references = default_references()
-    rans, remarks = train_references(study, references, training, RayOptions(**ray, device=device), progress)
+        references = default_references_of(study_of(storage, study))
+    rans, remarks = train_references(
+        study, references, training, RayOptions(**ray, device=device), progress, named=named
+    )
     with Store.open(storage or DEFAULT_URL) as store:
-        offered = [one for one in candidates(store, store.study(study)) if one.retrained is not None]
+        row = store.study(study)
+        offered = [one for one in candidates(store, row) if one.retrained is not None]
     for line in remarks:
         progress.note(line)
     if not offered:
         console.print("no network was trained to its end, so there is none to compare", soft_wrap=True)
         return 1
-    choice = choose(offered, Limits())
+    limits = Limits.of(row.constraints)
+    choice = choose(offered, limits if any(map(limits.hold, offered)) else Limits())
     if as_json:
         class_names = rans[0].plan.dataset.class_names if rans else ()
         print_json(verdict_record(choice, offered, class_names))

@@ -49,7 +49,8 @@ UNTIL_TIME = 1_000_000
     type=NamesType(),
     metavar="NAMES",
     help=f"Networks that are trained beside: {', '.join(REFERENCES)} as large as the limits allow, {' or '.join(FINE_TUNED)} "
-    "fine-tuned as a whole; none: nothing to compare with.  [default: the plain ones, and those whose trained weights are at hand]",
+    "fine-tuned as a whole; none: nothing to compare with.  [default: the plain ones, and those whose trained weights are at hand; "
+    "beside networks with trained weights the whole one that they are parts of]",
 )
 @search_option("space", required=False, default="attn_cnn", show_default=True)
 @search_option("pretrained")
@@ -103,6 +104,7 @@ def command(
 
     start = start_word(values.pop("pretrained"), no_pretrained)
     starts_trained = start != RANDOM and Space.load(values["space"], shapes=False).pretrained is not None
+    named = references is not None
     if references is None:
         references = default_references(values["space"], start)
     names = () if references == ("none",) else references
@@ -123,7 +125,7 @@ def command(
         **values,
     )
     folder = output or Path(f"{study}-fit")
-    options = FitOptions(search, folder, names, most, FITTED_FORMATS)
+    options = FitOptions(search, folder, names, named, most, FITTED_FORMATS)
     seen = see(photos)
     if not as_json:
         _show_seen(seen)

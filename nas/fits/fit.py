@@ -44,6 +44,8 @@ class FitOptions:
     output: Path
     """Folder of what is written."""
     references: tuple[str, ...] = tuple(REFERENCES)
+    named: bool = False
+    """Whether the user has named them."""
     max_milliseconds: float | None = None
     formats: tuple[str, ...] = field(default=FITTED_FORMATS)
 
@@ -104,7 +106,12 @@ def fit(options: FitOptions, seen: Overview, progress: Progress) -> Fitted:
         return done
     try:
         rans, remarks = train_references(
-            result.study, options.references, training_options(options.search), options.search.ray, progress
+            result.study,
+            options.references,
+            training_options(options.search),
+            options.search.ray,
+            progress,
+            named=options.named,
         )
     except KeyboardInterrupt:
         return replace(done, result=replace(result, ended="interrupted"))
@@ -127,7 +134,13 @@ def training_options(search: SearchOptions) -> TrainingOptions:
 
 
 def train_references(
-    study: str, names: Sequence[str], training: TrainingOptions, ray: RayOptions, progress: Progress
+    study: str,
+    names: Sequence[str],
+    training: TrainingOptions,
+    ray: RayOptions,
+    progress: Progress,
+    *,
+    named: bool = False,
 ) -> tuple[list[Ran], list[str]]:
     """Trains the references that have no result yet. Returns what came of them, and remarks on what was left out.
 
@@ -136,7 +149,7 @@ def train_references(
     from nas.replays.on_ray import run_on_ray
 
     row = study_of(training.storage, study)
-    planned, missing = reference_plans(row, names, row.constraints, training)
+    planned, missing = reference_plans(row, names, row.constraints, training, named=named)
     remarks = [f"no {caption_of(name)} is inside the limits" for name in missing]
     for reference, plan in planned:
         steps = plan.recipe.epochs * plan.recipe.steps_per_epoch(len(plan.dataset.train))

@@ -54,19 +54,22 @@ def check_references(names: Iterable[str]) -> tuple[str, ...]:
     return found
 
 
-def default_references(space: str | Path | Space | None = None, pretrained: str | None = None) -> tuple[str, ...]:
-    """The plain families, and the published networks whose trained weights are at hand; that of the `space` among them.
+def default_references(space: str | Path | None = None, pretrained: str | None = None) -> tuple[str, ...]:
+    """What networks of a space are compared with unless a user says otherwise.
 
-    `pretrained`: the user's own weights of that one, or the word for random ones.
+    Those of a space of trained weights with the whole network that it is made of: `pretrained` are a user's own weights of that, or
+    the word for random ones. Others with the plain families, and with published networks whose trained weights are at hand.
     """
-    if isinstance(space, Space) or space is None:
-        own = None if space is None else space.pretrained
-    else:
-        own = Space.load(space, shapes=False).pretrained
-    if pretrained == RANDOM:
-        own = None
-    backbones = dict.fromkeys([*([own] if own else []), *FINE_TUNED])
-    return (*REFERENCES, *(name for name in backbones if _at_hand(name, pretrained if name == own else None)))
+    own = None if space is None else Space.load(space, shapes=False).pretrained
+    if own is not None and pretrained != RANDOM:
+        return (own,)
+    return (*REFERENCES, *(name for name in FINE_TUNED if _at_hand(name)))
+
+
+def default_references_of(study: StudyRow) -> tuple[str, ...]:
+    """The same for the networks of a study."""
+    network = study.recipe.pretrained.partition(" ")[0]
+    return (network,) if network else default_references()
 
 
 def fine_tuned(name: str, weights: str | None, input: Shape, classes: int) -> Reference:
@@ -90,10 +93,10 @@ def _names_weights(name: str) -> bool:
         return False
 
 
-def _at_hand(name: str, weights: str | None) -> bool:
+def _at_hand(name: str) -> bool:
     from nas.network.weight_sources import is_at_hand
 
-    text = weights or PublishedConfig.load(name).pretrained
+    text = PublishedConfig.load(name).pretrained
     return text is not None and is_at_hand(text)
 
 
@@ -125,9 +128,17 @@ def widest(name: str, limits: Mapping[str, Bounds], input: Shape, classes: int) 
 
 
 def reference_plans(
-    study: StudyRow, names: Sequence[str], limits: Mapping[str, Bounds], options: TrainingOptions
+    study: StudyRow,
+    names: Sequence[str],
+    limits: Mapping[str, Bounds],
+    options: TrainingOptions,
+    *,
+    named: bool = False,
 ) -> tuple[list[tuple[Reference, Plan]], list[str]]:
-    """How the references are trained on the images of a study, and the names of those that the limits leave no room for."""
+    """How the references are trained on the images of a study, and the names of those that the limits leave no room for.
+
+    A whole published network that a user has `named` is trained whatever the limits: it says what these cost.
+    """
     data = study_data(study, options)
     input, classes = data.dataset.input, data.dataset.classes
     plans: list[tuple[Reference, Plan]] = []
@@ -137,7 +148,7 @@ def reference_plans(
             found = widest(name, limits, input, classes)
         else:
             whole = fine_tuned(name, _weights_of(study, name), input, classes)
-            found = whole if _inside(whole.cost, limits) else None
+            found = whole if named or _inside(whole.cost, limits) else None
         if found is None:
             missing.append(name)
         else:

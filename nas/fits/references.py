@@ -68,8 +68,11 @@ def default_references(space: str | Path | None = None, pretrained: str | None =
 
 def default_references_of(study: StudyRow) -> tuple[str, ...]:
     """The same for the networks of a study."""
-    network = study.recipe.pretrained.partition(" ")[0]
-    return (network,) if network else default_references()
+    if not study.recipe.pretrained:
+        return default_references()
+    from nas.network.pretrained import parts_of
+
+    return (parts_of(study.recipe.pretrained)[0],)
 
 
 def fine_tuned(name: str, weights: str | None, input: Shape, classes: int) -> Reference:
@@ -82,7 +85,8 @@ def fine_tuned(name: str, weights: str | None, input: Shape, classes: int) -> Re
         architecture = Space.load(config.space).from_assignment(config.assignment, input, classes)
     except Infeasible as problem:
         raise SearchError(f"reference {name}: cannot take images of {'×'.join(map(str, input))}: {problem}") from None
-    return Reference(name, caption_of(name), architecture, cost(architecture, input, classes), start.text)
+    price = cost(architecture, input, classes)
+    return Reference(config.name, caption_of(config.name), architecture, price, start.text)
 
 
 def _names_weights(name: str) -> bool:
@@ -152,14 +156,20 @@ def reference_plans(
         if found is None:
             missing.append(name)
         else:
-            plans.append((found, plan_reference(study, name, found.architecture, data, options, found.pretrained)))
+            plans.append(
+                (found, plan_reference(study, found.name, found.architecture, data, options, found.pretrained))
+            )
     return plans, missing
 
 
 def _weights_of(study: StudyRow, name: str) -> str | None:
     """The weights of this network that the study's own networks start from; None where it is another one."""
-    network, _, rest = study.recipe.pretrained.partition(" ")
-    return rest.rpartition(" ")[0] if network == name else None
+    if not study.recipe.pretrained:
+        return None
+    from nas.network.pretrained import parts_of
+
+    network, weights, _ = parts_of(study.recipe.pretrained)
+    return weights if PublishedConfig.load(network).name == PublishedConfig.load(name).name else None
 
 
 def study_of(storage: str | None, name: str) -> StudyRow:

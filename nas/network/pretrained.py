@@ -6,6 +6,7 @@ every network of the space takes those of the nodes that it has, where their sha
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -20,6 +21,7 @@ from nas.data import Dataset
 from nas.errors import DataError, StudyError
 from nas.network.weight_sources import PublishedWeights, check_weights, read_published
 from nas.space.published import PublishedConfig
+from nas.text.formatting import shorten
 from nas.text.sanitize import expanded
 
 
@@ -90,7 +92,7 @@ class Start:
     @property
     def text(self) -> str:
         """What a recipe remembers, and `start_of` reads again in any process."""
-        return f"{self.network} {self.weights} {self.fingerprint}"
+        return shlex.join((self.network, self.weights, self.fingerprint))
 
     @property
     def parameters(self) -> int:
@@ -127,12 +129,15 @@ def find_start(network: str, weights: str | None = None) -> Start:
     """
     config = PublishedConfig.load(network)
     config.require_network()
+    path = expanded(network)
+    if path.is_file():  # workers run in other folders
+        network = str(path.absolute())
     text = weights or config.pretrained
     if text is None:
         raise StudyError(f"pretrained: {config.name} names no weights; name them with --pretrained, such as file:PATH")
     text = check_weights(text)
     kind, _, place = text.partition(":")
-    if kind == "file":  # workers run in other folders
+    if kind == "file":
         text = f"file:{expanded(place).absolute()}"
     published = read_published(text)
     mean, std = (published.mean, published.std) if published.mean else (config.mean, config.std)
@@ -142,15 +147,25 @@ def find_start(network: str, weights: str | None = None) -> Start:
 @lru_cache(maxsize=4)
 def start_of(text: str) -> Start:
     """What a recipe remembers: read once a process. Raises DataError where the place holds other weights by now."""
-    network, _, rest = text.partition(" ")
-    weights, _, fingerprint = rest.rpartition(" ")
-    start = find_start(network, weights or rest)
-    if weights and start.fingerprint != fingerprint:
+    network, weights, fingerprint = parts_of(text)
+    start = find_start(network, weights)
+    if start.fingerprint != fingerprint:
         raise DataError(
             f"pretrained weights {weights}: are others than those that this was begun with ({start.fingerprint}, not "
             f"{fingerprint})"
         )
     return start
+
+
+def parts_of(text: str) -> tuple[str, str, str]:
+    """The network, the place of its weights and their fingerprint in what a recipe remembers. Raises StudyError."""
+    try:
+        network, weights, fingerprint = shlex.split(text)
+    except ValueError:
+        raise StudyError(
+            f"pretrained: must be a network, its weights and their fingerprint, not {shorten(text)}"
+        ) from None
+    return network, weights, fingerprint
 
 
 def carry(model: nn.Module, start: Start) -> Carried:

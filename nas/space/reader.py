@@ -97,9 +97,10 @@ class _Parser:
         if "pretrained" not in data:
             return None
         name = data["pretrained"]
-        if not isinstance(name, str) or not name or len(name) > MAX_NAME or name.split() != [name]:
-            rule = "the name or file of a published config, without blanks"
-            self.fail(("pretrained",), f"pretrained: must be {rule}, not {shorten(name)}")
+        if not isinstance(name, str) or not name.strip() or one_line(name) != name:
+            self.fail(
+                ("pretrained",), f"pretrained: must be the name or file of a published config, not {shorten(name)}"
+            )
         return name
 
     def named_graphs(self, data: dict[str, Any]) -> None:

@@ -156,8 +156,8 @@ def test_a_space_of_trained_weights_has_the_whole_network_as_its_point(name: str
     assert len(config.mean) == 3
 
 
-@pytest.mark.parametrize("value", ["[a]", "''", "3", "'two words'"])
-def test_a_space_names_its_trained_network_by_one_word(tmp_path: Path, value: str) -> None:
+@pytest.mark.parametrize("value", ["[a]", "''", "3", '"two\\nlines"'])
+def test_a_space_names_its_trained_network_by_a_text(tmp_path: Path, value: str) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(f"name: mine\ninput: [3, 8, 8]\npretrained: {value}\ngraph:\n  head: {{block: classifier}}\n")
     with pytest.raises(SpaceError, match=r"mine.yaml:3: pretrained: must be the name or file of a published config"):

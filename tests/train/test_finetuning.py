@@ -75,7 +75,9 @@ def test_a_rate_of_its_own_moves_the_first_stage_less(few: Dataset) -> None:
         before = {name: p.detach().clone() for name, p in model.named_parameters()}
         Trainer(model, few, recipe).step()
         return sum(
-            float((p - before[name]).norm()) for name, p in model.named_parameters() if name.startswith("network.stem")
+            float((p.detach() - before[name]).norm())
+            for name, p in model.named_parameters()
+            if name.startswith("network.stem")
         )
 
     assert moved(RECIPE.replace(layer_decay=0.1)) < moved(RECIPE) / 10

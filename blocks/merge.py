@@ -81,3 +81,25 @@ class Concat(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         return inputs[0] if len(inputs) == 1 else torch.cat(inputs, dim=1)
+
+
+@block(
+    "rezero",
+    source="Bachlechner et al. 2020, ReZero is All You Need, eq. 1; Zhang et al. 2019, SAGAN, eq. 3",
+    link="https://arxiv.org/abs/2003.04887",
+)
+class ReZero(nn.Module):
+    """x, f (B, C, H, W) -> (B, C, H, W)
+
+    x + γ f with one learned γ that begins at 0: what is inserted into a trained network changes nothing at first.
+    """
+
+    def __init__(self, in_shapes: tuple[Shape, ...]) -> None:
+        super().__init__()
+        if len(in_shapes) != 2:
+            raise ShapeError(f"rezero takes two inputs, what passes and what is added, not {len(in_shapes)}")
+        _check_same(in_shapes, "rezero")
+        self.gain = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor, added: Tensor) -> Tensor:
+        return x + self.gain * added

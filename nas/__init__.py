@@ -124,6 +124,7 @@ def search(
     space: str | Path | Space,
     *,
     blocks: Sequence[str] = (),
+    pretrained: str | None = None,
     data: str = "digits",
     data_root: str | None = None,
     image_size: int | None = None,

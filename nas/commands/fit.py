@@ -8,20 +8,33 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nas.commands.options import NamesType, json_option, print_json, say, search_option
+from nas.commands.options import (
+    NamesType,
+    json_option,
+    no_pretrained_option,
+    print_json,
+    say,
+    search_option,
+    start_word,
+)
 from nas.commands.search import at, progress_view, with_blocks
-from nas.fits import REFERENCES
+from nas.fits import FINE_TUNED, REFERENCES
 
 if TYPE_CHECKING:
     from nas.fits.fit import Fitted
 
+MOST_PARAMETERS = 500_000.0
+"""Of networks that are trained from random weights, unless a user says otherwise."""
 UNTIL_TIME = 1_000_000
 """Trials of a search that the clock ends."""
 
 
 @click.command(name="fit")
 @click.argument("photos", type=click.Path(path_type=Path))
-@search_option("max_parameters", default=500_000.0, help="Most parameters, such as 100k or 2M.  [default: 500k]")
+@search_option(
+    "max_parameters",
+    help="Most parameters, such as 100k or 2M.  [default: 500k; of networks with trained weights the space's]",
+)
 @search_option("max_macs")
 @click.option("--max-latency", metavar="DURATION", help="Longest time for one image on this machine, such as 5ms.")
 @search_option("probe_device", help="Where latency is measured: cpu or cuda.  [default: cuda, if any]")
@@ -34,12 +47,14 @@ UNTIL_TIME = 1_000_000
 @click.option(
     "--references",
     type=NamesType(),
-    default=",".join(REFERENCES),
-    show_default=True,
     metavar="NAMES",
-    help="Plain networks that are trained beside, as large as the limits allow; none: nothing to compare with.",
+    help=f"Networks that are trained beside: {', '.join(REFERENCES)} as large as the limits allow, {' or '.join(FINE_TUNED)} "
+    "fine-tuned as a whole; none: nothing to compare with.  [default: the plain ones, and those whose trained weights are at hand; "
+    "beside networks with trained weights the whole one that they are parts of]",
 )
 @search_option("space", required=False, default="attn_cnn", show_default=True)
+@search_option("pretrained")
+@no_pretrained_option
 @search_option("recipe")
 @search_option("blocks")
 @search_option("seed")
@@ -57,15 +72,17 @@ UNTIL_TIME = 1_000_000
 def command(
     photos: Path,
     max_latency: str | None,
-    references: tuple[str, ...],
+    references: tuple[str, ...] | None,
     output: Path | None,
     as_json: bool,
+    no_pretrained: bool,
     **values: Any,
 ) -> int:
     """From a folder of photos to a model to use, with the proof that it was worth it.
 
     PHOTOS holds train/<class>/<images> and test/<class>/<images>, or <class>/<images> alone; then a fifth is set aside to test.
-    Images of one size up to 96 pixels are taken as they are, others become squares of 64 pixels (128 with a GPU).
+    Images of one size up to 96 pixels are taken as they are, others become squares of 64 pixels (128 with a GPU); where networks
+    start from trained weights, all become squares of 96 (128).
 
     Searches within the limits, retrains the two best, trains plain networks beside on the same images, and chooses by images
     that nothing was trained on. What is chosen is written as plain PyTorch and ONNX, with a page that says how it compares. If
@@ -74,21 +91,32 @@ def command(
     \b
     nas fit photos
     nas fit photos --max-parameters 100k --max-macs 20M --time 30m
+    nas fit photos --space pretrained_mobile --max-macs 36M
     """
     from dataclasses import replace
 
     from nas.fits.choice import parse_milliseconds
     from nas.fits.fit import FITTED_FORMATS, FitOptions, fit, make_folder, see, side_for, study_name_of
+    from nas.fits.references import default_references
     from nas.objectives import LATENCY
-    from nas.searches.options import DEFAULT_TRIALS, SearchOptions
+    from nas.searches.options import DEFAULT_TRIALS, RANDOM, SearchOptions
+    from nas.space.space import Space
 
+    start = start_word(values.pop("pretrained"), no_pretrained)
+    starts_trained = start != RANDOM and Space.load(values["space"], shapes=False).pretrained is not None
+    named = references is not None
+    if references is None:
+        references = default_references(values["space"], start)
     names = () if references == ("none",) else references
+    if values["max_parameters"] is None and not starts_trained:
+        values["max_parameters"] = MOST_PARAMETERS
     study = values.pop("study") or study_name_of(photos)
     trials = values.pop("trials") or (DEFAULT_TRIALS if values["time"] is None else UNTIL_TIME)
     most = parse_milliseconds(max_latency)
     limits = {} if most is None else {LATENCY.name: most}
     search = SearchOptions(
         data=f"imagefolder:{photos}",
+        pretrained=start,
         study=study,
         trials=trials,
         scheduler="pareto_asha",
@@ -97,11 +125,12 @@ def command(
         **values,
     )
     folder = output or Path(f"{study}-fit")
-    options = FitOptions(search, folder, names, most, FITTED_FORMATS)
+    options = FitOptions(search, folder, names, named, most, FITTED_FORMATS)
     seen = see(photos)
     if not as_json:
         _show_seen(seen)
-    options = replace(options, search=replace(search, image_size=search.image_size or side_for(seen, search.device)))
+    side = search.image_size or side_for(seen, search.device, pretrained=starts_trained)
+    options = replace(options, search=replace(search, image_size=side))
     make_folder(folder)
     fitted = fit(options, seen, progress_view(as_json))
     if fitted.choice is not None:

@@ -16,7 +16,7 @@ from nas.commands import shell_completion
 from nas.errors import AssignmentError, NasError, nearest
 from nas.execution.options import DEVICES
 from nas.limits import MAX_CLASSES, MAX_EXTENT
-from nas.searches.options import SEED_POINTS, SearchOptions, help_of
+from nas.searches.options import RANDOM, SEED_POINTS, SearchOptions, help_of
 from nas.text.sanitize import expanded, read_json, visible
 
 if TYPE_CHECKING:
@@ -123,6 +123,7 @@ class LimitsType(click.ParamType[dict[str, float]]):
 
 HOW: dict[str, dict[str, Any]] = {
     "space": {"required": True, "metavar": "FILE|NAME", "shell_complete": shell_completion.spaces},
+    "pretrained": {"metavar": "WEIGHTS"},
     "data": {"metavar": "NAME", "shell_complete": shell_completion.datasets},
     "data_root": {"metavar": "DIR"},
     "image_size": {"metavar": "PIXELS"},
@@ -171,6 +172,18 @@ def search_options(command: F) -> F:
     for option in reversed(fields(SearchOptions)):
         command = search_option(option.name)(command)
     return command
+
+
+no_pretrained_option = click.option(
+    "--no-pretrained", is_flag=True, help="Start from random weights, whatever the space names: --pretrained none."
+)
+
+
+def start_word(pretrained: str | None, no_pretrained: bool) -> str | None:
+    """What `--pretrained` and `--no-pretrained` come to together."""
+    if no_pretrained and pretrained not in (None, RANDOM):
+        raise click.UsageError("--pretrained and --no-pretrained: one or the other")
+    return RANDOM if no_pretrained else pretrained
 
 
 space_option = search_option("space")

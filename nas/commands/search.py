@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nas.commands.options import json_option, output_path, search_options, try_to_write
+from nas.commands.options import (
+    json_option,
+    no_pretrained_option,
+    output_path,
+    search_options,
+    start_word,
+    try_to_write,
+)
 from nas.commands.run_file import run_file_option
 from nas.text.sanitize import file_stem
 
@@ -24,12 +31,13 @@ if TYPE_CHECKING:
 @click.command(name="search")
 @run_file_option
 @search_options
+@no_pretrained_option
 @click.option("--no-seed-points", is_flag=True, hidden=True)  # as it was spelled before there were three
 @click.option(
     "--plot", type=click.Path(path_type=Path), metavar="FILE", help="Picture of the front.  [default: STUDY.png]"
 )
 @json_option
-def command(as_json: bool, plot: Path | None, no_seed_points: bool, **values: Any) -> int:
+def command(as_json: bool, plot: Path | None, no_seed_points: bool, no_pretrained: bool, **values: Any) -> int:
     """Search a space for networks on the Pareto front of accuracy and cost.
 
     Run the same command again to resume the study. Ctrl-C ends in good order; what was finished is kept.
@@ -49,6 +57,7 @@ def command(as_json: bool, plot: Path | None, no_seed_points: bool, **values: An
         try_to_write(Path(f".nas-{os.getpid()}.png"))
     if no_seed_points:
         values["seed_points"] = "none"
+    values["pretrained"] = start_word(values["pretrained"], no_pretrained)
     result = search(SearchOptions(**values), progress_view(as_json))
     if as_json:
         click.echo(json.dumps(_summary(result), indent=2))

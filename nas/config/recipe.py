@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args, get_origin
 
 from nas.config.yaml_document import Document, FieldError, hints_of
 from nas.errors import RecipeError, nearest
@@ -101,6 +101,13 @@ class Recipe:
     channels_last: Literal["auto", "yes", "no"] = "auto"
     augment: Augment = field(default_factory=Augment)
     seed: int = 0
+    pretrained: str = ""
+    """Weights that networks start from: the published network, where they are, and their fingerprint, with blanks between; empty:
+    random ones. A search has it from its space (`--pretrained`), whatever is written here: `nas.network.pretrained.start_of`."""
+    frozen: int = 0
+    """Stages from the first on whose weights stay as they are; a stage is what works on maps of one size."""
+    layer_decay: float = 1.0
+    """Share of the learning rate that a stage has of that of the stage behind it: the last one has all of it."""
 
     def __post_init__(self) -> None:
         """Raises FieldError for a value of the wrong type or outside its range."""
@@ -125,6 +132,8 @@ class Recipe:
         _need(0 <= self.ema < 1, "ema", "at least 0 and below 1", self.ema)
         _need(0 <= self.norm_images <= 1_000_000, "norm_images", "from 0 to 1000000", self.norm_images)
         _need(0 < self.gamma <= 1, "gamma", "above 0 and at most 1", self.gamma)
+        _need(0 <= self.frozen <= 100, "frozen", "from 0 to 100", self.frozen)
+        _need(0 < self.layer_decay <= 1, "layer_decay", "above 0 and at most 1", self.layer_decay)
         _need(all(value > 0 for value in self.milestones), "milestones", "above 0", list(self.milestones))
 
     @classmethod
@@ -159,10 +168,10 @@ class Recipe:
         return recipe
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
+        """Plain data for JSON; recipes of before there were trained weights do not have the fields that speak of them."""
         data = dataclasses.asdict(self)
         data["milestones"] = list(self.milestones)
-        return data
+        return {key: value for key, value in data.items() if key not in ADDED_LATER or value != ADDED_LATER[key]}
 
     def for_images(self, images: int) -> Recipe:
         """The recipe for that many training images: its steps as epochs, at least one."""
@@ -183,6 +192,10 @@ class Recipe:
     def replace(self, **changes: Any) -> Recipe:
         """A recipe with these fields changed. Raises RecipeError."""
         return _make(Recipe, {**{key: getattr(self, key) for key in hints_of(Recipe)}, **changes}, "recipe")
+
+
+ADDED_LATER: Final[dict[str, Any]] = {"pretrained": "", "frozen": 0, "layer_decay": 1.0}
+"""Fields that are not written where they say nothing: the keys of older results stay what they are."""
 
 
 def _make(cls: type[T], values: Mapping[str, Any], what: str) -> T:

@@ -77,10 +77,33 @@ def paper_like(images: int, augment: Augment) -> Recipe:
     )
 
 
+def finetune(images: int, augment: Augment) -> Recipe:
+    """What networks with trained weights learn new classes by: few steps of AdamW at a third of the learning rate of `modern`."""
+    batch = batch_size(images)
+    return Recipe(
+        optimizer="adamw",
+        lr=1e-3 * math.sqrt(batch / 32),
+        weight_decay=0.05,
+        decay_norm_bias=False,
+        schedule="wsd",
+        warmup=0.1,
+        decay=0.5,
+        ema=0.99,
+        clip_norm=1.0,
+        label_smoothing=0.1,
+        batch_size=batch,
+        steps=max(100, 2 * math.ceil(images / batch)),
+        augment=augment,
+    )
+
+
+FINE_TUNING: Final = "finetune"
+"""The recipe of networks that start from trained weights, unless a user names another."""
 RECIPES: Final[dict[str, Callable[[int, Augment], Recipe]]] = {
     "fast": fast,
     "modern": modern,
     "paper-like": paper_like,
+    FINE_TUNING: finetune,
 }
 """Recipes by name, each made from the number of training images and the augmentation that leaves their classes as they are."""
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from nas.errors import SearchError, StorageError
-from nas.fits import REFERENCES
+from nas.fits import caption_of
 from nas.network.lookup import find_network
 from nas.network.model_selection import Retrained, of_study, references_of_study
 from nas.pareto import pareto
@@ -16,6 +16,7 @@ from nas.statistics.proportion import standard_error
 from nas.store import Store
 
 if TYPE_CHECKING:
+    from nas.space.grammar import Bounds
     from nas.store import StudyRow
 
 
@@ -55,6 +56,18 @@ class Limits:
     parameters: float | None = None
     macs: float | None = None
     milliseconds: float | None = None
+
+    @classmethod
+    def of(cls, constraints: Mapping[str, Bounds]) -> Limits:
+        """Those that a study was searched within."""
+        bounds = {name: bound.max for name, bound in constraints.items()}
+        return cls(bounds.get("parameters"), bounds.get("macs"))
+
+    def hold(self, one: Candidate) -> bool:
+        """Whether a network keeps those that need no measuring."""
+        return (self.parameters is None or one.parameters <= self.parameters) and (
+            self.macs is None or one.macs <= self.macs
+        )
 
 
 @dataclass(frozen=True)
@@ -97,7 +110,7 @@ def candidates(store: Store, study: StudyRow) -> list[Candidate]:
         )
     for name, way in references_of_study(measured, study.name).items():
         if way.mean is not None:
-            caption = REFERENCES.get(name, name)
+            caption = caption_of(name)
             found.append(
                 Candidate(
                     name, f"{study.name}:{name}", way.parameters, way.macs, way.mean, way.error, way, caption=caption
@@ -112,12 +125,7 @@ def choose(offered: Sequence[Candidate], limits: Limits, timed: Callable[[Candid
     Where some were retrained the choice is among these, whose accuracies are of long trainings. Candidates are timed only
     until it is settled. Raises SearchError that names the nearest when none is inside.
     """
-    inside = [
-        one
-        for one in offered
-        if (limits.parameters is None or one.parameters <= limits.parameters)
-        and (limits.macs is None or one.macs <= limits.macs)
-    ]
+    inside = [one for one in offered if limits.hold(one)]
     if not inside:
         raise SearchError(_too_tight(offered, limits))
     trained = [one for one in inside if one.retrained is not None]

@@ -11,7 +11,7 @@ from nas.data.overview import Overview, overview
 from nas.errors import ExportError, NasError
 from nas.execution.options import RayOptions
 from nas.export import EXPORTERS, export
-from nas.fits import REFERENCES
+from nas.fits import REFERENCES, caption_of
 from nas.fits.choice import Candidate, Choice, Limits, candidates, choose, timer
 from nas.fits.references import check_references, reference_plans, study_of
 from nas.network.load import build
@@ -30,6 +30,8 @@ SMALL: Final = 96
 """Side up to which images of one size are taken as they are."""
 SIDE_ON_CPU: Final = 64
 SIDE_ON_GPU: Final = 128
+SIDE_OF_PRETRAINED: Final = 96
+"""Least side where networks start from trained weights: they halve the map five times, and know larger images."""
 FITTED_FORMATS: Final = ("python", "onnx")
 """What is written where nobody says otherwise; ONNX where its packages are installed."""
 
@@ -42,6 +44,8 @@ class FitOptions:
     output: Path
     """Folder of what is written."""
     references: tuple[str, ...] = tuple(REFERENCES)
+    named: bool = False
+    """Whether the user has named them."""
     max_milliseconds: float | None = None
     formats: tuple[str, ...] = field(default=FITTED_FORMATS)
 
@@ -73,15 +77,19 @@ def see(photos: Path) -> Overview:
     return overview(expanded(photos))
 
 
-def side_for(seen: Overview, device: str) -> int | None:
-    """The side that images are made squares of; None where they are small, and all of one size."""
-    if seen.size is not None and max(seen.size) <= SMALL:
+def side_for(seen: Overview, device: str, *, pretrained: bool = False) -> int | None:
+    """The side that images are made squares of; None where they are small, and all of one size.
+
+    Where networks start from trained weights (`pretrained`), small images are made larger.
+    """
+    if not pretrained and seen.size is not None and max(seen.size) <= SMALL:
         return None
+    on_cpu = SIDE_OF_PRETRAINED if pretrained else SIDE_ON_CPU
     if device == "cpu":
-        return SIDE_ON_CPU
+        return on_cpu
     import torch
 
-    return SIDE_ON_GPU if torch.cuda.is_available() else SIDE_ON_CPU
+    return SIDE_ON_GPU if torch.cuda.is_available() else on_cpu
 
 
 def fit(options: FitOptions, seen: Overview, progress: Progress) -> Fitted:
@@ -98,7 +106,12 @@ def fit(options: FitOptions, seen: Overview, progress: Progress) -> Fitted:
         return done
     try:
         rans, remarks = train_references(
-            result.study, options.references, training_options(options.search), options.search.ray, progress
+            result.study,
+            options.references,
+            training_options(options.search),
+            options.search.ray,
+            progress,
+            named=options.named,
         )
     except KeyboardInterrupt:
         return replace(done, result=replace(result, ended="interrupted"))
@@ -121,7 +134,13 @@ def training_options(search: SearchOptions) -> TrainingOptions:
 
 
 def train_references(
-    study: str, names: Sequence[str], training: TrainingOptions, ray: RayOptions, progress: Progress
+    study: str,
+    names: Sequence[str],
+    training: TrainingOptions,
+    ray: RayOptions,
+    progress: Progress,
+    *,
+    named: bool = False,
 ) -> tuple[list[Ran], list[str]]:
     """Trains the references that have no result yet. Returns what came of them, and remarks on what was left out.
 
@@ -130,8 +149,8 @@ def train_references(
     from nas.replays.on_ray import run_on_ray
 
     row = study_of(training.storage, study)
-    planned, missing = reference_plans(row, names, row.constraints, training)
-    remarks = [f"no {REFERENCES[name]} is inside the limits" for name in missing]
+    planned, missing = reference_plans(row, names, row.constraints, training, named=named)
+    remarks = [f"no {caption_of(name)} is inside the limits" for name in missing]
     for reference, plan in planned:
         steps = plan.recipe.epochs * plan.recipe.steps_per_epoch(len(plan.dataset.train))
         progress.note(

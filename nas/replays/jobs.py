@@ -62,7 +62,10 @@ class Series:
                 self._files(seed).checkpoint.unlink(missing_ok=True)  # of a process killed after its last step
                 when = results.loc[[seed]].iloc[-1]["finished_at"]
                 self.progress.note(f"{self.plan.title} seed {seed}: measured before ({when:%Y-%m-%d})")
-        return [seed for seed in self.seeds if seed not in results.index]
+        missing = [seed for seed in self.seeds if seed not in results.index]
+        if missing and (carried := self.plan.carried) is not None:
+            self.progress.note(f"{self.plan.title}: {carried}")
+        return missing
 
     def record(self, seed: int, outcome: Outcome, started_at: str) -> bool:
         """Writes what came of a seed. Returns whether other seeds are worth a try: what fails would fail with them too."""

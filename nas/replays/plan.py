@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, fields, replace
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from nas.architecture.architecture import Architecture
 from nas.architecture.cost import Cost, cost
 from nas.config.recipe import OPTIMIZERS, Augment, Recipe
-from nas.config.recipe_presets import fitted
+from nas.config.recipe_presets import FINE_TUNING, fitted
 from nas.config.task import LoadedTask
 from nas.data import DATASETS, Dataset, Task, augmentation, fraction_of, load, source
 from nas.data.task import regrouped
@@ -22,9 +22,14 @@ from nas.store import StudyRow, TrialRow
 from nas.store.deviations import Deviation, Value
 from nas.store.schema import dump
 
+if TYPE_CHECKING:
+    from nas.network.pretrained import Carried
+
 LONGER: Final = 8
 """Times the steps of the search that a network is retrained for: what was good enough to compare is not yet to be used. A
 ResNet-8 on 2,000 photos of ten classes: 64.4 % in 4,000 steps, 66.4 % in 8,000; on 1,000 of five: 82.2 and 83.5 % (one seed)."""
+LONGER_FINE_TUNED: Final = 2
+"""The same where networks start from trained weights: they have less to learn."""
 HELD_OUT: Final = 0.1
 """Share of all training images that a retraining does not train on, or that of the search where it held out fewer."""
 
@@ -69,6 +74,16 @@ class Plan:
         if theirs is None or self.recipe.precision != "auto" or precision in ("auto", theirs):
             return self.deviations
         return (*self.deviations, Deviation("precision", precision, theirs))
+
+    @property
+    def carried(self) -> Carried | None:
+        """What of the network begins with trained weights, where the recipe names some of its space."""
+        if not self.recipe.pretrained:
+            return None
+        from nas.network.pretrained import carried, start_of
+
+        start = start_of(self.recipe.pretrained)
+        return carried(self.architecture, self.dataset.input, self.dataset.classes, start)
 
     @property
     def task(self) -> LoadedTask:
@@ -228,11 +243,25 @@ def plan_retraining(
 
 
 def plan_reference(
-    study: StudyRow, name: str, architecture: Architecture, data: StudyData, options: TrainingOptions
+    study: StudyRow,
+    name: str,
+    architecture: Architecture,
+    data: StudyData,
+    options: TrainingOptions,
+    pretrained: str = "",
 ) -> Plan:
-    """How the reference network `name` is trained beside those of a study: as `plan_retraining` has it."""
+    """How the reference network `name` is trained beside those of a study: as `plan_retraining` has it, from the weights
+    `pretrained`, or from random ones.
+
+    Where the networks of the study start otherwise, each has the recipe that is good for its own start: `finetune` or `modern`.
+    """
+    begun = study.recipe
+    if bool(begun.pretrained) != bool(pretrained):
+        own = FINE_TUNING if pretrained else source(study.task).recipe
+        recipe = fitted(own, data.searched_on, augmentation(data.dataset))
+        begun = recipe.replace(seed=begun.seed, sampling=begun.sampling, precision=begun.precision)
     return _of_study(
-        study,
+        replace(study, recipe=begun.replace(pretrained=pretrained)),
         data,
         options,
         kind="reference",
@@ -245,8 +274,8 @@ def plan_reference(
 def _of_study(
     study: StudyRow, data: StudyData, options: TrainingOptions, *, architecture: Architecture, **facts: Any
 ) -> Plan:
-    """A training on the images of a study, by its recipe in `LONGER` times its steps unless `options` say otherwise."""
-    dataset = data.dataset
+    """A training on the images of a study, by its recipe in `longer` times its steps unless `options` say otherwise."""
+    dataset = as_trained(data.dataset, study.recipe)
     if ACCURACY not in dataset.type.metrics:
         raise DataError(
             f"data '{dataset.task.dataset}': retraining measures accuracy, which a task of {dataset.type.name} does not have"
@@ -313,10 +342,24 @@ def _retraining_recipe(theirs: Recipe, searched: int, dataset: Dataset, options:
     """The recipe that a user names, or the search's of `searched` steps over more of them."""
     images = len(dataset.train)
     if options.recipe is not None:
-        recipe = fitted(options.recipe, images, augmentation(dataset))
+        recipe = fitted(options.recipe, images, augmentation(dataset)).replace(pretrained=theirs.pretrained)
     else:
-        recipe = _stretched(theirs, LONGER * searched, images)
+        recipe = _stretched(theirs, longer(theirs) * searched, images)
     return _changed(recipe, options, images)
+
+
+def longer(recipe: Recipe) -> int:
+    """Times the steps of a search by this recipe that its networks are retrained for."""
+    return LONGER_FINE_TUNED if recipe.pretrained else LONGER
+
+
+def as_trained(dataset: Dataset, recipe: Recipe) -> Dataset:
+    """The data set with its images normalized as the recipe's trained weights need them."""
+    if not recipe.pretrained:
+        return dataset
+    from nas.network.pretrained import start_of
+
+    return start_of(recipe.pretrained).seen(dataset)
 
 
 def _changed(recipe: Recipe, options: TrainingOptions, images: int) -> Recipe:

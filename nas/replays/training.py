@@ -5,9 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import socket
-import sys
 from collections.abc import Callable, Mapping
-from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from nas.errors import NasError
 from nas.execution.checkpoint import Checkpoint, Foreign, Kept
 from nas.execution.job import Outcome
 from nas.execution.report import Begun, Evaluated
+from nas.network.pretrained import carry, load_pretrained, start_of
 from nas.network.weights import Card, save_weights
 from nas.replays.plan import Plan
 from nas.states import State
@@ -118,11 +117,10 @@ class SeedTraining:
         state = self._checkpoint()
         seed_everything(self.seed)
         model = compile_model(plan.architecture, plan.dataset.input, plan.dataset.classes)
-        if plan.pretrained and state is None:
-            from nas.network.pretrained import load_pretrained
-
-            with redirect_stdout(sys.stderr):  # PyTorch announces a download where our results stand
-                load_pretrained(model, plan.pretrained)
+        if plan.recipe.pretrained and state is None:
+            carry(model, start_of(plan.recipe.pretrained))
+        elif plan.pretrained and state is None:
+            load_pretrained(model, plan.pretrained)
         recipe = plan.recipe.replace(seed=self.seed)
         measured = measured_epochs(recipe.epochs)
         trainer = self.trainer = Trainer(model, plan.dataset, recipe, self.device, measured=measured)

@@ -83,12 +83,12 @@ def verdict(choice: Choice, offered: Sequence[Candidate]) -> list[str]:
         lines.append(_beside(ours, theirs))
         if chosen.is_reference:
             lines.append(
-                "A plain network did best on the images that choose, so that it is the one to take; of the search, "
+                "A reference did best on the images that choose, so that it is the one to take; of the search, "
                 f"{ours.name} is the best."
             )
     elif not plain:
         lines.append(
-            "No reference was trained beside it, so that nothing is said of what a plain network is worth here."
+            "No reference was trained beside it, so that nothing is said of what a network is worth that was not searched."
         )
     if chosen.error is not None and chosen.retrained is not None and chosen.retrained.validation is not None:
         images, told = chosen.retrained.validation.total, CHANCE * math.sqrt(2) * chosen.error * 100

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from nas.network.model_selection import Retrained, cheaper, final, of_way
 from nas.pareto import pareto
 from nas.replays.options import SEEDS, TrainingOptions
-from nas.replays.plan import LONGER
+from nas.replays.plan import longer
 from nas.searches.options import SearchOptions
 from nas.searches.progress import Progress, duration
 
@@ -83,7 +83,7 @@ def _tell(plans: Sequence[Plan], chosen: pd.DataFrame, training: TrainingOptions
     names = ", ".join(f"{number}" for number in chosen["trial"])
     steps = plans[0].recipe.epochs * plans[0].recipe.steps_per_epoch(len(plans[0].dataset.train))
     images = len(plans[0].dataset.validation)
-    slowest = float(chosen["seconds"].max()) * LONGER
+    slowest = float(chosen["seconds"].max()) * longer(plans[0].recipe)
     about = f"; one takes up to about {duration(slowest)}" if slowest >= 1 else ""
     progress.note(
         f"retraining the {len(plans)} most accurate of the front (trial {names}): {training.seeds} seeds of {steps:,} steps each, "

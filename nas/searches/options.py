@@ -40,6 +40,9 @@ the study; None: nobody looks for them."""
 
 DEFAULT_TRIALS = 32
 
+RANDOM = "none"
+"""The word for a start from random weights, where the space names trained ones."""
+
 
 def _option(default: Any, help: str | Callable[[], str]) -> Any:
     return field(default=default, metadata={"help": help})
@@ -77,6 +80,11 @@ class SearchOptions:
 
     space: str | Path | Space = field(metadata={"help": "Space file, or name of a shipped space."})
     blocks: Sequence[str] = _option((), "Python file of blocks of your own; may be given several times.")
+    pretrained: str | None = _option(
+        None,
+        "Trained weights of the network that the space names: torchvision:NAME, timm:NAME, pip:PACKAGE or file:PATH; none: random "
+        "ones.  [default: those that the network's file names]",
+    )
     data: str = _option("digits", _data_sets)
     data_root: str | None = _option(None, "Folder of downloaded data sets (also NAS_DATA).  [default: ~/.cache/nas]")
     image_size: int | None = _option(None, "Make squares of images, with sides of so many pixels.")
@@ -123,8 +131,8 @@ class SearchOptions:
     ray_address: str | None = _option(None, "Join a Ray cluster, such as auto or host:6379.")
     recipe: str | Path | Recipe | None = _option(  # noqa: RUF009  it is a frozen field
         None,
-        "How networks are trained: fast (300 steps), modern (1,000 and more), paper-like (160 epochs), or a YAML file.  "
-        "[default: modern; digits: fast]",
+        "How networks are trained: fast (300 steps), modern (1,000 and more), paper-like (160 epochs), finetune (from trained "
+        "weights), or a YAML file.  [default: modern; digits: fast; from trained weights: finetune]",
     )
     seed_points: str | bool = _option(
         "auto",

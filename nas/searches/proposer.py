@@ -106,7 +106,7 @@ class Proposer:
         self.seen |= {trial["hash"] for trial in past if trial["state"] != "interrupted"}
         # Seed points first, then what an earlier run of the study was in the middle of.
         self._queue: list[tuple[Assignment, str | None, Built | None]] = [
-            (point.assignment, point.config.name, point.built)
+            (point.assignment, point.published, point.built)
             for point in seeds
             if point.built is not None and point.built.architecture.hash not in self.seen
         ]

@@ -10,8 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nas.config.block_files import check_blocks, load_blocks, origins, own_blocks
-from nas.config.recipe import Recipe
-from nas.config.recipe_presets import check_recipe, described, fitted, sampling_for
+from nas.config.recipe import ADDED_LATER, Recipe
+from nas.config.recipe_presets import FINE_TUNING, check_recipe, described, fitted, sampling_for
 from nas.config.task import FOUND, LoadedTask
 from nas.data import Dataset, Task, TaskType, augmentation, load, source
 from nas.errors import SearchError, StudyExists
@@ -21,7 +21,7 @@ from nas.execution.stop import Stop
 from nas.objectives import ACCURACY, learned
 from nas.pareto import hypervolume, left_out, pareto
 from nas.searches.early_stopping import SCHEDULERS, EarlyStopping, Promoting, StoppingOptions
-from nas.searches.options import SearchOptions, parse_duration
+from nas.searches.options import RANDOM, SearchOptions, parse_duration
 from nas.searches.progress import Progress
 from nas.searches.seed_points import SeedPoint, choose_seeds
 from nas.searches.trial_checkpoints import TrialCheckpoints, open_checkpoints
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     # Every process that trains imports this package, and needs no database.
     import pandas as pd
 
+    from nas.network.pretrained import Start
     from nas.replays.jobs import Ran
     from nas.searches.final_network import Final
     from nas.searches.measuring import Measurer
@@ -91,6 +92,7 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
     space = options.space if isinstance(options.space, Space) else Space.load(options.space, task_type.output)
     space = space.limit(parameters=options.max_parameters, macs=options.max_macs, **options.limits or {})
     check_recipe(options.recipe)  # a fault in it is told before data is read
+    start = find_start_of(space, options.pretrained)
     name = f"{space.name}-{task.dataset.partition(':')[0]}" if options.study is None else options.study
     stop = Stop()
     patience = Patience(notify=progress.note, hurried=stop.asked)
@@ -100,7 +102,10 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
         dataset = load(task)
         if (remark := source(task).remark(task)) is not None:
             progress.note(remark)
-        recipe = _recipe(options, dataset)
+        if start is not None:
+            dataset = start.seen(dataset)
+            progress.note(_start_line(start))
+        recipe = _recipe(options, dataset, start)
         check_feasible(space, dataset.input, dataset.classes, note=progress.note)
         study = _open_study(store, name, space, dataset, recipe, options)
         _keep_run(options, name, store, progress)
@@ -166,12 +171,38 @@ def _finished(result: SearchResult, options: SearchOptions, space: Space, progre
     return replace(result, retrained=tuple(rans), final=final_network(rans))
 
 
-def _recipe(options: SearchOptions, dataset: Dataset) -> Recipe:
+def find_start_of(space: Space, pretrained: str | None) -> Start | None:
+    """The trained weights that networks of the space start from; None: random ones. `pretrained` is the user's word.
+
+    Raises SearchError where the space says nothing of whose weights these are, otherwise as `find_start` does.
+    """
+    if pretrained == RANDOM or (pretrained is None and space.pretrained is None):
+        return None
+    if space.pretrained is None:
+        raise SearchError(
+            f"pretrained: the space '{space.name}' names no published network whose weights its networks could take; "
+            "pretrained_mobile and pretrained_resnet do, and any space with the key 'pretrained'"
+        )
+    from nas.network.pretrained import find_start
+
+    return find_start(space.pretrained, pretrained)
+
+
+def _start_line(start: Start) -> str:
+    scale = "as theirs were" if start.mean else "by their own mean, since these weights do not say"
+    return (
+        f"networks start from the weights of {start.network} ({start.weights}): {len(start.state)} tensors of "
+        f"{start.parameters:,} numbers, of which each takes those of the layers that it has; images are normalized {scale}"
+    )
+
+
+def _recipe(options: SearchOptions, dataset: Dataset, start: Start | None) -> Recipe:
     """The recipe of every trial, its steps as epochs of the training images."""
     images = dataset.trained_images
     known = source(dataset.task)
-    recipe = fitted(options.recipe or known.recipe, images, augmentation(dataset))
-    recipe = recipe.replace(seed=options.seed)
+    default = known.recipe if start is None else FINE_TUNING
+    recipe = fitted(options.recipe or default, images, augmentation(dataset))
+    recipe = recipe.replace(seed=options.seed, pretrained="" if start is None else start.text)
     if options.recipe is None:
         trained = dataset.type.counts(dataset.train.y, dataset.classes)
         if trained is not None:
@@ -242,12 +273,17 @@ def _open_study(
         )
     if study.outdated_costs:
         raise SearchError(study.outdated_costs)
-    differences, begun = [], study.recipe.to_dict()
+    differences = []
     if study.space_fingerprint != space.fingerprint:
         differences.append(f"another space or another version of it ('{study.space_name}')")
     differences += _other_data(study.task, task)
+    begun, now = ({**ADDED_LATER, **one.to_dict()} for one in (study.recipe, recipe))
     differences += [
-        f"{key} {begun[key]}, not {value}" for key, value in recipe.to_dict().items() if begun[key] != value
+        f"{key} {begun[key] or 'of random weights'}, not {value or 'of random weights'}"
+        if key == "pretrained"
+        else f"{key} {begun[key]}, not {value}"
+        for key, value in now.items()
+        if begun[key] != value
     ]
     if study.objectives != tuple(options.objectives):
         differences.append(f"objectives {', '.join(study.objectives)}")

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
+from contextlib import suppress
 from dataclasses import dataclass
 
-from blocks.base import Shape
+from blocks.base import Scalar, Shape
 from nas.architecture.cost import Built
 from nas.data import Dataset
 from nas.errors import AssignmentError, Infeasible
 from nas.searches.options import SEED_POINTS
 from nas.searches.progress import Progress
+from nas.space.grammar import Options
 from nas.space.published import PublishedConfig, published_configs
 from nas.space.space import Assignment, Plan, Space
 from nas.text.formatting import digits
 
 MOST_NAMES = 5
+PARTS = 2
+"""Parts of a network with trained weights that a search starts with, where the limits have no room for all of it."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,13 @@ class SeedPoint:
     """The network with its shapes and cost; None where the shapes do not fit the input at hand."""
     problem: str | None
     """Why it cannot be built there."""
+    is_part: bool = False
+    """Whether it is no published network, but what the limits leave of the one whose trained weights the space names."""
+
+    @property
+    def published(self) -> str | None:
+        """Name of the published network that it is."""
+        return None if self.is_part else self.config.name
 
 
 def seed_points(space: Space, input: Shape, classes: int) -> list[SeedPoint]:
@@ -89,9 +101,54 @@ def choose_seeds(space: Space, dataset: Dataset, trials: int, which: str, progre
         return []
     found = _sort(space, dataset)
     chosen = found.fitting[: most(found.firsts, trials)]
+    parts = nearest_parts(space, dataset.input, dataset.classes)
+    if parts:
+        shown = ", ".join(f"{one.built.cost.parameters:,} parameters" for one in parts if one.built is not None)
+        progress.note(f"the nearest to {parts[0].config.name} that the limits have room for come first: {shown}")
     if found.fitting or found.outside or found.too_large:
         progress.note(_line(found, chosen, space, dataset))
-    return chosen
+    return [*parts, *chosen]
+
+
+def nearest_parts(space: Space, input: Shape, classes: int) -> list[SeedPoint]:
+    """Networks of the space that are nearest to the one whose trained weights it names, where that itself breaks a constraint.
+
+    Those that differ from it in one choice, or else in two, and keep most of its parameters: at most `PARTS`.
+    """
+    if space.pretrained is None:
+        return []
+    config = PublishedConfig.load(space.pretrained)
+    try:
+        whole = space.resolve(space.plan(config.assignment), input, classes)
+    except (AssignmentError, Infeasible):
+        return []
+    if space.violation(whole.cost) is None:
+        return []
+    options: dict[str, Options] = {}
+
+    def remember(name: str, those: Options) -> Scalar:
+        options[name] = those
+        return config.assignment[name]
+
+    space.walk(remember)
+    changes = [(name, value) for name, those in options.items() for value in those if value != config.assignment[name]]
+    for number in (1, 2):
+        found: dict[str, SeedPoint] = {}
+        for some in itertools.combinations(changes, number):
+            changed = {**config.assignment, **dict(some)}
+            plan = space.walk(lambda name, those, changed=changed: changed.get(name, those[0]))  # type: ignore[misc]
+            with suppress(Infeasible):
+                built = space.resolve(plan, input, classes)
+                if space.violation(built.cost) is None:
+                    found[built.architecture.hash] = SeedPoint(config, plan.assignment, built, None, is_part=True)
+        if found:
+            return sorted(found.values(), key=_kept)[:PARTS]
+    return []
+
+
+def _kept(point: SeedPoint) -> tuple[int, int]:
+    assert point.built is not None
+    return -point.built.cost.parameters, -point.built.cost.macs
 
 
 def _sort(space: Space, dataset: Dataset) -> _Sorted:

@@ -17,6 +17,7 @@ from nas.data import Dataset
 from nas.errors import NasError
 from nas.execution.checkpoint import Checkpoint, Foreign, Kept
 from nas.execution.report import Begun
+from nas.network.pretrained import carry, start_of
 from nas.train import Epoch, Trainer, Verdict, seed_everything
 from nas.train.cross_validation import Folds
 
@@ -92,8 +93,13 @@ class TrialTraining:
         recipe, measured = self.spec.recipe, self.spec.measured
         architecture = Architecture.from_json(self.spec.architecture)
 
+        start = start_of(recipe.pretrained) if recipe.pretrained else None
+
         def make_model() -> nn.Module:
-            return compile_model(architecture, self.dataset.input, self.dataset.classes)
+            model = compile_model(architecture, self.dataset.input, self.dataset.classes)
+            if start is not None:
+                carry(model, start)
+            return model
 
         if self.dataset.task.folds > 1:
             return Folds(make_model, self.dataset, recipe, self.device, measured=measured)

@@ -70,7 +70,16 @@ class Builds:
 
 
 _OF_NETWORKS_ALWAYS: Final = {"space", "input", "classes", "assignment"}
-_OF_NETWORKS: Final = _OF_NETWORKS_ALWAYS | {"recipe", "builds", "fraction", "pretrained", "proposed", "first"}
+_OF_NETWORKS: Final = _OF_NETWORKS_ALWAYS | {
+    "recipe",
+    "builds",
+    "fraction",
+    "pretrained",
+    "mean",
+    "std",
+    "proposed",
+    "first",
+}
 
 
 @dataclass(frozen=True)
@@ -97,7 +106,12 @@ class PublishedConfig:
     fraction: float = 1.0
     """Share of the training images that the paper trains on."""
     pretrained: str | None = None
-    """Weights of torchvision that training starts from, such as ``ResNet18_Weights.IMAGENET1K_V1``."""
+    """Weights that training starts from, such as ``torchvision:ResNet18_Weights.IMAGENET1K_V1``; `nas.network.weight_sources`
+    reads them."""
+    mean: tuple[float, ...] = ()
+    """Mean of each channel, of images in [0, 1], that these weights were trained to see subtracted …"""
+    std: tuple[float, ...] = ()
+    """… and divided by. Weights that say so themselves come first."""
     assumptions: tuple[str, ...] = ()
     """One line each: what the text does not say, what was chosen, why."""
     without_network: str | None = None
@@ -121,6 +135,8 @@ class PublishedConfig:
             document.fail((), f"published config: the key '{key}' is missing")
         if len(config.input) != 3 or min(config.input) < 1:
             document.fail(("input",), f"input: must be [channels, height, width], not {list(config.input)}")
+        if len(config.mean) != len(config.std) or len(config.mean) not in (0, config.input[0]) or 0 in config.std:
+            document.fail(("mean",), "mean and std: must have one number for each channel, and std none that is 0")
         if not 0 < config.fraction <= 1:
             document.fail(("fraction",), f"fraction: must be above 0 and at most 1, not {config.fraction:g}")
         try:

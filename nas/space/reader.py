@@ -49,6 +49,7 @@ class SpaceFile(NamedTuple):
     graph: Graph
     constraints: Mapping[str, Bounds]
     document: Document
+    pretrained: str | None = None
 
 
 def parse_space(path: Path, text: str) -> SpaceFile:
@@ -66,7 +67,7 @@ class _Parser:
 
     def space(self) -> SpaceFile:
         data = self.doc.mapping((), self.doc.data, "a space file")
-        self.doc.check_keys((), data, ("name", "input", "graphs", "graph", "constraints"), "space")
+        self.doc.check_keys((), data, ("name", "input", "pretrained", "graphs", "graph", "constraints"), "space")
         for key in ("name", "input", "graph"):
             if key not in data:
                 self.fail((), f"space: the key '{key}' is missing")
@@ -88,7 +89,19 @@ class _Parser:
             if name not in used:
                 self.fail(("graphs", name), f"graph '{name}' is used nowhere")
         check_shared(self.doc, graph)
-        return SpaceFile(data["name"], tuple(shape), graph, self.constraints(data.get("constraints", {})), self.doc)
+        constraints = self.constraints(data.get("constraints", {}))
+        return SpaceFile(data["name"], tuple(shape), graph, constraints, self.doc, self.pretrained(data))
+
+    def pretrained(self, data: dict[str, Any]) -> str | None:
+        """The published network whose weights networks of the space start from."""
+        if "pretrained" not in data:
+            return None
+        name = data["pretrained"]
+        if not isinstance(name, str) or not name.strip() or one_line(name) != name:
+            self.fail(
+                ("pretrained",), f"pretrained: must be the name or file of a published config, not {shorten(name)}"
+            )
+        return name
 
     def named_graphs(self, data: dict[str, Any]) -> None:
         bodies = self.doc.mapping(("graphs",), data.get("graphs", {}), "graphs")

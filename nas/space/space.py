@@ -76,6 +76,8 @@ class Space:
     data: Mapping[str, object]
     """The same as plain data, without comments."""
     path: str
+    pretrained: str | None = None
+    """Name or file of the published config whose trained weights its networks start from, by the names of nodes."""
     output: Callable[[Shape, int], Shape] | None = field(default=_logits, compare=False, repr=False)
     """What a network must end with, from the shape of an image and the number of classes; the type of a task says it."""
 
@@ -225,7 +227,9 @@ class Space:
 def _read(path: Path, text: str, changes: int) -> Space:
     """The space of a file with this text, as long as no block changes: a search meets those of published networks often."""
     file = parse_space(path, text)
-    return Space(file.name, file.input, file.graph, file.constraints, text, file.document.data, str(path))
+    return Space(
+        file.name, file.input, file.graph, file.constraints, text, file.document.data, str(path), file.pretrained
+    )
 
 
 def _check_shapes(space: Space) -> None:

@@ -28,7 +28,7 @@ from nas.train.layout import memory_layout
 from nas.train.mixup import Targets, mixup
 from nas.train.outcome import Diverged, Verdict
 from nas.train.precision import amp_dtype
-from nas.train.schedule import make_optimizer, schedule
+from nas.train.schedule import SHARE, freeze, make_optimizer, schedule
 
 CHECK_EVERY = 20  # iterations between two looks at the loss: a look makes the CPU wait for a GPU
 EXPLODED = 1_000.0  # times the loss of a guess; nothing comes back from there
@@ -136,6 +136,7 @@ class Trainer:
         self.norm_batches = self._norm_batches(_some(dataset.train, final), seed, resident)
         self.some_norm_batches = self._norm_batches(_some(dataset.train, meanwhile), seed, resident)
         self.validation_batches = self._evaluation_batches(dataset.validation, resident)
+        freeze(model, recipe)
         self.optimizer = make_optimizer(model, recipe)
         self.averaged = Averaged(self.model, recipe.ema) if recipe.ema else None
         self.class_weights = _class_weights(dataset).to(self.device) if recipe.class_weights == "balanced" else None
@@ -171,7 +172,7 @@ class Trainer:
             top5=found.pop("top5"),
             seconds=time.perf_counter() - self._started,
             images_per_second=self.train_batches.images / (trained - self._started),
-            lr=float(self.optimizer.param_groups[0]["lr"]),
+            lr=max(float(group["lr"]) for group in self.optimizer.param_groups),
             train_accuracy=train_accuracy,
             others=found,
         )
@@ -318,7 +319,7 @@ class Trainer:
 
     def _set_lr(self, epoch: float) -> None:
         for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.lr * schedule(self.recipe, epoch, self.recipe.epochs)
+            group["lr"] = self.recipe.lr * schedule(self.recipe, epoch, self.recipe.epochs) * group.get(SHARE, 1.0)
 
     def _check(self, loss: float, place: int) -> None:
         if not math.isfinite(loss) or loss > self.explosion:

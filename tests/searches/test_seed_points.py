@@ -108,3 +108,18 @@ def test_the_old_spellings_mean_what_they_meant(monkeypatch: pytest.MonkeyPatch)
 def test_the_help_says_what_auto_is() -> None:
     text = " ".join(CliRunner().invoke(command, ["--help"]).output.split())
     assert "--seed-points all|auto|none Published networks that are trained first; auto: " in text
+
+
+def test_where_the_limits_have_no_room_for_the_whole_network_its_largest_parts_come_first() -> None:
+    space = Space.load("pretrained_mobile", shapes=False)
+    points = choose_seeds(space.limit(macs=5e6), images(32), 4, "auto", notes := Notes())
+    first = points[0]
+    assert first.built is not None
+    assert first.published is None, "it is no published network"
+    assert first.built.cost.macs <= 5e6
+    assert first.built.cost.parameters > 3.3e6, "the same layers on smaller pictures"
+    assert first.assignment["resolution"] != "whole"
+    assert notes.notes[0].startswith("the nearest to efficientnet_lite0 that the limits have room for come first")
+    whole = choose_seeds(space, images(32), 4, "auto", Notes())
+    assert [point.published for point in whole] == ["efficientnet_lite0"]
+    assert choose_seeds(space.limit(macs=5e6), images(32), 4, "none", Notes()) == []

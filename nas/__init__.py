@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from nas.config.recipe import Recipe as Recipe
     from nas.config.recipe import register_optimizer as register_optimizer
     from nas.config.task import Task as Task
+    from nas.data.multi_label import MultiLabel as MultiLabel
     from nas.data.sources import register_dataset as register_dataset
     from nas.data.task_type import TaskType as TaskType
     from nas.data.task_type import register_task_type as register_task_type
@@ -72,6 +73,7 @@ _HOMES = {
     "ExportError": "nas.errors",
     "Exported": "nas.export.formats",
     "LoadedStudy": "nas.api",
+    "MultiLabel": "nas.data.multi_label",
     "NasError": "nas.errors",
     "OneOf": "blocks.hyperparameter",
     "Objective": "nas.objectives",
@@ -127,6 +129,7 @@ def search(
     data: str = "digits",
     data_root: str | None = None,
     image_size: int | None = None,
+    skip_bad: bool = False,
     validation: float | None = None,
     folds: int = 1,
     trials: int = 32,
@@ -135,6 +138,7 @@ def search(
     steps: int | None = None,
     epochs: int | None = None,
     objectives: Sequence[str] = ("accuracy", "parameters"),
+    metric: str | None = None,
     probe_device: str | None = None,
     max_parameters: float | None = None,
     max_macs: float | None = None,

@@ -145,6 +145,29 @@ LATENCY: Final = Objective(
     unit="ms",
     columns=("latency", "latency_ms"),
 )
+MEAN_AVERAGE_PRECISION: Final = Objective(
+    "mean_average_precision",
+    "maximize",
+    "learned",
+    (0.0, 1.0),
+    "linear",
+    "mean average precision on validation images",
+    "validation mAP (0 to 1)",
+    "mAP",
+    columns=("mean_average_precision", "map"),
+)
+MACRO_F1: Final = Objective(
+    "macro_f1", "maximize", "learned", (0.0, 1.0), "linear", "macro F1 on validation images", "validation macro F1"
+)
+EXACT_MATCH: Final = Objective(
+    "exact_match",
+    "maximize",
+    "learned",
+    (0.0, 1.0),
+    "linear",
+    "share of validation images without a mistake",
+    "validation images without a mistake (share)",
+)
 _ROWS = (
     ACCURACY,
     Objective(
@@ -179,6 +202,9 @@ _ROWS = (
         form="short",
     ),
     LATENCY,
+    MEAN_AVERAGE_PRECISION,
+    MACRO_F1,
+    EXACT_MATCH,
 )
 OBJECTIVES: Final = {row.name: row for row in _ROWS}
 """Every objective by its name."""

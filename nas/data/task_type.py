@@ -52,6 +52,13 @@ class TaskType(ABC):
     def summary(self, sums: Tensor, images: int) -> dict[str, float]:
         """The mean loss, as ``loss``, and the value of every metric by its name, from the sum of all tallies."""
 
+    def of_all(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
+        """The metrics that sums over batches cannot give, by name, from the outputs (N, …) and labels (N, …) of all images.
+
+        Both lie on the CPU. Only a type that has such metrics defines it: the answers to all images are kept for it.
+        """
+        return {}
+
     @abstractmethod
     def right(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """How many images of a batch are answered right, a scalar; of one that is partly right its share."""

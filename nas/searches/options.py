@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hin
 from nas.errors import SearchError, nearest
 from nas.execution.options import AUTO, RayOptions
 from nas.limits import MAX_VALIDATION
-from nas.objectives import LATENCY, OBJECTIVES, before_training, learned
+from nas.objectives import ACCURACY, LATENCY, OBJECTIVES, before_training, learned
 from nas.text.formatting import shorten
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ class SearchOptions:
     data: str = _option("digits", _data_sets)
     data_root: str | None = _option(None, "Folder of downloaded data sets (also NAS_DATA).  [default: ~/.cache/nas]")
     image_size: int | None = _option(None, "Make squares of images, with sides of so many pixels.")
+    skip_bad: bool = _option(False, "Leave out images that cannot be read, and say how many they are.")
     validation: float | None = _option(
         None, "Share of training images to measure on.  [default: 1,000 images, from a tenth to a quarter]"
     )
@@ -94,6 +95,9 @@ class SearchOptions:
     steps: int | None = _option(None, "Steps of the optimizer in a trial.  [default: the recipe's]")
     epochs: int | None = _option(None, "The same in epochs.")
     objectives: Sequence[str] = _option(("accuracy", "parameters"), f"Of {', '.join(OBJECTIVES)}.")
+    metric: str | None = _option(
+        None, f"What is learned, in the place of accuracy: {', '.join(learned(OBJECTIVES))}.  [default: accuracy]"
+    )
     probe_device: str | None = _option(
         None, f"Where {LATENCY.name} and the like are measured: cpu or cuda.  [default: cuda, if any]"
     )
@@ -168,6 +172,7 @@ class SearchOptions:
         SCHEDULERS.find(self.scheduler)
         if not self.reduction_factor > 1:
             raise SearchError(f"reduction_factor: must be above 1, not {self.reduction_factor:g}")
+        self._take_metric()
         if not self.objectives:
             raise SearchError(f"objectives: name at least one of {', '.join(OBJECTIVES)}")
         for objective in self.objectives:
@@ -194,6 +199,22 @@ class SearchOptions:
         parse_duration(self.time)
         parse_duration(self.trial_timeout, "trial_timeout")
         _ = self.ray
+
+    def _take_metric(self) -> None:
+        """Puts the metric among the objectives in the place of accuracy."""
+        if self.metric is None or self.metric in self.objectives:
+            return
+        if self.metric not in learned(OBJECTIVES):
+            known = learned(OBJECTIVES)
+            raise SearchError(
+                f"metric: must be one of {', '.join(known)}, not '{self.metric}'{nearest(self.metric, known)}"
+            )
+        if ACCURACY.name not in self.objectives:
+            raise SearchError(
+                f"metric: takes the place of accuracy, and objectives are {', '.join(self.objectives)}; name it among them"
+            )
+        objectives = tuple(self.metric if name == ACCURACY.name else name for name in self.objectives)
+        object.__setattr__(self, "objectives", objectives)
 
     @property
     def ray(self) -> RayOptions:

@@ -14,6 +14,7 @@ from nas.config.recipe import Recipe
 from nas.config.recipe_presets import check_recipe, described, fitted, sampling_for
 from nas.config.task import FOUND, LoadedTask
 from nas.data import Dataset, Task, TaskType, augmentation, load, source
+from nas.data.images import left_out_line
 from nas.errors import SearchError, StudyExists
 from nas.execution.gpu_sharing import Packing
 from nas.execution.session import ray_session, run_jobs, stoppable
@@ -82,22 +83,33 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
     load_blocks(*options.blocks)
     SAMPLERS.find(options.sampler)
     validation = 0.0 if options.folds > 1 else options.validation
-    task = Task(options.data, options.data_root, validation, 0, options.image_size, options.folds)
+    task = Task(
+        options.data,
+        options.data_root,
+        validation,
+        image_size=options.image_size,
+        folds=options.folds,
+        skip_bad=options.skip_bad,
+        reduced=options.image_size is not None,
+    )
     task_type = source(task).type
     check_reported(options.objectives, task, task_type)
     check_retraining(options.retrain, task_type)
     space = options.space if isinstance(options.space, Space) else Space.load(options.space, task_type.output)
     space = space.limit(parameters=options.max_parameters, macs=options.max_macs, **options.limits or {})
     check_recipe(options.recipe)  # a fault in it is told before data is read
-    name = f"{space.name}-{task.dataset.partition(':')[0]}" if options.study is None else options.study
     stop = Stop()
     patience = Patience(notify=progress.note, hurried=stop.asked)
     with Store.open(options.storage or DEFAULT_URL, create=True, patience=patience) as store:
+        name = _default_name(store, space, task) if options.study is None else options.study
         if (problem := problem_of_name(name)) and not store.has_study(name):
             raise SearchError(f"study {shorten(name)}: {problem}; name it with --study")
-        dataset = load(task)
+        dataset = load(_decoded_alike(store, name, task))
         if (remark := source(task).remark(task)) is not None:
             progress.note(remark)
+        if dataset.left_out:
+            files = len(dataset.left_out) + len(dataset.train) + len(dataset.validation)
+            progress.note(left_out_line(dataset.left_out, files))
         recipe = _recipe(options, dataset)
         check_feasible(space, dataset.input, dataset.classes, note=progress.note)
         study = _open_study(store, name, space, dataset, recipe, options)
@@ -123,13 +135,31 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
     return _finished(result, options, space, progress) if options.retrain and ended != "interrupted" else result
 
 
+def _default_name(store: Store, space: Space, task: Task) -> str:
+    """The name of a study that the user does not name: the space, and the data set or the folder."""
+    kind, _, place = task.dataset.partition(":")
+    before = f"{space.name}-{kind}"
+    # As it was before folders had their own: such a study on the same data goes on.
+    if not place or (store.has_study(before) and store.study(before).task.dataset == task.dataset):
+        return before
+    return f"{space.name}-{source(task).short_name(task)}"
+
+
+def _decoded_alike(store: Store, name: str, task: Task) -> Task:
+    """The task, its images decoded as those of the study are, where it was begun by a version that decoded otherwise."""
+    if not task.reduced or not store.has_study(name):
+        return task
+    return replace(task, reduced=store.study(name).task.reduced)
+
+
 def check_reported(objectives: Sequence[str], task: Task, task_type: TaskType) -> None:
     """Raises SearchError for an objective that a training on these data does not report."""
     for name in learned(objectives):
         if name not in task_type.reported():
             known = ", ".join(task_type.reported())
             raise SearchError(
-                f"data '{task.dataset}': a training reports {known}, and no {name}; name other --objectives"
+                f"data '{task.dataset}': a training reports {known}, and no {name}; name other --objectives, such as by "
+                f"--metric {task_type.metrics[0].name}"
             )
 
 

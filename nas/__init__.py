@@ -126,7 +126,7 @@ def search(
     space: str | Path | Space,
     *,
     blocks: Sequence[str] = (),
-    data: str = "digits",
+    data: str | object = "digits",
     data_root: str | None = None,
     image_size: int | None = None,
     skip_bad: bool = False,
@@ -167,8 +167,10 @@ def search(
 
     `space`: a file, the name of a shipped space, or a `nas.Space`. The other arguments are the options of `nas search`, with
     underscores; docs/api.md describes each. Of the most used: `blocks` are files of your own blocks; `data` is ``digits``,
-    ``cifar10``, ``cifar100``, ``fashion_mnist`` or ``imagefolder:PATH``; `trials` counts the finished trials of the study in all,
-    `time` is like ``"30m"``; `objectives` are accuracy (maximized), parameters, macs, activation_bytes and latency (minimized),
+    ``cifar10``, ``cifar100``, ``fashion_mnist``, ``imagefolder:PATH`` or ``table:FILE``, or the images themselves: (images, labels)
+    as arrays or tensors, a `Dataset` of PyTorch, torchvision or Hugging Face, a frame with the columns path and label, or a dict of
+    these with train, val and test (docs/data.md); `trials` counts the finished trials of the study in all, `time` is like
+    ``"30m"``; `objectives` are accuracy (maximized), parameters, macs, activation_bytes and latency (minimized),
     and those that you register; `limits` bound what is known before a training, ``{"macs": 2e6}``; `recipe` is a name, a file or
     a `nas.Recipe`. `progress` is told what happens; None: nothing is printed.
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from nas.config.recipe import Augment
 from nas.config.task import Task
+from nas.data import objects
 from nas.data.folder import list_folder
 from nas.data.images import check_images
 from nas.data.listing import Lister, Listing, reader, test_counter, validation_reader
@@ -164,8 +165,12 @@ class Source:
     """The same, where it hangs on what stands behind the colon."""
     short_name: Callable[[Task], str] = lambda task: file_stem(folder_of(task)) if folder_of(task) else task.dataset
     """What a study on the data is called by, unless a user names it."""
-    list_files: Lister | None = None
-    """Lists the files, where images lie in files of their own: they can then be looked at before they are read, and skipped."""
+    list_files: Callable[[Task], Listing | None] = lambda task: None
+    """Lists the files, where images lie in files of their own: they can then be looked at before they are read."""
+    skips_bad: bool = False
+    """Whether images that cannot be read can be left out."""
+    is_listed: bool = True
+    """Whether users write its name themselves."""
 
 
 def of_files(list_files: Lister, place: str, type_of: Callable[[Task], TaskType] | None = None) -> Source:
@@ -179,6 +184,7 @@ def of_files(list_files: Lister, place: str, type_of: Callable[[Task], TaskType]
         type_of=type_of,
         short_name=lambda task: file_stem(expanded(folder_of(task)).resolve().name),
         list_files=list_files,
+        skips_bad=True,
     )
 
 
@@ -196,6 +202,20 @@ DATASETS.add(
     replace(
         of_files(_table, "FILE", _type_of_table),
         short_name=lambda task: file_stem(parse(folder_of(task))[0].resolve().stem),
+    ),
+)
+DATASETS.add(
+    objects.KIND,
+    Source(
+        objects.read,
+        read_validation=objects.read_validation,
+        count_test=objects.count_test,
+        place="FINGERPRINT",
+        type_of=lambda task: objects.held(task).type,
+        short_name=lambda task: objects.KIND,
+        list_files=objects.listing_of,
+        skips_bad=True,
+        is_listed=False,
     ),
 )
 
@@ -235,7 +255,7 @@ def register_dataset(
 
 def dataset_names() -> list[str]:
     """Every data set as a user writes it: ``digits``, ``imagefolder:PATH``."""
-    return [f"{name}:{one.place}" if one.place else name for name, one in DATASETS.items()]
+    return [f"{name}:{one.place}" if one.place else name for name, one in DATASETS.items() if one.is_listed]
 
 
 def default_root(task: Task) -> Path:
@@ -256,7 +276,7 @@ def source(task: Task) -> Source:
         raise DataError(f"data set '{task.dataset}': write {name}:{found.place}")
     if not found.place and task.dataset != name:
         raise DataError(f"data set '{task.dataset}': write {name}, without a colon")
-    if task.skip_bad and found.list_files is None:
+    if task.skip_bad and not found.skips_bad:
         raise DataError(f"data set '{task.dataset}': skip_bad is for images in files of their own")
     return found if found.type_of is None else replace(found, type=found.type_of(task))
 
@@ -274,6 +294,9 @@ def _sized(task: Task, x: Images) -> Images:
     import torch.nn.functional as F
 
     channels = x.shape[1]
+    side = min(x.shape[2:])
+    top, left = ((extent - side) // 2 for extent in x.shape[2:])
+    x = x[:, :, top : top + side, left : left + side]  # nothing is squashed
     check_images(len(x), (channels, size, size))
     large = np.empty((len(x), channels, size, size), dtype=np.uint8)
     at_once = max(1, CHUNK_BYTES // (4 * channels * size * size))

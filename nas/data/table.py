@@ -245,7 +245,7 @@ def _labels(
         return columns.label, y
     said = [_apart(text, columns.separator) for text in cells[0]]
     learned = {name for some, part in zip(said, parts, strict=True) if part == "train" for name in some}
-    names = tuple(sorted(learned, key=_natural))
+    names = tuple(sorted(learned, key=natural))
     number_of = {name: number for number, name in enumerate(names)}
     for row, some in enumerate(said):
         for name in some:
@@ -267,8 +267,8 @@ def _apart(text: str, separator: str | None) -> list[str]:
     return [name for part in text.split(separator) if (name := part.strip())]
 
 
-def _natural(name: str) -> tuple[int, int, str]:
-    """Whole numbers first, in their order; then words."""
+def natural(name: str) -> tuple[int, int, str]:
+    """The order of labels: whole numbers first, in their order; then words."""
     return (0, int(name), name) if re.fullmatch(r"[0-9]{1,18}", name) else (1, 0, name)
 
 

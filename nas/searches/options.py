@@ -77,7 +77,7 @@ class SearchOptions:
 
     space: str | Path | Space = field(metadata={"help": "Space file, or name of a shipped space."})
     blocks: Sequence[str] = _option((), "Python file of blocks of your own; may be given several times.")
-    data: str = _option("digits", _data_sets)
+    data: str | object = _option("digits", _data_sets)
     data_root: str | None = _option(None, "Folder of downloaded data sets (also NAS_DATA).  [default: ~/.cache/nas]")
     image_size: int | None = _option(None, "Make squares of images, with sides of so many pixels.")
     skip_bad: bool = _option(False, "Leave out images that cannot be read, and say how many they are.")

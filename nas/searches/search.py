@@ -15,6 +15,8 @@ from nas.config.recipe_presets import check_recipe, described, fitted, sampling_
 from nas.config.task import FOUND, LoadedTask
 from nas.data import Dataset, Task, TaskType, augmentation, load, source
 from nas.data.images import left_out_line
+from nas.data.objects import KIND as MEMORY
+from nas.data.objects import hand_over
 from nas.errors import SearchError, StudyExists
 from nas.execution.gpu_sharing import Packing
 from nas.execution.session import ray_session, run_jobs, stoppable
@@ -83,8 +85,9 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
     load_blocks(*options.blocks)
     SAMPLERS.find(options.sampler)
     validation = 0.0 if options.folds > 1 else options.validation
+    data = options.data
     task = Task(
-        options.data,
+        data if isinstance(data, str) else hand_over(data, options.image_size, skip_bad=options.skip_bad),
         options.data_root,
         validation,
         image_size=options.image_size,
@@ -280,6 +283,10 @@ def _open_study(
 def _other_data(begun: LoadedTask, now: LoadedTask) -> list[str]:
     """What is another in the data: the options that say so, or else that the images themselves have changed."""
     theirs, ours = asdict(begun.unread()), asdict(now.unread())
+    if all(one["dataset"].startswith(f"{MEMORY}:") for one in (theirs, ours)) and theirs["dataset"] != ours["dataset"]:
+        return [
+            f"other images or labels ({theirs['dataset']}) than those that were handed over now ({ours['dataset']})"
+        ]
     differences = [f"{key} {theirs[key]}, not {value}" for key, value in ours.items() if theirs[key] != value]
     known = replace(now, validation_images=begun.validation_images and now.validation_images)
     if not differences and any(getattr(begun, key) != getattr(known, key) for key in FOUND):

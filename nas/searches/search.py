@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nas.config.block_files import check_blocks, load_blocks, origins, own_blocks
-from nas.config.recipe import Recipe
+from nas.config.recipe import ADDED_LATER, Recipe
 from nas.config.recipe_presets import check_recipe, described, fitted, sampling_for
 from nas.config.task import FOUND, LoadedTask
 from nas.data import Dataset, Task, TaskType, augmentation, load, source
@@ -263,12 +263,14 @@ def _open_study(
         )
     if study.outdated_costs:
         raise SearchError(study.outdated_costs)
-    differences, begun = [], study.recipe.to_dict()
+    differences, begun, now = [], study.recipe.to_dict(), recipe.to_dict()
     if study.space_fingerprint != space.fingerprint:
         differences.append(f"another space or another version of it ('{study.space_name}')")
     differences += _other_data(study.task, task)
     differences += [
-        f"{key} {begun[key]}, not {value}" for key, value in recipe.to_dict().items() if begun[key] != value
+        f"{key} {begun.get(key, ADDED_LATER.get(key))}, not {now.get(key, ADDED_LATER.get(key))}"
+        for key in {**begun, **now}
+        if begun.get(key) != now.get(key)
     ]
     if study.objectives != tuple(options.objectives):
         differences.append(f"objectives {', '.join(study.objectives)}")

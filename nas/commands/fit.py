@@ -30,6 +30,7 @@ UNTIL_TIME = 1_000_000
 )
 @search_option("trials", default=None, help="Finished trials in all.  [default: 32, or as many as --time allows]")
 @search_option("steps")
+@search_option("skip_bad")
 @search_option("image_size", help="Make squares of the images, with sides of so many pixels.  [default: see above]")
 @click.option(
     "--references",
@@ -65,6 +66,7 @@ def command(
     """From a folder of photos to a model to use, with the proof that it was worth it.
 
     PHOTOS holds train/<class>/<images> and test/<class>/<images>, or <class>/<images> alone; then a fifth is set aside to test.
+    Or it is a table, such as photos.csv, with the columns path and label.
     Images of one size up to 96 pixels are taken as they are, others become squares of 64 pixels (128 with a GPU).
 
     Searches within the limits, retrains the two best, trains plain networks beside on the same images, and chooses by images
@@ -78,7 +80,7 @@ def command(
     from dataclasses import replace
 
     from nas.fits.choice import parse_milliseconds
-    from nas.fits.fit import FITTED_FORMATS, FitOptions, fit, make_folder, see, side_for, study_name_of
+    from nas.fits.fit import FITTED_FORMATS, FitOptions, data_of, fit, make_folder, see, side_for, study_name_of
     from nas.objectives import LATENCY
     from nas.searches.options import DEFAULT_TRIALS, SearchOptions
 
@@ -88,7 +90,7 @@ def command(
     most = parse_milliseconds(max_latency)
     limits = {} if most is None else {LATENCY.name: most}
     search = SearchOptions(
-        data=f"imagefolder:{photos}",
+        data=data_of(photos),
         study=study,
         trials=trials,
         scheduler="pareto_asha",
@@ -98,7 +100,7 @@ def command(
     )
     folder = output or Path(f"{study}-fit")
     options = FitOptions(search, folder, names, most, FITTED_FORMATS)
-    seen = see(photos)
+    seen = see(photos, skip_bad=search.skip_bad)
     if not as_json:
         _show_seen(seen)
     options = replace(options, search=replace(search, image_size=search.image_size or side_for(seen, search.device)))

@@ -45,6 +45,8 @@ class Listing:
     """Images to measure on; None: they are drawn from those of the training."""
     left_out: str | None = None
     """What is there and is no image by its name, in words."""
+    kind: str = "folder"
+    """What lists them, in a word."""
 
 
 Lister = Callable[[Task], Listing]

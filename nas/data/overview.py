@@ -31,7 +31,9 @@ class Overview:
     sizes: Mapping[tuple[int, int], int]
     """How many images have this width and height, the commonest first."""
     skipped: str | None
-    """Files that are no images by their endings, in words."""
+    """Files that are no images by their endings, and those that are skipped, in words."""
+    kind: str = "folder"
+    """What the images lie in, or are listed by."""
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -78,6 +80,7 @@ def overview_of(listing: Listing, *, skip_bad: bool = False) -> Overview:
         listing.test_is_drawn,
         dict(sizes.most_common()),
         "; ".join(lines) or None,
+        listing.kind,
     )
 
 

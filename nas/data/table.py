@@ -281,10 +281,10 @@ def _parted(
         raise DataError(f"{what}: no row is for training; a column split says train, val or test")
     chosen = [found[part] for part in ("test", "validation") if len(found[part])]
     if chosen:
-        return Listing(names, found["train"], chosen[0], False, chosen[1] if len(chosen) > 1 else None)
+        return Listing(names, found["train"], chosen[0], False, chosen[1] if len(chosen) > 1 else None, kind="table")
     train = found["train"]
     groups, groups_names = (
         (train.y, names) if train.y.ndim == 1 else (np.zeros(len(train), dtype=np.int64), ("images",))
     )
     rest, tested = set_aside(train, groups, groups_names, f"{what} (no test images)")
-    return Listing(names, rest, tested, True)
+    return Listing(names, rest, tested, True, kind="table")

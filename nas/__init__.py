@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from nas.config.recipe import Recipe as Recipe
     from nas.config.recipe import register_optimizer as register_optimizer
     from nas.config.task import Task as Task
+    from nas.data.metrics import register_metric as register_metric
     from nas.data.multi_label import MultiLabel as MultiLabel
     from nas.data.sources import register_dataset as register_dataset
     from nas.data.task_type import TaskType as TaskType
@@ -104,6 +105,7 @@ _HOMES = {
     "register_sampler": "nas.searches.samplers",
     "register_scheduler": "nas.searches.early_stopping",
     "compile_model": "nas.architecture.compile",
+    "register_metric": "nas.data.metrics",
     "register_objective": "nas.objectives",
     "register_probe": "nas.network.probes",
     "register_task_type": "nas.data.task_type",

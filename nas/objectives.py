@@ -159,6 +159,37 @@ MEAN_AVERAGE_PRECISION: Final = Objective(
 MACRO_F1: Final = Objective(
     "macro_f1", "maximize", "learned", (0.0, 1.0), "linear", "macro F1 on validation images", "validation macro F1"
 )
+_METRICS = (
+    Objective(
+        "balanced_accuracy",
+        "maximize",
+        "learned",
+        (0.0, 1.0),
+        "linear",
+        "mean accuracy of the classes on validation images",
+    ),
+    Objective(
+        "top5", "maximize", "learned", (0.0, 1.0), "linear", "top-5 accuracy on validation images", heading="top-5"
+    ),
+    Objective(
+        "auc",
+        "maximize",
+        "learned",
+        (0.0, 1.0),
+        "linear",
+        "area under the ROC curve on validation images",
+        heading="AUC",
+    ),
+    Objective("log_loss", "minimize", "learned", (1e-3, 10.0), label="log loss on validation images"),
+    Objective(
+        "calibration_error",
+        "minimize",
+        "learned",
+        (0.0, 1.0),
+        "linear",
+        "expected calibration error on validation images",
+    ),
+)
 EXACT_MATCH: Final = Objective(
     "exact_match",
     "maximize",
@@ -205,6 +236,7 @@ _ROWS = (
     MEAN_AVERAGE_PRECISION,
     MACRO_F1,
     EXACT_MATCH,
+    *_METRICS,
 )
 OBJECTIVES: Final = {row.name: row for row in _ROWS}
 """Every objective by its name."""

@@ -25,6 +25,7 @@ class MultiLabel(TaskType):
 
     name = "multi-label classification"
     metrics = (MEAN_AVERAGE_PRECISION, MACRO_F1, EXACT_MATCH)
+    further = (MEAN_AVERAGE_PRECISION.name,)
 
     def output(self, input: Shape, classes: int) -> Shape:
         """A logit for each label."""
@@ -57,7 +58,7 @@ class MultiLabel(TaskType):
         f1 = float((2 * hits / (2 * hits + wrong + missed).clamp(min=1)).mean())
         return {"loss": float(sums[0]) / images, MACRO_F1.name: f1, EXACT_MATCH.name: float(sums[1]) / images}
 
-    def of_all(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
+    def measure(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
         """Mean over the labels of the area under precision against recall; labels that no image has do not count."""
         from sklearn.metrics import average_precision_score
 

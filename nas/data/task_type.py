@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -33,6 +33,8 @@ class TaskType(ABC):
     name: ClassVar[str]
     metrics: ClassVar[tuple[Objective, ...]]
     """What is measured after an epoch beside the loss, each a row whose `known` is ``learned``: the objectives of a search."""
+    further: tuple[str, ...] = ()
+    """Metrics that sums over batches cannot give: `measure` does, of the answers to all images, which are kept for it."""
     is_dense: ClassVar[bool] = False
     """Whether labels lie in the image, so that they would have to move with it: no augmentation moves it then."""
 
@@ -52,11 +54,8 @@ class TaskType(ABC):
     def summary(self, sums: Tensor, images: int) -> dict[str, float]:
         """The mean loss, as ``loss``, and the value of every metric by its name, from the sum of all tallies."""
 
-    def of_all(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
-        """The metrics that sums over batches cannot give, by name, from the outputs (N, …) and labels (N, …) of all images.
-
-        Both lie on the CPU. Only a type that has such metrics defines it: the answers to all images are kept for it.
-        """
+    def measure(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
+        """The metrics `further`, by name, from the outputs (N, …) and labels (N, …) of all images. Both lie on the CPU."""
         return {}
 
     @abstractmethod
@@ -70,6 +69,10 @@ class TaskType(ABC):
     def reported(self) -> tuple[str, ...]:
         """The names of everything that is measured after an epoch."""
         return ("loss", *(metric.name for metric in self.metrics))
+
+    def reporting(self, names: Sequence[str]) -> TaskType:
+        """The type that measures these too, where it can: see `nas.data.metrics`."""
+        return self
 
     def guess(self, classes: int) -> float:
         """The loss of a network that knows nothing."""
@@ -105,6 +108,24 @@ class Classification(TaskType):
     name = "classification"
     metrics = (ACCURACY,)
 
+    def __init__(self, further: tuple[str, ...] = ()) -> None:
+        """`further`: names in `nas.data.metrics.METRICS` of what is measured too."""
+        self.further = further
+
+    def reporting(self, names: Sequence[str]) -> TaskType:
+        """Those of `METRICS` too."""
+        from nas.data.metrics import METRICS
+
+        further = tuple(name for name in dict.fromkeys(names) if name in METRICS)
+        return Classification(further) if further else self
+
+    def measure(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
+        """The further metrics."""
+        from nas.data.metrics import METRICS
+
+        probabilities, labels = outputs.double().softmax(1).numpy(), targets.numpy()
+        return {name: METRICS.find(name)(probabilities, labels) for name in self.further}
+
     def output(self, input: Shape, classes: int) -> Shape:
         """A logit for each class."""
         return (classes,)
@@ -132,7 +153,7 @@ class Classification(TaskType):
 
     def reported(self) -> tuple[str, ...]:
         """Top-5 accuracy too."""
-        return (*super().reported(), "top5")
+        return (*super().reported(), "top5", *self.further)
 
     def right(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Images whose class has the largest logit."""

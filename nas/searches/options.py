@@ -58,6 +58,13 @@ def _data_sets() -> str:
     return f"{', '.join(names)} or {last}."
 
 
+def _metrics() -> str:
+    return (
+        f"What is learned, in the place of accuracy: {', '.join(learned(OBJECTIVES))}. Of several with commas between, the first; "
+        "the others are measured too.  [default: accuracy]"
+    )
+
+
 def _other_samplers() -> str:
     from nas.searches.samplers import SAMPLERS
 
@@ -95,9 +102,7 @@ class SearchOptions:
     steps: int | None = _option(None, "Steps of the optimizer in a trial.  [default: the recipe's]")
     epochs: int | None = _option(None, "The same in epochs.")
     objectives: Sequence[str] = _option(("accuracy", "parameters"), f"Of {', '.join(OBJECTIVES)}.")
-    metric: str | None = _option(
-        None, f"What is learned, in the place of accuracy: {', '.join(learned(OBJECTIVES))}.  [default: accuracy]"
-    )
+    metric: str | None = _option(None, _metrics)
     probe_device: str | None = _option(
         None, f"Where {LATENCY.name} and the like are measured: cpu or cuda.  [default: cuda, if any]"
     )
@@ -200,20 +205,26 @@ class SearchOptions:
         parse_duration(self.trial_timeout, "trial_timeout")
         _ = self.ray
 
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of all that is to be measured after an epoch, beside what always is."""
+        return tuple(name.strip() for name in (self.metric or "").split(",") if name.strip())
+
     def _take_metric(self) -> None:
-        """Puts the metric among the objectives in the place of accuracy."""
-        if self.metric is None or self.metric in self.objectives:
+        """Puts the metric among the objectives in the place of accuracy. Raises SearchError for one that there is none of."""
+        from nas.data.metrics import METRICS
+
+        known = tuple(dict.fromkeys((*learned(OBJECTIVES), *METRICS)))
+        for name in self.metrics:
+            if name not in known:
+                raise SearchError(f"metric: must be one of {', '.join(known)}, not '{name}'{nearest(name, known)}")
+        if not self.metrics or self.metrics[0] in self.objectives:
             return
-        if self.metric not in learned(OBJECTIVES):
-            known = learned(OBJECTIVES)
-            raise SearchError(
-                f"metric: must be one of {', '.join(known)}, not '{self.metric}'{nearest(self.metric, known)}"
-            )
         if ACCURACY.name not in self.objectives:
             raise SearchError(
                 f"metric: takes the place of accuracy, and objectives are {', '.join(self.objectives)}; name it among them"
             )
-        objectives = tuple(self.metric if name == ACCURACY.name else name for name in self.objectives)
+        objectives = tuple(self.metrics[0] if name == ACCURACY.name else name for name in self.objectives)
         object.__setattr__(self, "objectives", objectives)
 
     @property

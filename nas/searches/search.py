@@ -95,8 +95,9 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
         skip_bad=options.skip_bad,
         reduced=options.image_size is not None,
     )
-    task_type = source(task).type
-    check_reported(options.objectives, task, task_type)
+    wanted = (*learned(options.objectives), *options.metrics)
+    task_type = source(task).type.reporting(wanted)
+    check_reported(wanted, task, task_type)
     check_retraining(options.retrain, task_type)
     space = options.space if isinstance(options.space, Space) else Space.load(options.space, task_type.output)
     space = space.limit(parameters=options.max_parameters, macs=options.max_macs, **options.limits or {})
@@ -108,6 +109,7 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
         if (problem := problem_of_name(name)) and not store.has_study(name):
             raise SearchError(f"study {shorten(name)}: {problem}; name it with --study")
         dataset = load(_decoded_alike(store, name, task))
+        dataset = replace(dataset, type=dataset.type.reporting(wanted))
         if (remark := source(task).remark(task)) is not None:
             progress.note(remark)
         if dataset.left_out:

@@ -27,7 +27,6 @@ def evaluate(
     model.eval()
     sums: Tensor | None = None
     images = 0
-    keeps = type(task_type).of_all is not TaskType.of_all
     kept: list[tuple[Tensor, Tensor]] = []
     with context or nullcontext():
         for x, y in batches:
@@ -35,15 +34,15 @@ def evaluate(
             batch = task_type.tally(outputs, y)
             sums = batch if sums is None else sums + batch
             images += len(y)
-            if keeps:
+            if task_type.further:
                 kept.append((outputs, y))
     model.train(was_training)
     if sums is None:
         raise ValueError("there are no images to evaluate on")
     found = task_type.summary(sums, images)
-    if keeps:
+    if task_type.further:
         outputs, targets = (torch.cat(parts).cpu() for parts in zip(*kept, strict=True))
-        found |= task_type.of_all(outputs, targets)
+        found |= task_type.measure(outputs, targets)
     return found
 
 

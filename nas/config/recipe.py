@@ -85,6 +85,9 @@ class Recipe:
     gamma: float = 0.1
     """Factor of each `step`."""
     label_smoothing: float = 0.0
+    focal: float = 0.0
+    """Power of one minus the probability of what is right, by which the loss of an answer is multiplied: answers that are right
+    already count less (Lin et al. 2017, Focal Loss for Dense Object Detection, equation 4); 0: all count alike."""
     mixup: float = 0.0
     """Images are trained on in pairs, mixed in shares that a Beta distribution with this for both parameters draws anew for every
     batch (Zhang et al. 2018, mixup, equation 2 and section 3); 0: not."""
@@ -126,6 +129,7 @@ class Recipe:
         _need(not self.nesterov or self.momentum > 0, "nesterov", "false without momentum", self.nesterov)
         _need(self.weight_decay >= 0, "weight_decay", "at least 0", self.weight_decay)
         _need(0 <= self.label_smoothing < 1, "label_smoothing", "at least 0 and below 1", self.label_smoothing)
+        _need(0 <= self.focal <= 10, "focal", "from 0 to 10", self.focal)
         _need(0 <= self.mixup <= 100, "mixup", "from 0 to 100", self.mixup)
         _need(0 <= self.cutmix <= 100, "cutmix", "from 0 to 100", self.cutmix)
         _need(0 <= self.mixup_epochs <= 100_000, "mixup_epochs", "from 0 to 100000", self.mixup_epochs)
@@ -200,7 +204,7 @@ class Recipe:
         return _make(Recipe, {**{key: getattr(self, key) for key in hints_of(Recipe)}, **changes}, "recipe")
 
 
-ADDED_LATER: Final[dict[str, Any]] = {"cutmix": 0.0}
+ADDED_LATER: Final[dict[str, Any]] = {"focal": 0.0, "cutmix": 0.0}
 """Fields that are not written where they say nothing: the keys of older results stay what they are."""
 ADDED_TO_AUGMENT: Final[dict[str, Any]] = {"crop_scale": 1.0, "policy": "none", "erase": 0.0}
 

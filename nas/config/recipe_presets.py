@@ -142,6 +142,7 @@ def described(recipe: Recipe, images: int) -> str:
         "colour": augment.color_jitter,
         "mixup": recipe.mixes and recipe.mixup,
         "cutmix": recipe.mixes and recipe.cutmix,
+        "focal loss": recipe.focal,
     }
     drawn = ", every class as often as any other" if recipe.sampling == "balanced" else ""
     shown = " and ".join(name for name, there in kinds.items() if there) or "no augmentation"

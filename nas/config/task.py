@@ -18,7 +18,7 @@ class Task:
     """A data set, how its training images are split, and the size of its images."""
 
     dataset: str
-    """``digits``, ``cifar10``, ``cifar100``, ``fashion_mnist`` or ``imagefolder:PATH``."""
+    """``digits``, ``cifar10``, ``cifar100``, ``fashion_mnist``, ``imagefolder:PATH`` or ``table:FILE``."""
     root: str | None = None
     """Folder of downloaded data sets; None means ``~/.cache/nas``."""
     validation: float | None = 0.1

@@ -27,6 +27,14 @@ class MultiLabel(TaskType):
     metrics = (MEAN_AVERAGE_PRECISION, MACRO_F1, EXACT_MATCH)
     further = (MEAN_AVERAGE_PRECISION.name,)
 
+    def __init__(self, focal: float = 0.0) -> None:
+        """`focal`: see `Recipe.focal`."""
+        self.focal = focal
+
+    def focused(self, power: float) -> TaskType:
+        """The same with focal loss."""
+        return MultiLabel(power)
+
     def output(self, input: Shape, classes: int) -> Shape:
         """A logit for each label."""
         return (classes,)
@@ -40,6 +48,11 @@ class MultiLabel(TaskType):
         import torch.nn.functional as F
 
         soft = targets.float() * (1 - smoothing) + smoothing / 2
+        if self.focal:
+            each = F.binary_cross_entropy_with_logits(outputs, soft, weights, reduction="none")
+            said = outputs.sigmoid()
+            right = said * soft + (1 - said) * (1 - soft)
+            return ((1 - right) ** self.focal * each).mean()
         return F.binary_cross_entropy_with_logits(outputs, soft, weights)
 
     def tally(self, outputs: Tensor, targets: Tensor) -> Tensor:

@@ -327,6 +327,6 @@ def load(task: Task, progress: Progress | None = None) -> Dataset:
 
 def load_test(task: Task, progress: Progress | None = None) -> Split:
     """The test images of a task: for a retrained or replayed network only, never for a search."""
-    x, y, names, _ = Part(*source(task).read(task, True, progress))
+    x, y, names, left_out = Part(*source(task).read(task, True, progress))
     check_labels(task, x, y, names, source(task).type)
-    return Split(_sized(task, x), y)
+    return Split(_sized(task, x), y, left_out)

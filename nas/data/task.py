@@ -41,6 +41,8 @@ class Split:
 
     x: Images
     y: Labels
+    left_out: tuple[str, ...] = ()
+    """Images that could not be read and were skipped, each with the reason; of test images alone."""
 
     def __len__(self) -> int:
         return len(self.y)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from blocks.base import Shape
-from nas.errors import DataError
+from nas.errors import DataError, RecipeError
 from nas.objectives import ACCURACY, BUILT_IN, Objective, register_objective
 from nas.statistics.proportion import standard_error
 
@@ -74,6 +74,10 @@ class TaskType(ABC):
         """The type that measures these too, where it can: see `nas.data.metrics`."""
         return self
 
+    def focused(self, power: float) -> TaskType:
+        """The type with a loss in which right answers count less: see `Recipe.focal`. Raises RecipeError where it has none."""
+        raise RecipeError(f"focal: a task of {self.name} has no such loss")
+
     def guess(self, classes: int) -> float:
         """The loss of a network that knows nothing."""
         return math.log(max(2, classes))
@@ -108,16 +112,20 @@ class Classification(TaskType):
     name = "classification"
     metrics = (ACCURACY,)
 
-    def __init__(self, further: tuple[str, ...] = ()) -> None:
-        """`further`: names in `nas.data.metrics.METRICS` of what is measured too."""
-        self.further = further
+    def __init__(self, further: tuple[str, ...] = (), focal: float = 0.0) -> None:
+        """`further`: names in `nas.data.metrics.METRICS` of what is measured too; `focal`: see `Recipe.focal`."""
+        self.further, self.focal = further, focal
+
+    def focused(self, power: float) -> TaskType:
+        """The same with focal loss."""
+        return Classification(self.further, power)
 
     def reporting(self, names: Sequence[str]) -> TaskType:
         """Those of `METRICS` too."""
         from nas.data.metrics import METRICS
 
         further = tuple(name for name in dict.fromkeys(names) if name in METRICS)
-        return Classification(further) if further else self
+        return Classification(further, self.focal) if further else self
 
     def measure(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
         """The further metrics."""
@@ -131,9 +139,14 @@ class Classification(TaskType):
         return (classes,)
 
     def loss(self, outputs: Tensor, targets: Tensor, weights: Tensor | None, smoothing: float) -> Tensor:
-        """Mean cross-entropy of logits (B, classes) for labels (B,)."""
+        """Mean cross-entropy of logits (B, classes) for labels (B,); with `focal` images that are right count less."""
         import torch.nn.functional as F
 
+        if self.focal:
+            each = F.cross_entropy(outputs, targets, weights, label_smoothing=smoothing, reduction="none")
+            right = outputs.softmax(1).gather(1, targets[:, None])[:, 0]
+            counted = len(targets) if weights is None else weights[targets].sum()
+            return ((1 - right) ** self.focal * each).sum() / counted
         return F.cross_entropy(outputs, targets, weights, label_smoothing=smoothing)
 
     def tally(self, outputs: Tensor, targets: Tensor) -> Tensor:

@@ -96,7 +96,7 @@ class Trainer:
         check_fits(recipe, dataset)
         self.recipe = recipe = recipe.for_images(len(dataset.train))
         self.dataset = dataset
-        self.type = dataset.type
+        self.type = dataset.type.focused(recipe.focal) if recipe.focal else dataset.type
         self.measured = measured
         self.device = torch.device(device)
         seed = recipe.seed if seed is None else seed

@@ -157,7 +157,9 @@ def test_images_that_cannot_be_read_are_left_out_when_asked(photos: Path) -> Non
     assert len(data.left_out) == 2
     assert "4 é.png: no such file" in data.left_out[0]
     assert "5 é.png: not a readable image" in data.left_out[1]
-    assert _numbers(load_test(data.task).x) == [*range(20, 25), *range(26, 30)]
+    test = load_test(data.task)
+    assert _numbers(test.x) == [*range(20, 25), *range(26, 30)]
+    assert len(test.left_out) == 1
     with pytest.raises(DataError, match=r"4 é.png: no such file"):
         load(Task(task.dataset))
     with pytest.raises(DataError, match=r"data set 'digits': skip_bad is for images in files of their own"):

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from nas.config.recipe import Recipe as Recipe
     from nas.config.recipe import register_optimizer as register_optimizer
     from nas.config.task import Task as Task
+    from nas.data.metrics import register_metric as register_metric
+    from nas.data.multi_label import MultiLabel as MultiLabel
     from nas.data.sources import register_dataset as register_dataset
     from nas.data.task_type import TaskType as TaskType
     from nas.data.task_type import register_task_type as register_task_type
@@ -72,6 +74,7 @@ _HOMES = {
     "ExportError": "nas.errors",
     "Exported": "nas.export.formats",
     "LoadedStudy": "nas.api",
+    "MultiLabel": "nas.data.multi_label",
     "NasError": "nas.errors",
     "OneOf": "blocks.hyperparameter",
     "Objective": "nas.objectives",
@@ -102,6 +105,7 @@ _HOMES = {
     "register_sampler": "nas.searches.samplers",
     "register_scheduler": "nas.searches.early_stopping",
     "compile_model": "nas.architecture.compile",
+    "register_metric": "nas.data.metrics",
     "register_objective": "nas.objectives",
     "register_probe": "nas.network.probes",
     "register_task_type": "nas.data.task_type",
@@ -125,9 +129,10 @@ def search(
     *,
     blocks: Sequence[str] = (),
     pretrained: str | None = None,
-    data: str = "digits",
+    data: str | object = "digits",
     data_root: str | None = None,
     image_size: int | None = None,
+    skip_bad: bool = False,
     validation: float | None = None,
     folds: int = 1,
     trials: int = 32,
@@ -136,6 +141,7 @@ def search(
     steps: int | None = None,
     epochs: int | None = None,
     objectives: Sequence[str] = ("accuracy", "parameters"),
+    metric: str | None = None,
     probe_device: str | None = None,
     max_parameters: float | None = None,
     max_macs: float | None = None,
@@ -165,8 +171,10 @@ def search(
 
     `space`: a file, the name of a shipped space, or a `nas.Space`. The other arguments are the options of `nas search`, with
     underscores; docs/api.md describes each. Of the most used: `blocks` are files of your own blocks; `data` is ``digits``,
-    ``cifar10``, ``cifar100``, ``fashion_mnist`` or ``imagefolder:PATH``; `trials` counts the finished trials of the study in all,
-    `time` is like ``"30m"``; `objectives` are accuracy (maximized), parameters, macs, activation_bytes and latency (minimized),
+    ``cifar10``, ``cifar100``, ``fashion_mnist``, ``imagefolder:PATH`` or ``table:FILE``, or the images themselves: (images, labels)
+    as arrays or tensors, a `Dataset` of PyTorch, torchvision or Hugging Face, a frame with the columns path and label, or a dict of
+    these with train, val and test (docs/data.md); `trials` counts the finished trials of the study in all, `time` is like
+    ``"30m"``; `objectives` are accuracy (maximized), parameters, macs, activation_bytes and latency (minimized),
     and those that you register; `limits` bound what is known before a training, ``{"macs": 2e6}``; `recipe` is a name, a file or
     a `nas.Recipe`. `progress` is told what happens; None: nothing is printed.
 

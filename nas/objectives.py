@@ -145,6 +145,60 @@ LATENCY: Final = Objective(
     unit="ms",
     columns=("latency", "latency_ms"),
 )
+MEAN_AVERAGE_PRECISION: Final = Objective(
+    "mean_average_precision",
+    "maximize",
+    "learned",
+    (0.0, 1.0),
+    "linear",
+    "mean average precision on validation images",
+    "validation mAP (0 to 1)",
+    "mAP",
+    columns=("mean_average_precision", "map"),
+)
+MACRO_F1: Final = Objective(
+    "macro_f1", "maximize", "learned", (0.0, 1.0), "linear", "macro F1 on validation images", "validation macro F1"
+)
+_METRICS = (
+    Objective(
+        "balanced_accuracy",
+        "maximize",
+        "learned",
+        (0.0, 1.0),
+        "linear",
+        "mean accuracy of the classes on validation images",
+    ),
+    Objective(
+        "top5", "maximize", "learned", (0.0, 1.0), "linear", "top-5 accuracy on validation images", heading="top-5"
+    ),
+    Objective(
+        "auc",
+        "maximize",
+        "learned",
+        (0.0, 1.0),
+        "linear",
+        "area under the ROC curve on validation images",
+        heading="AUC",
+    ),
+    Objective("log_loss", "minimize", "learned", (1e-3, 10.0), label="log loss on validation images"),
+    Objective(
+        "calibration_error",
+        "minimize",
+        "learned",
+        (0.0, 1.0),
+        "linear",
+        "expected calibration error on validation images",
+    ),
+)
+EXACT_MATCH: Final = Objective(
+    "exact_match",
+    "maximize",
+    "learned",
+    (0.0, 1.0),
+    "linear",
+    "share of validation images without a mistake",
+    "validation images without a mistake (share)",
+)
 _ROWS = (
     ACCURACY,
     Objective(
@@ -179,6 +233,10 @@ _ROWS = (
         form="short",
     ),
     LATENCY,
+    MEAN_AVERAGE_PRECISION,
+    MACRO_F1,
+    EXACT_MATCH,
+    *_METRICS,
 )
 OBJECTIVES: Final = {row.name: row for row in _ROWS}
 """Every objective by its name."""

@@ -205,7 +205,8 @@ def test_a_training_reports_the_metric_as_it_is() -> None:
 def test_what_does_not_fit_is_one_line(space_file: Path, storage: str) -> None:
     options: dict[str, Any] = {"data": "blobs", "storage": storage, "recipe": RECIPE, "trials": 1}
     with pytest.raises(
-        SearchError, match="data 'blobs': a training reports loss, iou, and no accuracy; name other --objectives"
+        SearchError,
+        match="data 'blobs': a training reports loss, iou, and no accuracy; name other --objectives, such as by --metric iou",
     ):
         nas.search(space_file, **options)
     with pytest.raises(SearchError, match="retrain: chooses by accuracy, which a task of segmentation does not have"):

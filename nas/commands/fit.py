@@ -43,6 +43,7 @@ UNTIL_TIME = 1_000_000
 )
 @search_option("trials", default=None, help="Finished trials in all.  [default: 32, or as many as --time allows]")
 @search_option("steps")
+@search_option("skip_bad")
 @search_option("image_size", help="Make squares of the images, with sides of so many pixels.  [default: see above]")
 @click.option(
     "--references",
@@ -81,6 +82,7 @@ def command(
     """From a folder of photos to a model to use, with the proof that it was worth it.
 
     PHOTOS holds train/<class>/<images> and test/<class>/<images>, or <class>/<images> alone; then a fifth is set aside to test.
+    Or it is a table, such as photos.csv, with the columns path and label.
     Images of one size up to 96 pixels are taken as they are, others become squares of 64 pixels (128 with a GPU); where networks
     start from trained weights, all become squares of 96 (128).
 
@@ -96,7 +98,7 @@ def command(
     from dataclasses import replace
 
     from nas.fits.choice import parse_milliseconds
-    from nas.fits.fit import FITTED_FORMATS, FitOptions, fit, make_folder, see, side_for, study_name_of
+    from nas.fits.fit import FITTED_FORMATS, FitOptions, data_of, fit, make_folder, see, side_for, study_name_of
     from nas.fits.references import default_references
     from nas.objectives import LATENCY
     from nas.searches.options import DEFAULT_TRIALS, RANDOM, SearchOptions
@@ -115,7 +117,7 @@ def command(
     most = parse_milliseconds(max_latency)
     limits = {} if most is None else {LATENCY.name: most}
     search = SearchOptions(
-        data=f"imagefolder:{photos}",
+        data=data_of(photos),
         pretrained=start,
         study=study,
         trials=trials,
@@ -126,7 +128,7 @@ def command(
     )
     folder = output or Path(f"{study}-fit")
     options = FitOptions(search, folder, names, named, most, FITTED_FORMATS)
-    seen = see(photos)
+    seen = see(photos, skip_bad=search.skip_bad)
     if not as_json:
         _show_seen(seen)
     side = search.image_size or side_for(seen, search.device, pretrained=starts_trained)

@@ -50,7 +50,7 @@ def command(
     nas predict 23 photo.jpg --study attn_cnn-digits
     nas predict kong_aim_cam *.png --weights kong.safetensors --top 3 --no-overlay
     """
-    from nas.data.folder import check_readable
+    from nas.data.images import check_readable
 
     check_readable(images)
     if not output.is_dir():

@@ -234,7 +234,7 @@ def rename(name: str, new: str, storage: str | None) -> None:
     """Give a study another name. Optuna's copy is renamed too.
 
     \b
-    nas study rename attn_cnn-imagefolder flowers
+    nas study rename attn_cnn-photos flowers
     """
     with _open_to_write(storage) as store:
         store.rename_study(store.study(name).name, new)

@@ -38,6 +38,14 @@ class Augment:
     """Side of a square that is set to the mean colour, in pixels (DeVries and Taylor 2017); 0 for none."""
     color_jitter: float = 0.0
     """Largest relative change of brightness, contrast and saturation."""
+    crop_scale: float = 1.0
+    """Smallest share of an image that a crop of random place, size and shape shows, made as large as the image again (Szegedy et
+    al. 2015, Going Deeper with Convolutions, section 6): 1 for none."""
+    policy: Literal["none", "rand_augment", "trivial_augment"] = "none"
+    """Changes of colour and geometry drawn from a list: two of medium strength (Cubuk et al. 2020, RandAugment), or one of any
+    strength (Müller and Hutter 2021, TrivialAugment)."""
+    erase: float = 0.0
+    """Probability with which a rectangle of 2 to 33 % of an image becomes the mean colour (Zhong et al. 2020, Random Erasing)."""
 
     def __post_init__(self) -> None:
         """Raises FieldError for a value of the wrong type or outside its range."""
@@ -45,6 +53,8 @@ class Augment:
         _need(0 <= self.crop_padding <= 64, "crop_padding", "from 0 to 64 pixels", self.crop_padding)
         _need(0 <= self.cutout <= 512, "cutout", "from 0 to 512 pixels", self.cutout)
         _need(0 <= self.color_jitter < 1, "color_jitter", "at least 0 and below 1", self.color_jitter)
+        _need(0 < self.crop_scale <= 1, "crop_scale", "above 0 and at most 1", self.crop_scale)
+        _need(0 <= self.erase <= 1, "erase", "from 0 to 1", self.erase)
 
 
 @dataclass(frozen=True)
@@ -75,9 +85,15 @@ class Recipe:
     gamma: float = 0.1
     """Factor of each `step`."""
     label_smoothing: float = 0.0
+    focal: float = 0.0
+    """Power of one minus the probability of what is right, by which the loss of an answer is multiplied: answers that are right
+    already count less (Lin et al. 2017, Focal Loss for Dense Object Detection, equation 4); 0: all count alike."""
     mixup: float = 0.0
     """Images are trained on in pairs, mixed in shares that a Beta distribution with this for both parameters draws anew for every
     batch (Zhang et al. 2018, mixup, equation 2 and section 3); 0: not."""
+    cutmix: float = 0.0
+    """The same with a rectangle of one image in the place of that of the other (Yun et al. 2019, CutMix, section 3.1). With `mixup`
+    beside it each batch is mixed in one of the two ways, as often in this as in that."""
     mixup_epochs: int = 0
     """Epochs below which a training does without it: mixed images are learned more slowly, and less by heart."""
     clip_norm: float = 0.0
@@ -120,7 +136,9 @@ class Recipe:
         _need(not self.nesterov or self.momentum > 0, "nesterov", "false without momentum", self.nesterov)
         _need(self.weight_decay >= 0, "weight_decay", "at least 0", self.weight_decay)
         _need(0 <= self.label_smoothing < 1, "label_smoothing", "at least 0 and below 1", self.label_smoothing)
+        _need(0 <= self.focal <= 10, "focal", "from 0 to 10", self.focal)
         _need(0 <= self.mixup <= 100, "mixup", "from 0 to 100", self.mixup)
+        _need(0 <= self.cutmix <= 100, "cutmix", "from 0 to 100", self.cutmix)
         _need(0 <= self.mixup_epochs <= 100_000, "mixup_epochs", "from 0 to 100000", self.mixup_epochs)
         _need(self.clip_norm >= 0, "clip_norm", "at least 0", self.clip_norm)
         _need(1 <= self.batch_size <= 65_536, "batch_size", "from 1 to 65536", self.batch_size)
@@ -168,10 +186,11 @@ class Recipe:
         return recipe
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; recipes of before there were trained weights do not have the fields that speak of them."""
+        """Plain data for JSON; what is younger than the first studies is there only where it says something."""
         data = dataclasses.asdict(self)
         data["milestones"] = list(self.milestones)
-        return {key: value for key, value in data.items() if key not in ADDED_LATER or value != ADDED_LATER[key]}
+        data["augment"] = _without_defaults(data["augment"], ADDED_TO_AUGMENT)
+        return _without_defaults(data, ADDED_LATER)
 
     def for_images(self, images: int) -> Recipe:
         """The recipe for that many training images: its steps as epochs, at least one."""
@@ -187,15 +206,20 @@ class Recipe:
     @property
     def mixes(self) -> bool:
         """Whether images are mixed in a training of `epochs`."""
-        return self.mixup > 0 and self.epochs >= self.mixup_epochs
+        return max(self.mixup, self.cutmix) > 0 and self.epochs >= self.mixup_epochs
 
     def replace(self, **changes: Any) -> Recipe:
         """A recipe with these fields changed. Raises RecipeError."""
         return _make(Recipe, {**{key: getattr(self, key) for key in hints_of(Recipe)}, **changes}, "recipe")
 
 
-ADDED_LATER: Final[dict[str, Any]] = {"pretrained": "", "frozen": 0, "layer_decay": 1.0}
+ADDED_LATER: Final[dict[str, Any]] = {"pretrained": "", "frozen": 0, "layer_decay": 1.0, "focal": 0.0, "cutmix": 0.0}
 """Fields that are not written where they say nothing: the keys of older results stay what they are."""
+ADDED_TO_AUGMENT: Final[dict[str, Any]] = {"crop_scale": 1.0, "policy": "none", "erase": 0.0}
+
+
+def _without_defaults(data: dict[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in data.items() if name not in later or value != later[name]}
 
 
 def _make(cls: type[T], values: Mapping[str, Any], what: str) -> T:

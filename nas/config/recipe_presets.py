@@ -156,10 +156,16 @@ def described(recipe: Recipe, images: int) -> str:
     augment = recipe.augment
     kinds = {
         f"crops of {augment.crop_padding} pixels": augment.crop_padding,
+        "crops of any size": augment.crop_scale < 1,
         "flips": augment.flip,
+        {"rand_augment": "RandAugment", "trivial_augment": "TrivialAugment"}.get(augment.policy, ""): augment.policy
+        != "none",
         "cutout": augment.cutout,
+        "erased rectangles": augment.erase,
         "colour": augment.color_jitter,
-        "mixup": recipe.mixes,
+        "mixup": recipe.mixes and recipe.mixup,
+        "cutmix": recipe.mixes and recipe.cutmix,
+        "focal loss": recipe.focal,
     }
     drawn = ", every class as often as any other" if recipe.sampling == "balanced" else ""
     shown = " and ".join(name for name, there in kinds.items() if there) or "no augmentation"

@@ -18,7 +18,7 @@ class Task:
     """A data set, how its training images are split, and the size of its images."""
 
     dataset: str
-    """``digits``, ``cifar10``, ``cifar100``, ``fashion_mnist`` or ``imagefolder:PATH``."""
+    """``digits``, ``cifar10``, ``cifar100``, ``fashion_mnist``, ``imagefolder:PATH`` or ``table:FILE``."""
     root: str | None = None
     """Folder of downloaded data sets; None means ``~/.cache/nas``."""
     validation: float | None = 0.1
@@ -33,6 +33,11 @@ class Task:
     the others, so that every image is measured once. `validation` is then 0."""
     chosen: bool = False
     """Whether the images to measure on are a folder that the user made, and not drawn; `validation` is then their share."""
+    skip_bad: bool = False
+    """Whether images that cannot be read are left out; otherwise they are errors."""
+    reduced: bool = False
+    """Whether JPEG files far larger than `image_size` are decoded at a half, a quarter or an eighth of their size: new searches
+    do, those begun by an older version did not, and every byte of their images stays what it was."""
 
     def __post_init__(self) -> None:
         """Refuses values outside their range."""
@@ -47,7 +52,8 @@ class Task:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; the folder of downloads is no part of the task."""
-        left_out = {"root"} if self.chosen else {"root", "chosen"}  # studies begun before there was a choice lack it
+        # Studies begun before there was a choice lack these, and are to be the same task as new ones.
+        left_out = {"root", *(name for name in ("chosen", "skip_bad", "reduced") if not getattr(self, name))}
         return {key: value for key, value in asdict(self).items() if key not in left_out}
 
 
@@ -108,6 +114,8 @@ _KINDS: Final[dict[str, tuple[type, ...]]] = {
     "image_size": (int, NoneType),
     "folds": (int,),
     "chosen": (bool,),
+    "skip_bad": (bool,),
+    "reduced": (bool,),
     "input": (list, NoneType),
     "classes": (int, NoneType),
     "fingerprint": (str, NoneType),

@@ -6,7 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from nas.config.task import Task
-from nas.data.folder import read_image, skipped_files
+from nas.data.folder import skipped_files
+from nas.data.images import read_image
 from nas.data.sources import DATASETS, Source, augmentation, load, load_test, source
 from nas.data.task import Dataset, Split, fraction_of
 from nas.data.task_type import TaskType, register_task_type

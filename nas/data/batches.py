@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nas.config.recipe import Augment
+from nas.data.photo_augment import apply_policy, erase, random_resized_crop
 from nas.data.task import Dataset, Split
 
 RESIDENT_SHARE = 0.25
@@ -68,6 +69,7 @@ class Batches:
         self._y = _tensor(split.y).to(self.device)
         deviation = torch.tensor(dataset.std, device=self.device).view(1, -1, 1, 1)
         mean = torch.tensor(dataset.mean, device=self.device).view(1, -1, 1, 1)
+        self._mean_colour = [255 * value for value in dataset.mean]
         self._scale = 1 / (255 * deviation)
         self._shift = -mean / deviation
         # One generator for the order, on the CPU, so that an epoch sees the same batches on every device.
@@ -136,12 +138,18 @@ class Batches:
         augment = self.augment or Augment(crop_padding=0, flip=False)
         if augment.crop_padding or augment.flip:
             x = self._crop_and_flip(x, augment)
+        if augment.policy != "none":
+            x = apply_policy(x, augment.policy, int(self._integers(2**31 - 1, 1)), self._mean_colour)
         out = x.to(torch.float32)
+        if augment.crop_scale < 1:
+            out = random_resized_crop(out, augment.crop_scale, self._random)
         if augment.color_jitter:
             out = self._jitter(out, augment.color_jitter)
         out = out.mul_(self._scale).add_(self._shift)
         if augment.cutout:
             out = self._cut_out(out, augment.cutout)
+        if augment.erase:
+            out = erase(out, augment.erase, self._random)
         return out.contiguous(memory_format=self.memory_format)
 
     def _integers(self, high: int, *shape: int) -> Tensor:

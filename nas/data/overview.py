@@ -1,4 +1,4 @@
-"""What a folder of images holds, as far as names and headers of files say: classes, counts, sizes, faults."""
+"""What a folder or a table of images holds, as far as names and headers of files say: classes, counts, sizes, faults."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from nas.data.folder import Faults, image_extents, list_files, list_validation, skipped_files, test_folder
+import numpy as np
+
+from nas.data.folder import list_folder
+from nas.data.images import Faults, image_extents, left_out_line
+from nas.data.listing import Labelled, Listing
 from nas.errors import DataError
 
 
@@ -27,7 +31,9 @@ class Overview:
     sizes: Mapping[tuple[int, int], int]
     """How many images have this width and height, the commonest first."""
     skipped: str | None
-    """Files that are no images by their endings, in words."""
+    """Files that are no images by their endings, and those that are skipped, in words."""
+    kind: str = "folder"
+    """What the images lie in, or are listed by."""
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -36,11 +42,14 @@ class Overview:
 
 
 def overview(root: Path) -> Overview:
-    """Looks at the names and the headers of all images. Raises DataError that names all files that are no images."""
-    train, classes = list_files(root, test=False)
-    test, _ = list_files(root, test=True)
-    validation = list_validation(root)
-    paths = sorted({path for path, _ in [*train, *test, *(validation or ())]})
+    """Looks at the names and the headers of all images of a folder. Raises DataError that names all that are no images."""
+    return overview_of(list_folder(root))
+
+
+def overview_of(listing: Listing, *, skip_bad: bool = False) -> Overview:
+    """Looks at the headers of all images. Raises DataError that names all that are no images, unless these are skipped."""
+    train, test, validation = listing.train, listing.test, listing.validation
+    paths = sorted({*train.paths, *test.paths, *(validation.paths if validation else ())})
     faults = Faults(len(paths))
     sizes: Counter[tuple[int, int]] = Counter()
 
@@ -57,18 +66,25 @@ def overview(root: Path) -> Overview:
                 faults.unusable[path] = found
             else:
                 sizes[found] += 1
-    faults.check("")
+    if not skip_bad or not sizes:
+        faults.check("")
+    lines = [listing.left_out] if listing.left_out else []
+    if faults.unusable:
+        lines.append(left_out_line(list(faults.unusable.values()), len(paths)))
+    classes = len(listing.classes)
     return Overview(
-        classes,
-        _counts(train, len(classes)),
-        None if validation is None else _counts(validation, len(classes)),
-        _counts(test, len(classes)),
-        test_folder(root) is None,
+        listing.classes,
+        _counts(train, classes, faults.unusable),
+        None if validation is None else _counts(validation, classes, faults.unusable),
+        _counts(test, classes, faults.unusable),
+        listing.test_is_drawn,
         dict(sizes.most_common()),
-        skipped_files(root),
+        "; ".join(lines) or None,
+        listing.kind,
     )
 
 
-def _counts(files: list[tuple[Path, int]], classes: int) -> tuple[int, ...]:
-    counts = Counter(label for _, label in files)
-    return tuple(counts[label] for label in range(classes))
+def _counts(files: Labelled, classes: int, unusable: Mapping[Path, str]) -> tuple[int, ...]:
+    y = files.y[[path not in unusable for path in files.paths]]
+    counted = y.sum(0) if y.ndim > 1 else np.bincount(y, minlength=classes)
+    return tuple(counted.tolist())

@@ -16,10 +16,16 @@ import numpy as np
 
 from nas.config.recipe import Augment
 from nas.config.task import Task
-from nas.data.folder import check_images, count_test, read_folder, read_validation, skipped_files
+from nas.data import objects
+from nas.data.folder import list_folder
+from nas.data.images import check_images
+from nas.data.listing import Lister, Listing, reader, test_counter, validation_reader
+from nas.data.multi_label import MULTI_LABEL
+from nas.data.table import list_table, parse
 from nas.data.task import (
     Dataset,
     Images,
+    Part,
     Progress,
     Split,
     check_labels,
@@ -30,13 +36,13 @@ from nas.data.task import (
 from nas.data.task_type import CLASSIFICATION, Labels, TaskType
 from nas.errors import DataError, nearest
 from nas.plugins.registry import Registry, adder
-from nas.text.sanitize import expanded
+from nas.text.sanitize import expanded, file_stem
 
 DIGITS_SIZE = 16
 CHUNK_BYTES = 1 << 26  # of images as floats while they are resized
 NETWORK_TIMEOUT = 30.0  # seconds without an answer; torchvision itself would wait for ever
 
-Loader = Callable[[Task, bool, Progress | None], tuple[Images, Labels, tuple[str, ...]]]
+Loader = Callable[[Task, bool, Progress | None], tuple[Images, Labels, tuple[str, ...]] | Part]
 """Reads the training images (False) or the test images (True) of a data set: bytes (N, C, H, W), labels, class names."""
 
 
@@ -102,16 +108,16 @@ def folder_of(task: Task) -> str:
     return task.dataset.partition(":")[2]
 
 
-def _imagefolder(task: Task, test: bool, progress: Progress | None) -> tuple[Images, Labels, tuple[str, ...]]:
-    return read_folder(expanded(folder_of(task)), test, task.image_size, progress)
+def _folder(task: Task) -> Listing:
+    return list_folder(expanded(folder_of(task)))
 
 
-def _validation_folder(task: Task, progress: Progress | None) -> tuple[Images, Labels, tuple[str, ...]] | None:
-    return read_validation(Path(folder_of(task)).expanduser(), task.image_size, progress)
+def _table(task: Task) -> Listing:
+    return list_table(folder_of(task), skip_bad=task.skip_bad)
 
 
-def _count_test_files(task: Task) -> tuple[int, ...] | None:
-    return count_test(expanded(folder_of(task)))
+def _type_of_table(task: Task) -> TaskType:
+    return MULTI_LABEL if parse(folder_of(task))[1].is_multi_label else CLASSIFICATION
 
 
 def photographic(size: int) -> Augment:
@@ -143,7 +149,7 @@ class Source:
     """Makes the augmentation from the side of an image in pixels."""
     recipe: str = "modern"
     """The recipe by which it is trained unless a user names one: see `nas.config.recipe_presets`."""
-    read_validation: Callable[[Task, Progress | None], tuple[Images, Labels, tuple[str, ...]] | None] = lambda *_: None
+    read_validation: Callable[[Task, Progress | None], Part | None] = lambda *_: None
     """The images to measure on, where a user chose them; None: they are drawn from the training images."""
     count_test: Callable[[Task], tuple[int, ...] | None] = lambda task: None
     """Test images of each class, where a user chose them; None: they have the shares of the training images."""
@@ -155,6 +161,31 @@ class Source:
     """What a user should know of the data before a search, in one line; None: nothing."""
     type: TaskType = CLASSIFICATION
     """What the answers of a network are."""
+    type_of: Callable[[Task], TaskType] | None = None
+    """The same, where it hangs on what stands behind the colon."""
+    short_name: Callable[[Task], str] = lambda task: file_stem(folder_of(task)) if folder_of(task) else task.dataset
+    """What a study on the data is called by, unless a user names it."""
+    list_files: Callable[[Task], Listing | None] = lambda task: None
+    """Lists the files, where images lie in files of their own: they can then be looked at before they are read."""
+    skips_bad: bool = False
+    """Whether images that cannot be read can be left out."""
+    is_listed: bool = True
+    """Whether users write its name themselves."""
+
+
+def of_files(list_files: Lister, place: str, type_of: Callable[[Task], TaskType] | None = None) -> Source:
+    """A data set of image files that `list_files` lists."""
+    return Source(
+        reader(list_files),
+        read_validation=validation_reader(list_files),
+        count_test=test_counter(list_files),
+        place=place,
+        remark=lambda task: list_files(task).left_out,
+        type_of=type_of,
+        short_name=lambda task: file_stem(expanded(folder_of(task)).resolve().name),
+        list_files=list_files,
+        skips_bad=True,
+    )
 
 
 DATASETS: Registry[Source] = Registry("data set", "nas.datasets", DataError)
@@ -165,14 +196,26 @@ DATASETS.add("cifar100", Source(_torchvision("CIFAR100")))
 DATASETS.add(
     "fashion_mnist", Source(_torchvision("FashionMNIST"), lambda size: Augment(crop_padding=max(1, size // 14)))
 )
+DATASETS.add("imagefolder", of_files(_folder, "PATH"))
 DATASETS.add(
-    "imagefolder",
+    "table",
+    replace(
+        of_files(_table, "FILE", _type_of_table),
+        short_name=lambda task: file_stem(parse(folder_of(task))[0].resolve().stem),
+    ),
+)
+DATASETS.add(
+    objects.KIND,
     Source(
-        _imagefolder,
-        read_validation=_validation_folder,
-        count_test=_count_test_files,
-        place="PATH",
-        remark=lambda task: skipped_files(expanded(folder_of(task))),
+        objects.read,
+        read_validation=objects.read_validation,
+        count_test=objects.count_test,
+        place="FINGERPRINT",
+        type_of=lambda task: objects.held(task).type,
+        short_name=lambda task: objects.KIND,
+        list_files=objects.listing_of,
+        skips_bad=True,
+        is_listed=False,
     ),
 )
 
@@ -212,7 +255,7 @@ def register_dataset(
 
 def dataset_names() -> list[str]:
     """Every data set as a user writes it: ``digits``, ``imagefolder:PATH``."""
-    return [f"{name}:{one.place}" if one.place else name for name, one in DATASETS.items()]
+    return [f"{name}:{one.place}" if one.place else name for name, one in DATASETS.items() if one.is_listed]
 
 
 def default_root(task: Task) -> Path:
@@ -233,7 +276,9 @@ def source(task: Task) -> Source:
         raise DataError(f"data set '{task.dataset}': write {name}:{found.place}")
     if not found.place and task.dataset != name:
         raise DataError(f"data set '{task.dataset}': write {name}, without a colon")
-    return found
+    if task.skip_bad and not found.skips_bad:
+        raise DataError(f"data set '{task.dataset}': skip_bad is for images in files of their own")
+    return found if found.type_of is None else replace(found, type=found.type_of(task))
 
 
 def augmentation(dataset: Dataset) -> Augment:
@@ -249,6 +294,9 @@ def _sized(task: Task, x: Images) -> Images:
     import torch.nn.functional as F
 
     channels = x.shape[1]
+    side = min(x.shape[2:])
+    top, left = ((extent - side) // 2 for extent in x.shape[2:])
+    x = x[:, :, top : top + side, left : left + side]  # nothing is squashed
     check_images(len(x), (channels, size, size))
     large = np.empty((len(x), channels, size, size), dtype=np.uint8)
     at_once = max(1, CHUNK_BYTES // (4 * channels * size * size))
@@ -265,17 +313,20 @@ def load(task: Task, progress: Progress | None = None) -> Dataset:
     Unless the task says how many are held out, they are those that the user chose, where there are any.
     """
     known = source(task)
-    x, y, names = known.read(task, False, progress)
-    x = _sized(task, x)
+    read = Part(*known.read(task, False, progress))
+    x = _sized(task, read.x)
     chosen = task.chosen or (task.validation is None and task.folds == 1)
     apart = known.read_validation(task, progress) if chosen else None
     if apart is None:
-        return make_dataset(replace(task, chosen=False), x, y, names, known.type)
-    return with_validation(task, Split(x, y), Split(_sized(task, apart[0]), apart[1]), names, known.type)
+        dataset = make_dataset(replace(task, chosen=False), x, read.y, read.class_names, known.type)
+        return replace(dataset, left_out=read.left_out)
+    validation = Split(_sized(task, apart.x), apart.y)
+    dataset = with_validation(task, Split(x, read.y), validation, read.class_names, known.type)
+    return replace(dataset, left_out=(*read.left_out, *apart.left_out))
 
 
 def load_test(task: Task, progress: Progress | None = None) -> Split:
     """The test images of a task: for a retrained or replayed network only, never for a search."""
-    x, y, names = source(task).read(task, True, progress)
+    x, y, names, left_out = Part(*source(task).read(task, True, progress))
     check_labels(task, x, y, names, source(task).type)
-    return Split(_sized(task, x), y)
+    return Split(_sized(task, x), y, left_out)

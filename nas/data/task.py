@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,12 +25,24 @@ Progress = Callable[[int, int], None]
 """Told how many images are decoded, and of how many."""
 
 
+class Part(NamedTuple):
+    """What a source reads: images (N, C, H, W) as bytes, labels (N, …), the names of the classes, and what it left out."""
+
+    x: Images
+    y: Labels
+    class_names: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
+    """Images that could not be read, each with the reason, where the task lets them be skipped."""
+
+
 @dataclass(frozen=True, eq=False)
 class Split:
     """Images (N, C, H, W) as bytes, with their labels (N, …). Two splits are equal when they are the same object."""
 
     x: Images
     y: Labels
+    left_out: tuple[str, ...] = ()
+    """Images that could not be read and were skipped, each with the reason; of test images alone."""
 
     def __len__(self) -> int:
         return len(self.y)
@@ -48,6 +61,8 @@ class Dataset:
     std: tuple[float, ...]
     type: TaskType = CLASSIFICATION
     """What the answers of a network are."""
+    left_out: tuple[str, ...] = ()
+    """Images that could not be read and were skipped, each with the reason."""
 
     @property
     def input(self) -> tuple[int, ...]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from blocks.base import Shape
-from nas.errors import DataError
+from nas.errors import DataError, RecipeError
 from nas.objectives import ACCURACY, BUILT_IN, Objective, register_objective
 from nas.statistics.proportion import standard_error
 
@@ -33,6 +33,8 @@ class TaskType(ABC):
     name: ClassVar[str]
     metrics: ClassVar[tuple[Objective, ...]]
     """What is measured after an epoch beside the loss, each a row whose `known` is ``learned``: the objectives of a search."""
+    further: tuple[str, ...] = ()
+    """Metrics that sums over batches cannot give: `measure` does, of the answers to all images, which are kept for it."""
     is_dense: ClassVar[bool] = False
     """Whether labels lie in the image, so that they would have to move with it: no augmentation moves it then."""
 
@@ -52,6 +54,10 @@ class TaskType(ABC):
     def summary(self, sums: Tensor, images: int) -> dict[str, float]:
         """The mean loss, as ``loss``, and the value of every metric by its name, from the sum of all tallies."""
 
+    def measure(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
+        """The metrics `further`, by name, from the outputs (N, …) and labels (N, …) of all images. Both lie on the CPU."""
+        return {}
+
     @abstractmethod
     def right(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """How many images of a batch are answered right, a scalar; of one that is partly right its share."""
@@ -63,6 +69,14 @@ class TaskType(ABC):
     def reported(self) -> tuple[str, ...]:
         """The names of everything that is measured after an epoch."""
         return ("loss", *(metric.name for metric in self.metrics))
+
+    def reporting(self, names: Sequence[str]) -> TaskType:
+        """The type that measures these too, where it can: see `nas.data.metrics`."""
+        return self
+
+    def focused(self, power: float) -> TaskType:
+        """The type with a loss in which right answers count less: see `Recipe.focal`. Raises RecipeError where it has none."""
+        raise RecipeError(f"focal: a task of {self.name} has no such loss")
 
     def guess(self, classes: int) -> float:
         """The loss of a network that knows nothing."""
@@ -98,14 +112,41 @@ class Classification(TaskType):
     name = "classification"
     metrics = (ACCURACY,)
 
+    def __init__(self, further: tuple[str, ...] = (), focal: float = 0.0) -> None:
+        """`further`: names in `nas.data.metrics.METRICS` of what is measured too; `focal`: see `Recipe.focal`."""
+        self.further, self.focal = further, focal
+
+    def focused(self, power: float) -> TaskType:
+        """The same with focal loss."""
+        return Classification(self.further, power)
+
+    def reporting(self, names: Sequence[str]) -> TaskType:
+        """Those of `METRICS` too."""
+        from nas.data.metrics import METRICS
+
+        further = tuple(name for name in dict.fromkeys(names) if name in METRICS)
+        return Classification(further, self.focal) if further else self
+
+    def measure(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
+        """The further metrics."""
+        from nas.data.metrics import METRICS
+
+        probabilities, labels = outputs.double().softmax(1).numpy(), targets.numpy()
+        return {name: METRICS.find(name)(probabilities, labels) for name in self.further}
+
     def output(self, input: Shape, classes: int) -> Shape:
         """A logit for each class."""
         return (classes,)
 
     def loss(self, outputs: Tensor, targets: Tensor, weights: Tensor | None, smoothing: float) -> Tensor:
-        """Mean cross-entropy of logits (B, classes) for labels (B,)."""
+        """Mean cross-entropy of logits (B, classes) for labels (B,); with `focal` images that are right count less."""
         import torch.nn.functional as F
 
+        if self.focal:
+            each = F.cross_entropy(outputs, targets, weights, label_smoothing=smoothing, reduction="none")
+            right = outputs.softmax(1).gather(1, targets[:, None])[:, 0]
+            counted = len(targets) if weights is None else weights[targets].sum()
+            return ((1 - right) ** self.focal * each).sum() / counted
         return F.cross_entropy(outputs, targets, weights, label_smoothing=smoothing)
 
     def tally(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -125,7 +166,7 @@ class Classification(TaskType):
 
     def reported(self) -> tuple[str, ...]:
         """Top-5 accuracy too."""
-        return (*super().reported(), "top5")
+        return (*super().reported(), "top5", *self.further)
 
     def right(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Images whose class has the largest logit."""

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from nas.data.overview import Overview, overview
+from nas.data import Task, source
+from nas.data.overview import Overview, overview_of
+from nas.data.table import ENDINGS as TABLES
+from nas.data.table import parse
 from nas.errors import ExportError, NasError
 from nas.execution.options import RayOptions
 from nas.export import EXPORTERS, export
@@ -20,7 +23,6 @@ from nas.replays.options import SEEDS, TrainingOptions
 from nas.searches.options import SearchOptions
 from nas.searches.progress import Progress
 from nas.store import DEFAULT_URL, Store
-from nas.text.sanitize import expanded, file_stem
 
 if TYPE_CHECKING:
     from nas.replays.jobs import Ran
@@ -72,9 +74,17 @@ class Fitted:
     remarks: tuple[str, ...] = ()
 
 
-def see(photos: Path) -> Overview:
-    """What is in the folder. Raises DataError that names all that is wrong with it."""
-    return overview(expanded(photos))
+def data_of(photos: Path) -> str:
+    """The data set that a folder or a table of photos is."""
+    return f"{'table' if parse(str(photos))[0].suffix.lower() in TABLES else 'imagefolder'}:{photos}"
+
+
+def see(photos: Path, *, skip_bad: bool = False) -> Overview:
+    """What is in the folder or the table. Raises DataError that names all that is wrong with it."""
+    task = Task(data_of(photos), skip_bad=skip_bad)
+    listing = source(task).list_files(task)
+    assert listing is not None, "its images lie in files"
+    return overview_of(listing, skip_bad=skip_bad)
 
 
 def side_for(seen: Overview, device: str, *, pretrained: bool = False) -> int | None:
@@ -183,5 +193,6 @@ def make_folder(folder: Path) -> Path:
 
 
 def study_name_of(photos: Path) -> str:
-    """The name of a study on this folder, where the user gives none."""
-    return file_stem(expanded(photos).resolve().name)
+    """The name of a study on this folder or table, where the user gives none."""
+    task = Task(data_of(photos))
+    return source(task).short_name(task)

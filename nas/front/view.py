@@ -163,10 +163,14 @@ class FrontView:
     @property
     def not_drawn(self) -> str:
         """Why there is no picture, or nothing."""
-        if self.has_accuracy:
-            return ""
         names = ", ".join(self.objectives)
-        return f"pictures and pages show accuracy, which a study of {names} does not have; `nas study pareto` lists its front"
+        if not self.has_accuracy:
+            return f"pictures and pages show accuracy, which a study of {names} does not have; `nas study pareto` lists its front"
+        if learned(self.objectives) and ACCURACY.name not in self.objectives:
+            return (
+                f"pictures and pages show accuracy, and this study compares {names}; `nas study pareto` lists its front"
+            )
+        return ""
 
     @property
     def best(self) -> Network | None:
@@ -369,6 +373,8 @@ def further(values: Mapping[str, Any]) -> list[str]:
 
 
 def _is_further(name: str) -> bool:
+    if OBJECTIVES[name].known == "learned":
+        return name not in (ACCURACY.name, "top5")
     return name == LATENCY.name or name not in BUILT_IN
 
 

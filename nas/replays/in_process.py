@@ -10,7 +10,7 @@ from nas.errors import NasError, SearchError, StorageError
 from nas.execution.gpu_sharing import Slot
 from nas.execution.runner import run_here
 from nas.pareto import pareto
-from nas.replays.jobs import Ran, Series, alone, choose_device, test_images
+from nas.replays.jobs import Ran, Series, alone, choose_device, read_test
 from nas.replays.options import TrainingOptions
 from nas.replays.plan import Plan, Shelf, plan_replay, plan_retraining, study_data
 from nas.replays.progress import Progress
@@ -94,6 +94,6 @@ def _run_plan(plan: Plan, options: TrainingOptions, store: Store, progress: Prog
     series = Series(plan, options, store, progress)
     with alone(series.folder):
         waiting = series.waiting(again=options.again)
-        trainings = SeedTrainings([plan], [series.folder], [partial(test_images, plan.dataset.task)])
+        trainings = SeedTrainings([plan], [series.folder], [partial(read_test, plan.dataset.task, progress)])
         run_here(SeedSource([series], [waiting], Slot(0.0), progress, tells=False), trainings, device)
     return series.ran()

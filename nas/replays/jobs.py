@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from nas.data import Split, Task, load_test
+from nas.data.images import left_out_line
 from nas.errors import NasError, SearchError
 from nas.execution.job import Outcome
 from nas.replays.options import TrainingOptions
@@ -96,6 +97,14 @@ def folder_of(plan: Plan, options: TrainingOptions) -> Path:
 def test_images(task: Task) -> Split:
     """The test images of a task, kept for the next plan of the same task and for pictures."""
     return load_test(task)
+
+
+def read_test(task: Task, progress: Progress) -> Split:
+    """The same; says how many could not be read, where the task lets them be skipped."""
+    split = test_images(task)
+    if split.left_out:
+        progress.note(f"test images: {left_out_line(split.left_out, len(split) + len(split.left_out))}")
+    return split
 
 
 def choose_device(name: str) -> torch.device:

@@ -13,7 +13,7 @@ from nas.execution.gpu_sharing import Slot
 from nas.execution.options import RayOptions
 from nas.execution.session import ray_session, run_jobs, stoppable
 from nas.execution.stop import Stop
-from nas.replays.jobs import Ran, Series, alone, test_images
+from nas.replays.jobs import Ran, Series, alone, read_test
 from nas.replays.options import TrainingOptions
 from nas.replays.plan import Plan
 from nas.replays.progress import Progress
@@ -69,7 +69,9 @@ def _train(
         import ray
 
         plans = [some.plan for some in series]
-        images = {task: ray.put(test_images(task)) for task in dict.fromkeys(plan.dataset.task for plan in plans)}
+        images = {
+            task: ray.put(read_test(task, progress)) for task in dict.fromkeys(plan.dataset.task for plan in plans)
+        }
         tests = [partial(ray.get, images[plan.dataset.task]) for plan in plans]
         source = SeedSource(series, seeds, Slot(resources.gpus), progress, tells=True)
         trainings = SeedTrainings(plans, [some.folder for some in series], tests)

@@ -34,8 +34,9 @@ def seen_lines(seen: Overview) -> list[str]:
     lines = [f"{len(seen.classes)} classes: {_listed(seen.classes)}"]
     parts = f"{sum(counts):,} images to learn from ({spread})"
     if seen.validation is not None:
-        parts += f", {sum(seen.validation):,} of them to measure on, as the folder says"
-    how = "a fifth of each class, set aside by itself" if seen.test_is_drawn else "in a folder of their own"
+        parts += f", {sum(seen.validation):,} of them to measure on, as the {seen.kind} says"
+    chosen = "in a folder of their own" if seen.kind == "folder" else f"as the {seen.kind} says"
+    how = "a fifth of each class, set aside by itself" if seen.test_is_drawn else chosen
     lines.append(f"{parts}; {sum(seen.test):,} images to test ({how})")
     sizes = list(seen.sizes)
     if seen.size is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nas.network.model_selection import Retrained, cheaper, final, of_way
+from nas.objectives import OBJECTIVES, learned
 from nas.pareto import pareto
 from nas.replays.options import SEEDS, TrainingOptions
 from nas.replays.plan import longer
@@ -38,7 +39,7 @@ class Final:
 
 
 def most_accurate(trials: pd.DataFrame, objectives: Sequence[str], space: Space, number: int) -> pd.DataFrame:
-    """So many of the front, the most accurate first, of the networks that keep the constraints of `space` as they are now."""
+    """So many of the front, the best by what was learned first, of the networks that keep the constraints of `space` as it is."""
     inside = trials
     for name, bounds in space.constraints.items():
         if name not in inside:
@@ -48,7 +49,8 @@ def most_accurate(trials: pd.DataFrame, objectives: Sequence[str], space: Space,
         if bounds.max is not None:
             inside = inside[inside[name] <= bounds.max]
     front = pareto(inside, objectives)
-    return front.sort_values(["accuracy", "trial"], ascending=[False, True]).head(number)
+    metric = OBJECTIVES[learned(objectives)[0]]
+    return front.sort_values([metric.name, "trial"], ascending=[not metric.is_maximized, True]).head(number)
 
 
 def finish(options: SearchOptions, study: str, chosen: pd.DataFrame, progress: Progress) -> list[Ran]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hin
 from nas.errors import SearchError, nearest
 from nas.execution.options import AUTO, RayOptions
 from nas.limits import MAX_VALIDATION
-from nas.objectives import LATENCY, OBJECTIVES, before_training, learned
+from nas.objectives import ACCURACY, LATENCY, OBJECTIVES, before_training, learned
 from nas.text.formatting import shorten
 
 if TYPE_CHECKING:
@@ -61,6 +61,13 @@ def _data_sets() -> str:
     return f"{', '.join(names)} or {last}."
 
 
+def _metrics() -> str:
+    return (
+        f"What is learned, in the place of accuracy: {', '.join(learned(OBJECTIVES))}. Of several with commas between, the first; "
+        "the others are measured too.  [default: accuracy]"
+    )
+
+
 def _other_samplers() -> str:
     from nas.searches.samplers import SAMPLERS
 
@@ -85,9 +92,10 @@ class SearchOptions:
         "Trained weights of the network that the space names: torchvision:NAME, timm:NAME, pip:PACKAGE or file:PATH; none: random "
         "ones.  [default: those that the network's file names]",
     )
-    data: str = _option("digits", _data_sets)
+    data: str | object = _option("digits", _data_sets)
     data_root: str | None = _option(None, "Folder of downloaded data sets (also NAS_DATA).  [default: ~/.cache/nas]")
     image_size: int | None = _option(None, "Make squares of images, with sides of so many pixels.")
+    skip_bad: bool = _option(False, "Leave out images that cannot be read, and say how many they are.")
     validation: float | None = _option(
         None, "Share of training images to measure on.  [default: 1,000 images, from a tenth to a quarter]"
     )
@@ -102,6 +110,7 @@ class SearchOptions:
     steps: int | None = _option(None, "Steps of the optimizer in a trial.  [default: the recipe's]")
     epochs: int | None = _option(None, "The same in epochs.")
     objectives: Sequence[str] = _option(("accuracy", "parameters"), f"Of {', '.join(OBJECTIVES)}.")
+    metric: str | None = _option(None, _metrics)
     probe_device: str | None = _option(
         None, f"Where {LATENCY.name} and the like are measured: cpu or cuda.  [default: cuda, if any]"
     )
@@ -181,6 +190,7 @@ class SearchOptions:
         SCHEDULERS.find(self.scheduler)
         if not self.reduction_factor > 1:
             raise SearchError(f"reduction_factor: must be above 1, not {self.reduction_factor:g}")
+        self._take_metric()
         if not self.objectives:
             raise SearchError(f"objectives: name at least one of {', '.join(OBJECTIVES)}")
         for objective in self.objectives:
@@ -207,6 +217,28 @@ class SearchOptions:
         parse_duration(self.time)
         parse_duration(self.trial_timeout, "trial_timeout")
         _ = self.ray
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of all that is to be measured after an epoch, beside what always is."""
+        return tuple(name.strip() for name in (self.metric or "").split(",") if name.strip())
+
+    def _take_metric(self) -> None:
+        """Puts the metric among the objectives in the place of accuracy. Raises SearchError for one that there is none of."""
+        from nas.data.metrics import METRICS
+
+        known = tuple(dict.fromkeys((*learned(OBJECTIVES), *METRICS)))
+        for name in self.metrics:
+            if name not in known:
+                raise SearchError(f"metric: must be one of {', '.join(known)}, not '{name}'{nearest(name, known)}")
+        if not self.metrics or self.metrics[0] in self.objectives:
+            return
+        if ACCURACY.name not in self.objectives:
+            raise SearchError(
+                f"metric: takes the place of accuracy, and objectives are {', '.join(self.objectives)}; name it among them"
+            )
+        objectives = tuple(self.metrics[0] if name == ACCURACY.name else name for name in self.objectives)
+        object.__setattr__(self, "objectives", objectives)
 
     @property
     def ray(self) -> RayOptions:

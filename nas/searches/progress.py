@@ -265,12 +265,11 @@ def describe(trial: EndedTrial, measured_on: int | None = None) -> str:
 
 
 def _worth(trial: EndedTrial, measured_on: int | None) -> str:
-    """What a trial has learned: its accuracy, or what it has in the place of one."""
-    if trial.accuracy is not None:
-        return with_error(trial.accuracy, measured_on)
-    found = [(OBJECTIVES[name], trial.others.get(name)) for name in learned(OBJECTIVES)]
+    """What a trial has learned: its accuracy, and what else was asked for, or what it has in the place of one."""
+    accuracy = [] if trial.accuracy is None else [with_error(trial.accuracy, measured_on)]
+    found = [(OBJECTIVES[name], trial.others.get(name)) for name in learned(OBJECTIVES) if name != "top5"]
     known = [f"{row.heading} {value_text(row, value)}" for row, value in found if value is not None]
-    return ", ".join(known) or "no accuracy"
+    return ", ".join([*accuracy, *known]) or "no accuracy"
 
 
 def duration(seconds: float) -> str:

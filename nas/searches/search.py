@@ -14,6 +14,9 @@ from nas.config.recipe import ADDED_LATER, Recipe
 from nas.config.recipe_presets import FINE_TUNING, check_recipe, described, fitted, sampling_for
 from nas.config.task import FOUND, LoadedTask
 from nas.data import Dataset, Task, TaskType, augmentation, load, source
+from nas.data.images import left_out_line
+from nas.data.objects import KIND as MEMORY
+from nas.data.objects import hand_over
 from nas.errors import SearchError, StudyExists
 from nas.execution.gpu_sharing import Packing
 from nas.execution.session import ray_session, run_jobs, stoppable
@@ -85,23 +88,37 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
     load_blocks(*options.blocks)
     SAMPLERS.find(options.sampler)
     validation = 0.0 if options.folds > 1 else options.validation
-    task = Task(options.data, options.data_root, validation, 0, options.image_size, options.folds)
-    task_type = source(task).type
-    check_reported(options.objectives, task, task_type)
+    data = options.data
+    task = Task(
+        data if isinstance(data, str) else hand_over(data, options.image_size, skip_bad=options.skip_bad),
+        options.data_root,
+        validation,
+        image_size=options.image_size,
+        folds=options.folds,
+        skip_bad=options.skip_bad,
+        reduced=options.image_size is not None,
+    )
+    wanted = (*learned(options.objectives), *options.metrics)
+    task_type = source(task).type.reporting(wanted)
+    check_reported(wanted, task, task_type)
     check_retraining(options.retrain, task_type)
     space = options.space if isinstance(options.space, Space) else Space.load(options.space, task_type.output)
     space = space.limit(parameters=options.max_parameters, macs=options.max_macs, **options.limits or {})
     check_recipe(options.recipe)  # a fault in it is told before data is read
     start = find_start_of(space, options.pretrained)
-    name = f"{space.name}-{task.dataset.partition(':')[0]}" if options.study is None else options.study
     stop = Stop()
     patience = Patience(notify=progress.note, hurried=stop.asked)
     with Store.open(options.storage or DEFAULT_URL, create=True, patience=patience) as store:
+        name = _default_name(store, space, task) if options.study is None else options.study
         if (problem := problem_of_name(name)) and not store.has_study(name):
             raise SearchError(f"study {shorten(name)}: {problem}; name it with --study")
-        dataset = load(task)
+        dataset = load(_decoded_alike(store, name, task))
+        dataset = replace(dataset, type=dataset.type.reporting(wanted))
         if (remark := source(task).remark(task)) is not None:
             progress.note(remark)
+        if dataset.left_out:
+            files = len(dataset.left_out) + len(dataset.train) + len(dataset.validation)
+            progress.note(left_out_line(dataset.left_out, files))
         if start is not None:
             dataset = start.seen(dataset)
             progress.note(_start_line(start))
@@ -140,13 +157,31 @@ def _trials(number: int) -> str:
     return "1 trial is" if number == 1 else f"{number} trials are"
 
 
+def _default_name(store: Store, space: Space, task: Task) -> str:
+    """The name of a study that the user does not name: the space, and the data set or the folder."""
+    kind, _, place = task.dataset.partition(":")
+    before = f"{space.name}-{kind}"
+    # As it was before folders had their own: such a study on the same data goes on.
+    if not place or (store.has_study(before) and store.study(before).task.dataset == task.dataset):
+        return before
+    return f"{space.name}-{source(task).short_name(task)}"
+
+
+def _decoded_alike(store: Store, name: str, task: Task) -> Task:
+    """The task, its images decoded as those of the study are, where it was begun by a version that decoded otherwise."""
+    if not task.reduced or not store.has_study(name):
+        return task
+    return replace(task, reduced=store.study(name).task.reduced)
+
+
 def check_reported(objectives: Sequence[str], task: Task, task_type: TaskType) -> None:
     """Raises SearchError for an objective that a training on these data does not report."""
     for name in learned(objectives):
         if name not in task_type.reported():
             known = ", ".join(task_type.reported())
             raise SearchError(
-                f"data '{task.dataset}': a training reports {known}, and no {name}; name other --objectives"
+                f"data '{task.dataset}': a training reports {known}, and no {name}; name other --objectives, such as by "
+                f"--metric {task_type.metrics[0].name}"
             )
 
 
@@ -308,6 +343,10 @@ def _keep_run(options: SearchOptions, name: str, store: Store, progress: Progres
 def _other_data(begun: LoadedTask, now: LoadedTask) -> list[str]:
     """What is another in the data: the options that say so, or else that the images themselves have changed."""
     theirs, ours = asdict(begun.unread()), asdict(now.unread())
+    if all(one["dataset"].startswith(f"{MEMORY}:") for one in (theirs, ours)) and theirs["dataset"] != ours["dataset"]:
+        return [
+            f"other images or labels ({theirs['dataset']}) than those that were handed over now ({ours['dataset']})"
+        ]
     differences = [f"{key} {theirs[key]}, not {value}" for key, value in ours.items() if theirs[key] != value]
     known = replace(now, validation_images=begun.validation_images and now.validation_images)
     if not differences and any(getattr(begun, key) != getattr(known, key) for key in FOUND):

@@ -12,6 +12,7 @@ from nas.execution.gpu_sharing import Packing, Slot
 from nas.execution.job import Job, JobSource, Outcome
 from nas.execution.report import Report
 from nas.execution.stop import Stop
+from nas.objectives import learned
 from nas.pareto import left_out
 from nas.searches.early_stopping import EarlyStopping, Promoting
 from nas.searches.paused_trials import PausedTrial, PausedTrials, worth
@@ -104,7 +105,7 @@ class TrialSource(JobSource[TrialJob]):
             past = self.store.find_result(self.plan.study, proposal.architecture.hash) if self.plan.cache else None
             row = self._begin(proposal)
             self._counted += 1
-            if past is None:
+            if past is None or not self._tells_all(past):
                 return self._job(proposal, row)
             self._take_over(proposal, row, past, running)
         job = self._call_back()
@@ -331,6 +332,13 @@ class TrialSource(JobSource[TrialJob]):
             f"trial {stopped['trial']} was stopped early and would be on the front: its network is trained to the end"
         )
         return self._job(proposal, row)
+
+    def _tells_all(self, past: PastResult) -> bool:
+        """Whether a result of another study has what this one learns: it may have been measured by another metric."""
+        found = {"accuracy": past.accuracy, "top5": past.top5, "loss": past.loss, **past.values}
+        return past.state != State.COMPLETE or all(
+            found.get(name) is not None for name in learned(self.proposer.objectives)
+        )
 
     def _take_over(self, proposal: Proposal, row: int, past: PastResult, running: int) -> None:
         number = self.store.take_over(row, past)

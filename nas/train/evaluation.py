@@ -27,15 +27,23 @@ def evaluate(
     model.eval()
     sums: Tensor | None = None
     images = 0
+    kept: list[tuple[Tensor, Tensor]] = []
     with context or nullcontext():
         for x, y in batches:
-            batch = task_type.tally(model(x).float(), y)
+            outputs = model(x).float()
+            batch = task_type.tally(outputs, y)
             sums = batch if sums is None else sums + batch
             images += len(y)
+            if task_type.further:
+                kept.append((outputs, y))
     model.train(was_training)
     if sums is None:
         raise ValueError("there are no images to evaluate on")
-    return task_type.summary(sums, images)
+    found = task_type.summary(sums, images)
+    if task_type.further:
+        outputs, targets = (torch.cat(parts).cpu() for parts in zip(*kept, strict=True))
+        found |= task_type.measure(outputs, targets)
+    return found
 
 
 @torch.no_grad()

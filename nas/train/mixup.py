@@ -1,12 +1,14 @@
-"""Pairs of images mixed with each other, and the loss of what a network says of them (Zhang et al. 2018, mixup)."""
+"""Pairs of images mixed with each other, and the loss of what a network says of them (Zhang et al. 2018, mixup; CutMix)."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from nas.config.recipe import Recipe
 from nas.data import TaskType
 
 
@@ -27,6 +29,13 @@ class Targets:
         return self.share * loss + (1 - self.share) * task_type.loss(outputs, self.other, weights, smoothing)
 
 
+def mixed(x: Tensor, y: Tensor, recipe: Recipe) -> tuple[Tensor, Targets]:
+    """Images (B, C, H, W) and their targets, mixed in the way of the recipe; of two ways one is drawn for the batch."""
+    if recipe.mixup and recipe.cutmix:
+        return cutmix(x, y, recipe.cutmix) if float(torch.rand(())) < 0.5 else mixup(x, y, recipe.mixup)
+    return cutmix(x, y, recipe.cutmix) if recipe.cutmix else mixup(x, y, recipe.mixup)
+
+
 def mixup(x: Tensor, y: Tensor, strength: float) -> tuple[Tensor, Targets]:
     """Images (B, C, H, W), each mixed with another of the batch, and their targets.
 
@@ -35,3 +44,25 @@ def mixup(x: Tensor, y: Tensor, strength: float) -> tuple[Tensor, Targets]:
     share = float(torch.distributions.Beta(strength, strength).sample())
     order = torch.randperm(len(x)).to(x.device, non_blocking=True)
     return torch.lerp(x[order], x, share), Targets(y, y[order], share)
+
+
+def cutmix(x: Tensor, y: Tensor, strength: float) -> tuple[Tensor, Targets]:
+    """Images (B, C, H, W), each with a rectangle of another of the batch in the same place, and their targets.
+
+    Share and place are drawn once a batch, as in Yun et al. 2019, CutMix, appendix A; the share is that of the pixels that stay.
+    """
+    share = float(torch.distributions.Beta(strength, strength).sample())
+    order = torch.randperm(len(x)).to(x.device, non_blocking=True)
+    height, width = x.shape[2:]
+    side = math.sqrt(1 - share)
+    row, column = int(torch.randint(height, ())), int(torch.randint(width, ()))
+    top, bottom = _ends(row, side * height, height)
+    left, right = _ends(column, side * width, width)
+    x = x.clone()
+    x[:, :, top:bottom, left:right] = x[order, :, top:bottom, left:right]
+    return x, Targets(y, y[order], 1 - (bottom - top) * (right - left) / (height * width))
+
+
+def _ends(centre: int, length: float, extent: int) -> tuple[int, int]:
+    """First place and place behind the last of so much around the centre, as far as it lies in the image."""
+    return max(0, centre - int(length) // 2), min(extent, centre + int(length) // 2)

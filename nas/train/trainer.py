@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nas.config.recipe import Recipe
+from nas.config.recipe import Augment, Recipe
 from nas.data import Batches, Dataset, Split
 from nas.errors import RecipeError
 from nas.states import State
@@ -25,7 +25,7 @@ from nas.train.averages import Averaged, recalibrate
 from nas.train.device import forget_peak
 from nas.train.evaluation import evaluate, predict
 from nas.train.layout import memory_layout
-from nas.train.mixup import Targets, mixup
+from nas.train.mixup import Targets, mixed
 from nas.train.outcome import Diverged, Verdict
 from nas.train.precision import amp_dtype
 from nas.train.schedule import SHARE, freeze, make_optimizer, schedule
@@ -107,7 +107,7 @@ class Trainer:
         check_fits(recipe, dataset)
         self.recipe = recipe = recipe.for_images(len(dataset.train))
         self.dataset = dataset
-        self.type = dataset.type
+        self.type = dataset.type.focused(recipe.focal) if recipe.focal else dataset.type
         self.measured = measured
         self.device = torch.device(device)
         seed = recipe.seed if seed is None else seed
@@ -276,7 +276,7 @@ class Trainer:
         sums = self._under_way = self._under_way or _UnderWay(torch.zeros((), device=self.device), right)
         for place, (x, y) in enumerate(self.train_batches, self.train_batches.done):
             self._set_lr(len(self.epochs) + place / len(self.train_batches))
-            x, targets = mixup(x, y, self.recipe.mixup) if self.recipe.mixes else (x, Targets(y))
+            x, targets = mixed(x, y, self.recipe) if self.recipe.mixes else (x, Targets(y))
             logits, loss = self._gradients(x, targets)
             if self.recipe.clip_norm:
                 self.scaler.unscale_(self.optimizer)
@@ -383,7 +383,11 @@ def check_fits(recipe: Recipe, dataset: Dataset) -> None:
         raise RecipeError(f"{balanced[0]} balanced: a task of {dataset.type.name} has no classes to balance")
     if recipe.sampling == "balanced" and dataset.train.y.ndim > 1:
         raise RecipeError(f"sampling balanced: an image in a task of {dataset.type.name} is not of one class")
-    moving = [name for name in ("crop_padding", "flip", "cutout") if getattr(recipe.augment, name)]
+    plain = Augment(crop_padding=0, flip=False)
+    moved_by = ("crop_padding", "flip", "cutout", "crop_scale", "policy", "erase")
+    moving = [name for name in moved_by if getattr(recipe.augment, name) != getattr(plain, name)]
+    if recipe.cutmix and dataset.type.is_dense:
+        raise RecipeError(f"cutmix: the labels of a task of {dataset.type.name} do not move with the image")
     if moving and dataset.type.is_dense:
         raise RecipeError(
             f"augment {moving[0]}: the labels of a task of {dataset.type.name} do not move with the image"

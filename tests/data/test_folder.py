@@ -15,7 +15,7 @@ import pytest
 from PIL import ExifTags, Image, ImageDraw, ImageOps
 
 from nas.data import Task, load, load_test, read_image, skipped_files, source
-from nas.data.folder import check_images
+from nas.data.images import check_images
 from nas.data.task import regrouped
 from nas.errors import DataError
 
@@ -64,8 +64,9 @@ def _empty_class(root: Path) -> None:
 
 
 def _one_image(root: Path) -> None:
-    (root / "train" / "lonely").mkdir()
-    Image.new("RGB", (8, 8)).save(root / "train" / "lonely" / "a.png")
+    for part in ("train", "test"):
+        (root / part / "lonely").mkdir()
+        Image.new("RGB", (8, 8)).save(root / part / "lonely" / "a.png")
 
 
 def _deep_image(root: Path) -> None:
@@ -341,7 +342,7 @@ def test_pillow_says_nothing_of_its_own_about_odd_files(tmp_path: Path, reposito
     ]
     (tmp_path / "large.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
     script = (
-        "from pathlib import Path; from nas.data.folder import check_readable; from nas.errors import DataError\n"
+        "from pathlib import Path; from nas.data.images import check_readable; from nas.errors import DataError\n"
         "try: check_readable([Path('exif.tif'), Path('large.png')])\n"
         "except DataError as problem: print(problem)"
     )
@@ -355,3 +356,44 @@ def test_pillow_says_nothing_of_its_own_about_odd_files(tmp_path: Path, reposito
     assert ended.stderr == ""
     assert "exif.tif: not a readable image" in ended.stdout
     assert "large.png: 12000×12000 pixels; more than 64,000,000 are refused" in ended.stdout
+
+
+def test_photos_are_decoded_at_a_reduced_size_and_look_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    coarse = Image.fromarray(rng.integers(0, 256, (12, 16, 3), dtype=np.uint8))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for place in range(3):
+            coarse.resize((640, 480), Image.Resampling.BICUBIC).save(tmp_path / name / f"{place}.jpg", exif=exif)
+    decoded: list[tuple[int, int]] = []
+    convert = Image.Image.convert
+    monkeypatch.setattr(
+        Image.Image, "convert", lambda image, *rest: decoded.append(image.size) or convert(image, *rest)
+    )
+    task = Task(f"imagefolder:{tmp_path}", image_size=24, reduced=True)
+    reduced = load(task)
+    assert set(decoded) == {(80, 60)}  # an eighth, which is still twice the side that is wanted
+    decoded.clear()
+    whole = load(Task(task.dataset, image_size=24))
+    assert set(decoded) == {(640, 480)}
+    assert abs(reduced.train.x.astype(int) - whole.train.x).mean() < 2
+    assert task.to_dict()["reduced"] is True
+    assert "reduced" not in whole.task.to_dict()  # studies of older versions stay the same task
+
+
+def test_images_of_a_folder_that_cannot_be_read_are_skipped_when_asked(tmp_path: Path) -> None:
+    root = _folder(tmp_path, images=8)
+    whole = load(Task(f"imagefolder:{root}"))
+    _break_image(root)
+    data = load(Task(f"imagefolder:{root}", skip_bad=True))
+    assert len(data.train) + len(data.validation) == len(whole.train) + len(whole.validation) - 1
+    assert len(data.left_out) == 1
+    assert "0.png: not a readable image" in data.left_out[0]
+    for path in (root / "train").rglob("*.png"):
+        path.write_bytes(b"")
+    with pytest.raises(DataError, match="16 of 16 image files cannot be used"):
+        load(Task(f"imagefolder:{root}", skip_bad=True))

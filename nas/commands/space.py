@@ -56,6 +56,10 @@ def check(file: str) -> None:
     nas space check my_space.yaml
     """
     space = _load(file)
+    if space.pretrained is not None:
+        from nas.space.published import whole_of
+
+        whole_of(space)
     say(f"{space.path}: space '{space.name}' is well-formed; {_number(space.size)} assignments")
 
 

@@ -28,6 +28,7 @@ from nas.searches.options import RANDOM, SearchOptions, parse_duration
 from nas.searches.progress import Progress
 from nas.searches.seed_points import SeedPoint, choose_seeds
 from nas.searches.trial_checkpoints import TrialCheckpoints, open_checkpoints
+from nas.space.published import whole_of
 from nas.space.space import Space
 from nas.states import State
 from nas.statistics.proportion import standard_error
@@ -220,6 +221,7 @@ def find_start_of(space: Space, pretrained: str | None) -> Start | None:
         )
     from nas.network.pretrained import find_start
 
+    whole_of(space)
     return find_start(space.pretrained, pretrained)
 
 

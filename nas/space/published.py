@@ -17,7 +17,7 @@ from nas.architecture.architecture import Architecture
 from nas.config.recipe import Recipe
 from nas.config.shipped_files import every, find
 from nas.config.yaml_document import Document, FieldError
-from nas.errors import NasError, StudyError, nearest
+from nas.errors import NasError, SpaceError, StudyError, nearest
 from nas.space.grammar import Options
 from nas.space.space import Assignment, Space
 
@@ -157,6 +157,34 @@ class PublishedConfig:
         """Raises StudyError with the reason where the config has claims alone."""
         if self.without_network is not None:
             raise StudyError(f"{self.name}: no network is built for these claims: {self.without_network}")
+
+
+def whole_of(space: Space) -> PublishedConfig:
+    """The published network whose trained weights the networks of `space` take, by the names of its nodes.
+
+    Raises SpaceError where the network of the space that is nearest to it has none of its nodes: all weights would be random.
+    """
+    assert space.pretrained is not None
+    config = PublishedConfig.load(space.pretrained)
+    theirs = config.architecture()
+
+    def choose(name: str, options: Options) -> Scalar:
+        value = config.assignment.get(name)
+        return value if value is not None and value in options else options[0]
+
+    try:
+        ours = space.resolve(space.walk(choose), config.input, config.classes).architecture
+    except NasError as problem:
+        raise SpaceError(
+            f"{space.path}: pretrained: the network nearest to {config.name} does not build: {problem}"
+        ) from None
+    named = {(node.name, node.block, node.params) for node in theirs.nodes if node.name != theirs.output}
+    if not any((node.name, node.block, node.params) in named for node in ours.nodes):
+        raise SpaceError(
+            f"{space.path}: pretrained: no node of the space is one of {config.name}'s, by name and hyperparameters "
+            f"({', '.join(node.name for node in theirs.nodes[:3])} …), so that none would have its weights"
+        )
+    return config
 
 
 def every_config() -> list[PublishedConfig]:

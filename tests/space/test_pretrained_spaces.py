@@ -16,6 +16,8 @@ from nas.network.pretrained import Start, carry
 from nas.space.grammar import BlockNode, Graph, GraphNode, Options, SwitchNode, options_of
 from nas.space.published import PublishedConfig
 from nas.space.space import Assignment, Space
+from tests.conftest import Run
+from tests.pretrained import write_files
 
 SHAPE = (3, 32, 32)
 SPACES = ["pretrained_mobile", "pretrained_resnet"]
@@ -162,6 +164,21 @@ def test_a_space_names_its_trained_network_by_a_text(tmp_path: Path, value: str)
     path.write_text(f"name: mine\ninput: [3, 8, 8]\npretrained: {value}\ngraph:\n  head: {{block: classifier}}\n")
     with pytest.raises(SpaceError, match=r"mine.yaml:3: pretrained: must be the name or file of a published config"):
         Space.load(path)
+
+
+def test_a_space_none_of_whose_nodes_is_the_trained_networks_is_refused(run: Run, tmp_path: Path) -> None:
+    path, config, _ = write_files(tmp_path)
+    assert run("space", "check", str(path))[0] == 0
+    path.write_text(path.read_text().replace("  network: {graph: body}", "  other: {graph: body}"))
+    other = path.rename(tmp_path / "other.yaml")
+    write_files(tmp_path)
+    code, _, err = run("space", "check", str(other))
+    assert code == 2
+    assert "pretrained: no node of the space is one of whole's" in err
+    other.write_text(other.read_text().replace(str(config), "resnet81"))
+    code, _, err = run("space", "check", str(other))
+    assert code == 2
+    assert "did you mean 'resnet18'" in err
 
 
 def test_fewer_layers_keep_the_weights_of_those_that_are_left() -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -55,18 +59,26 @@ class Trial:
 
     def process(self, kill_after: int | None = None) -> list[Report]:
         """What a process reports, that is killed after so many batches."""
+        told: list[Report] = []
+        with suppress(Killed):
+            told.extend(self.reports(kill_after))
+        return told
+
+    def reports(self, kill_after: int | None = None) -> Iterator[Report]:
+        """The same as they come. Raises Killed."""
         runner = Runner(CPU)
         training = TrialTraining(self.dataset, self.spec, CPU)
-        reports = []
         if kill_after is not None:
             training._after_batch = _dies(training._after_batch, kill_after)  # type: ignore[method-assign]
         runner.assign(training, Slot(0.0))
         try:
-            while not reports or reports[-1].verdict is None:
-                reports.append(runner.step())
-        except Killed:
+            verdict = None
+            while verdict is None:
+                said = runner.step()
+                verdict = said.verdict
+                yield said
+        finally:
             runner.close()
-        return reports
 
 
 def _dies(after_batch: Callable[[], None], batches: int) -> Callable[[], None]:
@@ -115,6 +127,54 @@ def test_a_trial_that_is_killed_again_and_again_ends_as_undisturbed(
     assert last[-1].verdict is not None
     assert last[-1].verdict.state == "complete"
     assert {report.note for reported in reports for report in reported} == {""}
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("data", ["digits", "folded"])
+def test_a_process_that_is_killed_twenty_times_ends_as_undisturbed(
+    data: str, spec: TrialSpec, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """SIGKILL at any instant, while the thread writes too."""
+    dataset: Dataset = request.getfixturevalue(data)
+    spec = replace(spec, recipe=RECIPE.replace(epochs=18), measured=(3, 6, 9, 12, 15, 18))
+    expected = curve(Trial(dataset, replace(spec, kept=None)).process())
+    told, rng = tmp_path / "told", random.Random(0)
+
+    def process() -> None:
+        for said in Trial(dataset, spec).reports():
+            with told.open("a") as file:
+                file.write(said.to_json() + "\n")
+
+    assert spec.kept is not None
+    for _ in range(20):
+        child, before = _fork(process), _moment(spec.kept.path)
+        while _moment(spec.kept.path) == before:  # until it has come further
+            assert os.waitpid(child, os.WNOHANG) == (0, 0), "it ended too soon"
+            time.sleep(0.001)
+        time.sleep(rng.uniform(0, 0.02))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    os.waitpid(_fork(process), 0)
+    reports = [Report.from_json(line) for line in told.read_text().splitlines()]
+    found = {point[0]: point for point in curve(reports)}
+    assert [found[number] for number in sorted(found)] == expected
+    assert {report.note for report in reports} == {""}
+    assert len(reports) < 20 + 6 + 1  # a rung may be told again after each kill, and no more than that
+
+
+def _fork(process: Callable[[], None]) -> int:
+    child = os.fork()
+    if child == 0:
+        try:
+            process()
+        finally:
+            os._exit(0)
+    return child
+
+
+def _moment(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.exists() else 0
 
 
 def test_what_a_rung_has_is_on_the_disk_before_it_is_reported(digits: Dataset, spec: TrialSpec) -> None:

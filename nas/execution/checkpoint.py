@@ -58,7 +58,7 @@ class Ending:
     """Whether this process has been told to end, and trainings that have a checkpoint save their state first."""
 
     looking: ClassVar[WeakSet[Checkpoint]] = WeakSet()
-    """Of trainings that have begun and look."""
+    """The checkpoints of trainings that have begun and look."""
     _asked: ClassVar[type[BaseException] | None] = None
 
     @classmethod

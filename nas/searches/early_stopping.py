@@ -136,7 +136,7 @@ class Promotion(Rungs):
     """The promotion form: asynchronous successive halving as Li et al. 2020 define it (algorithm 2, get_job)."""
 
     def promote(self, paused: Mapping[str, int]) -> str | None:
-        """Of the highest rung where one that is paused is among the best 1/eta, the best; None where there is none."""
+        """The best of those among the best 1/eta of their rung, from the highest rung that has one; None where none has."""
         for epoch in reversed(self.epochs):
             members = self._members[epoch]
             waiting = {network for network, rung in paused.items() if rung == epoch}

@@ -31,7 +31,7 @@ class PausedTrial:
     """What was measured after it, by name."""
     cost: Cost
     seconds: float | None
-    """Of its training so far."""
+    """How long it was trained."""
     device: str | None
     environment: Environment
 
@@ -69,7 +69,7 @@ class PausedTrials:
         self.rungs = rungs
         self.interrupted: list[PausedTrial] = []
         self.at_rung: dict[str, PausedTrial] = {}
-        """By network."""
+        """Trials that wait, by network."""
         environments = store.environments(study) if rows else {}
         for row in rows:
             curve = dict(store.curve(int(row["id"])))

@@ -357,7 +357,7 @@ def measured(epoch: Epoch) -> dict[str, float | None]:
 
 
 def _seconds(outcome: Outcome) -> float:
-    """Of the whole training, in whatever processes it was."""
+    """How long the training took, in whatever processes it was."""
     before = outcome.begun.epochs if outcome.begun is not None else ()
     return outcome.seconds + sum(epoch.seconds for epoch in before)
 

@@ -21,6 +21,7 @@ from typing import Any
 from nas.config.recipe import Recipe
 from nas.errors import NasError, StudyExists
 from nas.execution.report import Report
+from nas.searches.trial_checkpoints import TrialCheckpoints
 from nas.space.space import Space
 from nas.store import Store
 from tests.searches.simulated import Config, SimulatedTune, epoch, make_study, quality, report
@@ -43,6 +44,7 @@ def main() -> None:
     """Answers each line of standard input, a JSON list, with a line of JSON.
 
     ``[STORAGE, FOLDER, TRIALS, "kill", KILLS]``: kills so many drivers, lets the last one end. The finished trials after each.
+    ``[STORAGE, FOLDER, TRIALS, "kept", KILLS]``: the same with checkpoints, which are the last epoch of each trial.
     ``[STORAGE, FOLDER, TRIALS, "race", ROUNDS]``: two drivers at once on a new study, so many times. How they ended.
     ``[STORAGE, FOLDER, TRIALS, "full", BYTES]``: a driver that may write no larger file, then one that may. How they ended.
     """
@@ -56,6 +58,7 @@ def main() -> None:
         elif how == "full":
             seen = _full(run, Path(folder), number)
         else:
+            run = partial(run, kept=how == "kept")
             seen = _kill(run, storage, Path(folder), number, random.Random(1))
         print(json.dumps(seen), flush=True)
 
@@ -128,6 +131,7 @@ def _drive(
     begin: int | None = None,
     said: Path | None = None,
     most: int | None = None,
+    kept: bool = False,
 ) -> None:
     """What `nas search` does. Writes a byte to `alive` after each epoch, and how it ended to `said`."""
     if most is not None:
@@ -137,9 +141,20 @@ def _drive(
     if begin is not None:
         os.read(begin, 1)
 
+    checkpoints = TrialCheckpoints(folder / "kept", {}) if kept else None
+    (folder / "kept").mkdir(exist_ok=True)
+
     def learns(config: Config) -> Iterator[Report]:
-        for number in range(1, EPOCHS + 1):
+        file = config.spec.kept.path if config.spec.kept is not None else folder / "none"
+        done = int(file.read_text()) if file.exists() else 0
+        for number in range(max(1, done), EPOCHS + 1):
             time.sleep(SECONDS)
+            if config.spec.kept is not None and number > done:
+                with (folder / "trained").open("a") as log:
+                    log.write(f"{config.network.hash} {number}\n")
+                beside = file.with_suffix(f".{os.getpid()}")
+                beside.write_text(str(number))
+                beside.replace(file)
             if number == EPOCHS:
                 with (folder / "evaluated").open("a") as log:
                     log.write(config.network.hash + "\n")
@@ -154,8 +169,10 @@ def _drive(
             with suppress(StudyExists):
                 if not store.has_study(study):
                     make_study(store, Space.load(file), study, Recipe(epochs=EPOCHS))
-            with store.claim(study):
-                tune = SimulatedTune(store, file, study=study, trials=trials, epochs=EPOCHS, worker=learns)
+            with store.claim(study, None if checkpoints is None else lambda row: True):
+                tune = SimulatedTune(
+                    store, file, study=study, trials=trials, epochs=EPOCHS, worker=learns, checkpoints=checkpoints
+                )
                 tune.run(workers=3)
         tune.stop.check()
         ended = "done"

@@ -48,18 +48,18 @@ def test_the_best_of_the_highest_rung_goes_on_once_enough_have_come_there() -> N
     assert rung.promote({"elsewhere": 1}) is None
 
 
-@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("workers", [1, pytest.param(4, marks=pytest.mark.long)])
 def test_a_search_ends_with_whoever_would_be_on_the_front_trained_to_the_end(
     searched: Search, storage: str, workers: int
 ) -> None:
-    searched.run(12, workers=workers, rungs=rungs())
+    searched.run(9, workers=workers, rungs=rungs())
     with Store.open(storage) as store:
         trials = store.trials("tiny")
         assert store.paused("tiny").empty
         assert store.running("tiny") == 0
         epochs = store.epochs("tiny")
     assert trials["hash"].is_unique  # what goes on has its row
-    assert len(trials) == 12
+    assert len(trials) == 9
     assert set(trials["state"]) == {"complete", "stopped_early"}
     assert set(trials.loc[trials["state"] == "stopped_early", "epochs"]) <= {1, 2}
     assert trials.loc[trials["state"] == "stopped_early", "reason"].str.match(r"\d+ of \d+ at epoch [12]").all()
@@ -70,26 +70,27 @@ def test_a_search_ends_with_whoever_would_be_on_the_front_trained_to_the_end(
     # and nothing was trained twice
     assert searched.trained == dict(zip(trials["hash"], trials["epochs"], strict=True))
     assert not epochs.duplicated(["trial", "epoch"]).any()
-    assert np.sum(trials["epochs"]) < 0.8 * 4 * 12
+    assert np.sum(trials["epochs"]) < 0.9 * 4 * 9
     assert not list(searched.checkpoints.folder.iterdir())
 
 
-@pytest.mark.parametrize("die", [3, 9])
+@pytest.mark.parametrize("die", [9, pytest.param(3, marks=pytest.mark.long)])
 def test_drivers_that_end_lose_nothing_of_those_that_wait(searched: Search, storage: str, die: int) -> None:
-    searched.run(12, die=die, rungs=rungs())
+    searched.run(8, die=die, rungs=rungs())
     with Store.open(storage) as store:
         waiting = store.paused("tiny")
         before = store.trials("tiny")
     assert len(waiting)
-    searched.run(12, rungs=rungs())
+    searched.run(8, rungs=rungs())
     with Store.open(storage) as store:
         trials = store.trials("tiny")
-    assert len(trials) == 12
+    assert len(trials) == 8
     assert trials["hash"].is_unique
     assert set(waiting["id"]) | set(before["id"]) <= set(trials["id"])
     assert searched.trained == dict(zip(trials["hash"], trials["epochs"], strict=True))
 
 
+@pytest.mark.long
 def test_who_waits_goes_on_when_nobody_waits_any_more(searched: Search, storage: str) -> None:
     """The next run has no scheduler."""
     searched.run(12, die=11, rungs=rungs())
@@ -98,6 +99,7 @@ def test_who_waits_goes_on_when_nobody_waits_any_more(searched: Search, storage:
         assert store.trials("tiny")["state"].tolist() == ["complete"] * 12
 
 
+@pytest.mark.long
 def test_a_trial_that_has_no_checkpoint_is_stopped(searched: Search, storage: str) -> None:
     searched.checkpoints.has = lambda row: False  # type: ignore[method-assign]
     searched.run(12, rungs=rungs())

@@ -88,6 +88,32 @@ def test_kills_of_the_driver_lose_nothing_and_repeat_nothing(
     assert [trial.user_attrs["hash"] for trial in study.trials] == trials["hash"].tolist()
 
 
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+def test_with_checkpoints_twenty_kills_cost_no_epoch_that_was_recorded(
+    drivers: Callable[..., Any], storage: str, tmp_path: Path
+) -> None:
+    kills, budget = 20, 70
+    seen = drivers(storage, tmp_path, budget, "kept", kills)
+    with Store.open(storage) as store:
+        trials = store.trials("tiny")
+        assert store.paused("tiny").empty
+        assert store.running("tiny") == 0
+        epochs = store.epochs("tiny")
+        study = optuna.load_study(study_name="tiny", storage=store.optuna_storage())
+    assert len(seen) == kills
+    assert trials["state"].tolist() == ["complete"] * budget  # none was tried anew in another row
+    assert trials["hash"].is_unique
+    assert not epochs.duplicated(["trial", "epoch"]).any()
+    assert (epochs.groupby("trial").size() == 3).all()
+    assert [trial.number for trial in study.trials] == trials["trial"].tolist()
+    trained = Counter((tmp_path / "trained").read_text().splitlines())
+    assert len(trained) == 3 * budget
+    # more than once only where the kill came between the training and its checkpoint: at most one of three workers a kill
+    assert sum(trained.values()) - len(trained) <= kills
+    assert not list((tmp_path / "kept").glob("*.checkpoint"))
+
+
 def test_two_drivers_at_once_end_well_or_are_refused(
     drivers: Callable[..., Any], database: str, tmp_path: Path
 ) -> None:

@@ -23,7 +23,7 @@ METRICS: Registry[Measure] = Registry("metric", "nas.metrics", SearchError)
 """Metrics of images with one class, by name, beside accuracy, top5 and loss."""
 
 BINS: Final = 15
-"""Of confidences, in the calibration error."""
+"""Bins of confidence in the calibration error."""
 
 
 def register_metric(

@@ -97,8 +97,9 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
         image_size=options.image_size,
         folds=options.folds,
         skip_bad=options.skip_bad,
-        reduced=options.image_size is not None,
     )
+    # Whatever else is read has no files that are larger than its images.
+    task = replace(task, reduced=options.image_size is not None and bool(source(task).place))
     wanted = (*learned(options.objectives), *options.metrics)
     task_type = source(task).type.reporting(wanted)
     check_reported(wanted, task, task_type)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from nas.fits.fit import Fitted
 
 MOST_PARAMETERS = 500_000.0
-"""Of networks that are trained from random weights, unless a user says otherwise."""
+"""Limit of networks that are trained from random weights, unless a user says otherwise."""
 UNTIL_TIME = 1_000_000
 """Trials of a search that the clock ends."""
 
@@ -97,6 +97,7 @@ def command(
     """
     from dataclasses import replace
 
+    from nas.config.block_files import load_blocks
     from nas.fits.choice import parse_milliseconds
     from nas.fits.fit import FITTED_FORMATS, FitOptions, data_of, fit, make_folder, see, side_for, study_name_of
     from nas.fits.references import default_references
@@ -104,6 +105,7 @@ def command(
     from nas.searches.options import DEFAULT_TRIALS, RANDOM, SearchOptions
     from nas.space.space import Space
 
+    load_blocks(*values["blocks"])
     start = start_word(values.pop("pretrained"), no_pretrained)
     starts_trained = start != RANDOM and Space.load(values["space"], shapes=False).pretrained is not None
     named = references is not None

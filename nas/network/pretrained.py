@@ -86,7 +86,7 @@ class Start:
     fingerprint: str
     state: Mapping[str, Tensor]
     mean: tuple[float, ...]
-    """Of each channel of images in [0, 1]: what they were trained to see subtracted; empty: nobody says."""
+    """Mean of each channel of images in [0, 1]: what they were trained to see subtracted; empty: nobody says."""
     std: tuple[float, ...]
 
     @property

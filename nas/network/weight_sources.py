@@ -43,7 +43,7 @@ class PublishedWeights:
 
     state: Mapping[str, Tensor]
     mean: tuple[float, ...] = ()
-    """Of each channel of images in [0, 1]: what they were trained to see subtracted; empty: they do not say."""
+    """Mean of each channel of images in [0, 1]: what they were trained to see subtracted; empty: they do not say."""
     std: tuple[float, ...] = ()
     ordered: bool = True
     """Whether the tensors stand in the order in which their layers run."""

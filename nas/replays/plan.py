@@ -175,6 +175,8 @@ def plan_replay(config: PublishedConfig, options: TrainingOptions, shelf: Shelf)
         theirs_share = None if config.fraction == 1 else config.fraction
         deviations.append(Deviation("training images", len(dataset.train), theirs_share, of=whole))
     pretrained = config.pretrained if options.pretrained else None
+    if pretrained and len(config.mean) == dataset.input[0]:
+        dataset = replace(dataset, mean=config.mean, std=config.std)
     if pretrained != config.pretrained:
         deviations.append(Deviation("initial weights", "random", config.pretrained))
     return Plan(

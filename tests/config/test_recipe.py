@@ -118,7 +118,7 @@ def test_small_sets_are_trained_in_small_batches(images: int, batch: int) -> Non
 
 
 def test_recipes_go_by_name_file_or_themselves(tmp_path: Path) -> None:
-    assert set(RECIPES) == {"fast", "modern", "paper-like"}
+    assert set(RECIPES) == {"fast", "modern", "paper-like", "finetune"}
     flips = Augment(flip=False)
     for name in RECIPES:
         assert fitted(name, 1_000, flips).augment == flips
@@ -129,7 +129,7 @@ def test_recipes_go_by_name_file_or_themselves(tmp_path: Path) -> None:
     assert fitted(path, 1_000, flips) == fitted(str(path), 1_000, flips) == Recipe(batch_size=10, epochs=5)
     assert fitted(Recipe(epochs=7), 1_000, flips) == Recipe(epochs=7)
     with pytest.raises(
-        RecipeError, match=r"^modren: no such recipe file, and none of fast, modern, paper-like; did you"
+        RecipeError, match=r"^modren: no such recipe file, and none of fast, modern, paper-like, finetune; did you"
     ):
         fitted("modren", 1_000, flips)
 

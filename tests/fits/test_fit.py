@@ -83,6 +83,10 @@ def test_small_images_of_one_size_are_taken_as_they_are(tmp_path: Path) -> None:
     assert side_for(overview(_photos(tmp_path / "large", (120,))), "cpu") == 64
 
 
+def test_networks_with_trained_weights_get_larger_images(tmp_path: Path) -> None:
+    assert side_for(overview(_photos(tmp_path / "one")), "cpu", pretrained=True) == 96
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

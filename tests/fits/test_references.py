@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from nas.errors import SearchError
-from nas.fits.references import REFERENCES, check_references, widest
+from nas.fits.references import REFERENCES, check_references, default_references, fine_tuned, widest
+from nas.network.pretrained import parts_of
+from nas.searches.options import RANDOM
 from nas.space.grammar import Bounds
+from tests.pretrained import write_files
 
 
 @pytest.mark.parametrize("name", [*REFERENCES])
@@ -46,3 +51,25 @@ def test_an_unknown_reference_is_told_the_nearest_one() -> None:
     with pytest.raises(SearchError, match=r"no reference 'resnet80'; known: .* did you mean 'resnet8'"):
         check_references(["resnet80"])
     assert check_references(["mobile", "mobile"]) == ("mobile",)
+
+
+def test_a_whole_network_is_a_reference_where_its_config_names_weights(tmp_path: Path) -> None:
+    _, config, weights = write_files(tmp_path)
+    assert check_references([str(config), "mandalika_resnet18"]) == (str(config), "mandalika_resnet18")
+    with pytest.raises(SearchError, match="no reference 'kong_aim'"):
+        check_references(["kong_aim"])
+    found = fine_tuned(str(config), None, (3, 16, 16), 3)
+    assert (found.name, found.caption) == ("whole", "whole, fine-tuned")
+    assert parts_of(found.pretrained)[:2] == (str(config), f"file:{weights}")
+
+
+def test_networks_of_trained_weights_are_compared_with_the_whole_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    space, config, _ = write_files(tmp_path)
+    assert default_references(space) == (str(config),)
+    plain = default_references(space, RANDOM)
+    assert plain[: len(REFERENCES)] == tuple(REFERENCES)
+    assert "resnet18" not in plain, "its weights are not at hand"
+    assert default_references("attn_cnn") == plain

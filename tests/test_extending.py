@@ -15,13 +15,14 @@ import pytest
 from blocks import BLOCKS
 from nas.config.recipe import OPTIMIZERS
 from nas.data import DATASETS
+from nas.data.metrics import METRICS
 from nas.export import EXPORTERS
 from nas.searches.early_stopping import SCHEDULERS
 from nas.searches.samplers import SAMPLERS
 from tests.conftest import REPOSITORY
 
 TEXT = (REPOSITORY / "docs" / "extending.md").read_text(encoding="utf-8")
-REGISTRIES = (BLOCKS, DATASETS, SAMPLERS, SCHEDULERS, OPTIMIZERS, EXPORTERS)
+REGISTRIES = (BLOCKS, DATASETS, METRICS, SAMPLERS, SCHEDULERS, OPTIMIZERS, EXPORTERS)
 
 
 def listings(language: str) -> list[str]:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 
@@ -20,6 +21,9 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 Run = Callable[..., tuple[int, str, str]]
 
 torch.set_num_threads(1)
+# On a busy machine examples are slow, which says nothing of the code.
+hypothesis.settings.register_profile("busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session")

@@ -163,7 +163,7 @@ def measure(storage: str, trials: int, time: str | None) -> Table:
     curves = curves[curves["hash"].isin(frame.index)]
     accuracy = curves.pivot_table(index="hash", columns="epoch", values="accuracy", aggfunc="last")
     recipe = study.recipe
-    steps = recipe.epochs * recipe.steps_per_epoch(load(Task("digits")).trained_images)
+    steps = recipe.epochs * recipe.steps_per_epoch(load(Task("digits", validation=None)).trained_images)
     return Table(frame, accuracy, recipe.epochs, steps, hypervolume(frame.reset_index(), OBJECTIVES))
 
 

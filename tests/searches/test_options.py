@@ -59,7 +59,12 @@ def test_python_and_the_command_line_have_the_same_options_and_defaults(monkeypa
         assert parameter.default == option.default, option.name
         assert typed[option.name] == option.default, option.name
     assert set(signature) - {option.name for option in fields(SearchOptions)} == {"progress", "unknown"}
-    assert set(typed) - {option.name for option in fields(SearchOptions)} == {"plot", "as_json", "no_seed_points"}
+    assert set(typed) - {option.name for option in fields(SearchOptions)} == {
+        "plot",
+        "as_json",
+        "no_seed_points",
+        "no_pretrained",
+    }
 
 
 def test_the_help_of_a_search_needs_no_torch() -> None:

@@ -102,4 +102,4 @@ class ReZero(nn.Module):
         self.gain = nn.Parameter(torch.zeros(1))
 
     def forward(self, x: Tensor, added: Tensor) -> Tensor:
-        return x + self.gain * added
+        return x + self.gain.view(1, 1, 1, 1) * added

@@ -34,7 +34,9 @@ def training_options(seeds: int, share: str, steps: str, precision: str) -> Call
             "--fraction", type=float, help=f"Share of the training images, of every class.  [default: {share}]"
         ),
         click.option("--seeds", type=int, default=seeds, show_default=True, help="Trainings with different seeds."),
-        click.option("--recipe", metavar="NAME|FILE", help="Another recipe: fast, modern, paper-like, finetune, or a YAML file."),
+        click.option(
+            "--recipe", metavar="NAME|FILE", help="Another recipe: fast, modern, paper-like, finetune, or a YAML file."
+        ),
         click.option("--batch-size", type=int, help="Another batch size."),
         click.option("--precision", metavar="NAME", help=f"auto, fp32, bf16 or fp16.  [default: {precision}]"),
         click.option("--data-root", metavar="DIR", help="Folder of downloaded data sets.  [default: ~/.cache/nas]"),

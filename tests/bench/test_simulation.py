@@ -97,6 +97,7 @@ def test_nothing_of_the_table_reaches_the_sampler_but_what_was_trained(
     assert first_eight(Table(**{**vars(whole), "accuracy": changed})) == before
 
 
+@pytest.mark.long
 def test_several_processes_find_what_one_finds(
     space: Space, rows: Rows, write: Callable[[Rows], Path], tmp_path: Path
 ) -> None:

@@ -153,6 +153,7 @@ def test_the_reference_is_the_best_mean_and_says_when_trainings_are_missing(modu
     assert "(11 of 12 trainings done)" in table.table([case], options, lambda part: rows.get(str(part)))
 
 
+@pytest.mark.long
 def test_time_of_all_processes_is_counted_and_goes_on_after_a_kill(tmp_path: Path, module: Any) -> None:
     watch = module("_watch")
     burn = "import time\nwhile time.process_time() < 1.5: pass\n"

@@ -40,6 +40,7 @@ NUMERIC = {
 ODD_SIZES = ((7, 9), (1, 1), (2, 2), (1, 5), (3, 2))
 
 
+@pytest.mark.long
 @pytest.mark.timeout(1500)  # many cases: some seconds at rest
 @every_block
 def test_every_two_values(name: str) -> None:

@@ -135,6 +135,7 @@ def test_another_release_of_optuna_dashboard(monkeypatch: pytest.MonkeyPatch) ->
         importlib.reload(upstream)
 
 
+@pytest.mark.long
 def test_the_command_serves_until_it_is_ended(store: Store, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "nas", "dashboard", "--storage", str(store.url), "--port", "0"]
     with subprocess.Popen(

@@ -72,6 +72,7 @@ def test_threads_are_used_and_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch.get_num_threads() == before
 
 
+@pytest.mark.long
 def test_what_was_measured_is_kept_and_shown_again(run: Run, tmp_path: Path) -> None:
     task = {"dataset": "digits", "input": [3, 32, 32], "classes": 10}
     with Store.open(f"sqlite:///{tmp_path / 'nas.db'}", create=True) as store:

@@ -65,6 +65,7 @@ def study(tmp_path: Path) -> str:
     return "small-digits"
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("local_ray")
 def test_the_front_is_retrained_and_told_with_its_spread(run: Run, study: str, tmp_path: Path) -> None:
     code, out, _ = run("retrain", "--study", study, "--epochs", "2", "--seeds", "2", *QUICK, "--json")

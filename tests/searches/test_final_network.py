@@ -43,6 +43,7 @@ class Notes(Progress):
         self.notes.append(text)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("local_ray")
 def test_one_command_goes_from_images_to_a_network(run: Run, space: Path, tmp_path: Path) -> None:
     command = ("search", "--space", str(space), "--trials", "3", "--steps", "60", "--retrain", "2")

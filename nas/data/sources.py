@@ -163,7 +163,7 @@ class Source:
     """What the answers of a network are."""
     type_of: Callable[[Task], TaskType] | None = None
     """The same, where it hangs on what stands behind the colon."""
-    short_name: Callable[[Task], str] = lambda task: file_stem(folder_of(task)) if folder_of(task) else task.dataset
+    short_name: Callable[[Task], str] = lambda task: task.dataset.partition(":")[0]
     """What a study on the data is called by, unless a user names it."""
     list_files: Callable[[Task], Listing | None] = lambda task: None
     """Lists the files, where images lie in files of their own: they can then be looked at before they are read."""

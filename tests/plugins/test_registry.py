@@ -218,7 +218,7 @@ def test_a_package_is_imported_when_it_is_needed(plugin: Path) -> None:
 @pytest.mark.long
 def test_help_lists_what_packages_have_added(plugin: Path) -> None:
     asked = " ".join(command(plugin, "-m", "nas", "search", "--help").stdout.split())
-    assert "imagefolder:PATH or stripes:SIDE." in asked
+    assert "imagefolder:PATH, table:FILE or stripes:SIDE." in asked
     assert "Also tpe, nsga2, nsga3, gp, random, dice." in asked
     assert "pareto_asha, first_only." in asked
     assert "names and shapes of all tensors" in command(plugin, "-m", "nas", "export", "--help").stdout

@@ -99,7 +99,7 @@ def test_photos_of_other_shares_than_the_test_images_are_drawn_alike(run: Run, t
     )
     assert run(*command)[0] == 0
     with Store.open(f"sqlite:///{tmp_path}/nas.db") as store:
-        assert store.study("small-imagefolder").recipe.sampling == "balanced"
+        assert store.study("small-photos").recipe.sampling == "balanced"
     # the same command goes on; with another drawing of classes it is another search
     assert run(*command)[0] == 0
     code, _, err = run(*command, "--recipe", "modern")

@@ -17,7 +17,7 @@ from nas.commands.search import command
 from nas.config.task import LoadedTask
 from nas.errors import NasError
 from nas.searches.options import SearchOptions
-from nas.searches.search import _other_data
+from nas.searches.study_opening import _other_data
 
 
 @pytest.mark.parametrize(

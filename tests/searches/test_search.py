@@ -29,7 +29,8 @@ from nas.data import Task, load
 from nas.errors import SearchError, StorageError
 from nas.execution.session import STOP_SECONDS
 from nas.searches.progress import Progress
-from nas.searches.search import SearchResult, _tell_protocol
+from nas.searches.protocol import tell_protocol
+from nas.searches.search import SearchResult
 from nas.space.reader import SpaceFile, parse_space
 from nas.store import Store
 from tests.small_search import QUICK, SPACE, training_process
@@ -346,7 +347,7 @@ def test_few_images_of_a_class_are_said_to_tell_little(images: int, warned: bool
             Image.fromarray(pixels).save(tmp_path / "train" / name / f"{place}.png")
     dataset = load(Task(f"imagefolder:{tmp_path}", validation=0.25))
     progress = Notes()
-    _tell_protocol(dataset, Recipe(), progress, named=True)
+    tell_protocol(dataset, Recipe(), progress, named=True)
     fewest = min(np.bincount(dataset.measured_labels))
     line = f"of one class {fewest} images alone are measured on: small differences between networks are chance"
     assert any(line in note for note in progress.notes) == warned

@@ -17,8 +17,9 @@ from torch import nn
 from nas.config.recipe import Recipe
 from nas.data import Dataset
 from nas.states import State
+from nas.train.generators import seed_everything
 from nas.train.outcome import Verdict
-from nas.train.trainer import Epoch, Trainer, seed_everything
+from nas.train.trainer import Epoch, Trainer
 
 
 class Folds:

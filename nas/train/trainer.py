@@ -6,7 +6,6 @@ Read `Trainer` from top to bottom. What a model raises leaves it, and becomes a 
 from __future__ import annotations
 
 import math
-import random
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -24,6 +23,7 @@ from nas.states import State
 from nas.train.averages import Averaged, recalibrate
 from nas.train.device import forget_peak
 from nas.train.evaluation import evaluate, predict
+from nas.train.generators import generators, set_generators
 from nas.train.layout import memory_layout
 from nas.train.mixup import Targets, mixed
 from nas.train.outcome import Diverged, Verdict
@@ -73,13 +73,6 @@ class _UnderWay:
     right: Tensor
     seconds: float = 0.0
     """In a process before this one."""
-
-
-def seed_everything(seed: int) -> None:
-    """Seeds Python, NumPy and PyTorch: call it before a model is built."""
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
 
 
 class Trainer:
@@ -227,10 +220,7 @@ class Trainer:
             "scaler": self.scaler.state_dict(),
             "in_float32": self.amp_dtype is None,
             "batches": self.train_batches.state_dict(),
-            "random": torch.get_rng_state(),
-            "random_cuda": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
-            "random_python": random.getstate(),
-            "random_numpy": _numpy_state(),
+            **generators(self.device),
             "epochs": [asdict(epoch) for epoch in self.epochs],
             "under_way": self._under_way_state(),
         }
@@ -245,12 +235,7 @@ class Trainer:
         if state.get("in_float32", False):
             self.amp_dtype = None
         self.train_batches.load_state_dict(state["batches"])
-        torch.set_rng_state(state["random"].cpu())
-        if self.device.type == "cuda" and state["random_cuda"] is not None:
-            torch.cuda.set_rng_state(state["random_cuda"].cpu(), self.device)
-        if "random_python" in state:
-            random.setstate(state["random_python"])
-            _set_numpy_state(state["random_numpy"])
+        set_generators(state, self.device)
         self.epochs = [Epoch(**epoch) for epoch in state["epochs"]]
         under_way = state.get("under_way")
         self._under_way = None
@@ -355,25 +340,6 @@ class Trainer:
     def _synchronize(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
-
-
-def _numpy_state() -> dict[str, Any]:
-    """State of NumPy's generator, as tensors and plain values."""
-    state = np.random.get_state(legacy=False)
-    inner = state["state"]
-    return {
-        "key": torch.from_numpy(inner["key"].astype(np.int64)),
-        "pos": int(inner["pos"]),
-        "has_gauss": int(state["has_gauss"]),
-        "gauss": float(state["gauss"]),
-    }
-
-
-def _set_numpy_state(state: dict[str, Any]) -> None:
-    inner = {"key": state["key"].numpy().astype(np.uint32), "pos": state["pos"]}
-    np.random.set_state(
-        {"bit_generator": "MT19937", "state": inner, "has_gauss": state["has_gauss"], "gauss": state["gauss"]}
-    )
 
 
 def check_fits(recipe: Recipe, dataset: Dataset) -> None:

@@ -15,7 +15,7 @@ from nas.searches.progress import Progress
 from nas.space.grammar import Options
 from nas.space.published import PublishedConfig, published_configs
 from nas.space.space import Assignment, Plan, Space
-from nas.text.formatting import digits
+from nas.text.formatting import digits, short
 
 MOST_NAMES = 5
 PARTS = 2
@@ -103,7 +103,8 @@ def choose_seeds(space: Space, dataset: Dataset, trials: int, which: str, progre
     chosen = found.fitting[: most(found.firsts, trials)]
     parts = nearest_parts(space, dataset.input, dataset.classes)
     if parts:
-        shown = ", ".join(f"{one.built.cost.parameters:,} parameters" for one in parts if one.built is not None)
+        costs = [one.built.cost for one in parts if one.built is not None]
+        shown = ", ".join(f"{one.parameters:,} parameters with {short(one.macs)} MACs" for one in costs)
         progress.note(f"the nearest to {parts[0].config.name} that the limits have room for come first: {shown}")
     if found.fitting or found.outside or found.too_large:
         progress.note(_line(found, chosen, space, dataset))

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 MOST_PARAMETERS = 500_000.0
 """Limit of networks that are trained from random weights, unless a user says otherwise."""
-UNTIL_TIME = 1_000_000
-"""Trials of a search that the clock ends."""
 
 
 @click.command(name="fit")
@@ -102,7 +100,7 @@ def command(
     from nas.fits.fit import FITTED_FORMATS, FitOptions, data_of, fit, make_folder, see, side_for, study_name_of
     from nas.fits.references import default_references
     from nas.objectives import LATENCY
-    from nas.searches.options import DEFAULT_TRIALS, RANDOM, SearchOptions
+    from nas.searches.options import DEFAULT_TRIALS, RANDOM, UNTIL_TIME, SearchOptions
     from nas.space.space import Space
 
     load_blocks(*values["blocks"])

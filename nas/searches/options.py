@@ -39,6 +39,8 @@ SEED_POINTS: dict[str, Callable[[int, int], int] | None] = {
 the study; None: nobody looks for them."""
 
 DEFAULT_TRIALS = 32
+UNTIL_TIME = 1_000_000
+"""Trials of a search that the clock ends."""
 
 RANDOM = "none"
 """The word for a start from random weights, where the space names trained ones."""

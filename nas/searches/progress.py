@@ -15,6 +15,7 @@ from nas.objectives import OBJECTIVES, learned
 from nas.pareto import hypervolume, pareto
 from nas.replays import progress as trainings
 from nas.replays.progress import Progress as TrainingProgress
+from nas.searches.options import UNTIL_TIME
 from nas.statistics.proportion import with_error
 from nas.text.formatting import value_text
 from nas.text.sanitize import one_line
@@ -166,11 +167,18 @@ class _Counting(Progress):
             left.append((time.monotonic() - self.began) / now * max(0, self.trials - self.done))
         return max(0.0, min(left)) if left else None
 
+    def share(self) -> float:
+        """How much of the search is over, from 0 to 1: of its trials, or of its time where that ends it."""
+        if self.trials < UNTIL_TIME or self.deadline is None:
+            return min(1.0, self.done / max(1, self.trials))
+        return min(1.0, (time.monotonic() - self.began) / max(1e-9, self.deadline - self.began))
+
     def summary(self) -> str:
         """One line: done, running, failed, hypervolume, time left."""
         counts = self.counts
         failed = sum(counts[state] for state in ("failed", "diverged", "out_of_memory", "timed_out"))
-        parts = [f"{self.done}/{max(self.trials, self.done)} done", f"{self.running} running", f"{failed} failed"]
+        of = "" if self.trials >= UNTIL_TIME else f"/{max(self.trials, self.done)}"
+        parts = [f"{self.done}{of} done", f"{self.running} running", f"{failed} failed"]
         if self.waiting:
             parts.append(f"{self.waiting} paused")
         if counts["untrained"]:
@@ -247,7 +255,7 @@ class LiveView(_Counting):
         from rich.text import Text
 
         elapsed = duration(time.monotonic() - self.began)
-        bar = Padding(ProgressBar(total=max(1, self.trials), completed=self.done, width=60), 0)  # ends its line
+        bar = Padding(ProgressBar(total=1.0, completed=self.share(), width=60), 0)  # ends its line
         below = Group(bar, Text(f"{self.summary()} · {elapsed} so far"))
         if self.front.empty:
             return below

@@ -7,6 +7,7 @@ import pandas as pd
 from rich.console import Console
 
 from nas.architecture.cost import Cost
+from nas.searches.options import UNTIL_TIME
 from nas.searches.progress import EndedTrial, Lines, LiveView, Progress, duration
 
 EMPTY = pd.DataFrame(
@@ -88,3 +89,13 @@ def test_what_is_trained_beyond_the_budget_does_not_make_the_count_odd(capsys: o
     assert "[1/1 done" in first
     assert "trial 1: untrained, 10.1 ± 1.6 %, 2,000 parameters: chance" in second
     assert "[2/2 done · 0 running · 0 failed · 1 untrained" in second
+
+
+def test_a_search_that_its_time_ends_counts_trials_and_shares_of_time(capsys: object) -> None:
+    view = Lines()
+    view.begin("study", EMPTY, ("accuracy", "parameters"), UNTIL_TIME, time.monotonic() + 1e9, 358)
+    view.finished(_trial(0), 1)
+    assert "[1 done · " in capsys.readouterr().err  # type: ignore[attr-defined]
+    assert view.share() < 0.01
+    view.deadline = view.began
+    assert view.share() == 1.0

@@ -224,6 +224,7 @@ def test_help_lists_what_packages_have_added(plugin: Path) -> None:
     assert "names and shapes of all tensors" in command(plugin, "-m", "nas", "export", "--help").stdout
 
 
+@pytest.mark.long
 def test_a_package_that_cannot_be_imported_is_told_of_where_a_name_is_missed(tmp_path: Path) -> None:
     (tmp_path / "broken_things.py").write_text("import not_installed_anywhere\n")
     install(tmp_path, "broken-things", "[nas.samplers]\nmine = broken_things\n")

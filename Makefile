@@ -1,7 +1,7 @@
 # make search   set up and run a search on embedded defaults
 # make test     set up and pass the tests
 # make check    format, lint, types, layers
-# make long     the tests that start many processes, two minutes more
+# make long     the tests that start many processes, some minutes more
 # make tour     type the commands of docs/tour.md
 # make versions the lowest and the newest versions that pyproject.toml admits
 # make bench    the benchmarks of the README

@@ -145,6 +145,7 @@ HOW: dict[str, dict[str, Any]] = {
     "recipe": {"metavar": "NAME|FILE"},
     "seed_points": {"type": str, "is_flag": False, "flag_value": "auto", "metavar": "|".join(sorted(SEED_POINTS))},
     "trial_timeout": {"metavar": "DURATION"},
+    "track": {"type": NamesType(), "default": "", "show_default": False},
 }
 """What the command line adds to a field of `SearchOptions`: how a value is written and what a shell completes."""
 

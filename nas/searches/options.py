@@ -83,6 +83,15 @@ def _other_schedulers() -> str:
     return f"Stops trials early that are not among the best so far: {', '.join(others)}."
 
 
+def _trackers() -> str:
+    from nas.searches.tracking import TRACKERS
+
+    return (
+        f"Tell each training's curve and end to {', '.join(TRACKERS)}; such as tensorboard:FOLDER or mlflow:URI, with commas "
+        "between several."
+    )
+
+
 @dataclass(frozen=True)
 class SearchOptions:
     """Everything that `nas search` and `nas.search` take."""
@@ -159,10 +168,12 @@ class SearchOptions:
         "[default: beside an SQLite database]",
     )
     trial_timeout: str | float | None = _option(None, "End a trial that takes longer, such as 10m.")
+    track: Sequence[str] = _option((), _trackers)
 
     def __post_init__(self) -> None:
         """Raises SearchError for a value that cannot be."""
         from nas.searches.early_stopping import SCHEDULERS
+        from nas.searches.tracking import check_trackers
 
         _check_types(self)
         for name in ("trials", "epochs", "steps", "min_epochs", "folds"):
@@ -190,6 +201,7 @@ class SearchOptions:
             hint = nearest(self.seed_points, SEED_POINTS)
             raise SearchError(f"seed_points: must be one of {known}, not '{self.seed_points}'{hint}")
         SCHEDULERS.find(self.scheduler)
+        check_trackers(self.track)
         if not self.reduction_factor > 1:
             raise SearchError(f"reduction_factor: must be above 1, not {self.reduction_factor:g}")
         self._take_metric()

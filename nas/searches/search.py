@@ -27,6 +27,7 @@ from nas.searches.progress import Progress
 from nas.searches.protocol import find_start_of, recipe_of, start_line, tell_protocol
 from nas.searches.seed_points import SeedPoint, choose_seeds
 from nas.searches.study_opening import decoded_alike, default_name, open_study
+from nas.searches.tracking import tracked
 from nas.searches.trial_checkpoints import TrialCheckpoints, open_checkpoints
 from nas.space.space import Space
 from nas.states import State
@@ -105,6 +106,7 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
         name = default_name(store, space, task) if options.study is None else options.study
         if (problem := problem_of_name(name)) and not store.has_study(name):
             raise SearchError(f"study {shorten(name)}: {problem}; name it with --study")
+        progress = tracked(progress, options.track, name)
         dataset = load(decoded_alike(store, name, task))
         dataset = replace(dataset, type=dataset.type.reporting(wanted))
         if (remark := source(task).remark(task)) is not None:

@@ -142,8 +142,11 @@ class TrialSource(JobSource[TrialJob]):
         for epoch in report.begun.epochs if report.begun is not None else ():
             if self.plan.measured is None or epoch.epoch in self.plan.measured:
                 self.store.record_epoch(job.row, asdict(epoch))
-        if report.epoch is not None and not last:
+        if report.epoch is None:
+            return
+        if not last:
             self.store.record_epoch(job.row, asdict(report.epoch))
+        self.progress.epoch(job.proposal.architecture.hash, report.epoch, self.plan.recipe.epochs)
 
     def took(self, job: TrialJob, slot: Slot, peak: int) -> None:
         """Takes note of what the trial needed of a GPU, for the next ones and the next run."""

@@ -63,8 +63,8 @@ if TYPE_CHECKING:
     from nas.searches.samplers import Problem as Problem
     from nas.searches.samplers import register_sampler as register_sampler
     from nas.searches.search import SearchResult as SearchResult
-    from nas.searches.tracking import Tracker as Tracker
-    from nas.searches.tracking import register_tracker as register_tracker
+    from nas.searches.trackers import Tracker as Tracker
+    from nas.searches.trackers import register_tracker as register_tracker
     from nas.space.space import Space as Space
 
 _HOMES = {
@@ -98,7 +98,7 @@ _HOMES = {
     "StorageError": "nas.errors",
     "Task": "nas.config.task",
     "TaskType": "nas.data.task_type",
-    "Tracker": "nas.searches.tracking",
+    "Tracker": "nas.searches.trackers",
     "Width": "blocks.hyperparameter",
     "block": "blocks.base",
     "load_blocks": "nas.config.block_files",
@@ -112,7 +112,7 @@ _HOMES = {
     "register_objective": "nas.objectives",
     "register_probe": "nas.network.probes",
     "register_task_type": "nas.data.task_type",
-    "register_tracker": "nas.searches.tracking",
+    "register_tracker": "nas.searches.trackers",
 }
 """What is imported when it is first asked for: `import nas` itself takes no time."""
 __all__ = ["load_study", "search", *_HOMES]

@@ -19,7 +19,7 @@ from nas.data.metrics import METRICS
 from nas.export import EXPORTERS
 from nas.searches.early_stopping import SCHEDULERS
 from nas.searches.samplers import SAMPLERS
-from nas.searches.tracking import TRACKERS
+from nas.searches.trackers import TRACKERS
 from tests.conftest import REPOSITORY
 
 TEXT = (REPOSITORY / "docs" / "extending.md").read_text(encoding="utf-8")
@@ -94,7 +94,7 @@ assert (data.input, data.class_names) == ((3, 8, 8), ("0", "1"))
 from pathlib import Path
 done = EXPORTERS.find("shapes").write(layer, None, None, Path("network.txt"), trained=False)
 assert Path("network.txt").read_text() == "weight [2, 2]\\nbias [2]" and done.check == "2 tensors"
-from nas.searches.tracking import TRACKERS
+from nas.searches.trackers import TRACKERS
 tracker = TRACKERS.find("lines")("mine", "")
 tracker.epoch("a1b2c3d4", 2, {"accuracy": 0.5})
 tracker.ended("a1b2c3d4", {"state": "complete"})

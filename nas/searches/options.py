@@ -84,7 +84,7 @@ def _other_schedulers() -> str:
 
 
 def _trackers() -> str:
-    from nas.searches.tracking import TRACKERS
+    from nas.searches.trackers import TRACKERS
 
     return (
         f"Tell each training's curve and end to {', '.join(TRACKERS)}; such as tensorboard:FOLDER or mlflow:URI, with commas "
@@ -173,7 +173,7 @@ class SearchOptions:
     def __post_init__(self) -> None:
         """Raises SearchError for a value that cannot be."""
         from nas.searches.early_stopping import SCHEDULERS
-        from nas.searches.tracking import check_trackers
+        from nas.searches.trackers import check_trackers
 
         _check_types(self)
         for name in ("trials", "epochs", "steps", "min_epochs", "folds"):

@@ -136,7 +136,7 @@ class _Counting(Progress):
         self.counts = Counter(past["state"])
         self.running = self.waiting = 0
         self.under_way: dict[str, str] = {}
-        """Of each network that trains, by its hash: how far it is."""
+        """How far each network is that trains, by its hash."""
         self.cached = int(past["source"].notna().sum()) if "source" in past else 0
         self.began = time.monotonic()
         self.before = self.done

@@ -13,7 +13,8 @@ from nas.architecture.cost import Cost
 from nas.errors import SearchError
 from nas.searches.options import SearchOptions
 from nas.searches.progress import EndedTrial, Progress
-from nas.searches.tracking import TRACKERS, Tracker, register_tracker, tracked
+from nas.searches.trackers import TRACKERS, Tracker, register_tracker
+from nas.searches.tracking import tracked
 from nas.train import Epoch
 
 FIRST, SECOND = "a" * 64, "b" * 64

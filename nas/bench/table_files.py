@@ -170,7 +170,7 @@ def _first_choices(space: Space) -> dict[str, Options]:
 
     def choose(name: str, options: Options) -> Any:
         met[name] = options
-        return options[0]
+        return options.admissible[0]
 
     space.walk(choose)
     return met

@@ -16,7 +16,7 @@ from optuna.trial import Trial, TrialState
 from blocks.base import Scalar, Shape
 from nas.architecture.architecture import Architecture
 from nas.architecture.cost import Built, Cost
-from nas.errors import Infeasible
+from nas.errors import AssignmentError, Infeasible
 from nas.objectives import OBJECTIVES, learned
 from nas.searches.optuna_history import Past, partial
 from nas.searches.samplers import SAMPLERS, Problem
@@ -188,9 +188,10 @@ class Proposer:
         changed = set(self._rng.sample(sorted(assignment), min(changes, len(assignment))))
 
         def choose(name: str, options: Options) -> Scalar:
-            if name in assignment and name not in changed:
+            if name in assignment and name not in changed and assignment[name] in options.admissible:
                 return assignment[name]
-            return self._rng.choice([option for option in options if option != assignment.get(name)] or options)
+            others = [option for option in options.admissible if option != assignment.get(name)]
+            return self._rng.choice(others or options.admissible)
 
         return self.space.walk(choose, mend=True).assignment
 
@@ -226,12 +227,15 @@ class Proposer:
             value: Scalar = trial.suggest_categorical(name, options)  # type: ignore[assignment]
             return value
 
-        plan = self.space.walk(choose)
+        try:
+            plan = self.space.walk(choose)
+        except AssignmentError:  # Optuna's samplers know nothing of `counts`
+            self._reject(trial)
+            return None
         if built is None:
             built = self._built(plan)
         if not self._is_wanted(built):
-            self._study.tell(trial.number, state=TrialState.FAIL)
-            self.rejected += 1
+            self._reject(trial)
             return None
         architecture, price = built.architecture, built.cost
         self.seen.add(architecture.hash)
@@ -239,8 +243,11 @@ class Proposer:
         price = price.with_values({reading.name: reading.value for reading in readings})
         if self.space.violation(price) is not None:
             self._refused(readings)
-            self._study.tell(trial.number, state=TrialState.FAIL)
-            self.rejected += 1
+            self._reject(trial)
             return None
         self._trials[trial.number] = trial
         return Proposal(plan.assignment, met, architecture, price, published, trial.number, readings)
+
+    def _reject(self, trial: Trial) -> None:
+        self._study.tell(trial.number, state=TrialState.FAIL)
+        self.rejected += 1

@@ -27,6 +27,8 @@ from nas.space.space import Assignment, Space
 
 FIRST: Final = 6
 """Trials before the model is asked."""
+CROWD: Final = 8
+"""Trials that run before `FIRST` results are in: beside so many, the next are random ones of their size, and not the farthest."""
 PARENTS: Final = 24
 CANDIDATES_AT_MOST: Final = 20_000
 """Most candidates in the pool, or twice as many as were observed where that is more."""
@@ -198,7 +200,8 @@ class _Search:
         if not len(free):
             return []
         done, count = len(history.done), len(history.observed) + len(history.pending)
-        if done < 2 or done + len(history.pending) < FIRST:
+        crowded = len(history.pending) >= CROWD and done < FIRST
+        if done < 2 or done + len(history.pending) < FIRST or crowded:
             return [self._spread(count, free)]
         scored = self._scored(free)
         rows = np.array([item.candidate for item in history.observed])
@@ -253,7 +256,7 @@ class _Search:
         near = order[max(0, place - window) : place + window + 1]
         # half of the window at random, so that seeds differ
         near = near[self._rng.permutation(len(near))[: len(near) // 2 + 1]]
-        if not others:
+        if not others or len(self.history.pending) >= CROWD:
             return int(near[0])
         return int(near[np.argmax(squared_distances(matrix[near], matrix[others]).min(axis=1))])
 

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from blocks.base import Shape
 from nas.bench.simulation import Run, simulate
 from nas.bench.table import Table
-from nas.bench.table_files import Mapping
+from nas.bench.table_files import SUFFIXES, Mapping
 from nas.space.space import Space
 
 
@@ -23,16 +23,39 @@ class Source:
 
     space: str
     table: Path
+    """A file, or the name of a study."""
     mapping: Mapping
     input: Shape | None
     classes: int
     max_parameters: float | None = None
     max_macs: float | None = None
+    incomplete: bool = False
+    storage: str | None = None
 
     def load(self) -> Table:
         """Reads the space and the table. Raises NasError."""
         space = Space.load(self.space).limit(parameters=self.max_parameters, macs=self.max_macs)
-        return Table.load(self.table, space, mapping=self.mapping, input=self.input, classes=self.classes)
+        if self.table.suffix.lower() not in SUFFIXES:
+            from nas.bench.study_table import read_study
+
+            records, input, classes = read_study(str(self.table), self.storage, space)
+            return Table.of(
+                self.table,
+                records,
+                space,
+                mapping=self.mapping,
+                input=self.input or input,
+                classes=classes or self.classes,
+                incomplete=True,
+            )
+        return Table.load(
+            self.table,
+            space,
+            mapping=self.mapping,
+            input=self.input,
+            classes=self.classes,
+            incomplete=self.incomplete,
+        )
 
 
 def run_all(

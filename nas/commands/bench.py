@@ -16,6 +16,7 @@ from nas.commands.options import (
     output_path,
     print_json,
     space_option,
+    storage_option,
     whole,
 )
 from nas.errors import BenchError
@@ -30,9 +31,10 @@ if TYPE_CHECKING:
     "--table",
     required=True,
     type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Trained networks: CSV, Parquet or JSON.",
+    metavar="FILE|STUDY",
+    help="Trained networks: CSV, Parquet or JSON, or a study over the space.",
 )
+@storage_option
 @click.option(
     "--samplers", default="pareto,tpe,nsga2,random", show_default=True, help="Of `nas search`, separated by commas."
 )
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 @click.option(
     "--metric", "metrics", multiple=True, metavar="NAME=COLUMN", help="Column of accuracy, parameters, seconds …"
 )
+@click.option("--incomplete", is_flag=True, help="The table lacks networks or values: only what it has is proposed.")
 @limits
 @input_option
 @classes_option
@@ -73,6 +76,8 @@ def command(
     \b
     nas bench --space nas_bench_macro --table nas_bench_macro_cifar10.json --seeds 5
     nas bench --space cells.yaml --table cells.csv --metric accuracy=val_acc --workers 1,8,64 -o regret.png
+    nas bench --space transnas_macro --table macro.csv --mapping macro.yaml --incomplete --samplers pareto,evolution
+    nas bench --space attn_cnn --table attn_cnn-cifar10 --trials 100
     """
     from nas.bench.report import draw, regret_table, summary
     from nas.bench.runs import run_all
@@ -154,6 +159,8 @@ def _source(
     max_macs: float | None,
     input_shape: tuple[int, ...] | None,
     classes: int,
+    incomplete: bool,
+    storage: str | None,
 ) -> Source:
     from dataclasses import replace
 
@@ -167,4 +174,5 @@ def _source(
         if not equals:
             raise BenchError(f"--metric: must be NAME=COLUMN such as accuracy=test_acc, not '{metric}'")
         given[name.strip()] = column.strip()
-    return Source(space, table, replace(spelled, metrics=given), input_shape, classes, max_parameters, max_macs)
+    mapped = replace(spelled, metrics=given)
+    return Source(space, table, mapped, input_shape, classes, max_parameters, max_macs, incomplete, storage)

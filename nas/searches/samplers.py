@@ -68,6 +68,18 @@ def _optuna(kind: str, **options: object) -> Sampler:
     return made
 
 
+def _baseline(kind: str) -> Sampler:
+    """Searches without a model."""
+
+    def made(seed: int, problem: Problem) -> BaseSampler:
+        from nas.searches import baseline_samplers
+
+        sampler: BaseSampler = getattr(baseline_samplers, kind)(problem.space, seed)
+        return sampler
+
+    return made
+
+
 SAMPLERS: Registry[Sampler] = Registry("sampler", "nas.samplers", SearchError)
 """Samplers by name, each made from a seed and what is searched."""
 SAMPLERS.add("pareto", _pareto)
@@ -76,6 +88,8 @@ SAMPLERS.add("nsga2", _optuna("NSGAIISampler", population_size=20))
 SAMPLERS.add("nsga3", _optuna("NSGAIIISampler", population_size=20))
 SAMPLERS.add("gp", _optuna("GPSampler"))
 SAMPLERS.add("random", _optuna("RandomSampler"))
+SAMPLERS.add("evolution", _baseline("EvolutionSampler"))
+SAMPLERS.add("local_search", _baseline("LocalSearchSampler"))
 
 
 def register_sampler(name: str) -> Callable[[Sampler], Sampler]:

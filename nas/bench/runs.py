@@ -68,6 +68,7 @@ def run_all(
     seeds: int,
     workers: Sequence[int],
     jobs: int = 1,
+    budget_scale: str | None = None,
     done: Callable[[int, int], None] = lambda finished, of: None,
 ) -> list[Run]:
     """All runs, ordered by sampler, workers and seed; `done` hears how many of them are finished."""
@@ -76,13 +77,15 @@ def run_all(
     with threadpool_limits(1):  # small matrices: threads of several searches would only wait for each other
         if jobs == 1:
             for name, count, seed in work:
-                runs[name, count, seed] = simulate(table, name, objectives, trials=trials, seed=seed, workers=count)
+                runs[name, count, seed] = simulate(
+                    table, name, objectives, trials=trials, seed=seed, workers=count, budget_scale=budget_scale
+                )
                 done(len(runs), len(work))
             return [runs[key] for key in work]
     # spawn: a forked child of a process with threads can wait for ever for a lock that nobody holds
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, context, _start, (source,)) as pool:
-        futures = {pool.submit(_work, *key, tuple(objectives), trials): key for key in work}
+        futures = {pool.submit(_work, *key, tuple(objectives), trials, budget_scale): key for key in work}
         try:
             for future in as_completed(futures):
                 runs[futures[future]] = future.result()
@@ -101,6 +104,8 @@ def _start(source: Source) -> None:
     _table = source.load()
 
 
-def _work(sampler: str, workers: int, seed: int, objectives: Sequence[str], trials: int) -> Run:
+def _work(
+    sampler: str, workers: int, seed: int, objectives: Sequence[str], trials: int, budget_scale: str | None
+) -> Run:
     assert _table is not None
-    return simulate(_table, sampler, objectives, trials=trials, seed=seed, workers=workers)
+    return simulate(_table, sampler, objectives, trials=trials, seed=seed, workers=workers, budget_scale=budget_scale)

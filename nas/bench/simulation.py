@@ -15,6 +15,7 @@ from nas.architecture.architecture import Architecture
 from nas.bench.table import Table
 from nas.errors import BenchError
 from nas.objectives import OBJECTIVES
+from nas.searches.options import SearchOptions
 from nas.searches.proposer import Proposal, Proposer
 from nas.store import Reading
 
@@ -36,9 +37,23 @@ class Run:
     """Proposals of the sampler that could not be trained: a network met before, or one that does not fit."""
 
 
-def simulate(table: Table, sampler: str, objectives: Sequence[str], *, trials: int, seed: int, workers: int = 1) -> Run:
-    """Searches `table` with `workers` trainings at once; each takes the table's seconds, or as long as its MACs."""
-    curve = RegretCurve(table.losses(objectives), None if table.heard is None else table.losses(objectives, seed))
+def simulate(
+    table: Table,
+    sampler: str,
+    objectives: Sequence[str],
+    *,
+    trials: int,
+    seed: int,
+    workers: int = 1,
+    budget_scale: str | None = None,
+) -> Run:
+    """Searches `table` with `workers` trainings at once; each takes the table's seconds, or as long as its MACs.
+
+    Regret and the sampler weigh budgets by `budget_scale`; without one regret is linear, and the sampler's is that of a search.
+    """
+    scale = budget_scale or "linear"
+    heard = None if table.heard is None else table.losses(objectives, seed, scale)
+    curve = RegretCurve(table.losses(objectives, budget_scale=scale), heard)
     proposer = Proposer(
         table.space,
         table.input,
@@ -46,6 +61,7 @@ def simulate(table: Table, sampler: str, objectives: Sequence[str], *, trials: i
         objectives=objectives,
         sampler=sampler,
         seed=seed,
+        budget_scale=budget_scale or SearchOptions.budget_scale,
         measure=_measure(table, [name for name in objectives if OBJECTIVES[name].known == "measured"]),
     )
     durations = table.seconds if table.seconds is not None else table.costs["macs"] / table.costs["macs"].mean()

@@ -16,6 +16,7 @@ from nas.bench.table_files import SCORED, Mapping, metric_columns, read_assignme
 from nas.bench.table_space import TableSpace
 from nas.errors import AssignmentError, BenchError, Infeasible
 from nas.objectives import ACCURACY, OBJECTIVES, before_training, exact
+from nas.sampler.acquisition import BUDGET_SCALES, Budgets
 from nas.space.feasibility import ENUMERABLE
 from nas.space.space import Assignment, Space
 
@@ -142,9 +143,12 @@ class Table:
         known = self.heard[row][np.isfinite(self.heard[row])]
         return float(known[seed % len(known)])
 
-    def losses(self, objectives: Sequence[str], seed: int | None = None) -> npt.NDArray[np.float64]:
+    def losses(
+        self, objectives: Sequence[str], seed: int | None = None, budget_scale: str = "linear"
+    ) -> npt.NDArray[np.float64]:
         """(networks, objectives), less is better, each scaled to [0, 1] by its range over the whole table.
 
+        Costs are scaled evenly, evenly on a logarithmic scale, or by the mean of both: as the sampler weighs budgets.
         With a `seed`, those of the accuracies that a search with it hears of, on the same scale. Raises BenchError for a cost
         that has to be measured and has no column.
         """
@@ -159,6 +163,9 @@ class Table:
             heard = [1 - self.hears(row, seed) for row in range(len(values))]
             values[:, list(objectives).index(ACCURACY.name)] = heard
         scaled: npt.NDArray[np.float64] = (values - low) / np.where(high > low, high - low, 1)
+        costs = [place for place, name in enumerate(objectives) if name != ACCURACY.name]
+        if costs and budget_scale != "linear":
+            scaled[:, costs] = Budgets.spanning(values[:, costs], BUDGET_SCALES[budget_scale])(values[:, costs])
         return scaled
 
     def row(self, hash: str, assignment: Assignment) -> int:
@@ -186,7 +193,7 @@ class Table:
 
 
 def _means(rows: dict[str, list[list[float]]]) -> dict[str, npt.NDArray[np.float64]]:
-    """Of each metric of a network, seed by seed, the mean of its rows."""
+    """The mean of the rows of a network, for each metric seed by seed."""
     found = {}
     for name, values in rows.items():
         array = np.array(values)

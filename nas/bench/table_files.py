@@ -64,7 +64,7 @@ class Mapping:
     """The columns of choices that are not called as these, such as ``body.*.kind: m*``: the ``*`` stands for the same number. How
     often a node is repeated is read off the columns of its copies that are filled, where it has none of its own."""
     units: dict[str, str] = field(default_factory=dict)
-    """By what a metric is multiplied, such as ``parameters: 1.0e+6`` where a column counts millions."""
+    """What a metric is multiplied by, such as ``parameters: 1.0e+6`` where a column counts millions."""
 
     @classmethod
     def load(cls, path: Path) -> Mapping:

@@ -20,6 +20,7 @@ from nas.commands.options import (
     whole,
 )
 from nas.errors import BenchError
+from nas.searches.options import BUDGET_SCALES
 
 if TYPE_CHECKING:
     from nas.bench.runs import Source
@@ -49,6 +50,11 @@ if TYPE_CHECKING:
     "--metric", "metrics", multiple=True, metavar="NAME=COLUMN", help="Column of accuracy, parameters, seconds …"
 )
 @click.option("--incomplete", is_flag=True, help="The table lacks networks or values: only what it has is proposed.")
+@click.option(
+    "--budget-scale",
+    metavar="|".join(BUDGET_SCALES),
+    help="How budgets are weighed, by regret and by the sampler pareto.  [default: linear by regret, the sampler's own]",
+)
 @limits
 @input_option
 @classes_option
@@ -64,6 +70,7 @@ def command(
     workers: str,
     objectives: str,
     jobs: int,
+    budget_scale: str | None,
     output: Path | None,
     as_json: bool,
     **source: Any,
@@ -92,7 +99,8 @@ def command(
         SAMPLERS.find(name)
     words = _words(objectives, "--objectives")
     goals = tuple("accuracy" if word == "error" else word for word in words)  # the same, seen from the other side
-    SearchOptions(source["space"], objectives=goals)  # refuses what a search refuses
+    # refuses what a search refuses
+    SearchOptions(source["space"], objectives=goals, budget_scale=budget_scale or SearchOptions.budget_scale)
     counts = _counts(workers)
     where = _source(**source)
     table = where.load()
@@ -108,6 +116,7 @@ def command(
             seeds=seeds,
             workers=counts,
             jobs=min(jobs, len(names) * len(counts) * seeds),
+            budget_scale=budget_scale,
             done=lambda finished, of: status.update(f"{finished} of {of} searches"),
         )
     data = {

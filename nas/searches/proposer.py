@@ -71,12 +71,13 @@ class Proposer:
         features: Mapping[str, Callable[[Architecture], float]] | None = None,
         epochs: int | None = None,
         measured_on: int | None = None,
+        budget_scale: str = "mixed",
     ) -> None:
         """`epochs` of a full training say what a past trial that was stopped early is worth; without it, nothing.
 
         `measured_on` is how many images an accuracy comes from, None where it is exact. `measure` says what else is to be known
         of a network before it is trained; `refused` is told it of one that then breaks a constraint. `features` are values that
-        a sampler may have of every candidate.
+        a sampler may have of every candidate; `budget_scale` is how it weighs budgets, as in `Problem`.
         """
         self._measure, self._refused = measure, refused
         self._trials: dict[int, Trial] = {}
@@ -93,7 +94,7 @@ class Proposer:
             for name in self.objectives
         ]
         logging.getLogger("optuna").setLevel(logging.ERROR)
-        problem = Problem(space, input, classes, self.objectives, measured_on, features or {})
+        problem = Problem(space, input, classes, self.objectives, measured_on, features or {}, budget_scale)
         storage = InMemoryStorage()
         self._study = optuna.create_study(
             storage=storage, directions=directions, sampler=SAMPLERS.find(sampler)(seed + 7919 * len(past), problem)

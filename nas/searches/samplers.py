@@ -32,6 +32,8 @@ class Problem:
     """Images on which an accuracy is measured; None: it is exact."""
     features: Mapping[str, Callable[[Architecture], float]] = field(default_factory=dict)
     """Values by the names of objectives that a sampler may have of every candidate."""
+    budget_scale: str = "mixed"
+    """How budgets between the cheapest and the dearest network are weighed: linear, log, or mixed, half and half."""
 
 
 Sampler = Callable[[int, Problem], "BaseSampler"]
@@ -49,6 +51,7 @@ def _pareto(seed: int, problem: Problem) -> BaseSampler:
         objectives=problem.objectives,
         measured_on=problem.measured_on,
         features=problem.features,
+        budget_scale=problem.budget_scale,
         seed=seed,
     )
 

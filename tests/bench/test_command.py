@@ -62,6 +62,10 @@ def test_pareto_is_the_first_of_the_samplers_it_compares() -> None:
         (["--samplers", "paretoo"], "no sampler 'paretoo'; known: .*did you mean 'pareto'?"),
         (["--workers", "1,none"], "--workers: must be whole numbers such as 1,8,64, not '1,none'"),
         (["--objectives", "accuracy,latency"], "the table has no column of latency"),
+        (
+            ["--budget-scale", "lin"],
+            "budget_scale: must be one of linear, log, mixed, not .lin.; did you mean .linear.",
+        ),
         (["--metric", "acc"], "--metric: must be NAME=COLUMN"),
         (["--max-parameters", "10"], "no row of the table meets the constraints of pair"),
         (["-o", "regret.txt"], "must end with .png or .svg or .pdf"),

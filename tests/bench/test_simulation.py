@@ -134,3 +134,13 @@ def test_a_search_of_an_incomplete_table_tries_what_there_is(
     run = simulate(some, sampler, GOALS, trials=20, seed=0)
     assert len(run.regret) == len(some.networks) < 9
     assert run.regret[-1] == pytest.approx(0, abs=1e-12)
+
+
+def test_budgets_are_weighed_alike_by_regret_and_sampler(table: Table) -> None:
+    linear, mixed, log = (table.losses(GOALS, budget_scale=scale)[:, 1] for scale in ("linear", "mixed", "log"))
+    assert np.all(log >= linear - 1e-12)
+    assert mixed == pytest.approx((linear + log) / 2)
+    runs = [
+        simulate(table, "pareto", GOALS, trials=12, seed=0, budget_scale=scale).regret for scale in ("linear", "log")
+    ]
+    assert runs[0] != runs[1]

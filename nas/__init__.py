@@ -152,6 +152,7 @@ def search(
     limits: Mapping[str, float] | None = None,
     features: Sequence[str] = (),
     sampler: str = "pareto",
+    budget_scale: str = "mixed",
     seed: int = 0,
     study: str | None = None,
     storage: str | None = None,

@@ -38,6 +38,9 @@ SEED_POINTS: dict[str, Callable[[int, int], int] | None] = {
 """How many published networks of the space are the first trials at most, by those that every search starts with and the trials of
 the study; None: nobody looks for them."""
 
+BUDGET_SCALES = ("linear", "log", "mixed")
+"""How budgets between the cheapest and the dearest network can be weighed."""
+
 DEFAULT_TRIALS = 32
 UNTIL_TIME = 1_000_000
 """Trials of a search that the clock ends."""
@@ -134,6 +137,7 @@ class SearchOptions:
         (), "What is measured of every candidate for the sampler pareto, such as a zero-cost proxy of your own."
     )
     sampler: str = _option("pareto", _other_samplers)
+    budget_scale: str = _option("mixed", "How the sampler pareto weighs budgets: linear, log, or mixed, half and half.")
     seed: int = _option(0, "Of the sampler, of the split of the data, and of the trainings.")
     study: str | None = _option(None, "Name of the study.  [default: SPACE-DATA]")
     storage: str | None = _option(None, "Study database (also NAS_STORAGE).  [default: sqlite:///nas.db]")
@@ -228,6 +232,11 @@ class SearchOptions:
             if name not in OBJECTIVES or OBJECTIVES[name].known != "measured":
                 there = [name for name, row in OBJECTIVES.items() if row.known == "measured"]
                 raise SearchError(f"features: must be of {', '.join(there)}, not '{name}'{nearest(name, there)}")
+        if self.budget_scale not in BUDGET_SCALES:
+            raise SearchError(
+                f"budget_scale: must be one of {', '.join(BUDGET_SCALES)}, not '{self.budget_scale}'"
+                f"{nearest(self.budget_scale, BUDGET_SCALES)}"
+            )
         parse_duration(self.time)
         parse_duration(self.trial_timeout, "trial_timeout")
         _ = self.ray

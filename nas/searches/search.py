@@ -238,6 +238,7 @@ def _run(
         **({} if measurer is None else _asking(measurer, options, store)),
         epochs=recipe.epochs,
         measured_on=len(dataset.measured_labels) if ACCURACY.name in study.objectives else None,
+        budget_scale=options.budget_scale,
     )
     timeout = parse_duration(options.trial_timeout, "trial_timeout")
     measured = measured_epochs(recipe.epochs, rungs.epochs if rungs else ())

@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     from nas.errors import SearchError as SearchError
     from nas.errors import SpaceError as SpaceError
     from nas.errors import StorageError as StorageError
-    from nas.export.formats import Exported as Exported
     from nas.export.formats import register_exporter as register_exporter
+    from nas.export.writing import Exported as Exported
     from nas.network.probe import Probe as Probe
     from nas.network.probe import Spread as Spread
     from nas.network.probes import register_probe as register_probe
@@ -72,7 +72,7 @@ _HOMES = {
     "DataError": "nas.errors",
     "EarlyStopping": "nas.searches.early_stopping",
     "ExportError": "nas.errors",
-    "Exported": "nas.export.formats",
+    "Exported": "nas.export.writing",
     "LoadedStudy": "nas.api",
     "MultiLabel": "nas.data.multi_label",
     "NasError": "nas.errors",

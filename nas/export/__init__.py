@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas.errors import ExportError
-from nas.export.formats import EXPORTERS, Exported
+from nas.export.formats import EXPORTERS
+from nas.export.writing import Exported
 
 if TYPE_CHECKING:
     from nas.network.load import Trained

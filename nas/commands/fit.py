@@ -11,6 +11,7 @@ import click
 from nas.commands.options import (
     NamesType,
     json_option,
+    latency_options,
     no_pretrained_option,
     print_json,
     say,
@@ -34,8 +35,12 @@ MOST_PARAMETERS = 500_000.0
     help="Most parameters, such as 100k or 2M.  [default: 500k; of networks with trained weights the space's]",
 )
 @search_option("max_macs")
-@click.option("--max-latency", metavar="DURATION", help="Longest time for one image on this machine, such as 5ms.")
-@search_option("probe_device", help="Where latency is measured: cpu or cuda.  [default: cuda, if any]")
+@click.option(
+    "--max-latency",
+    metavar="DURATION",
+    help="Longest time for one image, such as 5ms, measured as the next options say.",
+)
+@latency_options
 @search_option(
     "time", help="Stop searching after this long, such as 30m; what is found is then retrained, which takes its time."
 )

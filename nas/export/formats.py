@@ -20,6 +20,7 @@ from nas.export.writing import (
     whole,
     worst_difference,
 )
+from nas.plugins.packages import ONNX
 from nas.plugins.registry import Registry
 
 if TYPE_CHECKING:
@@ -49,6 +50,10 @@ class Exporter:
     """Ending of its file, with the dot."""
     about: str
     """What it is, in a few words, for the help."""
+    packages: tuple[str, ...] = ()
+    """What it needs beside PyTorch …"""
+    extra: str = ""
+    """… and the extra of nas that has them."""
 
 
 EXPORTERS: Registry[Exporter] = Registry("format", "nas.exporters", ExportError)
@@ -132,7 +137,9 @@ def export_torch(model: nn.Module, card: Card, notes: Notes, path: Path, *, trai
 
 
 EXPORTERS.add("python", Exporter(export_python, ".py", "one readable file of plain PyTorch that needs nothing of nas"))
-EXPORTERS.add("onnx", Exporter(export_onnx, ".onnx", "an ONNX graph, any batch size, checked with onnxruntime"))
+EXPORTERS.add(
+    "onnx", Exporter(export_onnx, ".onnx", "an ONNX graph, any batch size, checked with onnxruntime", ONNX, "onnx")
+)
 EXPORTERS.add("torch", Exporter(export_torch, ".pt2", "a torch.export program (.pt2), any batch size"))
 EXPORTERS.add(
     "state-dict",

@@ -19,8 +19,10 @@ from nas.export.writing import (
     whole,
     worst_difference,
 )
+from nas.plugins.packages import ONNX, require
 
 if TYPE_CHECKING:
+    from onnx import ModelProto
     from torch import Tensor, nn
 
     from nas.export.python import Notes
@@ -31,24 +33,17 @@ TOLERANCE = 1e-4
 OPSET = 18
 
 
-def export_onnx(model: nn.Module, card: Card, notes: Notes, path: Path, *, trained: bool) -> Exported:
-    """An ONNX graph for batches of any size, images as `images`, what comes out as `logits`. Checked with onnxruntime."""
+def to_onnx(model: nn.Module, x_BCHW: Tensor, *, any_batch: bool) -> ModelProto:
+    """The graph of a model in evaluation mode, for batches like this one or of any size. Raises ExportError."""
     import torch
 
-    try:
-        import onnx
-        import onnxruntime
-        import onnxscript  # noqa: F401  (torch.onnx needs it)
-    except ImportError as problem:
-        raise ExportError(f"--format onnx needs the package {problem.name}: pip install 'nas-attn-cnn[onnx]'") from None
-    x_BCHW = random_images(card, 2)
     try:
         with quiet(), redirect_stdout(sys.stderr):  # older onnxscript prints what it did where our JSON stands
             program = torch.onnx.export(
                 model,
                 (x_BCHW,),
                 dynamo=True,
-                dynamic_shapes=dynamic_batch(),
+                dynamic_shapes=dynamic_batch() if any_batch else None,
                 input_names=["images"],
                 output_names=["logits"],
                 opset_version=OPSET,
@@ -57,7 +52,18 @@ def export_onnx(model: nn.Module, card: Card, notes: Notes, path: Path, *, train
     except Exception as problem:  # whatever a tracer meets in a block
         raise ExportError(f"torch.onnx cannot translate this network: {first_line(problem)}") from problem
     assert program is not None
-    proto = program.model_proto
+    return program.model_proto
+
+
+def export_onnx(model: nn.Module, card: Card, notes: Notes, path: Path, *, trained: bool) -> Exported:
+    """An ONNX graph for batches of any size, images as `images`, what comes out as `logits`. Checked with onnxruntime."""
+    import torch
+
+    require("--format onnx", ONNX, "onnx", ExportError)
+    import onnx
+    import onnxruntime
+
+    proto = to_onnx(model, random_images(card, 2), any_batch=True)
     for key, value in {"nas": json.dumps(card.to_dict()), "trained": str(trained).lower()}.items():
         entry = proto.metadata_props.add()
         entry.key, entry.value = key, value

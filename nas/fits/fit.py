@@ -130,7 +130,7 @@ def fit(options: FitOptions, seen: Overview, progress: Progress) -> Fitted:
         offered = candidates(store, study)
         trained = [one for one in offered if one.retrained is not None]
         limits = Limits(options.search.max_parameters, options.search.max_macs, options.max_milliseconds)
-        timed = None if limits.milliseconds is None else timer(store, storage, options.search.probe_device)
+        timed = None if limits.milliseconds is None else timer(store, storage, options.search.timing)
         choice = choose(trained, limits, timed)
     files, more = write(choice.chosen, options.formats, options.output, storage)
     return Fitted(

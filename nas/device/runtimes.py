@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from nas.errors import NasError
+from nas.export.int8 import quantize
 from nas.export.onnx_graph import to_onnx
 from nas.network.runtime import EAGER, Run, Runtime, torch_version
 from nas.plugins.packages import ONNX
@@ -44,6 +45,15 @@ def run_onnx(graph: bytes, x_BCHW: Any, threads: int | None) -> Run:
     return lambda: session.run(None, {"images": x_BCHW})
 
 
+def int8(model: nn.Module, x_BCHW: Tensor, threads: int | None) -> Run:
+    """ONNX Runtime on the CPU in 8-bit integers. Noise is what it is calibrated with: scales do not change the time."""
+    import torch
+
+    graph = to_onnx(model, x_BCHW, any_batch=False)
+    noise = torch.randn(x_BCHW.shape, generator=torch.Generator().manual_seed(0))
+    return run_onnx(quantize(graph, [noise.numpy()]).SerializeToString(), x_BCHW.numpy(), threads)
+
+
 def openvino(model: nn.Module, x_BCHW: Tensor, threads: int | None) -> Run:
     """OpenVINO on the CPU, in the precision that it chooses there: float32, or bfloat16 where the CPU has it."""
     import openvino
@@ -70,6 +80,14 @@ for _runtime in (
         "compile", "torch.compile, which takes a minute for each network", compiled, torch_version, ("cpu", "cuda")
     ),
     Runtime("onnx", "ONNX Runtime on the CPU", onnx, _of_package("onnxruntime"), packages=ONNX, extra="onnx"),
+    Runtime(
+        "onnx-int8",
+        "ONNX Runtime on the CPU, in 8-bit integers",
+        int8,
+        _of_package("onnxruntime"),
+        packages=ONNX,
+        extra="onnx",
+    ),
     Runtime(
         "openvino",
         "OpenVINO on the CPU",

@@ -21,6 +21,8 @@ def export(network: Network, trained: Trained, format: str, path: Path | None = 
 
     Raises ExportError when it cannot be written so, or what was written computes something else.
     """
+    from nas.data import source
+    from nas.data.task_type import Classification
     from nas.export.python import Notes
 
     exporter = EXPORTERS.find(format)
@@ -39,6 +41,7 @@ def export(network: Network, trained: Trained, format: str, path: Path | None = 
         trained.card.class_names,
         trained.card.mean,
         trained.card.std,
+        network.task is None or isinstance(source(network.task).type, Classification),
     )
     return exporter.write(trained.model, trained.card, notes, path, trained=has_weights)
 

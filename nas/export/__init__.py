@@ -16,8 +16,12 @@ if TYPE_CHECKING:
 __all__ = ["EXPORTERS", "Exported", "export"]
 
 
-def export(network: Network, trained: Trained, format: str, path: Path | None = None) -> Exported:
+def export(
+    network: Network, trained: Trained, format: str, path: Path | None = None, *, features: bool = False
+) -> Exported:
     """Writes the network in one of the formats of `EXPORTERS` to `path`, by default in this folder, and checks what was written.
+
+    `features`: a Python file has a class that returns the maps of every stage too.
 
     Raises ExportError when it cannot be written so, or what was written computes something else.
     """
@@ -42,6 +46,7 @@ def export(network: Network, trained: Trained, format: str, path: Path | None = 
         trained.card.mean,
         trained.card.std,
         network.task is None or isinstance(source(network.task).type, Classification),
+        features,
     )
     return exporter.write(trained.model, trained.card, notes, path, trained=has_weights)
 

@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     from nas.errors import SearchError as SearchError
     from nas.errors import SpaceError as SpaceError
     from nas.errors import StorageError as StorageError
-    from nas.export.formats import Exported as Exported
     from nas.export.formats import register_exporter as register_exporter
+    from nas.export.writing import Exported as Exported
     from nas.network.probe import Probe as Probe
     from nas.network.probe import Spread as Spread
     from nas.network.probes import register_probe as register_probe
@@ -74,7 +74,7 @@ _HOMES = {
     "DataError": "nas.errors",
     "EarlyStopping": "nas.searches.early_stopping",
     "ExportError": "nas.errors",
-    "Exported": "nas.export.formats",
+    "Exported": "nas.export.writing",
     "LoadedStudy": "nas.api",
     "MultiLabel": "nas.data.multi_label",
     "NasError": "nas.errors",
@@ -147,6 +147,10 @@ def search(
     objectives: Sequence[str] = ("accuracy", "parameters"),
     metric: str | None = None,
     probe_device: str | None = None,
+    latency_runtime: str | None = None,
+    latency_command: str | None = None,
+    latency_format: str = "onnx",
+    latency_timeout: str | float = "5m",
     max_parameters: float | None = None,
     max_macs: float | None = None,
     limits: Mapping[str, float] | None = None,

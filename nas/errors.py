@@ -15,6 +15,7 @@
     ├── WeightsError            a file of weights that is absent, damaged or another network's
     ├── ExportError             a network that cannot be written in the format asked for
     ├── SearchError             options of a search that cannot be met
+    ├── Unmeasured              one network of which a probe could not measure its value
     └── BenchError              a table of trained networks that does not fit its space
 """
 
@@ -37,6 +38,7 @@ __all__ = [
     "StorageError",
     "StudyError",
     "StudyExists",
+    "Unmeasured",
     "WeightsError",
     "nearest",
 ]
@@ -104,6 +106,10 @@ class ExportError(NasError):
 
 class SearchError(NasError):
     """The options of a search cannot be met."""
+
+
+class Unmeasured(NasError):
+    """One network of which its value could not be measured; others may be."""
 
 
 class BenchError(NasError):

@@ -21,7 +21,10 @@ ORDER = [
         "the two drivers: the search; published networks and members of a front trained again",
     ),
     (("nas.front",), "a Pareto front as every output shows it"),
-    (("nas.analysis", "nas.drawing", "nas.export"), "numbers out of trials; pictures of networks; files to take away"),
+    (
+        ("nas.analysis", "nas.drawing", "nas.device", "nas.export"),
+        "numbers out of trials; pictures of networks; the device where a network runs; files to take away",
+    ),
     (
         ("nas.network", "nas.execution"),
         "one network: lookup, weights, latency, predictions; trainings on Ray side by side",

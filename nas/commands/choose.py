@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nas.commands.options import json_option, limits, print_json, say, search_option, storage_option, study_option
+from nas.commands.options import (
+    json_option,
+    latency_options,
+    limits,
+    print_json,
+    say,
+    storage_option,
+    study_option,
+)
 from nas.commands.search import at
 from nas.text.formatting import short
 
@@ -18,8 +26,8 @@ if TYPE_CHECKING:
 @click.command(name="choose")
 @study_option("May be left out where the database holds only one.")
 @limits
-@click.option("--max-latency", metavar="DURATION", help="Longest time for one image, such as 5ms, measured here.")
-@search_option("probe_device", help="Where latency is measured: cpu or cuda.  [default: cuda, if any]")
+@click.option("--max-latency", metavar="DURATION", help="Longest time for one image, such as 5ms.")
+@latency_options
 @storage_option
 @json_option
 def command(
@@ -27,28 +35,31 @@ def command(
     max_parameters: float | None,
     max_macs: float | None,
     max_latency: str | None,
-    probe_device: str | None,
     storage: str | None,
     as_json: bool,
+    **latency: Any,
 ) -> None:
     """Pick a network of a study by what you have room for: the most accurate one inside the limits.
 
     Networks that were retrained come first, and references that `nas compare` trained take part. The runner-up is named with
-    what it would cost. Latency is measured on this machine, for one image.
+    what it would cost. Latency is measured on this machine with one thread, or by a command of yours, and kept.
 
     \b
     nas choose --study photos --max-parameters 100k
-    nas choose --max-latency 5ms --max-parameters 1M
+    nas choose --max-latency 5ms --latency-runtime onnx
+    nas choose --max-latency 20ms --latency-command "./on_phone.sh {file}"
     """
     from nas.fits.choice import Limits, candidates, choose, parse_milliseconds, timer
     from nas.network.lookup import study_name
+    from nas.searches.options import timing_of
     from nas.store import DEFAULT_URL, Store
 
     most = parse_milliseconds(max_latency)
+    timing = timing_of(**latency)
     with Store.open(storage or DEFAULT_URL) as store:
         row = store.study(study_name(store, study))
         offered = candidates(store, row)
-        timed = None if most is None else timer(store, storage or DEFAULT_URL, probe_device)
+        timed = None if most is None else timer(store, storage or DEFAULT_URL, timing)
         shown = store.shown_url
         choice = choose(offered, Limits(max_parameters, max_macs, most), timed)
     if as_json:

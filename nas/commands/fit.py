@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import click
 from nas.commands.options import (
     NamesType,
     json_option,
+    latency_options,
     no_pretrained_option,
     print_json,
     say,
@@ -34,8 +36,12 @@ MOST_PARAMETERS = 500_000.0
     help="Most parameters, such as 100k or 2M.  [default: 500k; of networks with trained weights the space's]",
 )
 @search_option("max_macs")
-@click.option("--max-latency", metavar="DURATION", help="Longest time for one image on this machine, such as 5ms.")
-@search_option("probe_device", help="Where latency is measured: cpu or cuda.  [default: cuda, if any]")
+@click.option(
+    "--max-latency",
+    metavar="DURATION",
+    help="Longest time for one image, such as 5ms, measured as the next options say.",
+)
+@latency_options
 @search_option(
     "time", help="Stop searching after this long, such as 30m; what is found is then retrained, which takes its time."
 )
@@ -50,6 +56,11 @@ MOST_PARAMETERS = 500_000.0
     help=f"Networks that are trained beside: {', '.join(REFERENCES)} as large as the limits allow, {' or '.join(FINE_TUNED)} "
     "fine-tuned as a whole; none: nothing to compare with.  [default: the plain ones, and those whose trained weights are at hand; "
     "beside networks with trained weights the whole one that they are parts of]",
+)
+@click.option(
+    "--int8",
+    is_flag=True,
+    help="Write the chosen network in 8-bit integers too (ONNX), and say what it is worth so on the test images.",
 )
 @search_option("space", required=False, default="attn_cnn", show_default=True)
 @search_option("pretrained")
@@ -73,6 +84,7 @@ def command(
     max_latency: str | None,
     references: tuple[str, ...] | None,
     output: Path | None,
+    int8: bool,
     as_json: bool,
     no_pretrained: bool,
     **values: Any,
@@ -92,6 +104,7 @@ def command(
     nas fit photos
     nas fit photos --max-parameters 100k --max-macs 20M --time 30m
     nas fit photos --space pretrained_mobile --max-macs 36M
+    nas fit photos --max-latency 5ms --latency-runtime onnx --int8
     """
     from dataclasses import replace
 
@@ -127,7 +140,7 @@ def command(
         **values,
     )
     folder = output or Path(f"{study}-fit")
-    options = FitOptions(search, folder, names, named, most, FITTED_FORMATS)
+    options = FitOptions(search, folder, names, named, most, FITTED_FORMATS, int8)
     seen = see(photos, skip_bad=search.skip_bad)
     if not as_json:
         _show_seen(seen)
@@ -167,6 +180,7 @@ def _record(fitted: Fitted) -> dict[str, Any]:
     if fitted.choice is not None and fitted.result.final is not None:
         names = fitted.result.final.ran.plan.dataset.class_names
         record |= verdict_record(fitted.choice, fitted.offered, names)
+    record["int8"] = None if fitted.int8 is None else asdict(fitted.int8)
     return record | {"files": [str(file) for file in fitted.files], "remarks": list(fitted.remarks)}
 
 

@@ -131,6 +131,10 @@ HOW: dict[str, dict[str, Any]] = {
     "retrain": {"metavar": "K"},
     "objectives": {"type": NamesType()},
     "probe_device": {"type": click.Choice(["cpu", "cuda"]), "also": ("--latency-device",)},
+    "latency_runtime": {"metavar": "NAME"},
+    "latency_command": {"metavar": "COMMAND"},
+    "latency_format": {"metavar": "NAME"},
+    "latency_timeout": {"metavar": "DURATION"},
     "max_parameters": {"type": CountType()},
     "max_macs": {"type": CountType()},
     "limits": {"type": LimitsType()},
@@ -216,6 +220,17 @@ def study_option(help: str, *, required: bool = False) -> Callable[[F], F]:
 def limits(command: F) -> F:
     """Adds ``--max-parameters`` and ``--max-macs``."""
     return search_option("max_parameters")(search_option("max_macs")(command))
+
+
+def latency_options(command: F) -> F:
+    """Adds ``--probe-device``, ``--latency-runtime`` and the like: how latency is measured."""
+    command = search_option("latency_timeout")(command)
+    command = search_option("latency_format")(command)
+    command = search_option("latency_command")(command)
+    command = search_option("latency_runtime")(command)
+    return search_option("probe_device", help="Where latency is measured: cpu or cuda.  [default: cuda, if any]")(
+        command
+    )
 
 
 def read_assignment(text: str, space: Space) -> Assignment:

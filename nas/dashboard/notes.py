@@ -13,7 +13,6 @@ from nas.analysis.evidence import Evidence, kind_of_reason
 from nas.analysis.replicates import Summary, accuracy_text, summaries
 from nas.architecture.cost import FLOAT_BYTES
 from nas.config.shipped_files import every
-from nas.dashboard.markdown import block, code, folded, plain, table
 from nas.front.table import TIED, Column, columns
 from nas.front.view import front_view, further
 from nas.objectives import OBJECTIVES
@@ -21,6 +20,7 @@ from nas.space.published import PublishedConfig
 from nas.statistics.proportion import with_error
 from nas.store import DEFAULT_URL
 from nas.text.formatting import counted, short, value_text
+from nas.text.markdown import block, code, folded, plain, table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas.errors import ExportError
-from nas.export.formats import EXPORTERS, Exported
+from nas.export.formats import EXPORTERS
+from nas.export.writing import Exported
 
 if TYPE_CHECKING:
     from nas.network.load import Trained
@@ -15,11 +16,17 @@ if TYPE_CHECKING:
 __all__ = ["EXPORTERS", "Exported", "export"]
 
 
-def export(network: Network, trained: Trained, format: str, path: Path | None = None) -> Exported:
+def export(
+    network: Network, trained: Trained, format: str, path: Path | None = None, *, features: bool = False
+) -> Exported:
     """Writes the network in one of the formats of `EXPORTERS` to `path`, by default in this folder, and checks what was written.
+
+    `features`: a Python file has a class that returns the maps of every stage too.
 
     Raises ExportError when it cannot be written so, or what was written computes something else.
     """
+    from nas.data import source
+    from nas.data.task_type import Classification
     from nas.export.python import Notes
 
     exporter = EXPORTERS.find(format)
@@ -38,6 +45,8 @@ def export(network: Network, trained: Trained, format: str, path: Path | None = 
         trained.card.class_names,
         trained.card.mean,
         trained.card.std,
+        network.task is None or isinstance(source(network.task).type, Classification),
+        features,
     )
     return exporter.write(trained.model, trained.card, notes, path, trained=has_weights)
 

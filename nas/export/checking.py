@@ -37,6 +37,14 @@ for path, given, taken in plan["files"]:
     network.load_state_dict(tensors)
     with torch.no_grad():
         logits = network.eval()(images)
+    if hasattr(module, "Features"):
+        backbone = module.Features()
+        backbone.load_state_dict(tensors)
+        with torch.no_grad():
+            maps = backbone.eval()(images)
+        assert [x.shape[1] for x in maps] == backbone.feature_info.channels(), "its maps have other channels"
+        sides = [round(images.shape[2] / x.shape[2]) for x in maps]
+        assert sides == backbone.feature_info.reduction(), "its maps have other reductions"
     save_file({"logits": logits.contiguous()}, taken)
 """
 

@@ -12,6 +12,7 @@ from blocks import BLOCKS
 from blocks.base import Scalar, Shape
 from nas.architecture.architecture import INPUT, Architecture, Node
 from nas.architecture.cost import shapes
+from nas.export import features, inference
 from nas.export.source import WIDTH, Extract, Imported, extract
 from nas.text.sanitize import visible
 
@@ -75,6 +76,16 @@ class Notes:
     class_names: Sequence[str] = ()
     mean: Sequence[float] = ()
     std: Sequence[float] = field(default=())
+    answers: bool = False
+    """Whether what comes out of the network are logits of classes, one of which an image is of."""
+
+    features: bool = False
+    """Whether there is a class `Features` too, which returns the maps of every stage."""
+
+    @property
+    def can_predict(self) -> bool:
+        """Whether the file knows enough to say what is on an image: the weights, and how images and classes are to be taken."""
+        return self.answers and self.weights is not None and bool(self.class_names) and bool(self.mean)
 
 
 def to_python(architecture: Architecture, input: Shape, classes: int, notes: Notes) -> str:
@@ -84,11 +95,12 @@ def to_python(architecture: Architecture, input: Shape, classes: int, notes: Not
     block needs more than PyTorch and the standard library, Infeasible when shapes cannot meet.
     """
     names = dict.fromkeys(node.block for node in architecture.nodes)
-    found = extract([BLOCKS[name].module for name in names], (*_RESERVED, "Group"))  # type: ignore[misc]
+    found = extract([BLOCKS[name].module for name in names], (*_RESERVED, *inference.NAMES, *features.NAMES, "Group"))  # type: ignore[misc]
     for needed in (
         Imported("torch", None, "torch"),
         Imported("torch", "nn", "nn"),
         Imported("torch", "Tensor", "Tensor"),
+        *(inference.IMPORTS if notes.can_predict else ()),
     ):
         found.imports[needed.bound] = needed
     shape_of = shapes(architecture, input, classes)
@@ -111,18 +123,31 @@ def to_python(architecture: Architecture, input: Shape, classes: int, notes: Not
             forward="\n".join(_forward(architecture, shape_of)),
         )
     )
-    parts.append(_MAIN)
+    if notes.features:
+        parts += [features.FEATURE_INFO, _features(architecture, shape_of, input)]
+    if notes.can_predict:
+        parts += [inference.LOAD, inference.TRANSFORM, inference.PREDICT, inference.MAIN]
+    else:
+        parts.append(_MAIN)
     return "\n\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
 def _head(notes: Notes, input: Shape, classes: int) -> str:
     example = ["network = Network()"]
-    if notes.weights is not None:
+    if notes.can_predict:
+        example = [
+            'predict("photo.jpg")  # the classes with their probabilities, the likeliest first',
+            "network = load()",
+        ]
+    elif notes.weights is not None:
         example.insert(0, "import safetensors.torch")
         example.append(f'network.load_state_dict(safetensors.torch.load_file("{notes.weights}"))')
     images = f"images (B, {', '.join(map(str, input))})"
-    example.append(f"logits = network.eval()(images)  # {images} -> (B, {classes})")
+    evaluation = "" if notes.can_predict else ".eval()"
+    example.append(f"logits = network{evaluation}(images)  # {images} -> (B, {classes})")
     scaled = "Images have values from 0 to 1, minus MEAN, divided by STD, channel by channel." if notes.mean else ""
+    if notes.can_predict:
+        scaled = "transform makes such a tensor of an image of Pillow; what is not in here needs torch, safetensors and Pillow."
     lines = [
         visible(notes.title),
         "",
@@ -155,6 +180,8 @@ def _constants(notes: Notes, input: Shape) -> str:
     lines = [f"INPUT = {input!r}  # channels, height, width"]
     if notes.mean:
         lines += [f"MEAN = {tuple(notes.mean)!r}", f"STD = {tuple(notes.std)!r}"]
+    if notes.can_predict:
+        lines.append(f"WEIGHTS = {_value(notes.weights or '')}  # beside this file")
     if notes.class_names:
         lines.append(_call("CLASSES = (", [_value(name) for name in notes.class_names], ")", 0, many=True))
     return "\n".join(lines)
@@ -201,21 +228,48 @@ def _call(begin: str, arguments: Sequence[str], end: str, indent: int, *, many: 
     return "\n".join([space + begin, *(f"{space}    {argument}," for argument in arguments), space + end])
 
 
+def _features(architecture: Architecture, shape_of: dict[str, Shape], input: Shape) -> str:
+    """The class `Features`."""
+    stages = features.stages_of(architecture, shape_of, input)
+    rows = [
+        f'            {{"num_chs": {stage.shape[0]}, "reduction": {stage.reduction}, "module": {_value(stage.node)}}},'
+        for stage in stages
+    ]
+    lines, variable = _lines(architecture, shape_of, [stage.node for stage in stages])
+    names = ", ".join(variable[stage.node] for stage in stages)
+    forward = [*lines, f"        return [{names}]"]
+    return features.FEATURES.format(input=", ".join(map(str, input)), info="\n".join(rows), forward="\n".join(forward))
+
+
 def _forward(architecture: Architecture, shape_of: dict[str, Shape]) -> list[str]:
-    """One line a node. A variable is taken over by the node that reads it last, as a person writes it."""
-    last_use = {name: place for place, node in enumerate(architecture.nodes) for name in node.inputs}
-    last_use[architecture.output] = len(architecture.nodes)
+    """One line a node, and what is returned."""
+    lines, variable = _lines(architecture, shape_of, [architecture.output])
+    return [*lines, f"        return {variable[architecture.output]}"]
+
+
+def _lines(
+    architecture: Architecture, shape_of: dict[str, Shape], wanted: Sequence[str]
+) -> tuple[list[str], dict[str, str]]:
+    """One line for each node up to the last one that is wanted, and the variables that hold these at the end.
+
+    A variable is taken over by the node that reads it last, as a person writes it.
+    """
+    needed = set(wanted)
+    for node in reversed(architecture.nodes):
+        needed |= set(node.inputs) if node.name in needed else set()
+    nodes = [node for node in architecture.nodes if node.name in needed]
+    last_use = {name: place for place, node in enumerate(nodes) for name in node.inputs}
+    last_use |= dict.fromkeys(wanted, len(nodes))
     variable = {INPUT: "x"}
     lines = []
-    for place, node in enumerate(architecture.nodes):
+    for place, node in enumerate(nodes):
         inputs = [variable[name] for name in node.inputs]
         kept = {word for name, word in variable.items() if last_use.get(name, -1) > place}
         variable = {name: word for name, word in variable.items() if word in kept}
         variable[node.name] = next(word for word in _words() if word not in kept)
         shape = "×".join(map(str, shape_of[node.name]))
         lines.append(f"        {variable[node.name]} = {_path(node.name)}({', '.join(inputs)})  # {shape}")
-    lines.append(f"        return {variable[architecture.output]}")
-    return lines
+    return lines, variable
 
 
 def _words() -> Iterable[str]:

@@ -16,6 +16,7 @@ from nas.statistics.proportion import standard_error
 from nas.store import Store
 
 if TYPE_CHECKING:
+    from nas.device.timing import Timing
     from nas.space.grammar import Bounds
     from nas.store import StudyRow
 
@@ -143,19 +144,25 @@ def choose(offered: Sequence[Candidate], limits: Limits, timed: Callable[[Candid
     return Choice(chosen, next(iter(ranked[1:]), None), _smaller(ranked), _promising(chosen, inside))
 
 
-def timer(store: Store, storage: str, device: str | None) -> Callable[[Candidate], float]:
-    """Times candidates on a device of this machine, each once, and keeps what it measures in the database at `storage`."""
-    from nas.network.latency import find_device, measure
+def timer(store: Store, storage: str, timing: Timing) -> Callable[[Candidate], float]:
+    """Measures candidates as a search does, each once, and keeps what it measures in the database at `storage`."""
+    from nas.network.latency import find_device
+    from nas.network.probe import expected, place_of, take
+    from nas.train import device_name
 
-    where = find_device(device)
+    probe, where = timing.probe(), find_device(timing.place)
     known: dict[str, float] = {}
 
     def timed(candidate: Candidate) -> float:
         if candidate.word not in known:
             network = find_network(candidate.word, storage=storage)
-            one = measure(network.architecture, network.input, network.classes, device=where)
-            store.add_reading(one)
-            known[candidate.word] = one.milliseconds
+            asked = network.architecture, network.input, network.classes, where
+            wanted = expected(probe, *asked, device_name(place_of(probe, where)))
+            stored = next((one for one in store.readings(wanted.hash, wanted.name) if one.is_like(wanted)), None)
+            if stored is None:
+                stored = take(probe, *asked)
+                store.add_reading(stored)
+            known[candidate.word] = stored.value
         return known[candidate.word]
 
     return timed

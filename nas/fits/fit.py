@@ -14,11 +14,13 @@ from nas.data.table import parse
 from nas.errors import ExportError, NasError
 from nas.execution.options import RayOptions
 from nas.export import EXPORTERS, export
+from nas.export.int8 import Quantized, export_int8, keep
 from nas.fits import REFERENCES, caption_of
 from nas.fits.choice import Candidate, Choice, Limits, candidates, choose, timer
 from nas.fits.references import check_references, reference_plans, study_of
 from nas.network.load import build
 from nas.network.lookup import find_network
+from nas.plugins.packages import ONNX, require
 from nas.replays.options import SEEDS, TrainingOptions
 from nas.searches.options import SearchOptions
 from nas.searches.progress import Progress
@@ -50,12 +52,16 @@ class FitOptions:
     """Whether the user has named them."""
     max_milliseconds: float | None = None
     formats: tuple[str, ...] = field(default=FITTED_FORMATS)
+    int8: bool = False
+    """Whether the chosen network is written in 8-bit integers too, and measured so."""
 
     def __post_init__(self) -> None:
         """Raises SearchError for what cannot be."""
         check_references(self.references)
         for name in self.formats:
             EXPORTERS.find(name)
+        if self.int8:
+            require("--int8", ONNX, "onnx", ExportError)
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,8 @@ class Fitted:
     """None where the search was interrupted, or found nothing."""
     files: tuple[Path, ...] = ()
     remarks: tuple[str, ...] = ()
+    int8: Quantized | None = None
+    """What the chosen network is worth in 8-bit integers, where that was asked for."""
 
 
 def data_of(photos: Path) -> str:
@@ -130,11 +138,15 @@ def fit(options: FitOptions, seen: Overview, progress: Progress) -> Fitted:
         offered = candidates(store, study)
         trained = [one for one in offered if one.retrained is not None]
         limits = Limits(options.search.max_parameters, options.search.max_macs, options.max_milliseconds)
-        timed = None if limits.milliseconds is None else timer(store, storage, options.search.probe_device)
+        timed = None if limits.milliseconds is None else timer(store, storage, options.search.timing)
         choice = choose(trained, limits, timed)
     files, more = write(choice.chosen, options.formats, options.output, storage)
+    int8 = write_quantized(choice.chosen, options.output / "model-int8.onnx", storage) if options.int8 else None
+    if int8 is not None:
+        files = (*files, options.output / "model-int8.onnx")
+        more = [int8.sentence(), *more]
     return Fitted(
-        result.study, result.storage, seen, result, tuple(rans), tuple(trained), choice, files, (*remarks, *more)
+        result.study, result.storage, seen, result, tuple(rans), tuple(trained), choice, files, (*remarks, *more), int8
     )
 
 
@@ -181,6 +193,15 @@ def write(chosen: Candidate, formats: Sequence[str], folder: Path, storage: str)
         except ExportError as problem:
             remarks.append(str(problem))
     return tuple(dict.fromkeys(files)), remarks
+
+
+def write_quantized(chosen: Candidate, path: Path, storage: str) -> Quantized:
+    """The chosen network in 8-bit integers, and what it is worth so, which the database keeps."""
+    network = find_network(chosen.word, storage=storage)
+    trained = build(network, storage=storage)
+    _, found = export_int8(network, trained, path)
+    keep(found, network, trained, storage)
+    return found
 
 
 def make_folder(folder: Path) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from nas.architecture.compile import compile_model
 from nas.architecture.cost import FLOAT_BYTES, cost
 from nas.errors import NasError
 from nas.network.probe import Probe, Spread
+from nas.network.runtime import EAGER, Run, Runtime
 from nas.objectives import LATENCY
 from nas.states import State
 from nas.store import Reading
@@ -23,9 +23,6 @@ from nas.system.memory import check_memory
 from nas.train import device_name, judge
 from nas.train.device import UNREACHABLE
 from nas.train.environment import use_threads
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
 
 WARM_UP_SECONDS = 0.25
 WARM_UP_RUNS = 5
@@ -48,12 +45,22 @@ class Timed(Reading):
 
     @property
     def threads(self) -> int:
-        """PyTorch's threads on a CPU; 0 on other devices."""
-        return int(self.settings["threads"])
+        """Threads on a CPU; 0 on other devices, and of a command."""
+        return int(self.settings.get("threads", 0))
+
+    @property
+    def runtime(self) -> str:
+        """Name of what ran it."""
+        return str(self.settings.get("runtime", EAGER.name))
+
+    @property
+    def command(self) -> str | None:
+        """The command that measured it; None where it was timed on this machine."""
+        return str(self.settings["command"]) if "command" in self.settings else None
 
     @property
     def milliseconds(self) -> float:
-        """The median of one forward pass of the batch in float32."""
+        """The median of one forward pass of the batch."""
         return self.value
 
     @property
@@ -68,15 +75,33 @@ class Latency(Probe):
     objective = LATENCY
     on_device = True
 
+    def __init__(self, runtime: Runtime = EAGER) -> None:
+        self.runtime = runtime
+
     def settings(self, device: torch.device) -> Mapping[str, Scalar]:
         """One image a batch; on a CPU one thread."""
-        return {"batch": 1, "threads": PROBE_THREADS if device.type == "cpu" else 0}
+        return timing_settings(self.runtime, 1, PROBE_THREADS if device.type == "cpu" else 0)
 
     def measure(self, architecture: Architecture, input: Shape, classes: int, device: torch.device) -> Spread:
         """The median of about half a second of forward passes."""
         threads = PROBE_THREADS if device.type == "cpu" else None
-        timed = measure(architecture, input, classes, device=device, threads=threads, seconds=PROBE_SECONDS)
-        return Spread(timed.value, timed.low or timed.value, timed.high or timed.value, timed.runs)
+        timed = measure(
+            architecture,
+            input,
+            classes,
+            device=device,
+            threads=threads,
+            seconds=PROBE_SECONDS,
+            runtime=self.runtime,
+        )
+        return Spread(timed.value, timed.low or timed.value, timed.high or timed.value, timed.runs, timed.version)
+
+
+def timing_settings(runtime: Runtime, batch: int, threads: int) -> dict[str, Scalar]:
+    """What a time hangs on beside the device."""
+    # PyTorch as it trains is not named: times of earlier versions are of it, and compare.
+    ran: dict[str, Scalar] = {} if runtime is EAGER else {"runtime": runtime.name}
+    return {"batch": batch, "threads": threads, **ran}
 
 
 def find_device(name: str | None) -> torch.device:
@@ -97,12 +122,13 @@ def measure(
     device: torch.device | None = None,
     threads: int | None = None,
     seconds: float = 1.0,
+    runtime: Runtime = EAGER,
 ) -> Timed:
-    """Times forward passes of a batch for about `seconds`, in float32 and evaluation mode, with random weights.
+    """Times forward passes of a batch for about `seconds`, in evaluation mode, with random weights.
 
-    `threads` are PyTorch's on a CPU, by default as many as it has now. Other work on the machine shows in the spread.
+    `threads` are those of a CPU, by default as many as PyTorch has now. Other work on the machine shows in the spread.
     Raises Infeasible when the shapes do not fit, NasError when the device runs out of memory or cannot be used, or has
-    fewer cores than threads.
+    fewer cores than threads, or the runtime cannot run it.
     """
     device = device or torch.device("cpu")
     check_batch(architecture, input, classes, batch, device)
@@ -112,8 +138,10 @@ def measure(
         with torch.random.fork_rng():
             model = compile_model(architecture, input, classes).eval().to(device)
             x_BCHW = torch.randn(batch, *input, device=device)
-        times = _times(model, x_BCHW, seconds)
         used = torch.get_num_threads() if device.type == "cpu" else 0
+        run = runtime.prepare(model, x_BCHW, used or None)
+        with torch.inference_mode():
+            times = _times(run, device.type, seconds)
     except torch.OutOfMemoryError:
         raise NasError(f"{device.type}: out of memory with batches of {batch}; name a smaller --batch") from None
     except UNREACHABLE as problem:
@@ -124,7 +152,7 @@ def measure(
     finally:
         torch.set_num_threads(before)
     low, median, high = (float(value) for value in np.percentile(times, (25, 50, 75)))
-    settings = {"batch": batch, "threads": used}
+    settings = timing_settings(runtime, batch, used)
     return Timed(
         LATENCY.name,
         architecture.hash,
@@ -136,7 +164,7 @@ def measure(
         low,
         high,
         len(times),
-        str(torch.__version__),
+        runtime.version(),
     )
 
 
@@ -153,13 +181,12 @@ def check_batch(architecture: Architecture, input: Shape, classes: int, batch: i
     check_memory(needed, f"batches of {batch:,} images of {'×'.join(map(str, input))}", "name a smaller --batch")
 
 
-def _times(model: nn.Module, x_BCHW: Tensor, seconds: float) -> list[float]:
-    """Milliseconds of each run."""
-    run = _timed_on_cuda if x_BCHW.device.type == "cuda" else _timed_on_cpu
-    with torch.inference_mode():
-        # First runs choose algorithms and allocate memory; a CPU takes a moment to reach its speed.
-        _repeat(lambda: run(model, x_BCHW), WARM_UP_SECONDS, WARM_UP_RUNS)
-        return _repeat(lambda: run(model, x_BCHW), seconds, LEAST_RUNS)
+def _times(run: Run, device: str, seconds: float) -> list[float]:
+    """Milliseconds of each run on a device of this type."""
+    timed = _timed_on_cuda if device == "cuda" else _timed_on_cpu
+    # First runs choose algorithms and allocate memory; a CPU takes a moment to reach its speed.
+    _repeat(lambda: timed(run), WARM_UP_SECONDS, WARM_UP_RUNS)
+    return _repeat(lambda: timed(run), seconds, LEAST_RUNS)
 
 
 def _repeat(run: Callable[[], float], seconds: float, least: int) -> list[float]:
@@ -170,17 +197,17 @@ def _repeat(run: Callable[[], float], seconds: float, least: int) -> list[float]
     return times
 
 
-def _timed_on_cpu(model: nn.Module, x_BCHW: Tensor) -> float:
+def _timed_on_cpu(run: Run) -> float:
     begin = time.perf_counter()
-    model(x_BCHW)
+    run()
     return (time.perf_counter() - begin) * 1000
 
 
-def _timed_on_cuda(model: nn.Module, x_BCHW: Tensor) -> float:
+def _timed_on_cuda(run: Run) -> float:
     # Each run alone, as one request that is waited for: the time to launch its kernels is part of it.
     begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
     begin.record()
-    model(x_BCHW)
+    run()
     end.record()
     end.synchronize()
     return float(begin.elapsed_time(end))

@@ -13,7 +13,7 @@ import torch
 
 from blocks.base import Scalar, Shape
 from nas.architecture.architecture import Architecture
-from nas.errors import NasError
+from nas.errors import ExportError, NasError, Unmeasured
 from nas.objectives import Objective
 from nas.store import Reading
 from nas.train import device_name
@@ -30,6 +30,8 @@ class Spread:
     high: float
     """Third quartile."""
     runs: int
+    version: str = ""
+    """What measured it, with its version; by default PyTorch's."""
 
 
 class Probe(ABC):
@@ -73,13 +75,18 @@ def expected(
 
 
 def take(probe: Probe, architecture: Architecture, input: Shape, classes: int, device: torch.device) -> Reading:
-    """Measures one network. Raises NasError, with the name of the objective, for what the probe raises or what is no number."""
+    """Measures one network. Raises NasError, with the name of the objective, for what the probe raises or what is no number.
+
+    It is an Unmeasured where others may be measured.
+    """
     place = place_of(probe, device)
     name, network = probe.objective.name, architecture.hash[:8]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         try:
             found = probe.measure(architecture, input, classes, place)
+        except (ExportError, Unmeasured) as problem:
+            raise Unmeasured(f"{name} of network {network}: {problem}") from None
         except NasError:
             raise
         except Exception as problem:  # whatever code of others can do
@@ -100,5 +107,5 @@ def take(probe: Probe, architecture: Architecture, input: Shape, classes: int, d
         spread.low if spread else None,
         spread.high if spread else None,
         spread.runs if spread else 1,
-        str(torch.__version__),
+        (spread.version if spread else "") or str(torch.__version__),
     )

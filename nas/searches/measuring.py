@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
 import torch
 
-from blocks.base import Shape
+from blocks.base import Scalar, Shape
 from nas.architecture.architecture import Architecture
 from nas.config.block_files import OwnBlocks
-from nas.errors import SearchError
+from nas.errors import SearchError, Unmeasured
 from nas.network.latency import find_device
 from nas.network.probe import Probe, expected, take
 from nas.store import Reading, Store
+from nas.text.sanitize import one_line
 from nas.train import device_name
 
 APART = {"num_cpus": 0, "num_gpus": 1}
 """What Ray gives a process that measures networks on a GPU."""
+MOST_FAILED = 3
+"""Networks one after another that could not be measured: the device is gone, and a search that leaves out all ends."""
 
 
 class Bench:
@@ -55,8 +58,11 @@ class Measurer:
         classes: int,
         device: str | None,
         blocks: OwnBlocks | None = None,
+        note: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """`device`: cpu, cuda, or None for CUDA where there is one; `blocks`: those of a user's own."""
+        """`device`: cpu, cuda, or None for CUDA where there is one; `blocks`: those of a user's own; `note` is told of networks
+        that could not be measured.
+        """
         self._blocks = blocks
         self._probes, self._store, self._input, self._classes = tuple(probes), store, input, classes
         self._device = find_device(device)
@@ -64,6 +70,7 @@ class Measurer:
         self._apart: Any = None
         """The bench in a process of its own, where there is one."""
         self._known: dict[tuple[str, str], Reading] = {}
+        self._note, self._failed, self._measured = note, 0, False
 
     @property
     def on_gpu(self) -> bool:
@@ -92,8 +99,21 @@ class Measurer:
                 self._apart = None
 
     def __call__(self, architecture: Architecture) -> tuple[Reading, ...]:
-        """What every probe says of the network."""
-        return tuple(self._reading(probe, architecture) for probe in self._probes)
+        """What every probe says of the network.
+
+        Raises Unmeasured where that of one network fails, which is noted; SearchError where it is the first one, or that of
+        several networks one after another failed: then it is not the network.
+        """
+        try:
+            readings = tuple(self._reading(probe, architecture) for probe in self._probes)
+        except Unmeasured as problem:
+            self._failed += 1
+            if not self._measured or self._failed >= MOST_FAILED:
+                raise SearchError(f"{problem}; run the same command again to resume") from None
+            self._note(f"left out: {problem}")
+            raise
+        self._failed, self._measured = 0, True
+        return readings
 
     def value(self, name: str, architecture: Architecture) -> float:
         """What the probe of this objective says of the network."""
@@ -131,15 +151,16 @@ class Measurer:
             name, where = probe.objective.name, self.name if probe.on_device else ""
             settings = dict(probe.settings(self._device if probe.on_device else torch.device("cpu")))
             for reading in self._store.readings_of_study(study, name):
-                if reading.device != where:
+                if reading.device and where and reading.device != where:
                     raise SearchError(
-                        f"study '{study}': {name} was measured on {reading.device or 'no device'}, this is {where}; continue it "
+                        f"study '{study}': {name} was measured on {reading.device}, this is {where}; continue it "
                         "there, name another --probe-device, or another --study"
                     )
-                if dict(reading.settings) != settings:
+                if (reading.device, dict(reading.settings)) != (where, settings):
+                    theirs, ours = (_worded(*way) for way in ((reading.device, reading.settings), (where, settings)))
                     raise SearchError(
-                        f"study '{study}': {name} was measured with {dict(reading.settings)}, the probe now has {settings}; "
-                        "name another --study"
+                        f"study '{study}': {name} was measured with {theirs}, and now would be with {ours}; "
+                        "use the same options to continue it, or name another --study"
                     )
 
     def _asked(self, answer: Any) -> Any:
@@ -155,3 +176,9 @@ class Measurer:
                 f"the process that measures networks on a GPU was lost: {str(problem).splitlines()[0]}; "
                 "run the same command again to resume"
             ) from None
+
+
+def _worded(device: str, settings: Mapping[str, Scalar]) -> str:
+    """``cpu: Intel Xeon, batch 1, threads 1``."""
+    parts = [f"{name} '{value}'" if isinstance(value, str) else f"{name} {value}" for name, value in settings.items()]
+    return one_line(", ".join([*([device] if device else []), *parts]) or "no settings")

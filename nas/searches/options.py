@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hin
 from nas.errors import SearchError, nearest
 from nas.execution.options import AUTO, RayOptions
 from nas.limits import MAX_VALIDATION
+from nas.network.runtime import EAGER
 from nas.objectives import ACCURACY, LATENCY, OBJECTIVES, before_training, learned
 from nas.text.formatting import shorten
 
 if TYPE_CHECKING:
     from nas.config.recipe import Recipe
+    from nas.device.timing import Timing
     from nas.space.space import Space
 
 
@@ -71,6 +73,18 @@ def _metrics() -> str:
         f"What is learned, in the place of accuracy: {', '.join(learned(OBJECTIVES))}. Of several with commas between, the first; "
         "the others are measured too.  [default: accuracy]"
     )
+
+
+def _runtimes() -> str:
+    from nas.device.runtimes import RUNTIMES
+
+    return f"What runs networks when {LATENCY.name} is measured: {', '.join(RUNTIMES)}.  [default: {EAGER.name}]"
+
+
+def _formats() -> str:
+    from nas.export.formats import EXPORTERS
+
+    return ", ".join(EXPORTERS)
 
 
 def _other_samplers() -> str:
@@ -128,6 +142,13 @@ class SearchOptions:
     probe_device: str | None = _option(
         None, f"Where {LATENCY.name} and the like are measured: cpu or cuda.  [default: cuda, if any]"
     )
+    latency_runtime: str | None = _option(None, _runtimes)
+    latency_command: str | None = _option(
+        None,
+        "Command of yours that measures latency: takes the file of a network, {file}, and prints milliseconds. No shell reads it.",
+    )
+    latency_format: str = _option("onnx", lambda: f"Of the file that the command takes: {_formats()}.")
+    latency_timeout: str | float = _option("5m", "Longest that the command may take for one network.")
     max_parameters: float | None = _option(None, "Most parameters, such as 500k or 2M.")
     max_macs: float | None = _option(None, "Most multiply-accumulates for one image.")
     limits: Mapping[str, float] | None = _option(
@@ -239,7 +260,14 @@ class SearchOptions:
             )
         parse_duration(self.time)
         parse_duration(self.trial_timeout, "trial_timeout")
-        _ = self.ray
+        _ = self.ray, self.timing
+
+    @property
+    def timing(self) -> Timing:
+        """How latency is measured. Raises NasError for a value that cannot be, and for a package that is missing."""
+        return timing_of(
+            self.probe_device, self.latency_runtime, self.latency_command, self.latency_format, self.latency_timeout
+        )
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -267,6 +295,23 @@ class SearchOptions:
     def ray(self) -> RayOptions:
         """Those of Ray. Raises SearchError for a value that cannot be."""
         return RayOptions(self.ray_address, self.cpus_per_trial, self.gpus_per_trial, self.max_concurrent, self.device)
+
+
+def timing_of(
+    probe_device: str | None,
+    latency_runtime: str | None,
+    latency_command: str | None,
+    latency_format: str,
+    latency_timeout: str | float,
+) -> Timing:
+    """How latency is measured, as these options say it. Raises NasError."""
+    from nas.device.command import Command
+    from nas.device.timing import Timing
+
+    seconds = parse_duration(latency_timeout, "latency_timeout")
+    assert seconds is not None
+    command = None if latency_command is None else Command(latency_command, latency_format, seconds)
+    return Timing(probe_device, latency_runtime, command)
 
 
 def check_names(options: Mapping[str, object]) -> None:

@@ -16,7 +16,7 @@ from optuna.trial import Trial, TrialState
 from blocks.base import Scalar, Shape
 from nas.architecture.architecture import Architecture
 from nas.architecture.cost import Built, Cost
-from nas.errors import AssignmentError, Infeasible
+from nas.errors import AssignmentError, Infeasible, Unmeasured
 from nas.objectives import OBJECTIVES, learned
 from nas.searches.optuna_history import Past, partial
 from nas.searches.samplers import SAMPLERS, Problem
@@ -76,8 +76,9 @@ class Proposer:
         """`epochs` of a full training say what a past trial that was stopped early is worth; without it, nothing.
 
         `measured_on` is how many images an accuracy comes from, None where it is exact. `measure` says what else is to be known
-        of a network before it is trained; `refused` is told it of one that then breaks a constraint. `features` are values that
-        a sampler may have of every candidate; `budget_scale` is how it weighs budgets, as in `Problem`.
+        of a network before it is trained, and raises Unmeasured for one that is then left out; `refused` is told it of one that
+        then breaks a constraint. `features` are values that a sampler may have of every candidate; `budget_scale` is how it
+        weighs budgets, as in `Problem`.
         """
         self._measure, self._refused = measure, refused
         self._trials: dict[int, Trial] = {}
@@ -240,7 +241,12 @@ class Proposer:
             return None
         architecture, price = built.architecture, built.cost
         self.seen.add(architecture.hash)
-        readings = tuple(self._measure(architecture))
+        try:
+            readings = tuple(self._measure(architecture))
+        except Unmeasured:
+            self._study.tell(trial.number, state=TrialState.FAIL)
+            self.rejected += 1
+            return None
         price = price.with_values({reading.name: reading.value for reading in readings})
         if self.space.violation(price) is not None:
             self._refused(readings)

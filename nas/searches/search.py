@@ -19,7 +19,7 @@ from nas.errors import SearchError
 from nas.execution.gpu_sharing import Packing
 from nas.execution.session import ray_session, run_jobs, stoppable
 from nas.execution.stop import Stop
-from nas.objectives import ACCURACY, learned
+from nas.objectives import ACCURACY, LATENCY, learned
 from nas.pareto import hypervolume, left_out, pareto
 from nas.searches.early_stopping import SCHEDULERS, EarlyStopping, Promoting, StoppingOptions
 from nas.searches.options import SearchOptions, parse_duration
@@ -224,7 +224,7 @@ def _run(
     from nas.searches.trial_source import TrialPlan, TrialSource
     from nas.searches.trial_training import TrialTraining
 
-    measurer = _measurer(options, study, space, store, dataset)
+    measurer = _measurer(options, study, space, store, dataset, progress)
     ray_options = replace(options.ray, timed=measurer is not None and measurer.on_gpu)
     proposer = Proposer(
         space,
@@ -290,7 +290,9 @@ def _run(
     return stop.reason or ("exhausted" if source.exhausted else "done")
 
 
-def _measurer(options: SearchOptions, study: StudyRow, space: Space, store: Store, dataset: Dataset) -> Measurer | None:
+def _measurer(
+    options: SearchOptions, study: StudyRow, space: Space, store: Store, dataset: Dataset, progress: Progress
+) -> Measurer | None:
     """What measures networks, where something has to be measured before they are trained."""
     from nas.network.probes import probes_of
     from nas.searches.measuring import Measurer
@@ -298,8 +300,9 @@ def _measurer(options: SearchOptions, study: StudyRow, space: Space, store: Stor
     probes = probes_of((*study.objectives, *space.constraints, *options.features))
     if not probes:
         return None
-    blocks = own_blocks(space.blocks)
-    return Measurer(probes, store, dataset.input, dataset.classes, options.probe_device, blocks)
+    timing, blocks = options.timing, own_blocks(space.blocks)
+    probes = [timing.probe() if probe.objective.name == LATENCY.name else probe for probe in probes]
+    return Measurer(probes, store, dataset.input, dataset.classes, timing.place, blocks, progress.note)
 
 
 def _asking(measurer: Measurer, options: SearchOptions, store: Store) -> dict[str, Any]:

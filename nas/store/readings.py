@@ -36,7 +36,7 @@ class Reading:
     """Third quartile."""
     runs: int = 1
     version: str = ""
-    """Version of PyTorch."""
+    """Version of PyTorch, or what else measured it with its version."""
     row: int | None = None
     """Primary key of the trial for which it was measured; None for one measured on its own."""
     measured_at: datetime.datetime = field(default_factory=utc_now)

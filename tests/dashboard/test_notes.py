@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from nas.config.shipped_files import every
-from nas.dashboard.markdown import block, code, folded, plain, table
 from nas.dashboard.notes import trial_note
 from nas.store import Store
+from nas.text.markdown import block, code, folded, plain, table
 from tests.dashboard.conftest import detail
 
 

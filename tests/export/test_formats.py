@@ -15,7 +15,8 @@ from torch import Tensor
 from nas.architecture.architecture import Architecture
 from nas.errors import ExportError
 from nas.export import EXPORTERS, Exported
-from nas.export.formats import export_onnx, export_python, export_state_dict, export_torch
+from nas.export.formats import export_python, export_state_dict, export_torch
+from nas.export.onnx_graph import export_onnx
 from nas.export.python import Notes
 from nas.network.weights import Card, read_weights
 from tests.blocks.cases import BLOCKS

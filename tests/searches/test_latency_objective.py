@@ -128,7 +128,7 @@ def test_a_study_goes_on_where_it_was_timed(space_file: Path, storage: str, monk
             ({"device": "cuda: another"}, "latency was measured on cuda: another, this is cpu: "),
             (
                 {"settings": {"batch": 1, "threads": 7}},
-                "latency was measured with {'batch': 1, 'threads': 7}, the probe now has",
+                "latency was measured with cpu: .*, batch 1, threads 7, and now would be with cpu: .*, batch 1, threads 1",
             ),
         ):
             known = Reading("latency", "f" * 32, (1, 16, 16), 10, here.name, {"batch": 1, "threads": 1}, 2.0)

@@ -279,7 +279,7 @@ def _streamed(split: Split, device: torch.device, resident: bool) -> StoredImage
 
 
 def _rows(split: Split) -> Tensor | None:
-    """Of images that are mapped the row of each; None where rows are places."""
+    """The row of each image that is mapped; None where rows are places."""
     return torch.from_numpy(split.x.rows) if isinstance(split.x, StoredImages) else None
 
 

@@ -39,7 +39,7 @@ from nas.errors import DataError
 from nas.system.memory import byte_size
 
 FORMAT: Final = 1
-"""Of the folder, and of how a file becomes an image: counted up when either changes."""
+"""Counted up when the folder changes, or how a file becomes an image."""
 BLOCK: Final = 64
 """Images that are decoded, written and checked together."""
 CHECKED: Final = 8

@@ -75,9 +75,9 @@ def _read(
     tell = tell_of(progress)
     memory = task.memory or default_memory()
     needed = len(paths) * math.prod(shape)
-    is_large = (
-        needed > task.memory if task.memory else 2 * needed > (free_bytes() or needed << 1)
-    )  # the split copies them once
+    free = free_bytes()
+    no_room = free is not None and 2 * needed > free  # the split copies them once
+    is_large = no_room if task.memory is None else needed > task.memory
     if not is_large and (not task.cached or _are_few(paths)):
         return _in_memory(paths, shape, task, extents, progress)
     files = ImageFiles.of(paths)

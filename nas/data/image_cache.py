@@ -131,8 +131,6 @@ class CachedImages:
     request: Request
     unusable: dict[int, str] = field(default_factory=dict)
     """Rows of files that cannot be read, with the reason."""
-    note: str = ""
-    """Where they lie and what they take, in one line."""
     _mapped: Images | None = field(default=None, repr=False)
     _used: IO[bytes] | None = field(default=None, repr=False)
 
@@ -186,12 +184,13 @@ class CachedImages:
                 raise NoCache(f"{folder.parent} cannot be written")
             if header is None:
                 header = _make(folder, request, tell, progress)
+            else:
+                tell(f"{request.data}: {byte_size(request.nbytes)} of images in {folder} (nas cache)")
             with suppress(OSError):
                 os.utime(folder)  # when it was last used
             self._used = _share(folder)
         self.unusable = {int(row): str(why) for row, why in header["unusable"].items()}
         self._mapped = np.memmap(folder / "images.bin", dtype=np.uint8, mode="r", shape=self.shape)
-        self.note = f"{request.data}: {byte_size(request.nbytes)} of images in {folder} (nas cache)"
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what belongs to this process."""
@@ -348,8 +347,9 @@ def _make(folder: Path, request: Request, tell: Tell, progress: Progress | None)
             done, waiting = min(total, BLOCK * len(crcs)), _blocks(names, crcs)
             known = f", {done:,} of which are there already" if crcs else ""
             processes = min(cores(), len(waiting))
+            many = "process" if processes == 1 else "processes"
             tell(
-                f"{request.data}: {total:,} images{known} are decoded by {processes} processes and kept in "
+                f"{request.data}: {total:,} images{known} are decoded by {processes} {many} and kept in "
                 f"{folder} ({byte_size(request.nbytes)})"
             )
             faults = Faults(total)

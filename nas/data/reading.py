@@ -138,7 +138,6 @@ def _from_cache(request: Request, paths: Sequence[Path], memory: int, tell: Tell
             {own[path]: why for path, why in faults.unusable.items()},
             {own[path]: size for path, size in faults.other_sizes.items()},
         )
-    tell(cached.note)
     x = StoredImages((cached,), np.arange(len(paths)), memory)
     return x, {paths[row]: why for row, why in cached.unusable.items()}, {}
 

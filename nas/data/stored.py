@@ -109,7 +109,7 @@ class StoredImages:
     def take(self, places: Places) -> Images:
         """Copies of the images at these places (n, C, H, W)."""
         rows = self.rows[places]
-        mapped = self.sources[0].mapped if len(self.sources) == 1 else None
+        mapped = self.sources[0].mapped if len(self.sources) == 1 and not self.streamed else None
         if mapped is not None:
             return np.take(mapped, rows, axis=0)
         out = np.empty((len(rows), *self.shape[1:]), dtype=np.uint8)
@@ -153,7 +153,7 @@ def parts(x: Pixels) -> Iterator[Images]:
     if not isinstance(x, StoredImages):
         yield x
         return
-    at_once = max(1, PART_BYTES // max(1, math.prod(x.shape[1:])))
+    at_once = max(1, min(PART_BYTES, x.memory // 4) // max(1, math.prod(x.shape[1:])))
     for start in range(0, len(x), at_once):
         yield x[start : start + at_once]
 

@@ -40,7 +40,7 @@ def command(clear: bool, as_json: bool) -> None:
     from nas.system.memory import byte_size
 
     if clear:
-        say(f"removed from {cache_folder()}: {_sum(removed)}")
+        say(f"removed from {cache_folder()}: {_sum(removed)}{'; in use, or not to be written:' if left else ''}")
     for entry in left:
         size = "×".join(map(str, entry.shape[::-1][:2]))
         state = "" if entry.complete else "not finished; "

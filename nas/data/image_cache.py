@@ -18,6 +18,7 @@ import json
 import os
 import random
 import shutil
+import socket
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -152,8 +153,14 @@ class CachedImages:
     @property
     def mapped(self) -> Images:
         """All images, in memory that every process of the machine shares, and that the system takes back when it needs it."""
-        if self._mapped is None:
-            self.open()
+        if self._mapped is None:  # another process has opened it, perhaps on another machine
+            try:
+                self.open()
+            except NoCache as problem:
+                raise DataError(
+                    f"{self.request.data}: cannot be kept decoded on {socket.gethostname()}: {problem}; name a folder there with "
+                    "NAS_CACHE, or use --no-data-cache"
+                ) from None
         assert self._mapped is not None
         return self._mapped
 
@@ -333,7 +340,7 @@ def _make(folder: Path, request: Request, tell: Tell, progress: Progress | None)
     now = digests(names)
     if _key(request.shape, request.resized, request.reduced, now) != request.key:
         raise DataError(
-            f"{request.data}: image files have changed since they were listed, or are not there; start again"
+            f"{request.data}: image files have changed since they were listed, or are not on {socket.gethostname()}"
         )
     started, total = time.monotonic(), request.files.count
     file = folder / "images.bin"

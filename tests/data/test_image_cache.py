@@ -282,13 +282,33 @@ def test_what_a_killed_process_has_decoded_is_not_decoded_again_and_two_at_once_
     assert outputs[0].splitlines()[-1] == plain
 
 
+def test_a_worker_on_another_machine_makes_its_own(
+    copy: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = [pickle.dumps(load(task_of(copy))) for _ in range(3)]
+    assert all(len(one) < 40_000 for one in sent), "no pixels are sent"
+    monkeypatch.setenv("NAS_CACHE", str(tmp_path / "there"))
+    assert same(passes(pickle.loads(sent[0])), passes(load(task_of(copy, cached=False))))
+    assert len(list((tmp_path / "there" / "images").iterdir())) == 1
+
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("NAS_CACHE", str(tmp_path / "file"))
+    with pytest.raises(DataError, match=r"cannot be kept decoded on .*; name a folder there with NAS_CACHE"):
+        passes(pickle.loads(sent[1]))
+
+    monkeypatch.setenv("NAS_CACHE", str(tmp_path / "later"))
+    _delete(copy)
+    with pytest.raises(DataError, match=r"image files have changed since they were listed, or are not on"):
+        passes(pickle.loads(sent[2]))
+
+
 def test_nas_cache_lists_and_clears_what_nobody_uses(photos: Path, cache: Path, run: Run) -> None:
     data = load(task_of(photos))
     code, out, _ = run("cache")
     assert code == 0
     assert "400 images of 8×8" in out
     assert "in use" in out
-    assert "0 MiB, 0 parts" in run("cache", "--clear")[1]
+    assert "0 MiB, 0 parts of data sets; in use" in run("cache", "--clear")[1]
     del data
     assert "1 part of data sets" in run("cache", "--clear")[1]
     listed = json.loads(run("cache", "--json")[1])

@@ -47,6 +47,8 @@ CHECKED: Final = 8
 """Blocks that are read at each start, to see whether the file is what was written; others each time."""
 SPARE_SHARE: Final = 0.05
 """Share of a disk that is left free."""
+SAY_SECONDS: Final = 30.0
+"""Between two lines that say how far it is."""
 READ_BYTES: Final = 1 << 20
 """Bytes that are best read together from a disk."""
 DIGEST: Final = 16
@@ -133,6 +135,7 @@ class CachedImages:
     unusable: dict[int, str] = field(default_factory=dict)
     """Rows of files that cannot be read, with the reason."""
     _mapped: Images | None = field(default=None, repr=False)
+    _file: IO[bytes] | None = field(default=None, repr=False)
     _used: IO[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -166,18 +169,17 @@ class CachedImages:
 
     def read(self, rows: Places, out: Images) -> None:
         """Copies the images of these rows, which ascend, to `out`; what is read takes no memory of this process."""
-        self.mapped  # noqa: B018  (it is there)
+        self.mapped  # noqa: B018  (the file is open then, and stays so though it is removed)
+        assert self._file is not None
         size = int(np.prod(self.request.shape))
         flat = out.reshape(-1).data
-        with (_folder_of(self.request) / "images.bin").open("rb", buffering=0) as file:
-            for first, last in runs(rows):
-                file.seek(int(rows[first]) * size)
-                wanted = flat[first * size : last * size]
-                while len(wanted):
-                    got = file.readinto(wanted)
-                    if not got:
-                        raise DataError(f"{file.name}: has become shorter; start again, and it is made anew")
-                    wanted = wanted[got:]
+        for first, last in runs(rows):
+            place, wanted = int(rows[first]) * size, flat[first * size : last * size]
+            while len(wanted):
+                got = os.preadv(self._file.fileno(), [wanted], place)
+                if not got:
+                    raise DataError(f"{self._file.name}: has become shorter; start again, and it is made anew")
+                place, wanted = place + got, wanted[got:]
 
     def open(self, tell: Tell = silent, progress: Progress | None = None) -> None:
         """Maps the file, after making it where it is not there or is damaged.
@@ -196,12 +198,13 @@ class CachedImages:
             with suppress(OSError):
                 os.utime(folder)  # when it was last used
             self._used = _share(folder)
+            self._file = (folder / "images.bin").open("rb", buffering=0)
         self.unusable = {int(row): str(why) for row, why in header["unusable"].items()}
-        self._mapped = np.memmap(folder / "images.bin", dtype=np.uint8, mode="r", shape=self.shape)
+        self._mapped = np.memmap(self._file, dtype=np.uint8, mode="r", shape=self.shape)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what belongs to this process."""
-        return {**self.__dict__, "_mapped": None, "_used": None}
+        return {**self.__dict__, "_mapped": None, "_file": None, "_used": None}
 
 
 def _folder_of(request: Request) -> Path:
@@ -311,7 +314,7 @@ def _damage(folder: Path, header: dict[str, Any], request: Request) -> str:
         return f"{status.st_size:,} bytes, not {request.nbytes:,}"
     number = len(header["crcs"])
     changed = status.st_mtime_ns != header["changed"]
-    chosen = range(number) if changed else {0, number - 1, *random.sample(range(number), min(CHECKED, number))}
+    chosen = range(number) if changed else {0, number - 1, *random.Random().sample(range(number), min(CHECKED, number))}
     if _wrong_block(folder, request, {place: header["crcs"][place] for place in chosen}) is not None:
         return "bytes have changed"
     if changed:  # it was copied, say
@@ -342,7 +345,8 @@ def _make(folder: Path, request: Request, tell: Tell, progress: Progress | None)
         raise DataError(
             f"{request.data}: image files have changed since they were listed, or are not on {socket.gethostname()}"
         )
-    started, total = time.monotonic(), request.files.count
+    started = said = time.monotonic()
+    total = request.files.count
     file = folder / "images.bin"
     try:
         crcs = _resumed(folder, request)
@@ -372,6 +376,9 @@ def _make(folder: Path, request: Request, tell: Tell, progress: Progress | None)
                 done = min(total, done + len(found.block.paths))
                 if progress is not None:
                     progress(done, total)
+                if time.monotonic() - said > SAY_SECONDS:
+                    said = time.monotonic()
+                    tell(f"{request.data}: {done:,} of {total:,} decoded")
         row_of = {name: row for row, name in enumerate(names)}
         header = {
             "format": FORMAT,

@@ -135,6 +135,8 @@ def search(
     pretrained: str | None = None,
     data: str | object = "digits",
     data_root: str | None = None,
+    data_cache: bool = True,
+    data_memory: float | None = None,
     image_size: int | None = None,
     skip_bad: bool = False,
     validation: float | None = None,

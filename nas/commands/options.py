@@ -126,6 +126,7 @@ HOW: dict[str, dict[str, Any]] = {
     "pretrained": {"metavar": "WEIGHTS"},
     "data": {"metavar": "NAME", "shell_complete": shell_completion.datasets},
     "data_root": {"metavar": "DIR"},
+    "data_memory": {"type": CountType()},
     "image_size": {"metavar": "PIXELS"},
     "time": {"metavar": "DURATION"},
     "retrain": {"metavar": "K"},

@@ -122,6 +122,13 @@ class SearchOptions:
     )
     data: str | object = _option("digits", _data_sets)
     data_root: str | None = _option(None, "Folder of downloaded data sets (also NAS_DATA).  [default: ~/.cache/nas]")
+    data_cache: bool = _option(
+        True,
+        "Keep many image files decoded on disk, in the folder NAS_CACHE; `nas cache` lists it.  [folder: ~/.cache/nas]",
+    )
+    data_memory: float | None = _option(
+        None, "Most bytes of memory for images, such as 4G; more are read in blocks.  [default: half of the machine's]"
+    )
     image_size: int | None = _option(None, "Make squares of images, with sides of so many pixels.")
     skip_bad: bool = _option(False, "Leave out images that cannot be read, and say how many they are.")
     validation: float | None = _option(
@@ -207,7 +214,7 @@ class SearchOptions:
                 raise SearchError(f"{name}: must be at least 1, not {value}")
         if self.retrain < 0:
             raise SearchError(f"retrain: must be at least 0, not {self.retrain}")
-        for name in ("max_parameters", "max_macs"):
+        for name in ("max_parameters", "max_macs", "data_memory"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise SearchError(f"{name}: must be a number above 0, not {value}")

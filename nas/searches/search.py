@@ -15,6 +15,7 @@ from nas.config.recipe_presets import check_recipe
 from nas.data import Dataset, Task, TaskType, load, source
 from nas.data.images import left_out_line
 from nas.data.objects import hand_over
+from nas.data.task import Told
 from nas.errors import SearchError
 from nas.execution.gpu_sharing import Packing
 from nas.execution.session import ray_session, run_jobs, stoppable
@@ -89,6 +90,8 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
         image_size=options.image_size,
         folds=options.folds,
         skip_bad=options.skip_bad,
+        cached=options.data_cache,
+        memory=None if options.data_memory is None else int(options.data_memory),
     )
     # Whatever else is read has no files that are larger than its images.
     task = replace(task, reduced=options.image_size is not None and bool(source(task).place))
@@ -107,7 +110,7 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
         if (problem := problem_of_name(name)) and not store.has_study(name):
             raise SearchError(f"study {shorten(name)}: {problem}; name it with --study")
         progress = tracked(progress, options.track, name)
-        dataset = load(decoded_alike(store, name, task))
+        dataset = load(decoded_alike(store, name, task), Told(progress.note))
         dataset = replace(dataset, type=dataset.type.reporting(wanted))
         if (remark := source(task).remark(task)) is not None:
             progress.note(remark)

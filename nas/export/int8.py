@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from blocks.base import Scalar
 from nas.errors import ExportError
 from nas.export.onnx_graph import to_onnx
 from nas.export.writing import Exported, first_line, random_images, whole
@@ -49,7 +50,7 @@ class Quantized:
 
     metric: str
     before: float
-    """Of the same weights in float32, in PyTorch."""
+    """The same weights in float32, in PyTorch."""
     after: float
     images: int
     calibration: int
@@ -131,7 +132,7 @@ def keep(found: Quantized, network: Network, trained: Trained, storage: str | No
     from nas.store import Reading, Store
 
     assert trained.weights is not None
-    settings = {
+    settings: dict[str, Scalar] = {
         "metric": found.metric,
         "float32": found.before,
         "test_images": found.images,

@@ -72,26 +72,22 @@ def regret_table(data: dict[str, Any], title: str) -> Table:
     points = list(next(iter(data["samplers"].values()))["regret"])
     table.add_column("sampler", no_wrap=True)
     table.add_column("workers", justify="right")
-    if data["seeds"] > 1:
-        table.add_column("seeds", no_wrap=True)
     for point in points:
         table.add_column(f"{int(point):,}", justify="right", no_wrap=True)
     for name in ("repeats", "s a proposal", "speed-up"):
         table.add_column(name, justify="right", no_wrap=True)
     for sampler, record in data["samplers"].items():
         for workers, part in record["workers"].items():
-            several = data["seeds"] > 1
             table.add_row(
                 sampler,
                 workers,
-                *(["mean"] if several else []),
                 *[f"{part['regret'][point]:.4f}" for point in points],
                 f"{part['repeats']:.0f}",
                 f"{part['suggest_seconds']:.3f}",
                 f"{part['speedup']:.1f}",
             )
-            for word in ("median", "worst") if several else ():
-                table.add_row("", "", word, *[f"{part[word][point]:.4f}" for point in points], style="dim")
+            for word in ("median", "worst") if data["seeds"] > 1 else ():
+                table.add_row(f"  {word}", "", *[f"{part[word][point]:.4f}" for point in points], style="dim")
     return table
 
 

@@ -26,10 +26,11 @@ from nas.sampler.surrogate import squared_distances
 from nas.sampler.trials import TrialDomain
 from nas.space.space import Assignment, Space
 
-FIRST: Final = 6
-"""Trials before the model is asked."""
+FIRST: Final = 4
+"""Trials before the model is asked: with six, regret after 10 trials is a third higher on NAS-Bench-Macro."""
 CROWD: Final = 8
-"""Trials that run before `FIRST` results are in: beside so many, the next are random ones of their size, and not the farthest."""
+"""Trials that run before `TAUGHT` results are in: beside so many, the next are random ones of their size, and not the farthest."""
+TAUGHT: Final = 6
 PARENTS: Final = 24
 CANDIDATES_AT_MOST: Final = 20_000
 """Most candidates in the pool, or twice as many as were observed where that is more."""
@@ -217,7 +218,7 @@ class _Search:
         if not len(free):
             return []
         done, count = len(history.done), len(history.observed) + len(history.pending)
-        crowded = len(history.pending) >= CROWD and done < FIRST
+        crowded = len(history.pending) >= CROWD and done < TAUGHT
         if done < 2 or done + len(history.pending) < FIRST or crowded:
             return [self._spread(count, free)]
         scored = self._scored(free)

@@ -60,7 +60,7 @@ def test_with_many_workers_it_is_no_worse_than_random_and_then_ahead(chain: Spac
 
 def test_what_runs_makes_a_batch_diverse(chain: Space) -> None:
     study = study_for(ParetoSampler(chain, seed=0))
-    for item in search(chain, ParetoSampler(chain, seed=0), 12):
+    for item in search(chain, ParetoSampler(chain, seed=0), 8):
         distributions = {
             name: optuna.distributions.CategoricalDistribution(_options(chain, name)) for name in item.assignment
         }

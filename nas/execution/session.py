@@ -11,7 +11,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 REACH_SECONDS = 10.0
 STOP_SECONDS = 15.0
 MOST_PENDING = 200
+START_ATTEMPTS = 4
+TOO_SLOW = "timed out during startup"
+"""What Ray says when its own processes take longer to start than it waits for them."""
 RAY_SETTINGS = {"worker_niceness": 0}
 """Settings of a Ray of our own, whose workers are 15 nicer than others by default: beside anything else training stood still."""
 
@@ -159,15 +162,7 @@ def ray_session(options: RayOptions, note: Note = lambda text: None) -> Iterator
         if options.ray_address is not None:
             check_reachable(options.ray_address)
         try:
-            context = ray.init(
-                # "local": without it Ray joins whatever cluster runs on this machine, and dies with it.
-                address=options.ray_address or "local",
-                include_dashboard=None if options.ray_address else False,
-                configure_logging=True,
-                logging_level=logging.ERROR,
-                log_to_driver=False,
-                _system_config=None if options.ray_address else RAY_SETTINGS,
-            )
+            context = _started(options, note)
         except (
             Exception
         ) as problem:  # whatever a machine can lack: a folder, a file limit, a port; Ray raises bare ones
@@ -189,6 +184,32 @@ def ray_session(options: RayOptions, note: Note = lambda text: None) -> Iterator
             ray.shutdown()
     if note_of_ours is not None:  # of a run that failed, Ray's logs stay until a later start
         forget(note_of_ours)
+
+
+def _started(options: RayOptions, note: Note) -> Any:
+    """What `ray.init` returns. A Ray of our own gives itself half a minute, too little on a busy machine: it is tried again."""
+    import ray
+
+    for attempt in range(1, START_ATTEMPTS + 1):
+        before = descendants(os.getpid())
+        try:
+            return ray.init(
+                # "local": without it Ray joins whatever cluster runs on this machine, and dies with it.
+                address=options.ray_address or "local",
+                include_dashboard=None if options.ray_address else False,
+                configure_logging=True,
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+                _system_config=None if options.ray_address else RAY_SETTINGS,
+            )
+        except Exception as problem:
+            ray.shutdown()
+            for process in descendants(os.getpid()) - before:
+                with suppress(OSError):
+                    os.kill(process, signal.SIGKILL)
+            if options.ray_address is not None or TOO_SLOW not in str(problem) or attempt == START_ATTEMPTS:
+                raise
+            note("Ray did not start in time, which it does not on a busy machine; it is tried once more")
 
 
 @contextmanager

@@ -67,7 +67,7 @@ class TensorBoard(Tracker):
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            raise SearchError("track: tensorboard is not installed; pip install 'nas[tensorboard]'") from None
+            raise SearchError("track: tensorboard is not installed; pip install 'nas-attn-cnn[tensorboard]'") from None
         self._make, self._folder = SummaryWriter, Path(place or "runs") / file_stem(study)
         self._writers: dict[str, SummaryWriter] = {}
         try:
@@ -111,7 +111,7 @@ class MLflow(Tracker):
         try:
             from mlflow import MlflowClient
         except ImportError:
-            raise SearchError("track: MLflow is not installed; pip install 'nas[mlflow]'") from None
+            raise SearchError("track: MLflow is not installed; pip install 'nas-attn-cnn[mlflow]'") from None
         try:
             self._client: MlflowClient = MlflowClient(place or None)
             found = self._client.get_experiment_by_name(study)

@@ -18,7 +18,7 @@ from ray.tune.experiment import Trial
 import nas
 import nas.execution.worker
 from nas.errors import SearchError
-from nas.execution import gpus
+from nas.execution import gpus, session
 from nas.execution.gpu_sharing import SHARED_BY, Gpu
 from nas.execution.options import RayOptions
 from nas.execution.scheduler import Scheduler
@@ -262,3 +262,26 @@ def test_a_gpu_that_ray_sees_and_pytorch_cannot_open_ends_the_search_before_its_
     with Store.open(storage) as store:
         assert store.trials("tiny-digits").empty
         assert store.driver("tiny-digits") is None
+
+
+def test_a_ray_that_does_not_start_in_time_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    tried: list[str] = []
+
+    def init(**settings: object) -> str:
+        tried.append("init")
+        if len(tried) < 3:
+            raise Exception("The current node timed out during startup. This could happen because …")  # noqa: TRY002 as Ray does
+        return "started"
+
+    notes: list[str] = []
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "shutdown", lambda: tried.append("ended"))
+    assert session._started(RayOptions(), notes.append) == "started"
+    assert tried == ["init", "ended", "init", "ended", "init"]
+    assert len(notes) == 2
+    monkeypatch.setattr(session, "START_ATTEMPTS", 1)
+    tried.clear()
+    with pytest.raises(Exception, match="timed out during startup"):
+        session._started(RayOptions(), notes.append)

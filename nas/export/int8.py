@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import torch
     from onnx import ModelProto
 
+    from blocks.base import Scalar
     from nas.data import Dataset, Split
     from nas.network.load import Trained
     from nas.network.lookup import Network
@@ -49,7 +50,7 @@ class Quantized:
 
     metric: str
     before: float
-    """Of the same weights in float32, in PyTorch."""
+    """What the same weights are worth in float32, in PyTorch."""
     after: float
     images: int
     calibration: int
@@ -131,7 +132,7 @@ def keep(found: Quantized, network: Network, trained: Trained, storage: str | No
     from nas.store import Reading, Store
 
     assert trained.weights is not None
-    settings = {
+    settings: dict[str, Scalar] = {
         "metric": found.metric,
         "float32": found.before,
         "test_images": found.images,

@@ -1,7 +1,7 @@
 # make search   set up and run a search on embedded defaults
 # make test     set up and pass the tests
 # make check    format, lint, types, layers
-# make long     the tests that start many processes, two minutes more
+# make long     the tests that start many processes, some minutes more
 # make tour     type the commands of docs/tour.md
 # make versions the lowest and the newest versions that pyproject.toml admits
 # make bench    the benchmarks of the README
@@ -44,7 +44,7 @@ tour: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -m slow tests/test_tour.py
 
 long: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -q -m long -n 2
+	$(BIN)/python -m pytest -q -m 'long and not slow' -n 2
 
 slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -m slow

@@ -70,7 +70,15 @@ class IntegratedConv(nn.Module):
         return y
 
 
-@block("attention_conv", source=f"{_PAPER}, eqs. 2-6")
+@block(
+    "attention_conv",
+    source=f"{_PAPER}, eqs. 2-6",
+    idle=(
+        ("reduction", "attention", ("none", "spatial")),
+        ("spatial_kernel", "attention", ("none", "channel")),
+        ("dilation", "kernel_size", (1,)),
+    ),
+)
 class AttentionConv(nn.Module):
     """x (B, C, H, W) -> (B, channels, ⌈H/stride⌉, ⌈W/stride⌉)
 

@@ -18,6 +18,8 @@ and has a default. What describes a block of this folder is written out, because
 (`blocks.declarations`); its class is imported when it is first made or measured.
 A constructor refuses a combination that cannot be with `ShapeError`; that makes an architecture infeasible. Of switches
 that may not all be off, ``@block(..., some_on=("hierarchy", "relevance"))`` says so: then no random draw has them off.
+A hyperparameter that does nothing at some values of another one is said too: ``idle=(("reduction", "gate", ("none", "eca")),)``.
+Architectures have its default there, so that two assignments of one network are one network.
 """
 
 from __future__ import annotations
@@ -94,6 +96,8 @@ class Block:
     """Adds its inputs up: zeros change nothing, and a sum of sums is one sum."""
     some_on: tuple[str, ...] = ()
     """Hyperparameters of which at least one is true."""
+    idle: tuple[tuple[str, str, tuple[Scalar, ...]], ...] = ()
+    """A hyperparameter that does nothing, another one, and the values of that at which it is so."""
 
     @cached_property
     def module(self) -> Callable[..., nn.Module]:
@@ -144,6 +148,16 @@ class Block:
             params.get(name, self.hyperparameters[name].default) for name in self.some_on
         )
 
+    def without_idle(self, params: Params) -> Params:
+        """These hyperparameters, with the default for each that does nothing beside the others."""
+        if not self.idle:
+            return params
+        chosen = dict(params)
+        at_rest = {name for name, other, values in self.idle if chosen[other] in values}
+        if all(chosen[name] == self.hyperparameters[name].default for name in at_rest):
+            return params
+        return tuple([(key, self.hyperparameters[key].default if key in at_rest else value) for key, value in params])
+
     @cached_property
     def _widths(self) -> tuple[str, ...]:
         return tuple([name for name, hyperparameter in self.hyperparameters.items() if hyperparameter.is_width])
@@ -192,6 +206,12 @@ def described(
     made = Block(name, home, documentation, hyperparameters, filled_in, load, **flags)
     if not hyperparameters.keys() >= set(made.some_on):
         raise BlockError(f"block '{name}': some_on names hyperparameters, not {', '.join(made.some_on)}")
+    for idle, other, values in made.idle:
+        known = hyperparameters.keys() >= {idle, other} and idle != other
+        if not known or not all(hyperparameters[other].allowed.allows(value) for value in values):
+            raise BlockError(
+                f"block '{name}': idle names two hyperparameters and values of the second, not {idle}, {other}"
+            )
     return made
 
 
@@ -211,6 +231,7 @@ def block(
     zero: bool = False,
     is_sum: bool = False,
     some_on: tuple[str, ...] = (),
+    idle: tuple[tuple[str, str, tuple[Scalar, ...]], ...] = (),
 ) -> Callable[[type[M]], type[M]]:
     """Registers a class of `nn.Module` as a block; docs/extending.md tells how to write one.
 
@@ -226,6 +247,7 @@ def block(
         "zero": zero,
         "is_sum": is_sum,
         "some_on": some_on,
+        "idle": idle,
     }
 
     def register(module: type[M]) -> type[M]:

@@ -99,6 +99,7 @@ class StripPooling(nn.Module):
     "gather_excite",
     source="Hu et al. 2018, Gather-Excite: Exploiting Feature Context in CNNs, sections 2 and 3",
     link="https://arxiv.org/abs/1810.12348",
+    idle=(("reduction", "mlp", (False,)), ("norm", "gather", ("mean",))),
 )
 class GatherExcite(nn.Module):
     """x (B, C, H, W) -> (B, C, H, W)

@@ -18,6 +18,7 @@ from blocks.common import Activation, Dilation, KernelSize, Norm, Stride, make_a
     "conv",
     source="Simonyan and Zisserman 2015, Very Deep Convolutional Networks, section 2.1",
     link="https://arxiv.org/abs/1409.1556",
+    idle=(("dilation", "kernel_size", (1,)),),
 )
 class Conv(nn.Module):
     """x (B, C, H, W) -> (B, channels, ⌈H/stride⌉, ⌈W/stride⌉)

@@ -38,6 +38,7 @@ def local_deviation(y: Tensor, size: int) -> Tensor:
     "hierarchical_attention",
     source="Mandalika, A Novel Attention-Based Approach, section III.C, eqs. 12-13",
     some_on=("hierarchy", "relevance", "neighbourhood"),
+    idle=(("reduction", "hierarchy", (False,)),),
 )
 class HierarchicalAttention(nn.Module):
     """x (B, C, H, W) -> (B, C, H, W)

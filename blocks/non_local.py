@@ -105,6 +105,7 @@ class ChannelMeans(nn.Module):
     "dual_attention",
     source="Fu et al. 2019, Dual Attention Network for Scene Segmentation, eqs. 1-4",
     link="https://arxiv.org/abs/1809.02983",
+    idle=(("reduction", "parts", ("channel",)),),
 )
 class DualAttention(nn.Module):
     """x (B, C, H, W) -> (B, C, H, W)

@@ -64,6 +64,13 @@ def _make_shortcut(name: str, in_channels: int, channels: int, stride: int, norm
     "basic_residual",
     source="He et al. 2016, Deep Residual Learning, figure 5 left; Balashov, eq. 6",
     link="https://arxiv.org/abs/1512.03385",
+    idle=(
+        ("attention_in", "attention", ("none",)),
+        ("reduction", "attention", ("none", "spatial")),
+        ("spatial_kernel", "attention", ("none", "channel")),
+        ("gate_reduction", "gate", ("none", "eca")),
+        ("dilation", "kernel_size", (1,)),
+    ),
 )
 class BasicResidual(nn.Module):
     """x (B, C, H, W) -> (B, channels, ⌈H/stride⌉, ⌈W/stride⌉)
@@ -127,6 +134,13 @@ class BasicResidual(nn.Module):
     "bottleneck_residual",
     source="He et al. 2016, Deep Residual Learning, figure 5 right; Balashov, eq. 6",
     link="https://arxiv.org/abs/1512.03385",
+    idle=(
+        ("attention_place", "attention", ("none",)),
+        ("reduction", "attention", ("none", "spatial")),
+        ("spatial_kernel", "attention", ("none", "channel")),
+        ("gate_reduction", "gate", ("none", "eca")),
+        ("dilation", "kernel_size", (1,)),
+    ),
 )
 class BottleneckResidual(nn.Module):
     """x (B, C, H, W) -> (B, channels, ⌈H/stride⌉, ⌈W/stride⌉)

@@ -27,7 +27,10 @@ from blocks.common import (
 
 
 @block(
-    "depthwise_separable", source="Howard et al. 2017, MobileNets, section 3.1", link="https://arxiv.org/abs/1704.04861"
+    "depthwise_separable",
+    source="Howard et al. 2017, MobileNets, section 3.1",
+    link="https://arxiv.org/abs/1704.04861",
+    idle=(("dilation", "kernel_size", (1,)),),
 )
 class DepthwiseSeparable(nn.Module):
     """x (B, C, H, W) -> (B, channels, ⌈H/stride⌉, ⌈W/stride⌉)

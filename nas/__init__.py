@@ -63,6 +63,8 @@ if TYPE_CHECKING:
     from nas.searches.samplers import Problem as Problem
     from nas.searches.samplers import register_sampler as register_sampler
     from nas.searches.search import SearchResult as SearchResult
+    from nas.searches.trackers import Tracker as Tracker
+    from nas.searches.trackers import register_tracker as register_tracker
     from nas.space.space import Space as Space
 
 _HOMES = {
@@ -96,6 +98,7 @@ _HOMES = {
     "StorageError": "nas.errors",
     "Task": "nas.config.task",
     "TaskType": "nas.data.task_type",
+    "Tracker": "nas.searches.trackers",
     "Width": "blocks.hyperparameter",
     "block": "blocks.base",
     "load_blocks": "nas.config.block_files",
@@ -109,6 +112,7 @@ _HOMES = {
     "register_objective": "nas.objectives",
     "register_probe": "nas.network.probes",
     "register_task_type": "nas.data.task_type",
+    "register_tracker": "nas.searches.trackers",
 }
 """What is imported when it is first asked for: `import nas` itself takes no time."""
 __all__ = ["load_study", "search", *_HOMES]
@@ -131,6 +135,8 @@ def search(
     pretrained: str | None = None,
     data: str | object = "digits",
     data_root: str | None = None,
+    data_cache: bool = True,
+    data_memory: float | None = None,
     image_size: int | None = None,
     skip_bad: bool = False,
     validation: float | None = None,
@@ -152,6 +158,7 @@ def search(
     limits: Mapping[str, float] | None = None,
     features: Sequence[str] = (),
     sampler: str = "pareto",
+    budget_scale: str = "mixed",
     seed: int = 0,
     study: str | None = None,
     storage: str | None = None,
@@ -168,6 +175,7 @@ def search(
     reduction_factor: float = 3.0,
     checkpoints: str | Path | None = None,
     trial_timeout: str | float | None = None,
+    track: Sequence[str] = (),
     progress: Progress | None = None,
     **unknown: Never,
 ) -> SearchResult:

@@ -32,6 +32,7 @@ COMMANDS = {
     "diff": "Compare two networks, in text and as a drawing.",
     "why": "Which blocks and choices make trials fail.",
     "latency": "Measure how long networks take on this machine.",
+    "cache": "List what is kept of data sets on this machine, and remove it.",
     "blocks": "List the blocks with their hyperparameters.",
     "completion": "Let your shell complete commands and names.",
 }

@@ -96,6 +96,7 @@ def test_a_study_is_described_without_its_password() -> None:
     assert repr(study) == "<study s in host/nas>"
 
 
+@pytest.mark.long
 def test_the_example_runs(storage: str, repository: Path, tmp_path: Path) -> None:
     script = repository / "examples" / "explore_study.py"
     ended = subprocess.run(

@@ -23,7 +23,7 @@ from nas.cli import cli
 from nas.config.recipe import Recipe
 from nas.config.task import LoadedTask
 from nas.space.space import Space
-from nas.store import Store
+from nas.store import Store, TrialResult
 from tests.conftest import REPOSITORY, Run
 
 
@@ -57,12 +57,14 @@ def filled(tmp_path: Path) -> Path:
                 good = number < 4
                 store.finish_trial(
                     row,
-                    state="complete" if good else "diverged",
-                    reason=None if good else "training loss is nan at iteration 1 of epoch 1",
-                    accuracy=0.5 + number / 10 if good else None,
-                    seconds=1.5,
-                    device="cpu: test",
-                    environment={"nas": "test"},
+                    "complete" if good else "diverged",
+                    TrialResult(
+                        reason=None if good else "training loss is nan at iteration 1 of epoch 1",
+                        values={"accuracy": 0.5 + number / 10 if good else None},
+                        seconds=1.5,
+                        device="cpu: test",
+                        environment={"nas": "test"},
+                    ),
                 )
     return path
 

@@ -19,10 +19,11 @@ from nas.data.metrics import METRICS
 from nas.export import EXPORTERS
 from nas.searches.early_stopping import SCHEDULERS
 from nas.searches.samplers import SAMPLERS
+from nas.searches.trackers import TRACKERS
 from tests.conftest import REPOSITORY
 
 TEXT = (REPOSITORY / "docs" / "extending.md").read_text(encoding="utf-8")
-REGISTRIES = (BLOCKS, DATASETS, METRICS, SAMPLERS, SCHEDULERS, OPTIMIZERS, EXPORTERS)
+REGISTRIES = (BLOCKS, DATASETS, METRICS, SAMPLERS, SCHEDULERS, OPTIMIZERS, EXPORTERS, TRACKERS)
 
 
 def listings(language: str) -> list[str]:
@@ -93,6 +94,11 @@ assert (data.input, data.class_names) == ((3, 8, 8), ("0", "1"))
 from pathlib import Path
 done = EXPORTERS.find("shapes").write(layer, None, None, Path("network.txt"), trained=False)
 assert Path("network.txt").read_text() == "weight [2, 2]\\nbias [2]" and done.check == "2 tensors"
+from nas.searches.trackers import TRACKERS
+tracker = TRACKERS.find("lines")("mine", "")
+tracker.epoch("a1b2c3d4", 2, {"accuracy": 0.5})
+tracker.ended("a1b2c3d4", {"state": "complete"})
+assert [json.loads(line).get("accuracy") for line in Path("curves.jsonl").read_text().splitlines()] == [0.5, None]
 """
 
 
@@ -103,7 +109,7 @@ def test_every_other_example_does_what_the_page_says(folder: Path) -> None:
     labels = np.arange(40) % 2
     np.savez(folder / "images.npz", train_images=images, train_labels=labels, test_images=images, test_labels=labels)
     examples = [listing for listing in listings("python") if not listing.startswith("# my_blocks.py")]
-    assert len(examples) == 5
+    assert len(examples) == 6
     (folder / "all.py").write_text("\n".join([*examples, USED]))
     python(folder, "all.py")
 

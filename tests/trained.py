@@ -16,7 +16,7 @@ from nas.config.recipe import Recipe
 from nas.data import Dataset, Task, augmentation, load
 from nas.network.weights import Card, save_weights
 from nas.space.space import Space
-from nas.store import Store
+from nas.store import Store, TrialResult
 from nas.store.measurements import Measured
 from nas.train import Trainer, environment
 
@@ -58,20 +58,20 @@ def make_trained_study(folder: Path) -> str:
                     cost=cost(architecture, data.input, data.classes),
                 )
                 if number == 2:
-                    store.finish_trial(row, state="diverged", reason="the loss was nan", environment=environment())
+                    store.finish_trial(row, "diverged", TrialResult("the loss was nan", environment=environment()))
                     continue
                 trainer = trained(architecture, data, recipe)
                 last = trainer.epochs[-1]
                 store.finish_trial(
                     row,
-                    state="complete",
-                    accuracy=last.accuracy,
-                    loss=last.loss,
-                    top5=last.top5,
-                    seconds=sum(epoch.seconds for epoch in trainer.epochs),
-                    device="cpu",
-                    environment=environment(),
-                    epochs=[asdict(epoch) for epoch in trainer.epochs],
+                    "complete",
+                    TrialResult(
+                        values={"accuracy": last.accuracy, "loss": last.loss, "top5": last.top5},
+                        seconds=sum(epoch.seconds for epoch in trainer.epochs),
+                        device="cpu",
+                        environment=environment(),
+                    ),
+                    [asdict(epoch) for epoch in trainer.epochs],
                 )
                 if number:
                     continue

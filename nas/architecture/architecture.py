@@ -140,6 +140,7 @@ def simplify(nodes: Iterable[Node], output: str) -> Architecture:
 
     A pass-through node is one whose block returns its only input unchanged: an identity, or a merge of one edge. Zeros
     are left out of a sum; a sum of nothing but zeros is the first of them; a sum that only another sum reads is part of it.
+    A hyperparameter that does nothing has its default.
     """
     stands_for: dict[str, str] = {INPUT: INPUT}
     zeros: set[str] = set()
@@ -155,7 +156,9 @@ def simplify(nodes: Iterable[Node], output: str) -> Architecture:
             if block.zero:
                 zeros.add(node.name)
             stands_for[node.name] = node.name
-            kept.append(node if inputs == node.inputs else Node(node.name, node.block, node.params, inputs))
+            params = block.without_idle(node.params)
+            same = inputs == node.inputs and params is node.params
+            kept.append(node if same else Node(node.name, node.block, params, inputs))
     output = stands_for[output]
     needed = {output}
     alive: list[Node] = []

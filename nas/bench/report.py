@@ -25,7 +25,8 @@ STYLES: Final = ("-", "--", ":", "-.")
 def summary(runs: Sequence[Run], trials: int) -> dict[str, Any]:
     """Plain data: by sampler, for the first number of workers, and below ``workers`` for each.
 
-    `regret` and `std` are mean and deviation over seeds after so many finished trials; `repeats` the mean number of
+    `regret` and `std` are mean and deviation over seeds after so many finished trials, `median` and `worst` those of their
+    median and their worst seed; `repeats` the mean number of
     proposals that could not be trained; `suggest_seconds` the mean time of a proposal, `suggest_seconds_max` the
     longest; `makespan` the simulated time of all trials; `speedup` that of the first number of workers over this one.
     """
@@ -48,6 +49,8 @@ def _part(runs: Sequence[Run], trials: int) -> dict[str, Any]:
     return {
         "regret": {str(point): float(curves[:, point - 1].mean()) for point in points},
         "std": {str(point): float(curves[:, point - 1].std()) for point in points},
+        "median": {str(point): float(np.median(curves[:, point - 1])) for point in points},
+        "worst": {str(point): float(curves[:, point - 1].max()) for point in points},
         "suggest_seconds": float(seconds.mean()),
         "suggest_seconds_max": float(seconds.max()),
         "repeats": float(np.mean([run.repeats for run in runs])),
@@ -62,27 +65,33 @@ def regret_curves(runs: Sequence[Run], trials: int) -> npt.NDArray[np.float64]:
 
 
 def regret_table(data: dict[str, Any], title: str) -> Table:
-    """Regret at given trials, one line a sampler and number of workers."""
+    """Regret at given trials for each sampler and number of workers: the mean of the seeds, their median and the worst."""
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
     points = list(next(iter(data["samplers"].values()))["regret"])
     table.add_column("sampler", no_wrap=True)
     table.add_column("workers", justify="right")
+    if data["seeds"] > 1:
+        table.add_column("seeds", no_wrap=True)
     for point in points:
         table.add_column(f"{int(point):,}", justify="right", no_wrap=True)
     for name in ("repeats", "s a proposal", "speed-up"):
         table.add_column(name, justify="right", no_wrap=True)
     for sampler, record in data["samplers"].items():
         for workers, part in record["workers"].items():
+            several = data["seeds"] > 1
             table.add_row(
                 sampler,
                 workers,
+                *(["mean"] if several else []),
                 *[f"{part['regret'][point]:.4f}" for point in points],
                 f"{part['repeats']:.0f}",
                 f"{part['suggest_seconds']:.3f}",
                 f"{part['speedup']:.1f}",
             )
+            for word in ("median", "worst") if several else ():
+                table.add_row("", "", word, *[f"{part[word][point]:.4f}" for point in points], style="dim")
     return table
 
 

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from blocks.base import Shape
 from nas.bench.simulation import Run, simulate
 from nas.bench.table import Table
-from nas.bench.table_files import Mapping
+from nas.bench.table_files import SUFFIXES, Mapping
 from nas.space.space import Space
 
 
@@ -23,16 +23,39 @@ class Source:
 
     space: str
     table: Path
+    """A file, or the name of a study."""
     mapping: Mapping
     input: Shape | None
     classes: int
     max_parameters: float | None = None
     max_macs: float | None = None
+    incomplete: bool = False
+    storage: str | None = None
 
     def load(self) -> Table:
         """Reads the space and the table. Raises NasError."""
         space = Space.load(self.space).limit(parameters=self.max_parameters, macs=self.max_macs)
-        return Table.load(self.table, space, mapping=self.mapping, input=self.input, classes=self.classes)
+        if self.table.suffix.lower() not in SUFFIXES:
+            from nas.bench.study_table import read_study
+
+            records, input, classes = read_study(str(self.table), self.storage, space)
+            return Table.of(
+                self.table,
+                records,
+                space,
+                mapping=self.mapping,
+                input=self.input or input,
+                classes=classes or self.classes,
+                incomplete=True,
+            )
+        return Table.load(
+            self.table,
+            space,
+            mapping=self.mapping,
+            input=self.input,
+            classes=self.classes,
+            incomplete=self.incomplete,
+        )
 
 
 def run_all(
@@ -45,6 +68,7 @@ def run_all(
     seeds: int,
     workers: Sequence[int],
     jobs: int = 1,
+    budget_scale: str | None = None,
     done: Callable[[int, int], None] = lambda finished, of: None,
 ) -> list[Run]:
     """All runs, ordered by sampler, workers and seed; `done` hears how many of them are finished."""
@@ -53,13 +77,15 @@ def run_all(
     with threadpool_limits(1):  # small matrices: threads of several searches would only wait for each other
         if jobs == 1:
             for name, count, seed in work:
-                runs[name, count, seed] = simulate(table, name, objectives, trials=trials, seed=seed, workers=count)
+                runs[name, count, seed] = simulate(
+                    table, name, objectives, trials=trials, seed=seed, workers=count, budget_scale=budget_scale
+                )
                 done(len(runs), len(work))
             return [runs[key] for key in work]
     # spawn: a forked child of a process with threads can wait for ever for a lock that nobody holds
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, context, _start, (source,)) as pool:
-        futures = {pool.submit(_work, *key, tuple(objectives), trials): key for key in work}
+        futures = {pool.submit(_work, *key, tuple(objectives), trials, budget_scale): key for key in work}
         try:
             for future in as_completed(futures):
                 runs[futures[future]] = future.result()
@@ -78,6 +104,8 @@ def _start(source: Source) -> None:
     _table = source.load()
 
 
-def _work(sampler: str, workers: int, seed: int, objectives: Sequence[str], trials: int) -> Run:
+def _work(
+    sampler: str, workers: int, seed: int, objectives: Sequence[str], trials: int, budget_scale: str | None
+) -> Run:
     assert _table is not None
-    return simulate(_table, sampler, objectives, trials=trials, seed=seed, workers=workers)
+    return simulate(_table, sampler, objectives, trials=trials, seed=seed, workers=workers, budget_scale=budget_scale)

@@ -15,6 +15,7 @@ from nas.architecture.architecture import Architecture
 from nas.bench.table import Table
 from nas.errors import BenchError
 from nas.objectives import OBJECTIVES
+from nas.searches.options import SearchOptions
 from nas.searches.proposer import Proposal, Proposer
 from nas.store import Reading
 
@@ -36,9 +37,23 @@ class Run:
     """Proposals of the sampler that could not be trained: a network met before, or one that does not fit."""
 
 
-def simulate(table: Table, sampler: str, objectives: Sequence[str], *, trials: int, seed: int, workers: int = 1) -> Run:
-    """Searches `table` with `workers` trainings at once; each takes the table's seconds, or as long as its MACs."""
-    curve = RegretCurve(table.losses(objectives))
+def simulate(
+    table: Table,
+    sampler: str,
+    objectives: Sequence[str],
+    *,
+    trials: int,
+    seed: int,
+    workers: int = 1,
+    budget_scale: str | None = None,
+) -> Run:
+    """Searches `table` with `workers` trainings at once; each takes the table's seconds, or as long as its MACs.
+
+    Regret and the sampler weigh budgets by `budget_scale`; without one regret is linear, and the sampler's is that of a search.
+    """
+    scale = budget_scale or "linear"
+    heard = None if table.heard is None else table.losses(objectives, seed, scale)
+    curve = RegretCurve(table.losses(objectives, budget_scale=scale), heard)
     proposer = Proposer(
         table.space,
         table.input,
@@ -46,6 +61,7 @@ def simulate(table: Table, sampler: str, objectives: Sequence[str], *, trials: i
         objectives=objectives,
         sampler=sampler,
         seed=seed,
+        budget_scale=budget_scale or SearchOptions.budget_scale,
         measure=_measure(table, [name for name in objectives if OBJECTIVES[name].known == "measured"]),
     )
     durations = table.seconds if table.seconds is not None else table.costs["macs"] / table.costs["macs"].mean()
@@ -65,7 +81,7 @@ def simulate(table: Table, sampler: str, objectives: Sequence[str], *, trials: i
         if not running:
             break
         clock, _, proposal, row = heapq.heappop(running)
-        proposer.finish(proposal, float(table.accuracy[row]))
+        proposer.finish(proposal, table.hears(row, seed))
         curve.add(row)
         finished_at.append(clock)
     if not finished_at:
@@ -87,22 +103,26 @@ def _measure(table: Table, names: Sequence[str]) -> Callable[[Architecture], lis
 
 
 class RegretCurve:
-    """1 - HV/HV_max of a growing set of rows of (networks, objectives) losses in [0, 1], up to (1, …, 1)."""
+    """1 - HV/HV_max of a growing set of rows of (networks, objectives) losses in [0, 1], up to (1, …, 1).
 
-    def __init__(self, losses: npt.NDArray[np.float64]) -> None:
-        self._losses = losses
+    With `heard`, losses that are known with noise, the front is what is best by these, and scored by the others: then it can get
+    worse.
+    """
+
+    def __init__(self, losses: npt.NDArray[np.float64], heard: npt.NDArray[np.float64] | None = None) -> None:
+        self._losses, self._heard = losses, losses if heard is None else heard
+        self._rows: list[int] = []
         self._reference = np.ones(losses.shape[1])
         self._best = moocore.hypervolume(losses, ref=self._reference)
-        self._front = np.empty((0, losses.shape[1]))
         self._volume = 0.0
         self.regret: list[float] = []
         """After each row."""
 
     def add(self, row: int) -> None:
         """One more trial is finished."""
-        point = self._losses[row]
-        if not np.any(np.all(self._front <= point, axis=1)):
-            keep = ~np.all(self._front >= point, axis=1)
-            self._front = np.vstack([self._front[keep], point])
-            self._volume = float(moocore.hypervolume(self._front, ref=self._reference))
+        point, front = self._heard[row], self._heard[self._rows]
+        if not np.any(np.all(front <= point, axis=1)):
+            stays = ~np.all(front >= point, axis=1)
+            self._rows = [*[old for old, kept in zip(self._rows, stays, strict=True) if kept], row]
+            self._volume = float(moocore.hypervolume(self._losses[self._rows], ref=self._reference))
         self.regret.append(1 - self._volume / self._best if self._best > 0 else 0.0)

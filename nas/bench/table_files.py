@@ -8,14 +8,15 @@ which architecture it is in one of two ways:
   spellings are understood when every choice is always active: one digit a choice, the index of its option, or the
   words of the options, both in the order of the space.
 
-Rows of the same network (two assignments, one architecture) are averaged: it would be trained once.
+Rows of the same network (two assignments, one architecture) are averaged: it would be trained once. Where an accuracy stands in
+several columns, one a seed, a search hears of one of them.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +24,7 @@ from typing import Any, Final
 import numpy as np
 
 from nas.config.yaml_document import Document
-from nas.errors import BenchError, nearest
+from nas.errors import AssignmentError, BenchError, nearest
 from nas.objectives import OBJECTIVES
 from nas.space.grammar import Options
 from nas.space.space import Assignment, Space
@@ -36,9 +37,13 @@ def aliases() -> dict[str, tuple[str, ...]]:
         **{name: objective.columns for name, objective in OBJECTIVES.items()},
         "error": ("error", "test_error", "val_error"),
         "seconds": ("seconds", "train_seconds", "train_time", "time"),
+        SCORED: (),
     }
 
 
+SCORED: Final = "test_accuracy"
+"""The metric by which a front is scored, where it is another than searches hear of; only a mapping names its columns."""
+SUFFIXES: Final = (".csv", ".parquet", ".json")
 KEY_COLUMNS: Final = ("key", "arch", "architecture", "arch_str")
 
 
@@ -53,7 +58,13 @@ class Mapping:
     values: dict[str, str] = field(default_factory=dict)
     """How options are spelled in keys and columns, where that is not their name."""
     metrics: dict[str, str] = field(default_factory=dict)
-    """The column of accuracy (or error), of any other objective, and of seconds."""
+    """The column of accuracy (or error), of any other objective, and of seconds. A ``*`` in it stands for anything: the columns
+    of several seeds."""
+    choices: dict[str, str] = field(default_factory=dict)
+    """The columns of choices that are not called as these, such as ``body.*.kind: m*``: the ``*`` stands for the same number. How
+    often a node is repeated is read off the columns of its copies that are filled, where it has none of its own."""
+    units: dict[str, str] = field(default_factory=dict)
+    """What a metric is multiplied by, such as ``parameters: 1.0e+6`` where a column counts millions."""
 
     @classmethod
     def load(cls, path: Path) -> Mapping:
@@ -64,15 +75,30 @@ class Mapping:
         for name, value in data.items():
             if name not in cls.__dataclass_fields__:
                 raise BenchError(f"{path}: unknown key '{name}'{nearest(name, cls.__dataclass_fields__)}")
-            wants_table = name in ("values", "metrics")
+            wants_table = name in _TABLES
             if wants_table != isinstance(value, dict):
                 raise BenchError(f"{path}: {name} must be {'a table of words' if wants_table else 'a word'}")
         tables: dict[str, Any] = {
-            name: {_text(key): _text(value) for key, value in data.pop(name, {}).items()}
-            for name in ("values", "metrics")
+            name: {_text(key): _text(value) for key, value in data.pop(name, {}).items()} for name in _TABLES
         }
+        for metric, unit in tables["units"].items():
+            if metric not in aliases():
+                raise BenchError(f"{path}: units: no metric '{metric}'{nearest(metric, aliases())}")
+            if _unit(unit) is None:
+                raise BenchError(f"{path}: units: {metric} must be a number above 0, not '{unit}'")
         words: dict[str, Any] = {str(name): str(value) for name, value in data.items()}
         return cls(**words, **tables)
+
+
+_TABLES: Final = ("values", "metrics", "choices", "units")
+
+
+def _unit(text: str) -> float | None:
+    try:
+        unit = float(text)
+    except ValueError:
+        return None
+    return unit if 0 < unit < math.inf else None
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
@@ -89,7 +115,7 @@ def read_records(path: Path) -> list[dict[str, Any]]:
                 raise BenchError(f"{path}: must hold a list of objects, or an object of objects, one an architecture")
             return data
         if path.suffix.lower() not in readers:
-            raise BenchError(f"{path}: a table is .csv, .parquet or .json")
+            raise BenchError(f"{path}: a table is {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
         options = {"dtype": dict.fromkeys(KEY_COLUMNS, str)} if path.suffix.lower() == ".csv" else {}
         records: list[dict[str, Any]] = readers[path.suffix.lower()](path, **options).to_dict("records")
         return records
@@ -99,20 +125,21 @@ def read_records(path: Path) -> list[dict[str, Any]]:
         raise BenchError(f"{path}: cannot be read: {str(problem).splitlines()[0]}") from None
 
 
-def metric_columns(path: Path, records: list[dict[str, Any]], mapping: Mapping) -> dict[str, str]:
-    """The column of each metric that the table has."""
+def metric_columns(path: Path, records: list[dict[str, Any]], mapping: Mapping) -> dict[str, tuple[str, ...]]:
+    """The column of each metric that the table has, or several, one a seed."""
     there = list(records[0]) if records else []
-    found: dict[str, str] = {}
+    found: dict[str, tuple[str, ...]] = {}
     for metric, column in mapping.metrics.items():
         if metric not in aliases():
             raise BenchError(f"no metric '{metric}'; known: {', '.join(aliases())}{nearest(metric, aliases())}")
-        if column not in there:
+        pattern = re.compile(".*".join(map(re.escape, column.split("*"))))
+        found[metric] = tuple(name for name in there if pattern.fullmatch(name))
+        if not found[metric]:
             raise BenchError(f"{path}: no column '{column}'; columns: {', '.join(there)}{nearest(column, there)}")
-        found[metric] = column
     for metric, names in aliases().items():
         known = next((name for name in names if name in there), None)
         if metric not in found and known is not None:
-            found[metric] = known
+            found[metric] = (known,)
     if "accuracy" in found and "error" in found:
         del found["accuracy" if "error" in mapping.metrics else "error"]
     if "accuracy" not in found and "error" not in found:
@@ -128,7 +155,8 @@ def read_assignments(path: Path, records: list[dict[str, Any]], space: Space, ma
         raise BenchError(f"{path}: no column '{key_column}'{nearest(key_column, there)}")
     choices = _first_choices(space)
     read = _key_reader(space, choices, mapping)
-    by_choice = bool(choices.keys() & there.keys())
+    columns = {name: _column(name, mapping) for name in choices}
+    by_choice = bool(set(columns.values()) & there.keys())
     if key_column is None and not by_choice:
         key_column = next((name for name, value in there.items() if isinstance(value, str) and read(value)), None)
     if key_column is not None and not by_choice:
@@ -142,7 +170,9 @@ def read_assignments(path: Path, records: list[dict[str, Any]], space: Space, ma
                 )
             yield assignment
         return
-    missing = next((name for name in choices if name not in there), None)
+    missing = next(
+        (name for name, column in columns.items() if column not in there and not name.endswith(".repeat")), None
+    )
     if missing is not None:
         raise BenchError(
             f"{path}: no column for the choice '{missing}'{nearest(missing, there)}, and no column of keys"
@@ -153,15 +183,49 @@ def read_assignments(path: Path, records: list[dict[str, Any]], space: Space, ma
 
 def _row_assignment(path: Path, place: int, record: dict[str, Any], space: Space, mapping: Mapping) -> Assignment:
     def answer(name: str, options: Options) -> Any:
-        value = record.get(name)
+        column = _column(name, mapping)
+        if column not in record and name.endswith(".repeat"):
+            value: Any = _copies(name, record, mapping)
+        else:
+            value = record.get(column)
         for option in options:
             spelled = mapping.values.get(_text(option), _text(option))
             if value is not None and (value == option or _text(value) == spelled):
                 return option
         listed = ", ".join(map(_text, options))
-        raise BenchError(f"{path}: row {place + 1}: '{name}' must be one of {listed}, not '{value}'")
+        raise BenchError(f"{path}: row {place + 1}: '{column}' must be one of {listed}, not '{value}'")
 
-    return space.walk(answer).assignment
+    try:
+        return space.walk(answer).assignment
+    except AssignmentError as problem:
+        raise BenchError(f"{path}: row {place + 1}: {problem}") from None
+
+
+def _column(choice: str, mapping: Mapping) -> str:
+    """The column of a choice: its name, or what the mapping calls it."""
+    if choice in mapping.choices:
+        return mapping.choices[choice]
+    for pattern, column in mapping.choices.items():
+        found = re.fullmatch(r"(\d+)".join(map(re.escape, pattern.split("*"))), choice)
+        if found is not None and found.groups():
+            numbers = iter(found.groups())
+            return "".join(next(numbers, "*") if part == "*" else part for part in re.split(r"(\*)", column))
+    return choice
+
+
+def _copies(repeat: str, record: dict[str, Any], mapping: Mapping) -> int:
+    """How many copies of a node a row has, by the columns of their choices: those of the last copy that is filled."""
+    node = repeat.removesuffix(".repeat")
+    number = 0
+    for pattern, column in mapping.choices.items():
+        if pattern.startswith(f"{node}.*"):
+            while not _empty(record.get(column.replace("*", str(number), 1))):
+                number += 1
+    return number
+
+
+def _empty(value: object) -> bool:
+    return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
 
 
 def _first_choices(space: Space) -> dict[str, Options]:
@@ -170,7 +234,7 @@ def _first_choices(space: Space) -> dict[str, Options]:
 
     def choose(name: str, options: Options) -> Any:
         met[name] = options
-        return options[0]
+        return options.admissible[0]
 
     space.walk(choose)
     return met
@@ -233,5 +297,18 @@ def read_number(path: Path, place: int, column: str, value: Any) -> float:
     return number
 
 
+def read_seeds(
+    path: Path, place: int, columns: Sequence[str], record: dict[str, Any], unit: float
+) -> list[float] | None:
+    """A metric by the columns of its seeds, NaN where there was no training; None where all are empty. Raises as `read_number`."""
+    values = [
+        math.nan if _empty(record.get(column)) else read_number(path, place, column, record[column]) * unit
+        for column in columns
+    ]
+    return None if all(map(math.isnan, values)) else values
+
+
 def _text(value: object) -> str:
+    if isinstance(value, float) and value.is_integer():  # a column with empty cells makes floats of whole numbers
+        value = int(value)
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -16,9 +16,11 @@ from nas.commands.options import (
     output_path,
     print_json,
     space_option,
+    storage_option,
     whole,
 )
 from nas.errors import BenchError
+from nas.searches.options import BUDGET_SCALES
 
 if TYPE_CHECKING:
     from nas.bench.runs import Source
@@ -30,9 +32,10 @@ if TYPE_CHECKING:
     "--table",
     required=True,
     type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Trained networks: CSV, Parquet or JSON.",
+    metavar="FILE|STUDY",
+    help="Trained networks: CSV, Parquet or JSON, or a study over the space.",
 )
+@storage_option
 @click.option(
     "--samplers", default="pareto,tpe,nsga2,random", show_default=True, help="Of `nas search`, separated by commas."
 )
@@ -45,6 +48,12 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--metric", "metrics", multiple=True, metavar="NAME=COLUMN", help="Column of accuracy, parameters, seconds …"
+)
+@click.option("--incomplete", is_flag=True, help="The table lacks networks or values: only what it has is proposed.")
+@click.option(
+    "--budget-scale",
+    metavar="|".join(BUDGET_SCALES),
+    help="How budgets are weighed, by regret and by the sampler pareto.  [default: linear by regret, the sampler's own]",
 )
 @limits
 @input_option
@@ -61,6 +70,7 @@ def command(
     workers: str,
     objectives: str,
     jobs: int,
+    budget_scale: str | None,
     output: Path | None,
     as_json: bool,
     **source: Any,
@@ -73,6 +83,8 @@ def command(
     \b
     nas bench --space nas_bench_macro --table nas_bench_macro_cifar10.json --seeds 5
     nas bench --space cells.yaml --table cells.csv --metric accuracy=val_acc --workers 1,8,64 -o regret.png
+    nas bench --space transnas_macro --table macro.csv --mapping macro.yaml --incomplete --samplers pareto,evolution
+    nas bench --space attn_cnn --table attn_cnn-cifar10 --trials 100
     """
     from nas.bench.report import draw, regret_table, summary
     from nas.bench.runs import run_all
@@ -87,7 +99,8 @@ def command(
         SAMPLERS.find(name)
     words = _words(objectives, "--objectives")
     goals = tuple("accuracy" if word == "error" else word for word in words)  # the same, seen from the other side
-    SearchOptions(source["space"], objectives=goals)  # refuses what a search refuses
+    # refuses what a search refuses
+    SearchOptions(source["space"], objectives=goals, budget_scale=budget_scale or SearchOptions.budget_scale)
     counts = _counts(workers)
     where = _source(**source)
     table = where.load()
@@ -103,6 +116,7 @@ def command(
             seeds=seeds,
             workers=counts,
             jobs=min(jobs, len(names) * len(counts) * seeds),
+            budget_scale=budget_scale,
             done=lambda finished, of: status.update(f"{finished} of {of} searches"),
         )
     data = {
@@ -154,6 +168,8 @@ def _source(
     max_macs: float | None,
     input_shape: tuple[int, ...] | None,
     classes: int,
+    incomplete: bool,
+    storage: str | None,
 ) -> Source:
     from dataclasses import replace
 
@@ -167,4 +183,5 @@ def _source(
         if not equals:
             raise BenchError(f"--metric: must be NAME=COLUMN such as accuracy=test_acc, not '{metric}'")
         given[name.strip()] = column.strip()
-    return Source(space, table, replace(spelled, metrics=given), input_shape, classes, max_parameters, max_macs)
+    mapped = replace(spelled, metrics=given)
+    return Source(space, table, mapped, input_shape, classes, max_parameters, max_macs, incomplete, storage)

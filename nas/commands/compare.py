@@ -24,6 +24,8 @@ from nas.fits import FINE_TUNED, REFERENCES
 @click.option("--seeds", type=int, default=2, show_default=True, help="Trainings with different seeds.")
 @click.option("--steps", type=int, help="Steps of the optimizer.  [default: 8 times the search's]")
 @search_option("data_root")
+@search_option("data_cache")
+@search_option("data_memory")
 @search_option("device")
 @search_option("cpus_per_trial")
 @search_option("max_concurrent")
@@ -36,6 +38,8 @@ def command(
     seeds: int,
     steps: int | None,
     data_root: str | None,
+    data_cache: bool,
+    data_memory: float | None,
     device: str,
     storage: str | None,
     as_json: bool,
@@ -62,7 +66,15 @@ def command(
 
     console = Terminal()
     progress = progress_view(as_json)
-    training = TrainingOptions(data_root=data_root, seeds=seeds, steps=steps, device=device, storage=storage)
+    training = TrainingOptions(
+        data_root=data_root,
+        data_cache=data_cache,
+        data_memory=data_memory,
+        seeds=seeds,
+        steps=steps,
+        device=device,
+        storage=storage,
+    )
     named = references is not None
     if references is None:
         references = default_references_of(study_of(storage, study))

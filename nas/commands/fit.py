@@ -48,6 +48,8 @@ MOST_PARAMETERS = 500_000.0
 @search_option("trials", default=None, help="Finished trials in all.  [default: 32, or as many as --time allows]")
 @search_option("steps")
 @search_option("skip_bad")
+@search_option("data_cache")
+@search_option("data_memory")
 @search_option("image_size", help="Make squares of the images, with sides of so many pixels.  [default: see above]")
 @click.option(
     "--references",

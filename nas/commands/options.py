@@ -126,6 +126,7 @@ HOW: dict[str, dict[str, Any]] = {
     "pretrained": {"metavar": "WEIGHTS"},
     "data": {"metavar": "NAME", "shell_complete": shell_completion.datasets},
     "data_root": {"metavar": "DIR"},
+    "data_memory": {"type": CountType()},
     "image_size": {"metavar": "PIXELS"},
     "time": {"metavar": "DURATION"},
     "retrain": {"metavar": "K"},
@@ -149,6 +150,7 @@ HOW: dict[str, dict[str, Any]] = {
     "recipe": {"metavar": "NAME|FILE"},
     "seed_points": {"type": str, "is_flag": False, "flag_value": "auto", "metavar": "|".join(sorted(SEED_POINTS))},
     "trial_timeout": {"metavar": "DURATION"},
+    "track": {"type": NamesType(), "default": "", "show_default": False},
 }
 """What the command line adds to a field of `SearchOptions`: how a value is written and what a shell completes."""
 

@@ -70,7 +70,7 @@ def command(
     from nas.space.published import published_configs
 
     return run_and_show(
-        lambda options: replay_plans(_configs(names) or published_configs(), options),
+        lambda options, tell: replay_plans(_configs(names) or published_configs(), options, tell),
         storage=storage,
         as_json=as_json,
         **values,

@@ -46,7 +46,7 @@ def command(
     if top is not None and trials:
         raise NasError("--top and --trial: one or the other")
     return run_and_show(
-        lambda options: retrain_plans(study, options, trials=trials, top=top),
+        lambda options, tell: retrain_plans(study, options, tell, trials=trials, top=top),
         storage=storage,
         as_json=as_json,
         **values,

@@ -21,6 +21,8 @@ def space_tree(space: Space) -> Tree:
     for name, bounds in space.constraints.items():
         parts = [f"at {word} {digits(value)}" for word, value in (("least", bounds.min), ("most", bounds.max)) if value]
         root.add(styled(("constraint", "yellow"), f" {name} {' and '.join(parts)}"))
+    for rule in space.counts:
+        root.add(styled(("count", "yellow"), f" {rule.name}: {rule}"))
     return root
 
 

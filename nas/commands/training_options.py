@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from nas.commands.options import print_json, ray_address_option
+from nas.commands.options import print_json, ray_address_option, search_option
 
 if TYPE_CHECKING:
+    from nas.data.task import Tell
     from nas.replays.jobs import Ran
     from nas.replays.options import TrainingOptions
     from nas.replays.plan import Plan
@@ -40,6 +41,8 @@ def training_options(seeds: int, share: str, steps: str, precision: str) -> Call
         click.option("--batch-size", type=int, help="Another batch size."),
         click.option("--precision", metavar="NAME", help=f"auto, fp32, bf16 or fp16.  [default: {precision}]"),
         click.option("--data-root", metavar="DIR", help="Folder of downloaded data sets.  [default: ~/.cache/nas]"),
+        search_option("data_cache"),
+        search_option("data_memory"),
         click.option(
             "--device",
             default="auto",
@@ -70,7 +73,7 @@ RAY = ("ray_address", "cpus_per_trial", "gpus_per_trial", "max_concurrent")
 
 
 def run_and_show(
-    make_plans: Callable[[TrainingOptions], list[Plan]], *, storage: str | None, as_json: bool, **values: Any
+    make_plans: Callable[[TrainingOptions, Tell], list[Plan]], *, storage: str | None, as_json: bool, **values: Any
 ) -> int:
     """Trains what `make_plans` plans under the options `values`, shows what comes of it, and returns the exit code.
 
@@ -88,9 +91,9 @@ def run_and_show(
     ray = {name: values.pop(name) for name in RAY}
     options = TrainingOptions(storage=storage, **values)
     run = _runner({name: value for name, value in ray.items() if value is not None}, options.threads)
-    plans = make_plans(options)
     console = Terminal()
     progress = LiveView(console) if sys.stdout.isatty() and not as_json else Lines()
+    plans = make_plans(options, progress.note)
     rans: list[Ran] = []
     records: list[dict[str, Any]] = []
     states: set[str] = set()

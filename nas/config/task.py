@@ -11,6 +11,9 @@ from nas.errors import DataError
 from nas.limits import MAX_CLASSES, MAX_EXTENT, MAX_VALIDATION
 
 MOST_FOLDS = 20
+LEAST_MEMORY: Final = 1 << 20
+PLACES: Final = ("root", "cached", "memory")
+"""Where images lie and how they are held, which is no part of what is learned."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,10 @@ class Task:
     reduced: bool = False
     """Whether JPEG files far larger than `image_size` are decoded at a half, a quarter or an eighth of their size: new searches
     do, those begun by an older version did not, and every byte of their images stays what it was."""
+    cached: bool = True
+    """Whether many images are kept decoded on disk for the next start. No part of what is learned, like `memory`."""
+    memory: int | None = None
+    """Bytes of memory that images may take: more are read in blocks, in random order. None: half of what the machine has."""
 
     def __post_init__(self) -> None:
         """Refuses values outside their range."""
@@ -49,11 +56,13 @@ class Task:
             raise DataError(f"folds and validation share: one or the other, not {self.folds} and {self.validation}")
         if self.image_size is not None and not 1 <= self.image_size <= 1024:
             raise DataError(f"image size: must be from 1 to 1024 pixels, not {self.image_size}")
+        if self.memory is not None and self.memory < LEAST_MEMORY:
+            raise DataError(f"memory of images: must be at least {LEAST_MEMORY:,} bytes, not {self.memory:,}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; the folder of downloads is no part of the task."""
+        """Plain data for JSON; where images lie, and how they are held, is no part of the task."""
         # Studies begun before there was a choice lack these, and are to be the same task as new ones.
-        left_out = {"root", *(name for name in ("chosen", "skip_bad", "reduced") if not getattr(self, name))}
+        left_out = {*PLACES, *(name for name in ("chosen", "skip_bad", "reduced") if not getattr(self, name))}
         return {key: value for key, value in asdict(self).items() if key not in left_out}
 
 
@@ -99,9 +108,10 @@ class LoadedTask(Task):
             data["input"] = list(self.input)
         return {name: value for name, value in data.items() if value is not None or name not in FOUND}
 
-    def unread(self, root: str | None = None) -> Task:
+    def unread(self, root: str | None = None, *, cached: bool = True, memory: int | None = None) -> Task:
         """The task to be read again, its downloads in the folder `root`."""
-        return Task(**{field.name: getattr(self, field.name) for field in fields(Task)} | {"root": root})
+        places = {"root": root, "cached": cached, "memory": memory}
+        return Task(**{field.name: getattr(self, field.name) for field in fields(Task)} | places)
 
 
 FOUND: Final = tuple(field.name for field in fields(LoadedTask)[len(fields(Task)) :])

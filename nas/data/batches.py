@@ -7,7 +7,8 @@ Decoding and `DataLoader` workers cost more than small networks do: this deliver
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -18,6 +19,8 @@ from torch import Tensor
 
 from nas.config.recipe import Augment
 from nas.data.photo_augment import apply_policy, erase, random_resized_crop
+from nas.data.stored import StoredImages, parts
+from nas.data.stream import block_order, stream
 from nas.data.task import Dataset, Split
 
 RESIDENT_SHARE = 0.25
@@ -41,6 +44,9 @@ class Batches:
 
     `resident`: whether all images lie on the device; None puts them there when they need less than a quarter of its
     free memory. Otherwise each batch is sent alone, on CUDA from pinned memory while the batch before is still in work.
+
+    Images on disk that are larger than memory are read in blocks, whose order is random; those of several blocks are shuffled among
+    each other (`nas.data.stream`).
     """
 
     def __init__(
@@ -65,7 +71,9 @@ class Batches:
         self._chances = _even_chances(split) if balanced else None
         self.memory_format = memory_format
         self.resident = _fits(split, self.device) if resident is None else resident
-        self._x = _resident(split, self.device) if self.resident else _tensor(split.x)
+        self._streamed = _streamed(split, self.device, self.resident)
+        self._x = None if self._streamed is not None else self._at_hand(split)
+        self._rows = _rows(split) if self._x is not None and self._x.device.type == "cpu" else None
         self._y = _tensor(split.y).to(self.device)
         deviation = torch.tensor(dataset.std, device=self.device).view(1, -1, 1, 1)
         mean = torch.tensor(dataset.mean, device=self.device).view(1, -1, 1, 1)
@@ -81,6 +89,12 @@ class Batches:
         self._pass_order: Tensor | None = None
         """State of the generator of the order before this pass."""
         self._every_pass = self.state_dict() if same else None
+
+    def _at_hand(self, split: Split) -> Tensor:
+        if self.resident:
+            return _resident(split, self.device)
+        assert not isinstance(split.x, StoredImages), "those are streamed"
+        return _tensor(split.x)
 
     @property
     def images(self) -> int:
@@ -107,25 +121,46 @@ class Batches:
         order_on_device = order.to(self.device)
         sizes = self._sizes()
         start = sum(sizes[:done])
-        for number, size in enumerate(sizes[done:], done + 1):
+        with closing(self._bytes(order, order_on_device, start, sizes[done:])) as coming:
+            for number, x in enumerate(coming, done + 1):
+                place = slice(start, start + len(x))
+                start += len(x)
+                batch = self.prepare(x), self._y[order_on_device[place]]
+                self._given = number
+                yield batch
+        self._given, self._pass_order = 0, None
+
+    def _bytes(
+        self, order: Tensor, order_on_device: Tensor, start: int, sizes: Sequence[int]
+    ) -> Generator[Tensor, None, None]:
+        """Bytes (B, C, H, W) on the device, of batches of these sizes; the first begins at the place `start` of the order."""
+        if self._streamed is not None:
+            with closing(stream(self._streamed, order[start:], sizes, self.device)) as coming:
+                yield from coming
+            return
+        assert self._x is not None
+        for size in sizes:
             place = slice(start, start + size)
             start += size
-            # index_select copies whole images, x[index] byte by byte: 2,900,000 images a second against 450,000
-            x = self._x.index_select(0, order_on_device[place]) if self.resident else self._send(order[place])
-            batch = self.prepare(x), self._y[order_on_device[place]]
-            self._given = number
-            yield batch
-        self._given, self._pass_order = 0, None
+            if not self.resident:
+                yield self._send(order[place])
+            else:
+                # index_select copies whole images, x[index] byte by byte: 2,900,000 images a second against 450,000
+                index = order_on_device[place] if self._rows is None else self._rows[order[place]]
+                yield self._x.index_select(0, index)
 
     def _next_order(self) -> Tensor:
         if not self.shuffle:
             return torch.arange(self.images)
+        if self._chances is None and self._streamed is not None and self._streamed.streamed:
+            return block_order(self._streamed, self._order)
         if self._chances is None:
             return torch.randperm(self.images, generator=self._order)
         # not torch.multinomial, which takes no more than 2^24 images
         return torch.searchsorted(self._chances, torch.rand(self.images, generator=self._order, dtype=torch.float64))
 
     def _send(self, index: Tensor) -> Tensor:
+        assert self._x is not None
         if self.device.type != "cuda":
             return self._x.index_select(0, index).to(self.device)
         # PyTorch lends pinned memory from a cache and takes it back only when the copy has ended.
@@ -234,12 +269,37 @@ def _tensor(array: npt.NDArray[Any]) -> Tensor:
         return torch.from_numpy(array)
 
 
+def _streamed(split: Split, device: torch.device, resident: bool) -> StoredImages | None:
+    """The images of a split where they are read while others are in work; None where they are at hand."""
+    x = split.x
+    if not isinstance(x, StoredImages):
+        return None
+    at_hand = resident if device.type == "cuda" else not x.streamed and len(x.sources) == 1
+    return None if at_hand else x
+
+
+def _rows(split: Split) -> Tensor | None:
+    """The row of each image that is mapped; None where rows are places."""
+    return torch.from_numpy(split.x.rows) if isinstance(split.x, StoredImages) else None
+
+
 def _resident(split: Split, device: torch.device) -> Tensor:
+    x = split.x
     if device.type == "cpu":
-        return _tensor(split.x)
+        mapped = x.sources[0].mapped if isinstance(x, StoredImages) else x
+        assert mapped is not None, "others are streamed"
+        return _tensor(mapped)
     tensors = _on_device.setdefault(split, {})
     if device not in tensors:
-        tensors[device] = _tensor(split.x).to(device)
+        if isinstance(x, StoredImages):  # there is no copy of all of them on the way
+            whole = torch.empty(x.shape, dtype=torch.uint8, device=device)
+            start = 0
+            for part in parts(x):
+                whole[start : start + len(part)] = _tensor(part).to(device)
+                start += len(part)
+            tensors[device] = whole
+        else:
+            tensors[device] = _tensor(x).to(device)
     return tensors[device]
 
 

@@ -7,18 +7,14 @@ both ends, and nothing is squashed.
 from __future__ import annotations
 
 import math
-import os
 import warnings
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from nas.config.task import Task
-from nas.data.task import Images, Part, Progress, one_line
-from nas.data.task_type import Labels
+from nas.data.task import Images, one_line
 from nas.errors import DataError
 from nas.system.memory import check_memory
 
@@ -48,7 +44,6 @@ ENDINGS = (
 )
 MAX_PIXELS = 64_000_000  # a header can claim any size; this bounds what one file makes us allocate
 NAMED = 8  # faults that an error names; the others it counts
-CHUNK = 64  # images between two looks at the progress
 SPARE = 2
 """Times the side that is wanted which a reduced decoding keeps at least, so that the filter still has something to average."""
 
@@ -58,58 +53,6 @@ def check_images(number: int, shape: tuple[int, ...]) -> None:
     needed = 2 * number * math.prod(shape)  # the split copies them once
     what = f"{number:,} images of {shape[2]}×{shape[1]} pixels, while they are read,"
     check_memory(needed, what, "give a smaller --image-size", DataError)
-
-
-def read_files(paths: Sequence[Path], y: Labels, names: tuple[str, ...], task: Task, progress: Progress | None) -> Part:
-    """The images of these files as bytes (N, 3, H, W), with their labels.
-
-    They are squares of `task.image_size` pixels; where that says nothing all must have one size. With `task.skip_bad` those
-    that cannot be read are left out. Raises DataError that names all faults at once.
-    """
-    size = None if task.image_size is None else (task.image_size, task.image_size)
-    faults = Faults(len(paths))
-    first, height, width = _first(paths, faults)
-    shape = (3, *size) if size else (3, height, width)
-    check_images(len(paths), shape)
-    x = np.empty((len(paths), *shape), dtype=np.uint8)
-
-    def fill(start: int) -> int:
-        for place in range(start, min(start + CHUNK, len(paths))):
-            path = paths[place]
-            try:
-                image = _pixels(path, "RGB", size, reduced=task.reduced)
-            except DataError as problem:
-                faults.unusable[path] = str(problem)
-                continue
-            if image.shape == shape:
-                x[place] = image
-            else:
-                faults.other_sizes[path] = f"{image.shape[2]}×{image.shape[1]}"
-        return min(start + CHUNK, len(paths))
-
-    with ThreadPoolExecutor(_threads(height, width)) as pool:
-        for done in pool.map(fill, range(0, len(paths), CHUNK)):
-            if progress is not None:
-                progress(done, len(paths))
-    bad = dict(faults.unusable)
-    if task.skip_bad:
-        faults.unusable.clear()
-    faults.check(f"{first.name} has {shape[2]}×{shape[1]}")
-    if not bad:
-        return Part(x, y, names)
-    kept = np.array([path not in bad for path in paths])
-    return Part(x[kept], y[kept], names, tuple(bad[path] for path in sorted(bad)))
-
-
-def _first(paths: Sequence[Path], faults: Faults) -> tuple[Path, int, int]:
-    """The first file that is an image, its height and its width."""
-    for path in paths:
-        try:
-            return (path, *image_extents(path))
-        except DataError as problem:
-            faults.unusable[path] = str(problem)
-    faults.check("")
-    raise AssertionError("no files")
 
 
 class Faults:
@@ -147,12 +90,6 @@ def left_out_line(reasons: Sequence[str], files: int) -> str:
     """One line on images that were skipped, of so many files."""
     more = f" (and {len(reasons) - 1:,} more)" if len(reasons) > 1 else ""
     return f"{len(reasons):,} of {files:,} image files are left out because they cannot be read: {min(reasons)}{more}"
-
-
-def _threads(height: int, width: int) -> int:
-    # Threads fight for the interpreter's lock between images. One, two and four threads decode, in images a second:
-    # 32×32 12,500 / 7,200 / 4,800; 128×128 4,200 / 7,600 / 4,300; 500×500 730 / 1,640 / 2,090.
-    return min(os.cpu_count() or 1, 1 + math.isqrt(height * width) // 80)
 
 
 def _open(path: Path) -> Image.Image:
@@ -207,7 +144,7 @@ def read_image(path: Path, shape: tuple[int, ...]) -> Images:
         raise DataError(f"{path}: the network takes {channels} channels; an image has 1 or 3")
     if not path.is_file():
         raise DataError(f"{path}: no such image")
-    return _pixels(path, "L" if channels == 1 else "RGB", (width, height), reduced=True)
+    return decode(path, "L" if channels == 1 else "RGB", (width, height), reduced=True)
 
 
 def check_readable(paths: Sequence[Path]) -> None:
@@ -223,7 +160,7 @@ def check_readable(paths: Sequence[Path]) -> None:
     faults.check("")
 
 
-def _pixels(path: Path, mode: str, size: tuple[int, int] | None, *, reduced: bool) -> Images:
+def decode(path: Path, mode: str, size: tuple[int, int] | None, *, reduced: bool) -> Images:
     """One image as bytes (C, H, W), of `size` (width, height) where that is given; `reduced`: see `Task.reduced`."""
     try:
         with _open(path) as image:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from nas.config.task import Task
-from nas.data.images import read_files
+from nas.data.reading import read_files
 from nas.data.task import Part, Progress, held_out
 from nas.data.task_type import Labels
 
@@ -68,7 +68,7 @@ def reader(list_files: Lister) -> Callable[[Task, bool, Progress | None], Part]:
     def read(task: Task, test: bool, progress: Progress | None) -> Part:
         listing = list_files(task)
         files = listing.test if test else listing.train
-        return read_files(files.paths, files.y, listing.classes, task, progress)
+        return read_files(files.paths, files.y, listing.classes, task, progress, "test" if test else "train")
 
     return read
 
@@ -79,7 +79,9 @@ def validation_reader(list_files: Lister) -> Callable[[Task, Progress | None], P
     def read(task: Task, progress: Progress | None) -> Part | None:
         listing = list_files(task)
         files = listing.validation
-        return None if files is None else read_files(files.paths, files.y, listing.classes, task, progress)
+        if files is None:
+            return None
+        return read_files(files.paths, files.y, listing.classes, task, progress, "validation")
 
     return read
 

@@ -15,10 +15,10 @@ from typing import Any, Final
 import numpy as np
 
 from nas.config.task import Task
-from nas.data.images import read_files
 from nas.data.listing import TEST_SHARE, Labelled, Listing, set_aside
 from nas.data.multi_label import MULTI_LABEL
 from nas.data.object_items import Read, classes_of, numbers_of, read_part
+from nas.data.reading import read_files
 from nas.data.table import PARTS, Columns, list_frame
 from nas.data.task import Part, Progress, held_out
 from nas.data.task_type import CLASSIFICATION, Labels, TaskType
@@ -74,7 +74,7 @@ def read(task: Task, test: bool, progress: Progress | None) -> Part:
     ours = held(task)
     if ours.listing is not None:
         files = ours.listing.test if test else ours.listing.train
-        return read_files(files.paths, files.y, ours.listing.classes, task, progress)
+        return read_files(files.paths, files.y, ours.listing.classes, task, progress, "test" if test else "train")
     part = ours.test if test else ours.train
     assert part is not None
     return part
@@ -86,7 +86,9 @@ def read_validation(task: Task, progress: Progress | None) -> Part | None:
     if ours.listing is None:
         return ours.validation
     files = ours.listing.validation
-    return None if files is None else read_files(files.paths, files.y, ours.listing.classes, task, progress)
+    if files is None:
+        return None
+    return read_files(files.paths, files.y, ours.listing.classes, task, progress, "validation")
 
 
 def count_test(task: Task) -> tuple[int, ...] | None:
@@ -214,7 +216,7 @@ def _digest(held: Held) -> str:
     for part in (held.train, held.validation, held.test):
         if part is not None:
             add(part.x.shape, *part.class_names)
-            digest.update(part.x.data)
+            digest.update(np.ascontiguousarray(part.x[:]).data)
             digest.update(np.ascontiguousarray(part.y).data)
     return digest.hexdigest()[:12]
 

@@ -21,6 +21,7 @@ from nas.data.folder import list_folder
 from nas.data.images import check_images
 from nas.data.listing import Lister, Listing, reader, test_counter, validation_reader
 from nas.data.multi_label import MULTI_LABEL
+from nas.data.stored import Pixels, StoredImages
 from nas.data.table import list_table, parse
 from nas.data.task import (
     Dataset,
@@ -286,9 +287,9 @@ def augmentation(dataset: Dataset) -> Augment:
     return source(dataset.task).augment(min(dataset.input[1:]))
 
 
-def _sized(task: Task, x: Images) -> Images:
+def _sized(task: Task, x: Pixels) -> Pixels:
     size = task.image_size or source(task).size
-    if size is None or x.shape[2:] == (size, size):
+    if size is None or x.shape[2:] == (size, size) or isinstance(x, StoredImages):
         return x
     import torch
     import torch.nn.functional as F

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nas.config.task import LoadedTask, Task
+from nas.data.facts import remembered
+from nas.data.stored import Pixels, StoredImages, joined, parts, select
 from nas.data.task_type import CLASSIFICATION, Labels, TaskType
 from nas.errors import DataError
 from nas.limits import MAX_VALIDATION
@@ -23,12 +25,36 @@ LEAST_SHARE, MOST_SHARE = 0.1, 0.25
 
 Progress = Callable[[int, int], None]
 """Told how many images are decoded, and of how many."""
+Tell = Callable[[str], None]
+"""Told a line that a user should read."""
+
+
+def silent(text: str) -> None:
+    """Tells nobody."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """A `Progress` that is told in words too where images come from and what is done with them."""
+
+    tell: Tell
+    progress: Progress | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        """So many images are decoded, of so many."""
+        if self.progress is not None:
+            self.progress(done, total)
+
+
+def tell_of(progress: Progress | None) -> Tell:
+    """What hears words, where anybody does."""
+    return progress.tell if isinstance(progress, Told) else silent
 
 
 class Part(NamedTuple):
     """What a source reads: images (N, C, H, W) as bytes, labels (N, …), the names of the classes, and what it left out."""
 
-    x: Images
+    x: Pixels
     y: Labels
     class_names: tuple[str, ...]
     left_out: tuple[str, ...] = ()
@@ -39,7 +65,8 @@ class Part(NamedTuple):
 class Split:
     """Images (N, C, H, W) as bytes, with their labels (N, …). Two splits are equal when they are the same object."""
 
-    x: Images
+    x: Pixels
+    """An array, or images that lie on disk."""
     y: Labels
     left_out: tuple[str, ...] = ()
     """Images that could not be read and were skipped, each with the reason; of test images alone."""
@@ -99,21 +126,21 @@ class Dataset:
         found = []
         for number in range(folds):
             inside, outside = np.flatnonzero(part == number), np.flatnonzero(part != number)
-            splits = [
-                Split(np.ascontiguousarray(self.train.x[index]), self.train.y[index]) for index in (outside, inside)
-            ]
+            splits = [Split(select(self.train.x, index), self.train.y[index]) for index in (outside, inside)]
             found.append(replace(self, train=splits[0], validation=splits[1]))
         return found
 
     @cached_property
     def fingerprint(self) -> str:
         """16 hexadecimal digits over every byte of images and labels: the same data and split, the same fingerprint."""
-        digest = hashlib.sha256()
-        for split in (self.train, self.validation):
-            digest.update(repr(split.x.shape).encode())
-            digest.update(np.ascontiguousarray(split.x).data)
-            digest.update(np.ascontiguousarray(split.y).data)
-        return digest.hexdigest()[:16]
+        splits = (self.train, self.validation)
+        if not all(isinstance(split.x, StoredImages) for split in splits):
+            return _fingerprint(splits)
+        known = hashlib.sha256()
+        for split in splits:
+            assert isinstance(split.x, StoredImages)
+            known.update(split.x.identity.encode() + np.ascontiguousarray(split.y).data)
+        return str(remembered("fingerprint", known.hexdigest(), lambda: _fingerprint(splits)))
 
     @property
     def loaded_task(self) -> LoadedTask:
@@ -122,8 +149,18 @@ class Dataset:
         return LoadedTask(**asked, input=self.input, classes=self.classes, fingerprint=self.fingerprint)
 
 
+def _fingerprint(splits: Sequence[Split]) -> str:
+    digest = hashlib.sha256()
+    for split in splits:
+        digest.update(repr(split.x.shape).encode())
+        for part in parts(split.x):
+            digest.update(np.ascontiguousarray(part).data)
+        digest.update(np.ascontiguousarray(split.y).data)
+    return digest.hexdigest()[:16]
+
+
 def make_dataset(
-    task: Task, x: Images, y: Labels, class_names: tuple[str, ...], task_type: TaskType = CLASSIFICATION
+    task: Task, x: Pixels, y: Labels, class_names: tuple[str, ...], task_type: TaskType = CLASSIFICATION
 ) -> Dataset:
     """Splits the training images of a data set, class by class, and measures the training part.
 
@@ -140,12 +177,12 @@ def make_dataset(
         train, validation = held_out(groups, names, task.validation, task.seed, keep=1, what=task.dataset)
     else:
         train, validation = np.arange(len(y)), np.arange(0)
-    train_x = np.ascontiguousarray(x[train])
+    train_x = select(x, train)
     mean, std = _statistics(train_x)
     return Dataset(
         task,
         Split(train_x, y[train]),
-        Split(np.ascontiguousarray(x[validation]), y[validation]),
+        Split(select(x, validation), y[validation]),
         class_names,
         mean,
         std,
@@ -215,10 +252,10 @@ def regrouped(dataset: Dataset, share: float) -> Dataset:
         more, kept = held_out(groups, names, share / whole, task.seed, keep=0, what=task.dataset)
     else:
         more, kept = np.arange(len(y)), np.arange(0)
-    x = np.concatenate([dataset.train.x, dataset.validation.x[more]])
+    x = joined(dataset.train.x, select(dataset.validation.x, more))
     mean, std = _statistics(x)
     train = Split(x, np.concatenate([dataset.train.y, y[more]]))
-    validation = Split(np.ascontiguousarray(dataset.validation.x[kept]), y[kept])
+    validation = Split(select(dataset.validation.x, kept), y[kept])
     return Dataset(task, train, validation, dataset.class_names, mean, std, dataset.type)
 
 
@@ -234,11 +271,11 @@ def fraction_of(dataset: Dataset, share: float, seed: int = 0) -> Dataset:
     train = dataset.train
     groups, names = dataset.type.strata(train.y, dataset.class_names)
     _, kept = held_out(groups, names, share, seed, keep=0, what=dataset.task.dataset)
-    return replace(dataset, train=Split(np.ascontiguousarray(train.x[kept]), train.y[kept]))
+    return replace(dataset, train=Split(select(train.x, kept), train.y[kept]))
 
 
 def check_labels(
-    task: Task, x: Images, y: Labels, class_names: tuple[str, ...], task_type: TaskType = CLASSIFICATION
+    task: Task, x: Pixels, y: Labels, class_names: tuple[str, ...], task_type: TaskType = CLASSIFICATION
 ) -> None:
     """Raises DataError when labels and images do not fit together."""
     if len(x) != len(y):
@@ -269,20 +306,36 @@ def held_out(
     return np.sort(np.concatenate(rest)), np.sort(np.concatenate(out))
 
 
-def _statistics(x: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    # From the histogram of bytes: exact, and no copy of the images as floats. By parts, because counting turns bytes
-    # into numbers of eight bytes.
+def _statistics(x: Pixels) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    # From the histogram of bytes: exact, and no copy of the images as floats.
+    if isinstance(x, StoredImages):
+        counts = np.array(remembered("histogram", x.identity, lambda: _histogram(x).tolist()), dtype=np.int64)
+    else:
+        counts = _histogram(x)
     values = np.arange(256) / 255.0
     means, deviations = [], []
-    for channel in range(x.shape[1]):
-        counts = np.zeros(256, dtype=np.int64)
-        for part in np.array_split(x[:, channel], 1 + x[:, channel].size // 2**24):
-            counts += np.bincount(part.reshape(-1), minlength=256)
-        mean = float((counts * values).sum() / counts.sum())
-        variance = float((counts * (values - mean) ** 2).sum() / counts.sum())
+    for channel in counts:
+        mean = float((channel * values).sum() / channel.sum())
+        variance = float((channel * (values - mean) ** 2).sum() / channel.sum())
         means.append(mean)
         deviations.append(max(variance**0.5, 1e-3))  # a constant channel would divide by zero
     return tuple(means), tuple(deviations)
+
+
+def _histogram(x: Pixels) -> npt.NDArray[np.int64]:
+    """(C, 256): how often each channel has each value."""
+    counts = np.zeros((x.shape[1], 256), dtype=np.int64)
+    for part in parts(x):
+        for channel in range(x.shape[1]):
+            # By parts, because counting turns bytes into numbers of eight bytes; two bytes at a time, which takes a quarter.
+            for some in np.array_split(part[:, channel], 1 + part[:, channel].size // 2**24):
+                flat = some.reshape(-1)
+                even = flat[: len(flat) // 2 * 2].view(np.uint16)
+                pairs = np.bincount(even, minlength=65_536).reshape(256, 256)
+                counts[channel] += pairs.sum(0) + pairs.sum(1)
+                if len(flat) % 2:
+                    counts[channel, flat[-1]] += 1
+    return counts
 
 
 def one_line(problem: BaseException, limit: int = 200) -> str:

@@ -196,7 +196,7 @@ def _held_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
     try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        _, resident, shared, *_ = map(int, Path("/proc/self/statm").read_text().split())
     except OSError:  # not Linux
         return 0
-    return pages * 4096
+    return (resident - shared) * 4096  # mapped images are shared, and given back when somebody needs their memory

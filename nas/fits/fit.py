@@ -152,7 +152,14 @@ def fit(options: FitOptions, seen: Overview, progress: Progress) -> Fitted:
 
 def training_options(search: SearchOptions) -> TrainingOptions:
     """How references are trained beside the search's networks: with the seeds of its retrainings."""
-    return TrainingOptions(data_root=search.data_root, seeds=SEEDS, device=search.ray.device, storage=search.storage)
+    return TrainingOptions(
+        data_root=search.data_root,
+        data_cache=search.data_cache,
+        data_memory=search.data_memory,
+        seeds=SEEDS,
+        device=search.ray.device,
+        storage=search.storage,
+    )
 
 
 def train_references(
@@ -171,7 +178,7 @@ def train_references(
     from nas.replays.on_ray import run_on_ray
 
     row = study_of(training.storage, study)
-    planned, missing = reference_plans(row, names, row.constraints, training, named=named)
+    planned, missing = reference_plans(row, names, row.constraints, training, named=named, tell=progress.note)
     remarks = [f"no {caption_of(name)} is inside the limits" for name in missing]
     for reference, plan in planned:
         steps = plan.recipe.epochs * plan.recipe.steps_per_epoch(len(plan.dataset.train))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from blocks.base import Scalar, Shape
 from nas.architecture.architecture import Architecture
 from nas.architecture.cost import Cost, cost
+from nas.data.task import Tell, silent
 from nas.errors import Infeasible, SearchError, StudyError, nearest
 from nas.fits import FINE_TUNED, REFERENCES, caption_of
 from nas.replays.options import TrainingOptions
@@ -138,12 +139,15 @@ def reference_plans(
     options: TrainingOptions,
     *,
     named: bool = False,
+    tell: Tell = silent,
 ) -> tuple[list[tuple[Reference, Plan]], list[str]]:
     """How the references are trained on the images of a study, and the names of those that the limits leave no room for.
 
+    `tell` hears where the images are kept.
+
     A whole published network that a user has `named` is trained whatever the limits: it says what these cost.
     """
-    data = study_data(study, options)
+    data = study_data(study, options, tell)
     input, classes = data.dataset.input, data.dataset.classes
     plans: list[tuple[Reference, Plan]] = []
     missing = []

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from nas.config.block_files import check_blocks
+from nas.data.task import Tell, silent
 from nas.errors import NasError, SearchError, StorageError
 from nas.execution.gpu_sharing import Slot
 from nas.execution.runner import run_here
@@ -20,16 +21,16 @@ from nas.store import DEFAULT_URL, Store
 from nas.train.environment import use_threads
 
 
-def replay_plans(configs: Sequence[PublishedConfig], options: TrainingOptions) -> list[Plan]:
-    """How published networks are to be trained. Raises a NasError when one of them cannot be."""
+def replay_plans(configs: Sequence[PublishedConfig], options: TrainingOptions, tell: Tell = silent) -> list[Plan]:
+    """How published networks are to be trained; `tell` hears where images are kept. Raises a NasError when one cannot be."""
     if not configs:
         raise SearchError("name a published config; `nas replay --list` shows them")
-    shelf = Shelf()
+    shelf = Shelf(tell)
     return [plan_replay(config, options, shelf) for config in configs]
 
 
 def retrain_plans(
-    study: str, options: TrainingOptions, *, trials: Sequence[int] = (), top: int | None = None
+    study: str, options: TrainingOptions, tell: Tell = silent, *, trials: Sequence[int] = (), top: int | None = None
 ) -> list[Plan]:
     """How front members of a study are to be trained again. Raises a NasError when they cannot be.
 
@@ -45,7 +46,7 @@ def retrain_plans(
         numbers = list(dict.fromkeys(trials)) or _members(store, study, top)
         members = [store.trial(study, number) for number in numbers]
         networks = [store.architecture(member.hash) for member in members]
-    data = study_data(row, options)
+    data = study_data(row, options, tell)
     return [
         plan_retraining(row, member, network, data, options) for member, network in zip(members, networks, strict=True)
     ]

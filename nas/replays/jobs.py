@@ -6,7 +6,6 @@ import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ import torch
 
 from nas.data import Split, Task, load_test
 from nas.data.images import left_out_line
+from nas.data.task import Tell, Told, silent
 from nas.errors import NasError, SearchError
 from nas.execution.job import Outcome
 from nas.replays.options import TrainingOptions
@@ -93,15 +93,21 @@ def folder_of(plan: Plan, options: TrainingOptions) -> Path:
     return expanded(options.output).absolute() / f"{plan.title}-{plan.key[:8]}"
 
 
-@lru_cache(maxsize=1)
-def test_images(task: Task) -> Split:
-    """The test images of a task, kept for the next plan of the same task and for pictures."""
-    return load_test(task)
+_tests: dict[Task, Split] = {}
+
+
+def load_test_images(task: Task, tell: Tell = silent) -> Split:
+    """The test images of a task, kept for the next plan of the same task and for pictures; `tell` hears where they come from."""
+    if task not in _tests:
+        split = load_test(task, Told(tell))
+        _tests.clear()  # one set of images is enough memory
+        _tests[task] = split
+    return _tests[task]
 
 
 def read_test(task: Task, progress: Progress) -> Split:
     """The same; says how many could not be read, where the task lets them be skipped."""
-    split = test_images(task)
+    split = load_test_images(task, progress.note)
     if split.left_out:
         progress.note(f"test images: {left_out_line(split.left_out, len(split) + len(split.left_out))}")
     return split

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -32,6 +33,10 @@ class TrainingOptions:
     seeds: int = 1
     data: str | None = None
     data_root: str | None = None
+    data_cache: bool = True
+    """Whether many image files are kept decoded on disk."""
+    data_memory: float | None = None
+    """Bytes of memory that images may take; None: half of the machine's."""
     image_size: int | None = None
     recipe: str | Path | Recipe | None = None
     batch_size: int | None = None
@@ -44,6 +49,11 @@ class TrainingOptions:
     output: str | Path = OUTPUT
     storage: str | None = None
 
+    @property
+    def memory(self) -> int | None:
+        """Whole bytes of `data_memory`."""
+        return None if self.data_memory is None else int(self.data_memory)
+
     def __post_init__(self) -> None:
         """Raises SearchError for a value that cannot be."""
         for name in ("epochs", "steps", "batch_size", "threads", "image_size"):
@@ -52,6 +62,8 @@ class TrainingOptions:
                 raise SearchError(f"{name}: must be at least 1, not {value}")
         if self.epochs is not None and self.steps is not None:
             raise SearchError("epochs and steps: one or the other")
+        if self.data_memory is not None and not 0 < self.data_memory < math.inf:
+            raise SearchError(f"data_memory: must be a number above 0, not {self.data_memory}")
         if self.validation is not None and not 0 <= self.validation <= MAX_VALIDATION:
             raise SearchError(f"validation: must be from 0 to {MAX_VALIDATION}, not {self.validation}")
         if not 1 <= self.seeds <= MAX_SEEDS:

@@ -12,7 +12,7 @@ from nas.config.recipe import OPTIMIZERS, Augment, Recipe
 from nas.config.recipe_presets import FINE_TUNING, fitted
 from nas.config.task import LoadedTask
 from nas.data import DATASETS, Dataset, Task, augmentation, fraction_of, load, source
-from nas.data.task import regrouped
+from nas.data.task import Tell, Told, regrouped, silent
 from nas.errors import DataError, Infeasible, RecipeError, StudyError
 from nas.objectives import ACCURACY
 from nas.replays.options import TrainingOptions
@@ -110,13 +110,18 @@ class Plan:
 class Shelf:
     """Data sets that several plans share: read once, and sent to a GPU once."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Tell = silent) -> None:
+        """`tell` hears where images are kept."""
+        self._tell = tell
         self._read: dict[tuple[Task, float], Dataset] = {}
 
     def take(self, task: Task, fraction: float = 1.0) -> Dataset:
         """This share of the task's training images, the same of every class, always the same ones."""
         if (task, fraction) not in self._read:
-            self._read[task, fraction] = load(task) if fraction == 1 else fraction_of(self.take(task), fraction)
+            whole = fraction == 1
+            self._read[task, fraction] = (
+                load(task, Told(self._tell)) if whole else fraction_of(self.take(task), fraction)
+            )
         return self._read[task, fraction]
 
 
@@ -126,8 +131,8 @@ def obstacle(config: PublishedConfig) -> str | None:
         return f"no network is built for these claims: {config.without_network}"
     if config.data not in DATASETS:
         return (
-            f"the paper's data set '{config.data}' is none that can be downloaded, and a folder of its images (--data "
-            "imagefolder:PATH) is held in memory as a whole: ImageNet at 224×224 is 180 GiB, so it takes a small --image-size"
+            f"the paper's data set '{config.data}' is none that can be downloaded; name a folder of its images by --data "
+            "imagefolder:PATH (train/<class>/… and val/<class>/…)"
         )
     return None
 
@@ -143,7 +148,15 @@ def plan_replay(config: PublishedConfig, options: TrainingOptions, shelf: Shelf)
     if why is not None:
         raise DataError(f"{config.name}: {why}")
     square = config.input[1] if config.input[1] == config.input[2] else None
-    task = Task(data, options.data_root, options.validation or 0.0, 0, options.image_size or square)
+    task = Task(
+        data,
+        options.data_root,
+        options.validation or 0.0,
+        0,
+        options.image_size or square,
+        cached=options.data_cache,
+        memory=options.memory,
+    )
     fraction = config.fraction if options.fraction is None else options.fraction
     whole, held = len(shelf.take(task).train), len(shelf.take(task).validation)
     dataset = shelf.take(task, fraction)
@@ -208,13 +221,15 @@ class StudyData:
     """Images that the search trained on."""
 
 
-def study_data(study: StudyRow, options: TrainingOptions) -> StudyData:
+def study_data(study: StudyRow, options: TrainingOptions, tell: Tell = silent) -> StudyData:
     """The images of a study's data, with a part held out to choose among seeds, or a fraction of the others.
+
+    `tell` hears where they are kept.
 
     Raises DataError when they are not the images that the study was made with.
     """
-    task = study.task.unread(options.data_root)
-    dataset = load(task)
+    task = study.task.unread(options.data_root, cached=options.data_cache, memory=options.memory)
+    dataset = load(task, Told(tell))
     if dataset.fingerprint != study.task.fingerprint:
         raise DataError(
             f"study '{study.name}': {task.dataset} holds other images than those it was made with; "

@@ -159,7 +159,7 @@ def _mark(config: PublishedConfig) -> str:
 def _footnotes(configs: Sequence[PublishedConfig]) -> list[str]:
     """What the marks of a list mean, one line each."""
     whys = dict.fromkeys(obstacle(config) for config in configs if _mark(config) == " *")
-    lines = [f"* cannot be trained as shipped: {why}" for why in whys]
+    lines = [f"* trained with --data alone: {why}" for why in whys]
     if any(config.without_network is not None for config in configs):
         lines.append("† no network is built for these claims; `nas replay NAME --check` says why")
     return lines

@@ -17,7 +17,7 @@ from nas.analysis.replicates import accuracy_text, summaries
 from nas.drawing.matplotlib_sheet import letters, save
 from nas.errors import NasError
 from nas.front.png import BLUE, FAINT, GREY, INK, ORANGE
-from nas.replays.jobs import test_images
+from nas.replays.jobs import load_test_images
 from nas.replays.training import Files, read_confusion
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def look(ran: Ran) -> Seen | None:
         layer = last_feature_map(architecture, data.input, data.classes, FEWEST_POSITIONS)
     except NasError:
         return None
-    weights, test = there[0], test_images(data.task)
+    weights, test = there[0], load_test_images(data.task)
     model = compile_model(architecture, data.input, data.classes)
     fill(model, read_weights(weights)[0], weights)
     model.eval()

@@ -10,7 +10,8 @@ which is exact for one cost (the volume is the length from c to the cheapest net
 P but its distribution function: any monotone transform of a Gaussian will do. For several costs the volume is counted on
 quasi-random budgets.
 
-A budget is drawn half evenly and half evenly on a logarithmic scale: users of small and of large networks both count.
+A budget is drawn half evenly and half evenly on a logarithmic scale (`BUDGET_SCALES`: or all one way): users of small and of large
+networks both count.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ Array = npt.NDArray[np.float64]
 LEVELS: Final = 48
 """Levels of error between those of the front."""
 BUDGETS: Final = 1024
-LOG_SHARE: Final = 0.5
+BUDGET_SCALES: Final = {"linear": 0.0, "mixed": 0.5, "log": 1.0}
+"""Share of the budgets that are drawn evenly on a logarithmic scale."""
 FLOOR: Final = 1e-4
 """Errors below are as good as this one, a hundredth of a percent, unless there are smaller ones."""
 
@@ -40,17 +42,18 @@ class Budgets:
 
     low: Array
     high: Array
+    log_share: float = BUDGET_SCALES["mixed"]
 
     @classmethod
-    def spanning(cls, costs: Array) -> Budgets:
+    def spanning(cls, costs: Array, log_share: float = BUDGET_SCALES["mixed"]) -> Budgets:
         """The scale of candidates with `costs` (n, costs)."""
-        return cls(costs.min(axis=0), np.maximum(costs.max(axis=0), costs.min(axis=0) + 1e-9))
+        return cls(costs.min(axis=0), np.maximum(costs.max(axis=0), costs.min(axis=0) + 1e-9), log_share)
 
     def __call__(self, costs: Array) -> Array:
         """`costs` (n, costs) -> [0, 1]."""
         even = (costs - self.low) / (self.high - self.low)
         logs = [np.log(np.maximum(values, 1e-12)) for values in (costs, self.low, self.high)]
-        share = np.where(self.low > 0, LOG_SHARE, 0.0)
+        share = np.where(self.low > 0, self.log_share, 0.0)
         ratio = (logs[0] - logs[1]) / np.where(logs[2] > logs[1], logs[2] - logs[1], 1.0)
         return np.clip(np.where(share > 0, (1 - share) * even + share * ratio, even), 0.0, 1.0)
 

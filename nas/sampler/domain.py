@@ -186,13 +186,15 @@ class SpaceDomain:
 
         def choose(name: str, options: Options) -> Scalar:
             if name in changed:
-                if take and name in other and other[name] in options:
+                if take and name in other and other[name] in options.admissible:
                     return other[name]
-                return rng.choice([option for option in options if option != parent.get(name)] or options)
+                others = [option for option in options.admissible if option != parent.get(name)]
+                return rng.choice(others or options.admissible)
             for assignment in (parent, other):
                 if name in assignment:
-                    return assignment[name] if assignment[name] in options else rng.choice(options)
-            return rng.choice(options)
+                    kept = assignment[name] in options.admissible
+                    return assignment[name] if kept else rng.choice(options.admissible)
+            return rng.choice(options.admissible)
 
         return self._space.walk(choose, mend=True).assignment
 

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from nas.sampler.acquisition import Budgets, Improvement, Warp
+from nas.sampler.acquisition import BUDGET_SCALES, Budgets, Improvement, Warp
 from nas.sampler.history import Observation
 from nas.sampler.surrogate import FIT_AT_MOST, Posterior, Weights, inducing, learn
 
@@ -51,8 +51,9 @@ class Learner:
 class Model:
     """What is expected of networks, given as rows of a matrix of features."""
 
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
+    def __init__(self, seed: int, log_share: float = BUDGET_SCALES["mixed"]) -> None:
+        """`log_share` of the budgets are drawn evenly on a logarithmic scale."""
+        self._seed, self._log_share = seed, log_share
         self._error = Learner()
         self._costs: dict[int, Learner] = {}
 
@@ -110,7 +111,8 @@ class Model:
         errors = np.array([np.nan if item.error is None else item.error for item in observed])
         shift = np.array([item.shift for item in observed])
         full = known & (shift == 0)
-        budgets = Budgets.spanning(costs[np.concatenate([front_rows, np.array(pending, dtype=np.int64), scored])])
+        spanned = np.concatenate([front_rows, np.array(pending, dtype=np.int64), scored])
+        budgets = Budgets.spanning(costs[spanned], self._log_share)
         warp = Warp.fitted(errors[full])
         y = warp(np.where(known, errors, errors[full].max()))
         y[~known] = max(y[known].max(), 0.0)

@@ -17,6 +17,7 @@ from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 from blocks.base import Shape
 from nas.architecture.architecture import Architecture
 from nas.objectives import before_training, learned
+from nas.sampler.acquisition import BUDGET_SCALES
 from nas.sampler.domain import Domain, SpaceDomain
 from nas.sampler.history import History
 from nas.sampler.model import Model, Numbers
@@ -27,6 +28,8 @@ from nas.space.space import Assignment, Space
 
 FIRST: Final = 6
 """Trials before the model is asked."""
+CROWD: Final = 8
+"""Trials that run before `FIRST` results are in: beside so many, the next are random ones of their size, and not the farthest."""
 PARENTS: Final = 24
 CANDIDATES_AT_MOST: Final = 20_000
 """Most candidates in the pool, or twice as many as were observed where that is more."""
@@ -47,6 +50,9 @@ class ParetoSampler(BaseSampler):
     An accuracy that was `measured_on` so many images is known to its standard error, which the model takes into account; the
     front to be improved is then what the model makes of the measurements, not their luckiest ones.
 
+    `budget_scale` says how budgets between the cheapest and the dearest candidate are weighed: ``linear``, ``log`` or ``mixed``,
+    half and half.
+
     `features` gives further values, by the names of objectives, of every candidate: what a zero-cost proxy says of it, say.
 
     Without a space it works on any objective function of Optuna, conditional ones too. The first value of a trial is
@@ -65,8 +71,11 @@ class ParetoSampler(BaseSampler):
         costs: Callable[[Assignment], Sequence[float] | None] | None = None,
         measured_on: int | None = None,
         features: Mapping[str, Callable[[Architecture], float]] | None = None,
+        budget_scale: str = "mixed",
         seed: int | None = None,
     ) -> None:
+        if budget_scale not in BUDGET_SCALES:
+            raise ValueError(f"budget_scale: must be one of {', '.join(BUDGET_SCALES)}, not {budget_scale!r}")
         if space is None and objectives is not None:
             raise ValueError("objectives: names need a space; without one the first value of a trial is learned")
         if space is not None and costs is not None:
@@ -79,6 +88,7 @@ class ParetoSampler(BaseSampler):
         self._space, self._input, self._classes, self._names, self._costs = space, input, classes, names, costs
         self._measured_on = measured_on
         self._features = features or {}
+        self._log_share = BUDGET_SCALES[budget_scale]
         self._seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
         self._random = RandomSampler(seed=self._seed)
         self._rng = np.random.default_rng(self._seed)
@@ -136,25 +146,34 @@ class ParetoSampler(BaseSampler):
     def _begin(self, study: Study) -> _Search:
         count = len(study.directions)
         if self._space is None:
-            return _Search(TrialDomain(count - 1, self._costs), 0, self._measured_on, self._seed, self._rng)
+            return self._search_of(TrialDomain(count - 1, self._costs), 0)
         if count != len(self._names):
             raise ValueError(f"the study must have the objectives {', '.join(self._names)}, not {count} of them")
         costs = [name for name in self._names if name in before_training()]
         domain = SpaceDomain(self._space, self._input or self._space.input, self._classes, costs, self._features)
         place = self._names.index(learned(self._names)[0])
-        return _Search(domain, place, self._measured_on, self._seed, self._rng)
+        return self._search_of(domain, place)
+
+    def _search_of(self, domain: Domain, learned: int) -> _Search:
+        return _Search(domain, learned, self._measured_on, self._seed, self._rng, self._log_share)
 
 
 class _Search:
     """The candidates of one study and their expected improvement."""
 
     def __init__(
-        self, domain: Domain, learned: int, measured_on: int | None, seed: int, rng: np.random.Generator
+        self,
+        domain: Domain,
+        learned: int,
+        measured_on: int | None,
+        seed: int,
+        rng: np.random.Generator,
+        log_share: float,
     ) -> None:
         self._domain, self._rng = domain, rng
         self._pool = Pool(domain, seed)
         self.history = History(domain, self._pool, learned, measured_on)
-        self._model = Model(seed)
+        self._model = Model(seed, log_share)
         self._version = domain.version
         self._queue: list[int] = []
         self._hopes = np.empty(0)
@@ -198,7 +217,8 @@ class _Search:
         if not len(free):
             return []
         done, count = len(history.done), len(history.observed) + len(history.pending)
-        if done < 2 or done + len(history.pending) < FIRST:
+        crowded = len(history.pending) >= CROWD and done < FIRST
+        if done < 2 or done + len(history.pending) < FIRST or crowded:
             return [self._spread(count, free)]
         scored = self._scored(free)
         rows = np.array([item.candidate for item in history.observed])
@@ -253,7 +273,7 @@ class _Search:
         near = order[max(0, place - window) : place + window + 1]
         # half of the window at random, so that seeds differ
         near = near[self._rng.permutation(len(near))[: len(near) // 2 + 1]]
-        if not others:
+        if not others or len(self.history.pending) >= CROWD:
             return int(near[0])
         return int(near[np.argmax(squared_distances(matrix[near], matrix[others]).min(axis=1))])
 

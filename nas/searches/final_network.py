@@ -62,9 +62,14 @@ def finish(options: SearchOptions, study: str, chosen: pd.DataFrame, progress: P
     from nas.replays.on_ray import run_on_ray
 
     training = TrainingOptions(
-        data_root=options.data_root, seeds=SEEDS, device=options.ray.device, storage=options.storage
+        data_root=options.data_root,
+        data_cache=options.data_cache,
+        data_memory=options.data_memory,
+        seeds=SEEDS,
+        device=options.ray.device,
+        storage=options.storage,
     )
-    plans = retrain_plans(study, training, trials=[int(number) for number in chosen["trial"]])
+    plans = retrain_plans(study, training, progress.note, trials=[int(number) for number in chosen["trial"]])
     _tell(plans, chosen, training, progress)
     return list(run_on_ray(plans, training, options.ray, progress.of_trainings()))
 

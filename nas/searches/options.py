@@ -40,6 +40,9 @@ SEED_POINTS: dict[str, Callable[[int, int], int] | None] = {
 """How many published networks of the space are the first trials at most, by those that every search starts with and the trials of
 the study; None: nobody looks for them."""
 
+BUDGET_SCALES = ("linear", "log", "mixed")
+"""How budgets between the cheapest and the dearest network can be weighed."""
+
 DEFAULT_TRIALS = 32
 UNTIL_TIME = 1_000_000
 """Trials of a search that the clock ends."""
@@ -97,6 +100,15 @@ def _other_schedulers() -> str:
     return f"Stops trials early that are not among the best so far: {', '.join(others)}."
 
 
+def _trackers() -> str:
+    from nas.searches.trackers import TRACKERS
+
+    return (
+        f"Tell each training's curve and end to {', '.join(TRACKERS)}; such as tensorboard:FOLDER or mlflow:URI, with commas "
+        "between several."
+    )
+
+
 @dataclass(frozen=True)
 class SearchOptions:
     """Everything that `nas search` and `nas.search` take."""
@@ -110,6 +122,13 @@ class SearchOptions:
     )
     data: str | object = _option("digits", _data_sets)
     data_root: str | None = _option(None, "Folder of downloaded data sets (also NAS_DATA).  [default: ~/.cache/nas]")
+    data_cache: bool = _option(
+        True,
+        "Keep many image files decoded on disk, in the folder NAS_CACHE; `nas cache` lists it.  [folder: ~/.cache/nas]",
+    )
+    data_memory: float | None = _option(
+        None, "Most bytes of memory for images, such as 4G; more are read in blocks.  [default: half of the machine's]"
+    )
     image_size: int | None = _option(None, "Make squares of images, with sides of so many pixels.")
     skip_bad: bool = _option(False, "Leave out images that cannot be read, and say how many they are.")
     validation: float | None = _option(
@@ -146,6 +165,7 @@ class SearchOptions:
         (), "What is measured of every candidate for the sampler pareto, such as a zero-cost proxy of your own."
     )
     sampler: str = _option("pareto", _other_samplers)
+    budget_scale: str = _option("mixed", "How the sampler pareto weighs budgets: linear, log, or mixed, half and half.")
     seed: int = _option(0, "Of the sampler, of the split of the data, and of the trainings.")
     study: str | None = _option(None, "Name of the study.  [default: SPACE-DATA]")
     storage: str | None = _option(None, "Study database (also NAS_STORAGE).  [default: sqlite:///nas.db]")
@@ -180,10 +200,12 @@ class SearchOptions:
         "[default: beside an SQLite database]",
     )
     trial_timeout: str | float | None = _option(None, "End a trial that takes longer, such as 10m.")
+    track: Sequence[str] = _option((), _trackers)
 
     def __post_init__(self) -> None:
         """Raises SearchError for a value that cannot be."""
         from nas.searches.early_stopping import SCHEDULERS
+        from nas.searches.trackers import check_trackers
 
         _check_types(self)
         for name in ("trials", "epochs", "steps", "min_epochs", "folds"):
@@ -192,7 +214,7 @@ class SearchOptions:
                 raise SearchError(f"{name}: must be at least 1, not {value}")
         if self.retrain < 0:
             raise SearchError(f"retrain: must be at least 0, not {self.retrain}")
-        for name in ("max_parameters", "max_macs"):
+        for name in ("max_parameters", "max_macs", "data_memory"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise SearchError(f"{name}: must be a number above 0, not {value}")
@@ -211,6 +233,7 @@ class SearchOptions:
             hint = nearest(self.seed_points, SEED_POINTS)
             raise SearchError(f"seed_points: must be one of {known}, not '{self.seed_points}'{hint}")
         SCHEDULERS.find(self.scheduler)
+        check_trackers(self.track)
         if not self.reduction_factor > 1:
             raise SearchError(f"reduction_factor: must be above 1, not {self.reduction_factor:g}")
         self._take_metric()
@@ -237,6 +260,11 @@ class SearchOptions:
             if name not in OBJECTIVES or OBJECTIVES[name].known != "measured":
                 there = [name for name, row in OBJECTIVES.items() if row.known == "measured"]
                 raise SearchError(f"features: must be of {', '.join(there)}, not '{name}'{nearest(name, there)}")
+        if self.budget_scale not in BUDGET_SCALES:
+            raise SearchError(
+                f"budget_scale: must be one of {', '.join(BUDGET_SCALES)}, not '{self.budget_scale}'"
+                f"{nearest(self.budget_scale, BUDGET_SCALES)}"
+            )
         parse_duration(self.time)
         parse_duration(self.trial_timeout, "trial_timeout")
         _ = self.ray, self.timing

@@ -12,7 +12,7 @@ from nas.execution.report import Environment
 from nas.objectives import COUNTED, OBJECTIVES, learned
 from nas.searches.early_stopping import Promoting
 from nas.space.space import Assignment
-from nas.store import Store
+from nas.store import Store, TrialResult
 
 
 @dataclass(frozen=True)
@@ -24,16 +24,11 @@ class PausedTrial:
     hash: str
     assignment: Assignment
     published: str | None
-    reason: str | None
     epoch: int
     """The last one that is recorded."""
-    found: Mapping[str, float | None]
-    """What was measured after it, by name."""
     cost: Cost
-    seconds: float | None
-    """How long it was trained."""
-    device: str | None
-    environment: Environment
+    result: TrialResult
+    """What is known of it after that epoch."""
 
     @classmethod
     def of(cls, trial: Mapping[str, Any], found: Mapping[str, float | None], environment: Environment) -> Self:
@@ -43,19 +38,18 @@ class PausedTrial:
         ]
         others = {name: float(trial[name]) for name in known if not math.isnan(trial[name])}
         cost = Cost(int(trial["parameters"]), int(trial["macs"]), int(trial["activation_bytes"]), others)
-        texts = {
-            name: trial[name] if isinstance(trial[name], str) else None for name in ("published", "reason", "device")
-        }
+        seconds = None if math.isnan(trial["seconds"]) else float(trial["seconds"])
+        published, reason, device = (
+            trial[name] if isinstance(trial[name], str) else None for name in ("published", "reason", "device")
+        )
         return cls(
             row=int(trial["id"]),
             hash=trial["hash"],
             assignment=trial["assignment"],
+            published=published,
             epoch=int(trial["epochs"]),
-            found=found,
             cost=cost,
-            seconds=None if math.isnan(trial["seconds"]) else float(trial["seconds"]),
-            environment=environment,
-            **texts,
+            result=TrialResult(reason, found, seconds, device, environment),
         )
 
 
@@ -99,19 +93,7 @@ class PausedTrials:
         return self.rungs.promote(waiting if network is None else {**waiting, network: epoch})
 
 
-def worth(found: Mapping[str, float | None]) -> dict[str, Any]:
-    """What was measured, as the store takes it."""
-    return {**{name: found.get(name) for name in ("accuracy", "loss", "top5")}, "values": found}
-
-
 def _note_worth(store: Store, trial: PausedTrial) -> None:
     """A driver that was killed has not said what the trial was worth when it paused."""
     store.resume_trial(trial.row)
-    store.pause_trial(
-        trial.row,
-        reason=trial.reason,
-        **worth(trial.found),
-        seconds=trial.seconds,
-        device=trial.device,
-        environment=trial.environment,
-    )
+    store.pause_trial(trial.row, trial.result)

@@ -26,10 +26,13 @@ if TYPE_CHECKING:
     from rich.live import Live
 
     from nas.architecture.cost import Cost
+    from nas.train import Epoch
 
 
 SHOWN: Final = 12
 """So many members of a front, the dearest, have room in the live view."""
+SHOWN_TRAINING: Final = 8
+"""And so many trials that run."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,9 @@ class Progress:
     def started(self, running: int) -> None:
         """A trial has started; so many run now."""
 
+    def epoch(self, network: str, epoch: Epoch, epochs: int) -> None:
+        """The trial of a network, by its hash, was measured after an epoch, of so many."""
+
     def finished(self, trial: EndedTrial, running: int) -> None:
         """A trial has ended; so many run now."""
 
@@ -129,6 +135,8 @@ class _Counting(Progress):
         self.front = pareto(past, self.objectives) if len(past) else past.head(0)
         self.counts = Counter(past["state"])
         self.running = self.waiting = 0
+        self.under_way: dict[str, str] = {}
+        """How far each network is that trains, by its hash."""
         self.cached = int(past["source"].notna().sum()) if "source" in past else 0
         self.began = time.monotonic()
         self.before = self.done
@@ -136,8 +144,14 @@ class _Counting(Progress):
     def started(self, running: int) -> None:
         self.running = running
 
+    def epoch(self, network: str, epoch: Epoch, epochs: int) -> None:
+        found = [(OBJECTIVES[name], value) for name, value in epoch.found.items() if name in learned(self.objectives)]
+        worth = [value_text(row, value) for row, value in found if value == value]
+        self.under_way[network] = ", ".join([f"epoch {epoch.epoch} of {epochs}", *worth])
+
     def paused(self, network: str, reason: str, waiting: int, running: int) -> None:
         self.waiting, self.running = waiting, running
+        self.under_way.pop(network, None)
 
     def resumed(self, waiting: int) -> None:
         self.waiting = waiting
@@ -151,6 +165,7 @@ class _Counting(Progress):
         self.front = pareto(known, self.objectives)
         self.counts[trial.state] += 1
         self.running = running
+        self.under_way.pop(trial.hash, None)
         self.cached += trial.source is not None
 
     @property
@@ -256,7 +271,10 @@ class LiveView(_Counting):
 
         elapsed = duration(time.monotonic() - self.began)
         bar = Padding(ProgressBar(total=1.0, completed=self.share(), width=60), 0)  # ends its line
-        below = Group(bar, Text(f"{self.summary()} · {elapsed} so far"))
+        training = [f"training {network[:8]}: {state}" for network, state in self.under_way.items()]
+        more = [f"and {len(training) - SHOWN_TRAINING} more"] if len(training) > SHOWN_TRAINING else []
+        lines = [f"{self.summary()} · {elapsed} so far", *training[:SHOWN_TRAINING], *more]
+        below = Group(bar, Text("\n".join(lines)))
         if self.front.empty:
             return below
         view = view_of(self.front, self.objectives, title=self.study, images=self.measured_on)

@@ -16,7 +16,7 @@ from optuna.trial import Trial, TrialState
 from blocks.base import Scalar, Shape
 from nas.architecture.architecture import Architecture
 from nas.architecture.cost import Built, Cost
-from nas.errors import Infeasible, Unmeasured
+from nas.errors import AssignmentError, Infeasible, Unmeasured
 from nas.objectives import OBJECTIVES, learned
 from nas.searches.optuna_history import Past, partial
 from nas.searches.samplers import SAMPLERS, Problem
@@ -71,12 +71,14 @@ class Proposer:
         features: Mapping[str, Callable[[Architecture], float]] | None = None,
         epochs: int | None = None,
         measured_on: int | None = None,
+        budget_scale: str = "mixed",
     ) -> None:
         """`epochs` of a full training say what a past trial that was stopped early is worth; without it, nothing.
 
         `measured_on` is how many images an accuracy comes from, None where it is exact. `measure` says what else is to be known
         of a network before it is trained, and raises Unmeasured for one that is then left out; `refused` is told it of one that
-        then breaks a constraint. `features` are values that a sampler may have of every candidate.
+        then breaks a constraint. `features` are values that a sampler may have of every candidate; `budget_scale` is how it
+        weighs budgets, as in `Problem`.
         """
         self._measure, self._refused = measure, refused
         self._trials: dict[int, Trial] = {}
@@ -93,7 +95,7 @@ class Proposer:
             for name in self.objectives
         ]
         logging.getLogger("optuna").setLevel(logging.ERROR)
-        problem = Problem(space, input, classes, self.objectives, measured_on, features or {})
+        problem = Problem(space, input, classes, self.objectives, measured_on, features or {}, budget_scale)
         storage = InMemoryStorage()
         self._study = optuna.create_study(
             storage=storage, directions=directions, sampler=SAMPLERS.find(sampler)(seed + 7919 * len(past), problem)
@@ -188,9 +190,10 @@ class Proposer:
         changed = set(self._rng.sample(sorted(assignment), min(changes, len(assignment))))
 
         def choose(name: str, options: Options) -> Scalar:
-            if name in assignment and name not in changed:
+            if name in assignment and name not in changed and assignment[name] in options.admissible:
                 return assignment[name]
-            return self._rng.choice([option for option in options if option != assignment.get(name)] or options)
+            others = [option for option in options.admissible if option != assignment.get(name)]
+            return self._rng.choice(others or options.admissible)
 
         return self.space.walk(choose, mend=True).assignment
 
@@ -226,12 +229,15 @@ class Proposer:
             value: Scalar = trial.suggest_categorical(name, options)  # type: ignore[assignment]
             return value
 
-        plan = self.space.walk(choose)
+        try:
+            plan = self.space.walk(choose)
+        except AssignmentError:  # Optuna's samplers know nothing of `counts`
+            self._reject(trial)
+            return None
         if built is None:
             built = self._built(plan)
         if not self._is_wanted(built):
-            self._study.tell(trial.number, state=TrialState.FAIL)
-            self.rejected += 1
+            self._reject(trial)
             return None
         architecture, price = built.architecture, built.cost
         self.seen.add(architecture.hash)
@@ -244,8 +250,11 @@ class Proposer:
         price = price.with_values({reading.name: reading.value for reading in readings})
         if self.space.violation(price) is not None:
             self._refused(readings)
-            self._study.tell(trial.number, state=TrialState.FAIL)
-            self.rejected += 1
+            self._reject(trial)
             return None
         self._trials[trial.number] = trial
         return Proposal(plan.assignment, met, architecture, price, published, trial.number, readings)
+
+    def _reject(self, trial: Trial) -> None:
+        self._study.tell(trial.number, state=TrialState.FAIL)
+        self.rejected += 1

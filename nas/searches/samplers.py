@@ -32,6 +32,8 @@ class Problem:
     """Images on which an accuracy is measured; None: it is exact."""
     features: Mapping[str, Callable[[Architecture], float]] = field(default_factory=dict)
     """Values by the names of objectives that a sampler may have of every candidate."""
+    budget_scale: str = "mixed"
+    """How budgets between the cheapest and the dearest network are weighed: linear, log, or mixed, half and half."""
 
 
 Sampler = Callable[[int, Problem], "BaseSampler"]
@@ -49,6 +51,7 @@ def _pareto(seed: int, problem: Problem) -> BaseSampler:
         objectives=problem.objectives,
         measured_on=problem.measured_on,
         features=problem.features,
+        budget_scale=problem.budget_scale,
         seed=seed,
     )
 
@@ -68,6 +71,18 @@ def _optuna(kind: str, **options: object) -> Sampler:
     return made
 
 
+def _baseline(kind: str) -> Sampler:
+    """Searches without a model."""
+
+    def made(seed: int, problem: Problem) -> BaseSampler:
+        from nas.searches import baseline_samplers
+
+        sampler: BaseSampler = getattr(baseline_samplers, kind)(problem.space, seed)
+        return sampler
+
+    return made
+
+
 SAMPLERS: Registry[Sampler] = Registry("sampler", "nas.samplers", SearchError)
 """Samplers by name, each made from a seed and what is searched."""
 SAMPLERS.add("pareto", _pareto)
@@ -76,6 +91,8 @@ SAMPLERS.add("nsga2", _optuna("NSGAIISampler", population_size=20))
 SAMPLERS.add("nsga3", _optuna("NSGAIIISampler", population_size=20))
 SAMPLERS.add("gp", _optuna("GPSampler"))
 SAMPLERS.add("random", _optuna("RandomSampler"))
+SAMPLERS.add("evolution", _baseline("EvolutionSampler"))
+SAMPLERS.add("local_search", _baseline("LocalSearchSampler"))
 
 
 def register_sampler(name: str) -> Callable[[Sampler], Sampler]:

@@ -15,6 +15,7 @@ from nas.config.recipe_presets import check_recipe
 from nas.data import Dataset, Task, TaskType, load, source
 from nas.data.images import left_out_line
 from nas.data.objects import hand_over
+from nas.data.task import Told
 from nas.errors import SearchError
 from nas.execution.gpu_sharing import Packing
 from nas.execution.session import ray_session, run_jobs, stoppable
@@ -27,6 +28,7 @@ from nas.searches.progress import Progress
 from nas.searches.protocol import find_start_of, recipe_of, start_line, tell_protocol
 from nas.searches.seed_points import SeedPoint, choose_seeds
 from nas.searches.study_opening import decoded_alike, default_name, open_study
+from nas.searches.tracking import tracked
 from nas.searches.trial_checkpoints import TrialCheckpoints, open_checkpoints
 from nas.space.space import Space
 from nas.states import State
@@ -88,6 +90,8 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
         image_size=options.image_size,
         folds=options.folds,
         skip_bad=options.skip_bad,
+        cached=options.data_cache,
+        memory=None if options.data_memory is None else int(options.data_memory),
     )
     # Whatever else is read has no files that are larger than its images.
     task = replace(task, reduced=options.image_size is not None and bool(source(task).place))
@@ -105,7 +109,8 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
         name = default_name(store, space, task) if options.study is None else options.study
         if (problem := problem_of_name(name)) and not store.has_study(name):
             raise SearchError(f"study {shorten(name)}: {problem}; name it with --study")
-        dataset = load(decoded_alike(store, name, task))
+        progress = tracked(progress, options.track, name)
+        dataset = load(decoded_alike(store, name, task), Told(progress.note))
         dataset = replace(dataset, type=dataset.type.reporting(wanted))
         if (remark := source(task).remark(task)) is not None:
             progress.note(remark)
@@ -236,6 +241,7 @@ def _run(
         **({} if measurer is None else _asking(measurer, options, store)),
         epochs=recipe.epochs,
         measured_on=len(dataset.measured_labels) if ACCURACY.name in study.objectives else None,
+        budget_scale=options.budget_scale,
     )
     timeout = parse_duration(options.trial_timeout, "trial_timeout")
     measured = measured_epochs(recipe.epochs, rungs.epochs if rungs else ())

@@ -137,8 +137,8 @@ def nearest_parts(space: Space, input: Shape, classes: int) -> list[SeedPoint]:
         found: dict[str, SeedPoint] = {}
         for some in itertools.combinations(changes, number):
             changed = {**config.assignment, **dict(some)}
-            plan = space.walk(lambda name, those, changed=changed: changed.get(name, those[0]))  # type: ignore[misc]
-            with suppress(Infeasible):
+            with suppress(AssignmentError, Infeasible):  # the first where the space has `counts`
+                plan = space.walk(lambda name, those, changed=changed: changed.get(name, those.admissible[0]))  # type: ignore[misc]
                 built = space.resolve(plan, input, classes)
                 if space.violation(built.cost) is None:
                     found[built.architecture.hash] = SeedPoint(config, plan.assignment, built, None, is_part=True)

@@ -15,13 +15,13 @@ from nas.execution.stop import Stop
 from nas.objectives import learned
 from nas.pareto import left_out
 from nas.searches.early_stopping import EarlyStopping, Promoting
-from nas.searches.paused_trials import PausedTrial, PausedTrials, worth
+from nas.searches.paused_trials import PausedTrial, PausedTrials
 from nas.searches.progress import EndedTrial, Progress
 from nas.searches.proposer import Proposal, Proposer
 from nas.searches.trial_checkpoints import TrialCheckpoints
 from nas.searches.trial_training import TrialSpec
 from nas.states import State
-from nas.store import Memory, PastResult, Store
+from nas.store import Memory, PastResult, Store, TrialResult
 from nas.train import Epoch, Retry, Verdict
 
 
@@ -142,8 +142,11 @@ class TrialSource(JobSource[TrialJob]):
         for epoch in report.begun.epochs if report.begun is not None else ():
             if self.plan.measured is None or epoch.epoch in self.plan.measured:
                 self.store.record_epoch(job.row, asdict(epoch))
-        if report.epoch is not None and not last:
+        if report.epoch is None:
+            return
+        if not last:
             self.store.record_epoch(job.row, asdict(report.epoch))
+        self.progress.epoch(job.proposal.architecture.hash, report.epoch, self.plan.recipe.epochs)
 
     def took(self, job: TrialJob, slot: Slot, peak: int) -> None:
         """Takes note of what the trial needed of a GPU, for the next ones and the next run."""
@@ -176,16 +179,8 @@ class TrialSource(JobSource[TrialJob]):
             self.proposer.finish(proposal, found, last.epoch / self.plan.recipe.epochs)
             self._wait(job, outcome, found, running)
             return
-        number = self.store.finish_trial(
-            job.row,
-            state=outcome.state,
-            reason=outcome.reason,
-            **worth(found),
-            seconds=_seconds(outcome),
-            device=outcome.device or None,
-            environment=outcome.environment,
-            epochs=[asdict(last)] if last else [],
-        )
+        result = _result(outcome, found)
+        number = self.store.finish_trial(job.row, outcome.state, result, [asdict(last)] if last else [])
         if self.checkpoints is not None:
             self.checkpoints.remove(job.row)
         if outcome.state == State.INTERRUPTED and proposal.architecture.hash not in self._called_back:
@@ -205,15 +200,7 @@ class TrialSource(JobSource[TrialJob]):
 
     def _pause(self, job: TrialJob, outcome: Outcome, found: Mapping[str, float | None]) -> None:
         """The trial stops where it is."""
-        self.store.pause_trial(
-            job.row,
-            reason=outcome.reason,
-            **worth(found),
-            seconds=_seconds(outcome),
-            device=outcome.device or None,
-            environment=outcome.environment,
-            epochs=[asdict(epoch) for epoch in outcome.epochs[-1:]],
-        )
+        self.store.pause_trial(job.row, _result(outcome, found), [asdict(epoch) for epoch in outcome.epochs[-1:]])
 
     def _waits(self, job: TrialJob) -> bool:
         """Whether a trial that stops at a rung may be promoted."""
@@ -227,13 +214,9 @@ class TrialSource(JobSource[TrialJob]):
             proposal.architecture.hash,
             proposal.assignment,
             proposal.published,
-            outcome.reason,
             outcome.epochs[-1].epoch,
-            found,
             proposal.cost,
-            _seconds(outcome),
-            outcome.device or None,
-            outcome.environment,
+            _result(outcome, found),
         )
         self._paused.wait(trial)
         self.progress.paused(trial.hash, outcome.reason or "", len(self._paused.at_rung), running)
@@ -246,7 +229,7 @@ class TrialSource(JobSource[TrialJob]):
         proposal = self.proposer.again(paused.assignment, paused.hash)
         if proposal is None or proposal.architecture.hash != paused.hash:
             reason = "its network cannot be built any more, or breaks a constraint now"
-            self.store.finish_trial(paused.row, state=State.INTERRUPTED, reason=reason, environment={})
+            self.store.finish_trial(paused.row, State.INTERRUPTED, TrialResult(reason))
             return None
         return self._job(replace(proposal, published=paused.published), paused.row)
 
@@ -255,15 +238,7 @@ class TrialSource(JobSource[TrialJob]):
         while self._paused.at_rung:
             _, trial = self._paused.at_rung.popitem()
             self.store.resume_trial(trial.row)
-            number = self.store.finish_trial(
-                trial.row,
-                state=State.STOPPED_EARLY,
-                reason=trial.reason,
-                **worth(trial.found),
-                seconds=trial.seconds,
-                device=trial.device,
-                environment=trial.environment,
-            )
+            number = self.store.finish_trial(trial.row, State.STOPPED_EARLY, trial.result)
             if self.checkpoints is not None:
                 self.checkpoints.remove(trial.row)
             self.progress.resumed(len(self._paused.at_rung))
@@ -274,10 +249,10 @@ class TrialSource(JobSource[TrialJob]):
                     trial.cost,
                     trial.published,
                     State.STOPPED_EARLY,
-                    trial.found.get("accuracy"),
-                    reason=trial.reason,
-                    seconds=trial.seconds or 0.0,
-                    others=trial.found,
+                    trial.result.values.get("accuracy"),
+                    reason=trial.result.reason,
+                    seconds=trial.result.seconds or 0.0,
+                    others=trial.result.values,
                 ),
                 0,
             )
@@ -335,25 +310,28 @@ class TrialSource(JobSource[TrialJob]):
 
     def _tells_all(self, past: PastResult) -> bool:
         """Whether a result of another study has what this one learns: it may have been measured by another metric."""
-        found = {"accuracy": past.accuracy, "top5": past.top5, "loss": past.loss, **past.values}
         return past.state != State.COMPLETE or all(
-            found.get(name) is not None for name in learned(self.proposer.objectives)
+            past.values.get(name) is not None for name in learned(self.proposer.objectives)
         )
 
     def _take_over(self, proposal: Proposal, row: int, past: PastResult, running: int) -> None:
         number = self.store.take_over(row, past)
-        found = {"accuracy": past.accuracy, "top5": past.top5, "loss": past.loss, **past.values}
-        self.proposer.finish(proposal, found)
+        self.proposer.finish(proposal, past.values)
         if self.rungs is not None:
             for epoch, values in self.store.curve(past.row):
                 self.rungs.enter(proposal.architecture.hash, epoch, values, proposal.cost)
-        trial = _shown(proposal, number, past.state, found)
+        trial = _shown(proposal, number, past.state, past.values)
         self.progress.finished(replace(trial, source=past.row), running)
 
 
 def measured(epoch: Epoch) -> dict[str, float | None]:
     """What was measured after an epoch, by name."""
     return {name: value for name, value in epoch.found.items() if value == value}
+
+
+def _result(outcome: Outcome, found: Mapping[str, float | None]) -> TrialResult:
+    """What is known of a trial, for the database."""
+    return TrialResult(outcome.reason, found, _seconds(outcome), outcome.device or None, outcome.environment)
 
 
 def _seconds(outcome: Outcome) -> float:

@@ -149,7 +149,7 @@ def _changed(space: Space, wanted: Assignment, rng: random.Random) -> Assignment
     """An assignment with these values, as far as their choices are met and have such an option; the others are drawn."""
 
     def choose(name: str, options: Options) -> Scalar:
-        return wanted[name] if name in wanted and wanted[name] in options else rng.choice(options)
+        return wanted[name] if name in wanted and wanted[name] in options.admissible else rng.choice(options.admissible)
 
     return space.walk(choose, mend=True).assignment
 

@@ -24,11 +24,22 @@ class Options(tuple[Scalar, ...]):
     """The options of one choice; `weights[i]` is how many assignments the part of the space under option i has."""
 
     _weigh: Callable[[], tuple[int, ...]]
+    _bounded: bool
 
-    def __new__(cls, options: tuple[Scalar, ...], weigh: Callable[[], tuple[int, ...]] | None = None) -> Options:
-        """`weigh` is called when the weights are first asked for; without it every option weighs 1."""
+    def __new__(
+        cls,
+        options: tuple[Scalar, ...],
+        weigh: Callable[[], tuple[int, ...]] | None = None,
+        *,
+        bounded: bool = False,
+    ) -> Options:
+        """`weigh` is called when the weights are first asked for; without it every option weighs 1.
+
+        Of `bounded` options some may weigh nothing: what was decided before leaves no assignment with them.
+        """
         self = super().__new__(cls, options)
         self._weigh = weigh or (lambda: (1,) * len(options))
+        self._bounded = bounded
         return self
 
     def __reduce__(self) -> tuple[type[tuple], tuple[list[Scalar]]]:  # type: ignore[type-arg]
@@ -38,6 +49,13 @@ class Options(tuple[Scalar, ...]):
     def weights(self) -> tuple[int, ...]:
         """Sizes of the sub-spaces under each option. Drawing by them gives every assignment the same chance."""
         return self._weigh()
+
+    @cached_property
+    def admissible(self) -> tuple[Scalar, ...]:
+        """Those that may still be taken: all of them, but where a space has `counts`."""
+        if not self._bounded:
+            return self
+        return tuple(option for option, weight in zip(self, self.weights, strict=True) if weight)
 
 
 @dataclass(frozen=True, slots=True)

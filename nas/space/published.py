@@ -17,7 +17,7 @@ from nas.architecture.architecture import Architecture
 from nas.config.recipe import Recipe
 from nas.config.shipped_files import every, find
 from nas.config.yaml_document import Document, FieldError
-from nas.errors import NasError, SpaceError, StudyError, nearest
+from nas.errors import AssignmentError, NasError, SpaceError, StudyError, nearest
 from nas.space.grammar import Options
 from nas.space.space import Assignment, Space
 
@@ -170,7 +170,7 @@ def whole_of(space: Space) -> PublishedConfig:
 
     def choose(name: str, options: Options) -> Scalar:
         value = config.assignment.get(name)
-        return value if value is not None and value in options else options[0]
+        return value if value is not None and value in options.admissible else options.admissible[0]
 
     try:
         ours = space.resolve(space.walk(choose), config.input, config.classes).architecture
@@ -221,7 +221,10 @@ def _expand(written: Mapping[str, Scalar], space: Space, document: Document) -> 
             )
         return value
 
-    assignment = space.walk(choose).assignment
+    try:
+        assignment = space.walk(choose).assignment
+    except AssignmentError as problem:
+        document.fail(("assignment",), str(problem))
     for key in written:
         if key not in used:
             document.fail(("assignment", key), f"'{key}' is no active choice of {space.name}{nearest(key, assignment)}")

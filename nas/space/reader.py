@@ -16,6 +16,8 @@ from nas.config.yaml_document import Document, KeyPath
 from nas.errors import SpaceError, nearest
 from nas.limits import MAX_EXTENT, MAX_NAME, MAX_OPTIONS, MAX_REPEAT
 from nas.objectives import before_training
+from nas.space.counts import CountRule
+from nas.space.counts_reader import read_counts
 from nas.space.grammar import (
     EVERYWHERE,
     NONE,
@@ -50,6 +52,7 @@ class SpaceFile(NamedTuple):
     constraints: Mapping[str, Bounds]
     document: Document
     pretrained: str | None = None
+    counts: tuple[CountRule, ...] = ()
 
 
 def parse_space(path: Path, text: str) -> SpaceFile:
@@ -67,7 +70,9 @@ class _Parser:
 
     def space(self) -> SpaceFile:
         data = self.doc.mapping((), self.doc.data, "a space file")
-        self.doc.check_keys((), data, ("name", "input", "pretrained", "graphs", "graph", "constraints"), "space")
+        self.doc.check_keys(
+            (), data, ("name", "input", "pretrained", "graphs", "graph", "counts", "constraints"), "space"
+        )
         for key in ("name", "input", "graph"):
             if key not in data:
                 self.fail((), f"space: the key '{key}' is missing")
@@ -90,7 +95,8 @@ class _Parser:
                 self.fail(("graphs", name), f"graph '{name}' is used nowhere")
         check_shared(self.doc, graph)
         constraints = self.constraints(data.get("constraints", {}))
-        return SpaceFile(data["name"], tuple(shape), graph, constraints, self.doc, self.pretrained(data))
+        counts = read_counts(self.doc, graph)
+        return SpaceFile(data["name"], tuple(shape), graph, constraints, self.doc, self.pretrained(data), counts)
 
     def pretrained(self, data: dict[str, Any]) -> str | None:
         """The published network whose weights networks of the space start from."""

@@ -14,7 +14,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 
 from blocks import BLOCKS, Facts
@@ -24,6 +24,7 @@ from nas.architecture.cost import Built, Cost, fact
 from nas.config.shipped_files import find
 from nas.config.yaml_document import read_text
 from nas.errors import AssignmentError, Infeasible, SpaceError, nearest
+from nas.space.counts import CountedWalk, Counting, CountRule, Tally, block_choices
 from nas.space.grammar import (
     EVERYWHERE,
     NONE,
@@ -78,6 +79,8 @@ class Space:
     path: str
     pretrained: str | None = None
     """Name or file of the published config whose trained weights its networks start from, by the names of nodes."""
+    counts: tuple[CountRule, ...] = ()
+    """Bounds on how often options are taken."""
     output: Callable[[Shape, int], Shape] | None = field(default=_logits, compare=False, repr=False)
     """What a network must end with, from the shape of an image and the number of classes; the type of a task says it."""
 
@@ -104,6 +107,8 @@ class Space:
     def fingerprint(self) -> str:
         """16 hexadecimal digits; equal for files that differ in comments, layout, name or constraints only."""
         parts = {key: self.data.get(key) for key in ("graphs", "graph")}
+        if self.counts:
+            parts["counts"] = self.data.get("counts")
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
     @property
@@ -114,7 +119,12 @@ class Space:
     @property
     def size(self) -> int:
         """Exact number of assignments, those included whose shapes or cost do not fit."""
-        return self.graph.size * math.prod(graph.size for graph in shared_everywhere(self.graph).values())
+        size = self._counting.size if self._counting is not None else self.graph.size
+        return size * math.prod(graph.size for graph in shared_everywhere(self.graph).values())
+
+    @cached_property
+    def _counting(self) -> Counting | None:
+        return Counting(self.counts, self.graph) if self.counts else None
 
     def limit(self, **maxima: float | None) -> Space:
         """This space with further upper bounds, such as ``limit(parameters=1e6)``; None leaves a bound as it is."""
@@ -134,9 +144,11 @@ class Space:
     def walk(self, choose: Chooser, *, mend: bool = False) -> Plan:
         """Takes every active decision once, by calling ``choose(name, options)``.
 
-        With `mend`, of switches of a block that may not all be off, the last one that was decided is on instead.
+        With `mend`, of switches of a block that may not all be off, the last one that was decided is on instead. Raises
+        AssignmentError for an option that is not among the admissible ones.
         """
-        walker = _Walker(choose, mend)
+        counted = CountedWalk(self._counting, self.name) if self._counting is not None else None
+        walker = _Walker(choose, mend, counted)
         output = walker.graph(self.graph, "", "", INPUT)
         return Plan(tuple(walker.nodes), output, walker.taken)
 
@@ -197,7 +209,7 @@ class Space:
 
         Switches that may not all be off are mended after they are drawn: what else a seed draws does not depend on it.
         """
-        return self.walk(lambda name, options: rng.choice(options), mend=True).assignment
+        return self.walk(lambda name, options: rng.choice(options.admissible), mend=True).assignment
 
     def sample_evenly(self, rng: random.Random) -> Assignment:
         """A random assignment of the space, each as likely as any other (so most have the largest depth)."""
@@ -212,8 +224,9 @@ class Space:
             def choose(name: str, options: Options, sizes: list[int] = sizes) -> Scalar:
                 if len(sizes) == len(turns):
                     turns.append(0)
-                sizes.append(len(options))
-                return options[turns[len(sizes) - 1]]
+                admissible = options.admissible
+                sizes.append(len(admissible))
+                return admissible[turns[len(sizes) - 1]]
 
             yield self.walk(choose).assignment
             while turns and turns[-1] + 1 == sizes[len(turns) - 1]:
@@ -228,7 +241,15 @@ def _read(path: Path, text: str, changes: int) -> Space:
     """The space of a file with this text, as long as no block changes: a search meets those of published networks often."""
     file = parse_space(path, text)
     return Space(
-        file.name, file.input, file.graph, file.constraints, text, file.document.data, str(path), file.pretrained
+        file.name,
+        file.input,
+        file.graph,
+        file.constraints,
+        text,
+        file.document.data,
+        str(path),
+        file.pretrained,
+        file.counts,
     )
 
 
@@ -238,7 +259,7 @@ def _check_shapes(space: Space) -> None:
     rng = random.Random(0)
     for _ in range(min(TRIES, space.size)):
         try:
-            space.resolve(space.walk(lambda name, options: rng.choice(options)))
+            space.resolve(space.walk(lambda name, options: rng.choice(options.admissible)))
         except Infeasible as problem:
             problems[problem.node, problem.reason] += 1
         else:
@@ -251,18 +272,25 @@ def _check_shapes(space: Space) -> None:
 
 
 class _Walker:
-    """One walk through the graph, collecting nodes with absolute paths."""
+    """One walk through the graph, collecting nodes with absolute paths. `counted` follows it where the space has `counts`."""
 
-    def __init__(self, choose: Chooser, mend: bool) -> None:
+    def __init__(self, choose: Chooser, mend: bool, counted: CountedWalk | None = None) -> None:
         self._choose = choose
         self._mend = mend
+        self._counted = counted
+        self._tallies = None if counted is None else counted.tallies
         self.taken: Assignment = {}
         self.nodes: list[Node] = []
 
-    def choose(self, name: str, options: Options) -> Scalar:
+    def choose(self, name: str, options: Options, under: Callable[[Scalar], Tally] | None = None) -> Scalar:
         if name in self.taken:  # a copy that shares its decisions with an earlier one
             return self.taken[name]
-        value = self._choose(name, options)
+        if self._counted is None:
+            value = self._choose(name, options)
+        else:
+            options = self._counted.offered(name, options, under)
+            value = self._choose(name, options)
+            self._counted.take(name, value, options)
         self.taken[name] = value
         return value
 
@@ -270,57 +298,89 @@ class _Walker:
         """Appends the nodes of `graph`; `path` and `choice_path` end with a dot or are empty. Returns what leaves."""
         ends: dict[str, str] = {INPUT: entry}
         before = entry
-        for node in graph.nodes:
+        for place, node in enumerate(graph.nodes):
+            if self._counted is not None:
+                self._counted.push(self._counted.tallies.graph(graph, choice_path, place + 1))
             before = self.item(node, path + node.name, choice_path + node.name, before, ends)
             ends[node.name] = before
+            if self._counted is not None:
+                self._counted.pop()
         return before
 
     def item(self, node: GraphItem, path: str, choice: str, before: str, ends: Mapping[str, str]) -> str:
+        tallies = self._tallies
         if isinstance(node, SwitchNode):
-            label = str(self.choose(choice, node.label_options))
+            under = None if tallies is None else partial(tallies.label, node, choice)
+            label = str(self.choose(choice, node.label_options, under))
             return self.item(node.nodes[label], path, f"{choice}.{label}", before, ends)
         if isinstance(node.present, Choice):
-            present = self.choose(f"{choice}.present", node.present_options)
+            under = None if tallies is None else partial(tallies.present, node, choice)
+            present = self.choose(f"{choice}.present", node.present_options, under)
         else:
             present = node.present
         if not present:
             return before if node.inputs is None else ends[str(node.inputs[0])]
-        if node.inputs is None:
-            inputs: tuple[str, ...] = (before,)
-        else:
-            options = node.choice_options
-            names = [
-                self.choose(f"{choice}.inputs.{place}", options[f"inputs.{place}"])
-                if isinstance(value, Choice)
-                else value
-                for place, value in enumerate(node.inputs)
-            ]
-            inputs = tuple([ends[str(name)] for name in names if name != NONE])
+        inputs = (before,) if node.inputs is None else self.inputs(node, node.inputs, choice, ends)
         if isinstance(node, GraphNode):
             return self.copies(node, path, choice, inputs[0])
         return self.blocks(node, path, choice, inputs)
 
+    def inputs(
+        self, node: BlockNode | GraphNode, values: tuple[Value, ...], choice: str, ends: Mapping[str, str]
+    ) -> tuple[str, ...]:
+        options = node.choice_options
+        names: list[Scalar] = []
+        for place, value in enumerate(values):
+            if isinstance(value, Choice):
+                if self._counted is not None:
+                    tallies = self._counted.tallies
+                    later = tallies.inputs(node, choice, place + 1)
+                    self._counted.push(tallies.product([later, tallies.inside(node, choice)]))
+                value = self.choose(f"{choice}.inputs.{place}", options[f"inputs.{place}"])
+                if self._counted is not None:
+                    self._counted.pop()
+            names.append(value)
+        return tuple([ends[str(name)] for name in names if name != NONE])
+
     def blocks(self, node: BlockNode, path: str, choice: str, inputs: tuple[str, ...]) -> str:
         if node.repeat is None:
             return self.block(node, path, choice, inputs, node.block_options(), first=False)
+        tallies = self._tallies
         count = node.repeat
         if isinstance(count, Choice):
-            count = self.choose(f"{choice}.repeat", node.repeat_options)
+            under = None if tallies is None else partial(tallies.block_copies, node, choice)
+            count = self.choose(f"{choice}.repeat", node.repeat_options, under)
         end = inputs[0]
         for copy in range(int(count)):
+            rest = copy > 0
             if node.share:
-                names, options = choice, node.block_options(rest=int(count) > 1)
+                rest = int(count) > 1
+                names, options = choice, node.block_options(rest=rest)
             else:
-                names, options = f"{choice}.{copy}", node.block_options(first=copy == 0, rest=copy > 0)
-            end = self.block(node, f"{path}.{copy}", names, (end,), options, first=copy == 0)
+                names, options = f"{choice}.{copy}", node.block_options(first=copy == 0, rest=rest)
+            if self._counted is not None:
+                self._counted.push(self._counted.tallies.block_copies(node, choice, count, copy + 1))
+            end = self.block(node, f"{path}.{copy}", names, (end,), options, first=copy == 0, rest=rest)
+            if self._counted is not None:
+                self._counted.pop()
         return end
 
     def block(
-        self, node: BlockNode, path: str, choice: str, inputs: tuple[str, ...], blocks: Options, *, first: bool
+        self,
+        node: BlockNode,
+        path: str,
+        choice: str,
+        inputs: tuple[str, ...],
+        blocks: Options,
+        *,
+        first: bool,
+        rest: bool = True,
     ) -> str:
         block = node.block
         if isinstance(block, Choice):
-            block = self.choose(f"{choice}.block", blocks)
+            tallies = self._tallies
+            under = None if tallies is None else partial(tallies.params, node, choice, first, rest)
+            block = self.choose(f"{choice}.block", blocks, under)
         options = node.choice_options
         params: dict[str, Scalar] = {}
         decided: dict[str, str] = {}  # now, and not by an earlier copy
@@ -331,7 +391,11 @@ class _Walker:
             if isinstance(value, Choice):
                 if f"{choice}.{name}" not in self.taken and True in options[name]:
                     decided[key] = f"{choice}.{name}"
+                if self._counted is not None:
+                    self._counted.push(self.undecided(node, str(block), choice, name, first, rest))
                 value = self.choose(f"{choice}.{name}", options[name])
+                if self._counted is not None:
+                    self._counted.pop()
             params[key] = value
         if self._mend and BLOCKS[str(block)].all_off(params):
             for key in [key for key in BLOCKS[str(block)].some_on if key in decided][-1:]:
@@ -339,23 +403,40 @@ class _Walker:
         self.nodes.append(Node(path, str(block), tuple(params.items()), inputs))
         return path
 
+    def undecided(self, node: BlockNode, block: str, choice: str, now: str, first: bool, rest: bool) -> Tally:
+        """The tally of the hyperparameters of a block that are still to be decided after `now`."""
+        assert self._counted is not None
+        tallies = self._counted.tallies
+        return tallies.product(
+            tallies.choice(f"{choice}.{key}", value)
+            for key, value in block_choices(node, block, first, rest)
+            if key != now and f"{choice}.{key}" not in self.taken
+        )
+
     def copies(self, node: GraphNode, path: str, choice: str, entry: str) -> str:
+        tallies = self._tallies
         name = node.graph
         if isinstance(name, Choice):
-            name = self.choose(f"{choice}.graph", node.graph_options)
+            under = None if tallies is None else partial(tallies.named, node, choice)
+            name = self.choose(f"{choice}.graph", node.graph_options, under)
             path, choice = f"{path}.{name}", f"{choice}.{name}"
         graph = node.graphs[str(name)]
-        choice_of_repeat = f"{choice}.repeat"
+        above = choice
         if node.share == EVERYWHERE:
             choice = str(name)
         if node.repeat is None:
             return self.graph(graph, f"{path}.", f"{choice}.", entry)
         count = node.repeat
         if isinstance(count, Choice):
-            count = self.choose(choice_of_repeat, node.repeat_options(str(name)))
+            under = None if tallies is None else partial(tallies.copies, node, str(name), above)
+            count = self.choose(f"{above}.repeat", node.repeat_options(str(name)), under)
         for copy in range(int(count)):
+            if self._counted is not None:
+                self._counted.push(self._counted.tallies.copies(node, str(name), above, count, copy + 1))
             shared = f"{choice}." if node.share else f"{choice}.{copy}."
             entry = self.graph(graph, f"{path}.{copy}.", shared, entry)
+            if self._counted is not None:
+                self._counted.pop()
         return entry
 
 

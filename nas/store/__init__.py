@@ -4,7 +4,7 @@ from nas.store.connection import DEFAULT_URL
 from nas.store.gpu_memory import Memory
 from nas.store.measurements import Measured
 from nas.store.readings import Reading
-from nas.store.records import PastResult, Reconciled, StudyRow, TrialRow
+from nas.store.records import PastResult, Reconciled, StudyRow, TrialResult, TrialRow
 from nas.store.recounting import Recounted
 from nas.store.retry import Patience
 from nas.store.store import Store
@@ -20,5 +20,6 @@ __all__ = [
     "Recounted",
     "Store",
     "StudyRow",
+    "TrialResult",
     "TrialRow",
 ]

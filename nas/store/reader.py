@@ -285,13 +285,9 @@ class Reader:
                 Study.name.label("study"),
                 Trial.number,
                 Trial.state,
-                Trial.reason,
-                Trial.accuracy,
-                Trial.top5,
-                Trial.loss,
-                Trial.epochs,
-                Trial.seconds,
                 Trial.device,
+                Trial.environment,
+                *(getattr(Trial, name) for name in values.EPOCH_COLUMNS),
             )
             .join(Study, Study.id == Trial.study_id)
             .where(Trial.key == self._row(study).key(digest), Trial.state.in_(states), Trial.source.is_(None))

@@ -6,7 +6,7 @@ import datetime
 import hashlib
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from sqlalchemy.engine import RowMapping
 
@@ -143,6 +143,19 @@ class Reconciled:
 
 
 @dataclass(frozen=True)
+class TrialResult:
+    """What is known of a trial when its training ends, or stops for now."""
+
+    reason: str | None = None
+    values: Mapping[str, float | None] = field(default_factory=dict)
+    """What it learned: accuracy, loss, top5, and others by the names of objectives."""
+    seconds: float | None = None
+    """How long it was trained."""
+    device: str | None = None
+    environment: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class PastResult:
     """A finished trial of any study whose result holds for another trial with the same key."""
 
@@ -151,17 +164,15 @@ class PastResult:
     study: str
     number: int
     state: str
-    reason: str | None
-    accuracy: float | None
-    top5: float | None
-    loss: float | None
-    epochs: int
-    seconds: float | None
     device: str | None
-    values: Mapping[str, float]
-    """What else it was worth, by the names of objectives."""
+    environment: str | None
+    """Key of its row in `nas_environments`."""
+    values: Mapping[str, float | None]
+    """What it learned, as in `TrialResult`, and what was measured of its network."""
 
     @classmethod
     def of(cls, row: RowMapping, values: Mapping[str, float]) -> PastResult:
-        """From a row with these names."""
-        return cls(**row, values=values)
+        """From a row with the names of fields, and of the columns that hold values."""
+        names = {one.name for one in fields(cls)}
+        columns = {name: value for name, value in row.items() if name not in names}
+        return cls(**{name: value for name, value in row.items() if name in names}, values={**columns, **values})

@@ -44,7 +44,7 @@ from nas.store.measurements import Measured
 from nas.store.optuna_projection import Choice
 from nas.store.reader import Reader
 from nas.store.readings import Reading
-from nas.store.records import PastResult, Reconciled, StudyRow
+from nas.store.records import PastResult, Reconciled, StudyRow, TrialResult
 from nas.store.recounting import Recounted, Replays
 from nas.store.retry import Patience
 from nas.store.schema import Measurement, Study, Trial, dump, utc_now
@@ -247,77 +247,29 @@ class Store(Reader):
     def finish_trial(
         self,
         row: int,
-        *,
         state: str,
-        reason: str | None = None,
-        accuracy: float | None = None,
-        loss: float | None = None,
-        top5: float | None = None,
-        values: Mapping[str, float | None] | None = None,
-        seconds: float | None = None,
-        device: str | None = None,
-        environment: Mapping[str, object],
+        result: TrialResult,
         epochs: Sequence[Mapping[str, object]] = (),
     ) -> int:
         """Ends a running trial, in our tables and Optuna's in one transaction. Returns its number.
 
-        `values` are others that were learned, by the names of objectives. Points of the learning curve that were recorded
-        before stay; those in `epochs` are added or replace them.
+        Points of the learning curve that were recorded before stay; those in `epochs` are added or replace them.
         """
 
         def end(session: Session, claim: _Claim) -> tuple[int, bool]:
             steps.write_epochs(session, row, epochs)
-            return steps.finish(
-                session,
-                claim.study,
-                claim.choices,
-                row,
-                state=state,
-                reason=reason,
-                accuracy=accuracy,
-                loss=loss,
-                top5=top5,
-                values=values or {},
-                seconds=seconds,
-                device=device,
-                environment=environment,
-                source=None,
-            )
+            return steps.finish(session, claim.study, claim.choices, row, state, result)
 
         return self._finish(row, end)
 
-    def pause_trial(
-        self,
-        row: int,
-        *,
-        reason: str | None,
-        accuracy: float | None = None,
-        loss: float | None = None,
-        top5: float | None = None,
-        values: Mapping[str, float | None] | None = None,
-        seconds: float | None = None,
-        device: str | None = None,
-        environment: Mapping[str, object] | None = None,
-        epochs: Sequence[Mapping[str, object]] = (),
-    ) -> None:
-        """A running trial stops where it is, and may go on from its checkpoint; what is known of it as in `finish_trial`."""
+    def pause_trial(self, row: int, result: TrialResult, epochs: Sequence[Mapping[str, object]] = ()) -> None:
+        """A running trial stops where it is, and may go on from its checkpoint; `epochs` as in `finish_trial`."""
 
         def write(again: bool) -> None:
             with self._writing() as session:
                 self._claim_of(session, row).heart.beat(session)
                 steps.write_epochs(session, row, epochs)
-                steps.pause(
-                    session,
-                    row,
-                    reason=reason,
-                    accuracy=accuracy,
-                    loss=loss,
-                    top5=top5,
-                    values=values or {},
-                    seconds=seconds,
-                    device=device,
-                    environment=environment,
-                )
+                steps.pause(session, row, result)
 
         self.patience(write)
 

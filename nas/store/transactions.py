@@ -19,7 +19,7 @@ from nas.states import COMPLETE, FINISHED, INTERRUPTED, PAUSED, RUNNING
 from nas.store import damaged, optuna_projection
 from nas.store import values as by_name
 from nas.store.optuna_projection import Choice, Finished
-from nas.store.records import PastResult, StudyRow
+from nas.store.records import PastResult, StudyRow, TrialResult
 from nas.store.schema import (
     EPOCH_VALUES,
     ArchitectureRow,
@@ -128,30 +128,20 @@ def finish(
     study: StudyRow,
     known: Mapping[str, Choice],
     row: int,
-    *,
     state: str,
-    reason: str | None,
-    accuracy: float | None,
-    loss: float | None,
-    top5: float | None,
-    values: Mapping[str, float | None],
-    seconds: float | None,
-    device: str | None,
-    environment: Mapping[str, object],
-    source: int | None,
+    result: TrialResult,
+    source: int | None = None,
 ) -> tuple[int, bool]:
     """Ends a running trial. Returns its number, and whether Optuna's row could be written beside it.
 
-    Raises ValueError when the trial is not running in this study, the state is unknown, or a complete trial has no
-    finite value of what had to be learned.
+    `source` is the row of the trial that was trained, where it was another one. Raises ValueError when the trial is not
+    running in this study, the state is unknown, or a complete trial has no finite value of what had to be learned.
     """
     if state not in FINISHED:
         raise ValueError(f"a trial ends in one of {', '.join(FINISHED)}, not in '{state}'")
-    worth = {"accuracy": accuracy, "loss": loss, "top5": top5, **values}
     for name in learned(study.objectives):
-        if state == COMPLETE and finite(worth.get(name)) is None:
-            raise ValueError(f"a complete trial has a finite {name}, not {worth.get(name)}")
-    digest = _environment(session, environment)
+        if state == COMPLETE and finite(result.values.get(name)) is None:
+            raise ValueError(f"a complete trial has a finite {name}, not {result.values.get(name)}")
     number = next_number(session, study)
     ended = (
         session.execute(
@@ -160,16 +150,11 @@ def finish(
             .values(
                 number=number,
                 state=state,
-                reason=reason,
-                accuracy=finite(accuracy),
-                loss=finite(loss),
-                top5=finite(top5),
-                seconds=finite(seconds),
-                device=device,
-                environment=digest,
                 source=source,
                 epochs=_epoch_count(row if source is None else source),
                 finished_at=utc_now(),
+                environment=_environment(session, result.environment),
+                **_known(result),
             )
             .returning(*Trial.__table__.columns)
             .execution_options(synchronize_session=False)
@@ -179,13 +164,19 @@ def finish(
     )
     if ended is None:
         raise ValueError(f"study '{study.name}': the trial of row {row} is not running")
-    by_name.write(session, row, values)
+    by_name.write(session, row, result.values)
     optuna_study = optuna_projection.study_id(session, study.name)
     if optuna_study is None:
         return number, False
     trial = Finished.from_row({**ended, **by_name.of_trial(session, row)}, study.objectives)
     optuna_projection.add(session, optuna_study, [trial], known)
     return number, True
+
+
+def _known(result: TrialResult) -> dict[str, object]:
+    """What `nas_trials` has columns for."""
+    values = {name: finite(result.values.get(name)) for name in by_name.EPOCH_COLUMNS}
+    return {**values, "reason": result.reason, "seconds": finite(result.seconds), "device": result.device}
 
 
 def _environment(session: Session, environment: Mapping[str, object]) -> str:
@@ -203,51 +194,30 @@ def take_over(
 
     The learning curve stays where it is: `source` refers to it.
     """
-    digest = session.scalar(select(Trial.environment).where(Trial.id == past.row))
-    environment = session.scalar(select(EnvironmentRow.json).where(EnvironmentRow.hash == digest))
-    return finish(
-        session,
-        study,
-        known,
-        row,
-        state=past.state,
+    environment = session.scalar(select(EnvironmentRow.json).where(EnvironmentRow.hash == past.environment))
+    names = (*by_name.EPOCH_COLUMNS, *learned(OBJECTIVES))
+    result = TrialResult(
         reason=f"the result of trial {past.number} of study '{past.study}'",
-        accuracy=past.accuracy,
-        loss=past.loss,
-        top5=past.top5,
-        values={name: value for name, value in past.values.items() if name in learned(OBJECTIVES)},
+        values={name: value for name, value in past.values.items() if name in names},
         seconds=0.0,
         device=past.device,
         environment=damaged.mapping(environment or "{}", "environment"),
-        source=past.row,
     )
+    return finish(session, study, known, row, past.state, result, source=past.row)
 
 
-def pause(
-    session: Session,
-    row: int,
-    *,
-    reason: str | None,
-    accuracy: float | None,
-    loss: float | None,
-    top5: float | None,
-    values: Mapping[str, float | None],
-    seconds: float | None = None,
-    device: str | None = None,
-    environment: Mapping[str, object] | None = None,
-) -> None:
+def pause(session: Session, row: int, result: TrialResult) -> None:
     """A running trial runs no more, and has not ended: the next process goes on with it."""
-    known: dict[str, object] = {"accuracy": finite(accuracy), "loss": finite(loss), "top5": finite(top5)}
-    known |= {"seconds": finite(seconds), "device": device}
-    if environment:
-        known["environment"] = _environment(session, environment)
+    known = _known(result)
+    if result.environment:
+        known["environment"] = _environment(session, result.environment)
     session.execute(
         update(Trial)
         .where(Trial.id == row, Trial.state == RUNNING)
-        .values(state=PAUSED, reason=reason, epochs=_epoch_count(row), **known)
+        .values(state=PAUSED, epochs=_epoch_count(row), **known)
         .execution_options(synchronize_session=False)
     )
-    by_name.write(session, row, values)
+    by_name.write(session, row, result.values)
 
 
 def resume(session: Session, row: int) -> None:
@@ -267,7 +237,7 @@ def leave_running(session: Session, study: StudyRow, reason: str, resumable: Cal
         if resumable is None or not resumable(row):
             lost.append(row)
         elif state == RUNNING:
-            pause(session, row, reason=reason, accuracy=None, loss=None, top5=None, values={})
+            pause(session, row, TrialResult(reason))
     return _interrupt(session, study, sorted(lost), reason)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from nas.errors import NasError
@@ -13,11 +14,22 @@ def free_bytes() -> int | None:
     return max(0, min(known)) if known else None
 
 
+def total_bytes() -> int | None:
+    """Memory of the machine or of the container, whoever has it now: the same at each start. None where nobody says."""
+    known = []
+    with suppress(OSError, ValueError, IndexError, StopIteration):
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        known.append(next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemTotal")))
+    with suppress(OSError, ValueError):
+        known.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))  # the word "max" where there is no limit
+    return min(known, default=None)
+
+
 def check_memory(needed: int, what: str, remedy: str, error: type[NasError] = NasError) -> None:
     """Raises `error`, saying `what` needs so many bytes and the `remedy`, when they are not free."""
     free = free_bytes()
     if free is not None and needed > free:
-        raise error(f"{what} need {_size(needed)} of memory, but {_size(free)} are free; {remedy}")
+        raise error(f"{what} need {byte_size(needed)} of memory, but {byte_size(free)} are free; {remedy}")
 
 
 def _of_machine() -> int | None:
@@ -52,5 +64,6 @@ def _of_process() -> int | None:
         return None
 
 
-def _size(count: int) -> str:
+def byte_size(count: int) -> str:
+    """``12 MiB``, ``1.5 GiB``."""
     return f"{count / 2**30:,.1f} GiB" if count >= 2**29 else f"{count / 2**20:,.0f} MiB"

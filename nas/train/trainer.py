@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from nas.config.recipe import Augment, Recipe
 from nas.data import Batches, Dataset, Split
+from nas.data.stored import select
 from nas.errors import RecipeError
 from nas.states import State
 from nas.train.averages import Averaged, recalibrate
@@ -365,7 +366,7 @@ def _some(split: Split, images: int) -> Split:
     if images >= len(split):
         return split
     index = np.linspace(0, len(split) - 1, images).round().astype(np.int64) if images else np.arange(0)
-    return Split(split.x[index], split.y[index])
+    return Split(select(split.x, index), split.y[index])
 
 
 def _class_weights(dataset: Dataset) -> Tensor:

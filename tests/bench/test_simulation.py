@@ -115,3 +115,32 @@ def test_several_processes_find_what_one_finds(
     picture = tmp_path / "regret.png"
     draw(found[0], 5, picture, "title", "subtitle")
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_with_noise_the_front_is_what_looks_best_and_is_scored_by_the_truth() -> None:
+    truth = np.array([[0.5, 0.5], [0.4, 0.5], [0.9, 0.5]])
+    heard = np.array([[0.5, 0.5], [0.6, 0.5], [0.1, 0.5]])
+    curve = RegretCurve(truth, heard)
+    for row in range(3):
+        curve.add(row)
+    assert curve.regret == pytest.approx([1 - 0.25 / 0.3, 1 - 0.25 / 0.3, 1 - 0.05 / 0.3])
+
+
+@pytest.mark.parametrize("sampler", ["pareto", "tpe", "evolution", "local_search"])
+def test_a_search_of_an_incomplete_table_tries_what_there_is(
+    sampler: str, space: Space, rows: Rows, write: Callable[[Rows], Path]
+) -> None:
+    some = Table.load(write(rows[:9]), space, incomplete=True)
+    run = simulate(some, sampler, GOALS, trials=20, seed=0)
+    assert len(run.regret) == len(some.networks) < 9
+    assert run.regret[-1] == pytest.approx(0, abs=1e-12)
+
+
+def test_budgets_are_weighed_alike_by_regret_and_sampler(table: Table) -> None:
+    linear, mixed, log = (table.losses(GOALS, budget_scale=scale)[:, 1] for scale in ("linear", "mixed", "log"))
+    assert np.all(log >= linear - 1e-12)
+    assert mixed == pytest.approx((linear + log) / 2)
+    runs = [
+        simulate(table, "pareto", GOALS, trials=12, seed=0, budget_scale=scale).regret for scale in ("linear", "log")
+    ]
+    assert runs[0] != runs[1]

@@ -12,7 +12,7 @@ import pytest
 from nas.architecture.cost import cost
 from nas.bench.table import Table
 from nas.bench.table_files import Mapping, read_assignments
-from nas.errors import BenchError
+from nas.errors import BenchError, Infeasible
 from nas.space.space import Space
 
 Rows = list[dict[str, Any]]
@@ -147,3 +147,47 @@ def test_mistakes_are_one_line(space: Space, rows: Rows, write: Write, tmp_path:
     path.write_text("metrics: accuracy\n")
     with pytest.raises(BenchError, match="metrics must be a table of words"):
         Mapping.load(path)
+
+
+def test_columns_of_a_table_are_mapped_to_choices_and_repeats_are_read_off_them(tmp_path: Path) -> None:
+    path = tmp_path / "deep.yaml"
+    path.write_text(
+        "name: deep\ninput: [1, 8, 8]\ngraphs:\n  layer: {op: {block: conv, kernel_size: {choose: [1, 3]}}}\ngraph:\n"
+        "  stem: {block: conv, channels: 4}\n  body: {graph: layer, repeat: {choose: [1, 2]}}\n  head: {block: classifier}\n"
+    )
+    table = tmp_path / "deep.csv"
+    table.write_text("k0,k1,loss,size\n1,,-0.5,1\n3,,-0.4,2\n1,1,-0.4,3\n1,3,-0.3,4\n3,1,-0.2,5\n3,3,-0.1,6\n")
+    spelled = tmp_path / "mapping.yaml"
+    spelled.write_text(
+        "choices: {body.*.op.kernel_size: k*}\nmetrics: {accuracy: loss, parameters: size}\nunits: {parameters: 1.0e+6}\n"
+    )
+    found = Table.load(table, Space.load(path), mapping=Mapping.load(spelled))
+    assert sorted(found.accuracy.tolist()) == [-0.5, -0.4, -0.4, -0.3, -0.2, -0.1]  # more is better, and no share
+    deepest = {"body.repeat": 2, "body.0.op.kernel_size": 3, "body.1.op.kernel_size": 3}
+    built = found.space.resolve(found.space.plan(deepest))
+    assert built.cost.parameters == 6_000_000  # what the table says is what a sampler is told
+    assert found.accuracy[found.row(built.architecture.hash, deepest)] == -0.1
+
+
+def test_an_incomplete_table_has_only_its_own_networks(space: Space, rows: Rows, write: Write) -> None:
+    rows = [{**row, "latency": 1.0 if place != 5 else None} for place, row in enumerate(rows[:20])]
+    path = write(rows)
+    with pytest.raises(BenchError, match="row 6: 'latency' must be a number"):
+        Table.load(path, space)
+    found = Table.load(path, space, incomplete=True)
+    assert found.space.size == 20
+    built = {found.space.from_assignment(assignment).hash for assignment in found.space.enumerate()}
+    assert built == found.networks.keys()
+    with pytest.raises(Infeasible, match="the table has no such network"):
+        found.space.from_assignment({f"body.{place}.op": "large" for place in range(3)})
+
+
+def test_of_several_seeds_a_search_hears_of_one_and_their_mean_counts(space: Space, rows: Rows, write: Write) -> None:
+    for row in rows:
+        row |= {"val_0": row["accuracy"] - 1, "val_1": row["accuracy"] + 1, "val_2": None}
+    rows[0]["val_2"] = 99.0
+    found = Table.load(write(rows), space, mapping=Mapping(metrics={"accuracy": "val_*"}))
+    row = found.row(space.from_assignment({f"body.{place}.op": "large" for place in range(3)}).hash, {})
+    assert [found.hears(row, seed) for seed in range(3)] == pytest.approx([0.89, 0.91, 0.89])
+    assert found.accuracy[row] == pytest.approx(0.9)
+    assert found.columns["accuracy"] == "val_0, val_1, val_2"

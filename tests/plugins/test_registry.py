@@ -219,18 +219,19 @@ def test_a_package_is_imported_when_it_is_needed(plugin: Path) -> None:
 def test_help_lists_what_packages_have_added(plugin: Path) -> None:
     asked = " ".join(command(plugin, "-m", "nas", "search", "--help").stdout.split())
     assert "imagefolder:PATH, table:FILE or stripes:SIDE." in asked
-    assert "Also tpe, nsga2, nsga3, gp, random, dice." in asked
+    assert "Also tpe, nsga2, nsga3, gp, random, evolution, local_search, dice." in asked
     assert "pareto_asha, pareto_asha_promotion, first_only." in asked
     assert "names and shapes of all tensors" in command(plugin, "-m", "nas", "export", "--help").stdout
 
 
+@pytest.mark.long
 def test_a_package_that_cannot_be_imported_is_told_of_where_a_name_is_missed(tmp_path: Path) -> None:
     (tmp_path / "broken_things.py").write_text("import not_installed_anywhere\n")
     install(tmp_path, "broken-things", "[nas.samplers]\nmine = broken_things\n")
     done = command(tmp_path, "-m", "nas", "search", "--space", "attn_cnn", "--sampler", "mine")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.strip().endswith(
-        "known: pareto, tpe, nsga2, nsga3, gp, random; entry point 'mine' of package broken-things cannot be imported: "
+        "known: pareto, tpe, nsga2, nsga3, gp, random, evolution, local_search; entry point 'mine' of package broken-things cannot be imported: "
         "No module named 'not_installed_anywhere'"
     )
     assert command(tmp_path, "-m", "nas", "search", "--help").returncode == 0

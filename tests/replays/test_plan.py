@@ -167,7 +167,8 @@ OTHER: dict[str, object] = {"epochs": 3, "fraction": 0.5, "image_size": 16, "bat
 
 def test_data_that_cannot_be_had_names_the_remedy() -> None:
     with pytest.raises(
-        DataError, match=r"data set 'imagenet' .*--data imagefolder:PATH.* 180 GiB, so it takes a small --image-size"
+        DataError,
+        match=r"data set 'imagenet' is none that can be downloaded; name a folder of its images by --data imagefolder:PATH",
     ):
         plan("balashov_resnet50")
 

@@ -19,7 +19,7 @@ from nas.config.recipe import Augment, Recipe
 from nas.data import Task, load, load_test
 from nas.network.weights import read_weights
 from nas.space.space import Space
-from nas.store import Store
+from nas.store import Store, TrialResult
 from tests.conftest import Run
 from tests.replays.conftest import QUICK
 
@@ -59,9 +59,7 @@ def study(tmp_path: Path) -> str:
                     architecture=architecture,
                     cost=cost(architecture, data.input, 10),
                 )
-                store.finish_trial(
-                    trial, state="complete", accuracy=accuracy, seconds=1.0, device="cpu", environment={}
-                )
+                store.finish_trial(trial, "complete", TrialResult(None, {"accuracy": accuracy}, 1.0, "cpu"))
     return "small-digits"
 
 

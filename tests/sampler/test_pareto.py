@@ -48,6 +48,16 @@ def test_no_network_is_tried_twice_while_others_run(chain: Space) -> None:
     assert len(set(_hashes(tried))) == 60
 
 
+def test_with_many_workers_it_is_no_worse_than_random_and_then_ahead(chain: Space) -> None:
+    goals = ("accuracy", "parameters")
+    regrets = {}
+    for name, make in (("ours", ParetoSampler(chain, seed=0)), ("random", optuna.samplers.RandomSampler(seed=0))):
+        tried = search(chain, make, 90, workers=48)
+        regrets[name] = [regret(chain, tried[:count], goals) for count in (40, 90)]
+    assert regrets["ours"][0] < 1.2 * regrets["random"][0]
+    assert regrets["ours"][1] < 0.5 * regrets["random"][1]
+
+
 def test_what_runs_makes_a_batch_diverse(chain: Space) -> None:
     study = study_for(ParetoSampler(chain, seed=0))
     for item in search(chain, ParetoSampler(chain, seed=0), 12):

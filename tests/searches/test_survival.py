@@ -22,7 +22,7 @@ from nas.store import Store
 from tests.postgres import PostgresServer
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
 def database(request: pytest.FixtureRequest, storage: str) -> str:
     """A new study database of each kind."""
     if request.param == "sqlite":
@@ -88,12 +88,13 @@ def test_kills_of_the_driver_lose_nothing_and_repeat_nothing(
     assert [trial.user_attrs["hash"] for trial in study.trials] == trials["hash"].tolist()
 
 
-@pytest.mark.long
 @pytest.mark.timeout(1200)
-def test_with_checkpoints_twenty_kills_cost_no_epoch_that_was_recorded(
-    drivers: Callable[..., Any], storage: str, tmp_path: Path
+@pytest.mark.parametrize(
+    ("kills", "budget"), [pytest.param(6, 25, marks=pytest.mark.long), pytest.param(20, 70, marks=pytest.mark.slow)]
+)
+def test_with_checkpoints_kills_cost_no_epoch_that_was_recorded(
+    drivers: Callable[..., Any], storage: str, tmp_path: Path, kills: int, budget: int
 ) -> None:
-    kills, budget = 20, 70
     seen = drivers(storage, tmp_path, budget, "kept", kills)
     with Store.open(storage) as store:
         trials = store.trials("tiny")

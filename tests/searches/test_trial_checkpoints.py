@@ -129,11 +129,11 @@ def test_a_trial_that_is_killed_again_and_again_ends_as_undisturbed(
     assert {report.note for reported in reports for report in reported} == {""}
 
 
-@pytest.mark.long
 @pytest.mark.timeout(1200)
+@pytest.mark.parametrize("kills", [pytest.param(6, marks=pytest.mark.long), pytest.param(20, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("data", ["digits", "folded"])
-def test_a_process_that_is_killed_twenty_times_ends_as_undisturbed(
-    data: str, spec: TrialSpec, tmp_path: Path, request: pytest.FixtureRequest
+def test_a_process_that_is_killed_again_and_again_ends_as_undisturbed(
+    data: str, kills: int, spec: TrialSpec, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """SIGKILL at any instant, while the thread writes too."""
     dataset: Dataset = request.getfixturevalue(data)
@@ -147,7 +147,7 @@ def test_a_process_that_is_killed_twenty_times_ends_as_undisturbed(
                 file.write(said.to_json() + "\n")
 
     assert spec.kept is not None
-    for _ in range(20):
+    for _ in range(kills):
         child, before = _fork(process), _moment(spec.kept.path)
         while _moment(spec.kept.path) == before:  # until it has come further
             assert os.waitpid(child, os.WNOHANG) == (0, 0), "it ended too soon"
@@ -160,7 +160,7 @@ def test_a_process_that_is_killed_twenty_times_ends_as_undisturbed(
     found = {point[0]: point for point in curve(reports)}
     assert [found[number] for number in sorted(found)] == expected
     assert {report.note for report in reports} == {""}
-    assert len(reports) < 20 + 6 + 1  # a rung may be told again after each kill, and no more than that
+    assert len(reports) < kills + 6 + 1  # a rung may be told again after each kill, and no more than that
 
 
 def _fork(process: Callable[[], None]) -> int:

@@ -14,7 +14,7 @@ from nas.config.recipe import Recipe
 from nas.config.task import LoadedTask
 from nas.errors import Infeasible
 from nas.space.space import Space
-from nas.store import Measured, Store
+from nas.store import Measured, Store, TrialResult
 
 ENVIRONMENT = {"device": "test device", "torch": "2.0", "nas": "0.1.0", "commit": None}
 INPUT: Shape = (3, 32, 32)
@@ -82,17 +82,11 @@ def curve(accuracy: float, epochs: int = 3) -> list[Mapping[str, object]]:
 
 
 def finish(store: Store, trial_id: int, accuracy: float | None = 0.5, state: str = "complete", **changes: Any) -> int:
-    values: dict[str, Any] = {
-        "state": state,
-        "accuracy": accuracy,
-        "loss": 1.0,
-        "top5": 0.99,
-        "seconds": 1.5,
-        "device": "cpu",
-        "environment": ENVIRONMENT,
-        "epochs": curve(accuracy) if accuracy is not None else [],
-    }
-    return store.finish_trial(trial_id, **(values | changes))
+    epochs = changes.pop("epochs", curve(accuracy) if accuracy is not None else [])
+    learned = {"accuracy": accuracy, "loss": changes.pop("loss", 1.0), "top5": changes.pop("top5", 0.99)}
+    learned |= changes.pop("values", {})
+    facts: dict[str, Any] = {"seconds": 1.5, "device": "cpu", "environment": ENVIRONMENT, **changes}
+    return store.finish_trial(trial_id, state, TrialResult(values=learned, **facts), epochs)
 
 
 def fill(store: Store, study: str, trials: int, seed: int = 0, space: str = "nas_bench_macro") -> None:

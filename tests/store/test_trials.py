@@ -141,7 +141,7 @@ def test_a_result_is_found_across_studies_under_the_same_task_and_recipe(store: 
         finish(store, trial_id, 0.7)
     found = store.find_result("same", digest)
     assert found is not None
-    assert (found.study, found.number, found.accuracy, found.row) == ("first", 0, 0.7, trial_id)
+    assert (found.study, found.number, found.values["accuracy"], found.row) == ("first", 0, 0.7, trial_id)
     assert store.find_result("longer", digest) is None
     with store.claim("same"):
         copied = start(store, "same", random.Random(0))

@@ -16,8 +16,8 @@ from nas.architecture.cost import cost
 from nas.errors import StorageError
 from nas.objectives import OBJECTIVES, Objective, register_objective
 from nas.space.space import Space
-from nas.store import Reading, Store
-from tests.store.filling import ENVIRONMENT, INPUT, curve, draw, finish, make_study
+from nas.store import Reading, Store, TrialResult
+from tests.store.filling import INPUT, curve, draw, finish, make_study
 
 OLDER = {version: Path(__file__).parent / f"version_{version}.sql" for version in (2, 3)}
 """Written by nas at that table version: `nas search --space small.yaml --trials 3 --epochs 2 --objectives accuracy,latency`, and
@@ -155,4 +155,4 @@ def test_a_complete_trial_has_what_it_was_to_learn(store: Store) -> None:
             cost=cost(architecture, INPUT, 10),
         )
         with pytest.raises(ValueError, match="a complete trial has a finite recall, not None"):
-            store.finish_trial(trial, state="complete", accuracy=0.5, environment=ENVIRONMENT)
+            store.finish_trial(trial, "complete", TrialResult(values={"accuracy": 0.5}))

@@ -20,7 +20,10 @@ MOST_CHARACTERS = 300
 
 
 class Tracker:
-    """Base of trackers, which are told of the trainings of one search. Derive from it and register it; what it raises ends the tracking, not the search."""
+    """Base of trackers, which are told of the trainings of one search.
+
+    Derive from it and register it. What it raises ends the tracking, not the search.
+    """
 
     def epoch(self, training: str, epoch: int, values: Mapping[str, float]) -> None:
         """A training has come to the end of an epoch that is measured; `values` by name, such as loss, accuracy and lr."""

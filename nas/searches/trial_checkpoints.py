@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from nas.errors import SearchError
 from nas.execution.checkpoint import EVERY_SECONDS, Kept
 from nas.text.sanitize import expanded
-from nas.train import environment
+from nas.train.environment import environment
 
 if TYPE_CHECKING:
     from nas.searches.options import SearchOptions

@@ -231,8 +231,8 @@ def test_a_package_that_cannot_be_imported_is_told_of_where_a_name_is_missed(tmp
     done = command(tmp_path, "-m", "nas", "search", "--space", "attn_cnn", "--sampler", "mine")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.strip().endswith(
-        "known: pareto, tpe, nsga2, nsga3, gp, random, evolution, local_search; entry point 'mine' of package broken-things cannot be imported: "
-        "No module named 'not_installed_anywhere'"
+        "known: pareto, tpe, nsga2, nsga3, gp, random, evolution, local_search; "
+        "entry point 'mine' of package broken-things cannot be imported: No module named 'not_installed_anywhere'"
     )
     assert command(tmp_path, "-m", "nas", "search", "--help").returncode == 0
 

@@ -151,7 +151,7 @@ def command(
     make_folder(folder)
     fitted = fit(options, seen, progress_view(as_json))
     if fitted.choice is not None:
-        _write_page(fitted, folder / "verdict.html")
+        _write_pages(fitted, folder)
     if as_json:
         print_json(_record(fitted))
     else:
@@ -166,13 +166,17 @@ def _show_seen(seen: Any) -> None:
         say(line)
 
 
-def _write_page(fitted: Fitted, path: Path) -> None:
+def _write_pages(fitted: Fitted, folder: Path) -> None:
+    from nas.report.model_card import card_path, write_card
     from nas.report.verdict_page import write_verdict
 
     assert fitted.choice is not None
     assert fitted.result.final is not None
     data = fitted.result.final.ran.plan.dataset
-    write_verdict(path, fitted.study, fitted.seen, fitted.choice, fitted.offered, data, fitted.files, fitted.remarks)
+    told = fitted.study, fitted.seen, fitted.choice, fitted.offered, data, fitted.files
+    write_verdict(folder / "verdict.html", *told, fitted.remarks)
+    card_notes = [line for line in fitted.remarks if fitted.int8 is None or line != fitted.int8.sentence()]
+    write_card(card_path(folder), *told, card_notes, fitted.int8)
 
 
 def _record(fitted: Fitted) -> dict[str, Any]:
@@ -189,6 +193,7 @@ def _record(fitted: Fitted) -> dict[str, Any]:
 def _show(fitted: Fitted, folder: Path, where: str) -> None:
     """`where`: the options with which further commands find the network again."""
     from nas.report.accuracy_tables import print_worth
+    from nas.report.model_card import card_path
     from nas.report.verdict import print_verdict
     from nas.text.terminal import Terminal
 
@@ -210,5 +215,6 @@ def _show(fitted: Fitted, folder: Path, where: str) -> None:
         console.print(f"note         {line}", soft_wrap=True)
     for file in fitted.files:
         console.print(f"written      {file}", soft_wrap=True)
+    console.print(f"model card   {card_path(folder)}", soft_wrap=True)
     console.print(f"verdict      {folder / 'verdict.html'}", soft_wrap=True)
     console.print(f"predict      nas predict {shlex.quote(chosen.word)} photo.jpg{where}", soft_wrap=True)

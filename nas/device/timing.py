@@ -49,6 +49,17 @@ class Timing:
         """The device on which a runtime is timed; None: CUDA where there is one."""
         return self.device or ("cpu" if "cuda" not in self.found.devices else None)
 
+    def remark(self, device: str) -> str:
+        """Who measures, and what that means, on a device of this type, in one line."""
+        if self.command is not None:
+            return f"latency is what '{self.command.shown}' says, which this process runs for one network after another"
+        if device == "cpu":
+            return (
+                f"latency is measured by this process with one thread ({self.found.name}) while trials train on the other cores: "
+                "times are longer and scatter more than on an idle machine"
+            )
+        return f"latency is measured on a GPU on which no trial trains ({self.found.name})"
+
     def probe(self) -> Probe:
         """What measures."""
         from nas.device.command import CommandLatency

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from blocks.base import Scalar
 from nas.errors import ExportError
 from nas.export.onnx_graph import to_onnx
 from nas.export.writing import Exported, first_line, random_images, whole
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     import torch
     from onnx import ModelProto
 
+    from blocks.base import Scalar
     from nas.data import Dataset, Split
     from nas.network.load import Trained
     from nas.network.lookup import Network
@@ -50,7 +50,7 @@ class Quantized:
 
     metric: str
     before: float
-    """The same weights in float32, in PyTorch."""
+    """What the same weights are worth in float32, in PyTorch."""
     after: float
     images: int
     calibration: int

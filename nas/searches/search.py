@@ -297,6 +297,7 @@ def _measurer(
     options: SearchOptions, study: StudyRow, space: Space, store: Store, dataset: Dataset, progress: Progress
 ) -> Measurer | None:
     """What measures networks, where something has to be measured before they are trained."""
+    from nas.network.latency import find_device
     from nas.network.probes import probes_of
     from nas.searches.measuring import Measurer
 
@@ -304,6 +305,8 @@ def _measurer(
     if not probes:
         return None
     timing, blocks = options.timing, own_blocks(space.blocks)
+    if any(probe.objective.name == LATENCY.name for probe in probes):
+        progress.note(timing.remark(find_device(timing.place).type))
     probes = [timing.probe() if probe.objective.name == LATENCY.name else probe for probe in probes]
     return Measurer(probes, store, dataset.input, dataset.classes, timing.place, blocks, progress.note)
 

@@ -80,6 +80,14 @@ def test_where_a_runtime_is_timed() -> None:
         timing_of("cuda", "onnx", None, *OPTIONS)
 
 
+def test_who_measures_is_said() -> None:
+    assert "with one thread (onnx) while trials train on the other cores" in timing_of(
+        None, "onnx", None, *OPTIONS
+    ).remark("cpu")
+    commanded = timing_of(None, None, f"{sys.executable} {{file}}", "state-dict", "5m")
+    assert commanded.remark("cpu").startswith(f"latency is what '{sys.executable} {{file}}' says")
+
+
 def test_a_missing_package_is_told_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     for package, name, extra in (("onnxruntime", "onnx", "onnx"), ("openvino", "openvino", "openvino")):
         monkeypatch.setitem(sys.modules, package, None)

@@ -57,6 +57,7 @@ def test_a_folder_of_photos_becomes_a_model_with_a_verdict(run: Run, tmp_path: P
     alone = subprocess.run([sys.executable, "-I", "-c", loads], capture_output=True, text=True, check=True)
     assert alone.stdout.strip() == "3"
     assert (folder / "model.safetensors").is_file()
+    assert (folder / "README.md").read_text().startswith("---\nlibrary_name: pytorch\n")
     photo = next((photos / "test" / "plum").iterdir())
     code, out, err = run("predict", word[1], str(photo), "--json")
     assert code == 0, err

@@ -98,8 +98,9 @@ def _read(
             )
     if not is_large:
         return _in_memory(paths, shape, task, extents, progress)
+    room = memory if task.memory is not None or free is None else min(memory, free)
     tell(
-        f"{request.data}: {byte_size(needed)} of images have no room in the {byte_size(memory)} of memory for them; they are "
+        f"{request.data}: {byte_size(needed)} of images have no room in the {byte_size(room)} of memory for them; they are "
         "decoded whenever they are wanted, which is slow"
     )
     return _decoded(request, paths, memory)

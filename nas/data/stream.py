@@ -115,11 +115,15 @@ class Half:
 
 
 def _halves(images: StoredImages, order: Places, stopped: threading.Event) -> Generator[Half, None, None]:
-    """The images at these places, half a window at a time, each read in the order of the disk."""
-    at_once = half_window(images)
+    """The images at these places, half a window at a time, each read in the order of the disk.
+
+    Who takes a half is done with the one before: the two have the same memory in turn.
+    """
+    at_once = min(half_window(images), len(order))
+    buffers = [torch.empty((at_once, *images.shape[1:]), dtype=torch.uint8) for _ in range(2)]
     for start in range(0, len(order), at_once):
         rows, places = np.unique(images.rows[order[start : start + at_once]], return_inverse=True)
-        x = torch.empty((len(rows), *images.shape[1:]), dtype=torch.uint8)
+        x = buffers[start // at_once % 2][: len(rows)]
         array = x.numpy()
         step = max(1, images.block * 8)
         for first in range(0, len(rows), step):  # so that an end in the middle is soon seen

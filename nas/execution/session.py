@@ -190,7 +190,8 @@ def _started(options: RayOptions, note: Note) -> Any:
     """What `ray.init` returns. A Ray of our own gives itself half a minute, too little on a busy machine: it is tried again."""
     import ray
 
-    for attempt in range(1, START_ATTEMPTS + 1):
+    attempts_left = START_ATTEMPTS
+    while True:
         before = descendants(os.getpid())
         try:
             return ray.init(
@@ -207,7 +208,8 @@ def _started(options: RayOptions, note: Note) -> Any:
             for process in descendants(os.getpid()) - before:
                 with suppress(OSError):
                     os.kill(process, signal.SIGKILL)
-            if options.ray_address is not None or TOO_SLOW not in str(problem) or attempt == START_ATTEMPTS:
+            attempts_left -= 1
+            if options.ray_address is not None or TOO_SLOW not in str(problem) or not attempts_left:
                 raise
             note("Ray did not start in time, which it does not on a busy machine; it is tried once more")
 

@@ -14,6 +14,9 @@ SEARCH ?= --space search_spaces/attn_cnn.yaml --scheduler pareto_asha --steps 10
 VERSIONS ?= $(VENV)-versions
 UV := $(VERSIONS)/tools/bin/uv
 
+# Tests and searches start many processes; without bytecode each compiles everything anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: search test check tour bench long slow versions versions-lowest versions-newest clean
 .SECONDARY:
 .DEFAULT_GOAL := search

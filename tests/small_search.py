@@ -17,6 +17,7 @@ name: tiny
 input: [1, 16, 16]
 graph:
   stem: {block: conv, channels: {choose: [4, 8, 16]}, kernel_size: {choose: [3, 5]}, stride: 2}
+  wide: {block: conv, channels: 16}
   body: {block: {choose: [conv, identity, depthwise_separable]}}
   head: {block: classifier, pool: {choose: [average, flatten]}}
 """

@@ -196,7 +196,7 @@ def test_a_database_from_before_replays_gets_the_table(run: Run, config: Path, t
     [
         ((), "name a published config, or --all"),
         (("kong_aim_cm",), "did you mean 'kong_aim"),
-        (("balashov_resnet50",), "a folder of its images (--data imagefolder:PATH)"),
+        (("balashov_resnet50",), "name a folder of its images by --data imagefolder:PATH"),
         (("kong_aim", "--data", "digitz"), "did you mean 'digits'?"),
         (("kong_aim", "--data", "imagefolder:absent"), "no such folder"),
         (("kong_aim", "--data", "digits", "--epochs", "0"), "epochs: must be at least 1, not 0"),

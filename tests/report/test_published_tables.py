@@ -38,7 +38,7 @@ def shown(configs: list[PublishedConfig], measured: pd.DataFrame, width: int) ->
 
 def test_on_a_narrow_screen_every_claim_is_there_to_read() -> None:
     text = shown(published_configs(), pd.DataFrame(columns=list(COLUMNS)), 80)
-    assert "…" not in text
+    assert "…" not in text.replace("<class>/…", "")
     for claim in PublishedConfig.load("balashov_densenet121").claims:
         assert claim_text(claim) in text
 

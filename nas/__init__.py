@@ -129,7 +129,7 @@ def __dir__() -> list[str]:
 
 
 def search(
-    space: str | Path | Space,
+    space: str | Path | Space | Mapping[str, object],
     *,
     blocks: Sequence[str] = (),
     pretrained: str | None = None,
@@ -181,9 +181,9 @@ def search(
 ) -> SearchResult:
     """Searches `space` for networks on the Pareto front of the objectives, and returns what was found.
 
-    `space`: a file, the name of a shipped space, or a `nas.Space`. The other arguments are the options of `nas search`, with
-    underscores; docs/api.md describes each. Of the most used: `blocks` are files of your own blocks; `data` is ``digits``,
-    ``cifar10``, ``cifar100``, ``fashion_mnist``, ``imagefolder:PATH`` or ``table:FILE``, or the images themselves: (images, labels)
+    `space`: a file, the name of a shipped space, a `nas.Space`, or what a file holds as a dict. The other arguments are the options
+    of `nas search`, with underscores; docs/api.md describes each. Of the most used: `blocks` are files of your own blocks; `data` is
+    ``digits``, ``cifar10``, ``cifar100``, ``fashion_mnist``, ``imagefolder:PATH`` or ``table:FILE``, or the images themselves: (images, labels)
     as arrays or tensors, a `Dataset` of PyTorch, torchvision or Hugging Face, a frame with the columns path and label, or a dict of
     these with train, val and test (docs/data.md); `trials` counts the finished trials of the study in all, `time` is like
     ``"30m"``; `objectives` are accuracy (maximized), parameters, macs, activation_bytes and latency (minimized),

@@ -113,7 +113,9 @@ def _trackers() -> str:
 class SearchOptions:
     """Everything that `nas search` and `nas.search` take."""
 
-    space: str | Path | Space = field(metadata={"help": "Space file, or name of a shipped space."})
+    space: str | Path | Space | Mapping[str, object] = field(
+        metadata={"help": "Space file, or name of a shipped space."}
+    )
     blocks: Sequence[str] = _option((), "Python file of blocks of your own; may be given several times.")
     pretrained: str | None = _option(
         None,
@@ -348,7 +350,7 @@ def _fits(value: object, hint: Any) -> bool:
         return isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
     if get_origin(hint) is Mapping:
         return isinstance(value, Mapping) and all(
-            isinstance(name, str) and _fits(item, float) for name, item in value.items()
+            isinstance(name, str) and _fits(item, get_args(hint)[1]) for name, item in value.items()
         )
     if hint in (int, float):  # of numpy too; True is no number
         return isinstance(value, Integral if hint is int else Real) and not isinstance(value, bool)
@@ -358,6 +360,8 @@ def _fits(value: object, hint: Any) -> bool:
 def _described(hint: Any) -> str:
     if get_origin(hint) in (Union, UnionType):
         return " or ".join(_described(option) for option in get_args(hint) if option is not type(None))
+    if hint == Mapping[str, object]:
+        return "a dict"
     names = {int: "a whole number", float: "a number", bool: "True or False", str: "a text", Path: "a path"}
     kinds = {Sequence: "a list of texts", Mapping: "numbers by name"}
     return names.get(hint) or kinds.get(get_origin(hint)) or f"a {hint.__name__}"

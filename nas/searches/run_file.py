@@ -25,7 +25,7 @@ def write_run(options: SearchOptions, study: str, store: Store) -> Path | None:
     written.
     """
     values = {option.name: _plain(getattr(options, option.name)) for option in fields(options)}
-    if any(value is _NOT_PLAIN for value in values.values()):
+    if isinstance(options.space, Mapping) or any(value is _NOT_PLAIN for value in values.values()):
         return None
     values["study"] = study
     secret = store.url.password is not None

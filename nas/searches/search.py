@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.config.block_files import load_blocks, own_blocks
@@ -99,7 +100,7 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
     task_type = source(task).type.reporting(wanted)
     check_reported(wanted, task, task_type)
     check_retraining(options.retrain, task_type)
-    space = options.space if isinstance(options.space, Space) else Space.load(options.space, task_type.output)
+    space = _space(options.space, task_type)
     space = space.limit(parameters=options.max_parameters, macs=options.max_macs, **options.limits or {})
     check_recipe(options.recipe)  # a fault in it is told before data is read
     start = find_start_of(space, options.pretrained)
@@ -150,6 +151,14 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
             study.validation_images,
         )
     return _finished(result, options, space, progress) if options.retrain and ended != "interrupted" else result
+
+
+def _space(given: str | Path | Space | Mapping[str, object], task_type: TaskType) -> Space:
+    if isinstance(given, Space):
+        return given
+    if isinstance(given, Mapping):
+        return Space.from_dict(given, task_type.output)
+    return Space.load(given, task_type.output)
 
 
 def _trials(number: int) -> str:

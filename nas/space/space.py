@@ -96,7 +96,26 @@ class Space:
         Without `shapes` it is not looked whether any architecture of it can be built, which needs PyTorch.
         """
         path = find("search_spaces", name, SpaceError)
-        space = _read(path, read_text(path, SpaceError), BLOCKS.changes)
+        return cls._checked(_read(path, read_text(path, SpaceError), BLOCKS.changes), output, shapes=shapes)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, object], output: Callable[[Shape, int], Shape] | None = None) -> Space:
+        """The same of what a space file holds, as a dict: ``{"name": …, "input": […], "graph": {…}}``. Raises SpaceError.
+
+        Lines in errors are those of the dict as YAML.
+        """
+        import yaml
+
+        try:
+            text = yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=True, width=120)
+        except yaml.YAMLError as problem:
+            raise SpaceError(f"a space is made of texts, numbers, lists and dicts: {problem}") from None
+        return cls._checked(_read(Path("dict"), text, BLOCKS.changes), output)
+
+    @classmethod
+    def _checked(
+        cls, space: Space, output: Callable[[Shape, int], Shape] | None = None, *, shapes: bool = True
+    ) -> Space:
         output = output or _logits
         if shapes:
             has_logits = output(space.input, 10) == _logits(space.input, 10)

@@ -81,7 +81,7 @@ def test_the_help_of_a_search_needs_no_torch() -> None:
 
 
 def test_a_space_of_another_type() -> None:
-    with pytest.raises(NasError, match="space: must be a text or a path or a Space, not 5"):
+    with pytest.raises(NasError, match="space: must be a text or a path or a Space or a dict, not 5"):
         nas.search(5)  # type: ignore[arg-type]
 
 

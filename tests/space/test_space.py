@@ -8,6 +8,7 @@ from typing import Any
 
 import networkx as nx
 import pytest
+import yaml
 from hypothesis import HealthCheck, assume, given, settings
 
 from nas.architecture.architecture import INPUT, Architecture, Node
@@ -231,3 +232,23 @@ def test_constraints_are_named_when_broken(tmp_path: Path) -> None:
 def test_foreign_json_is_no_architecture(text: str) -> None:
     with pytest.raises(AssignmentError, match="architecture"):
         Architecture.from_json(text)
+
+
+def test_a_dict_is_a_space_as_a_file_with_it_is(tmp_path: Path) -> None:
+    data = {
+        "name": "small",
+        "input": [1, 16, 16],
+        "graph": {
+            "stem": {"block": "conv", "channels": {"choose": [4, 8]}, "stride": 2},
+            "head": {"block": "classifier"},
+        },
+    }
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(data, sort_keys=False))
+    made, read = Space.from_dict(data), Space.load(tmp_path / "small.yaml")
+    assert (made.fingerprint, made.size) == (read.fingerprint, 2)
+    assert made.from_assignment({"stem.channels": 8}) == read.from_assignment({"stem.channels": 8})
+    stem = {"block": "cnov"}
+    with pytest.raises(SpaceError, match=r"dict:\d+: node 'stem': no block 'cnov'; did you mean 'conv'"):
+        Space.from_dict({**data, "graph": {"stem": stem}})
+    with pytest.raises(SpaceError, match="a space is made of texts, numbers, lists and dicts"):
+        Space.from_dict({**data, "graph": object()})

@@ -181,14 +181,14 @@ def search(
 ) -> SearchResult:
     """Searches `space` for networks on the Pareto front of the objectives, and returns what was found.
 
-    `space`: a file, the name of a shipped space, a `nas.Space`, or what a file holds as a dict. The other arguments are the options
-    of `nas search`, with underscores; docs/api.md describes each. Of the most used: `blocks` are files of your own blocks; `data` is
-    ``digits``, ``cifar10``, ``cifar100``, ``fashion_mnist``, ``imagefolder:PATH`` or ``table:FILE``, or the images themselves: (images, labels)
-    as arrays or tensors, a `Dataset` of PyTorch, torchvision or Hugging Face, a frame with the columns path and label, or a dict of
-    these with train, val and test (docs/data.md); `trials` counts the finished trials of the study in all, `time` is like
-    ``"30m"``; `objectives` are accuracy (maximized), parameters, macs, activation_bytes and latency (minimized),
-    and those that you register; `limits` bound what is known before a training, ``{"macs": 2e6}``; `recipe` is a name, a file or
-    a `nas.Recipe`. `progress` is told what happens; None: nothing is printed.
+    `space`: a file, the name of a shipped space, a `nas.Space`, or what a file holds as a dict. The other arguments are the
+    options of `nas search`, with underscores; docs/api.md describes each. Of the most used: `blocks` are files of your own
+    blocks; `data` is ``digits``, ``cifar10``, ``cifar100``, ``fashion_mnist``, ``imagefolder:PATH`` or ``table:FILE``, or the
+    images themselves: (images, labels) as arrays or tensors, a `Dataset` of PyTorch, torchvision or Hugging Face, a frame with
+    the columns path and label, or a dict of these with train, val and test (docs/data.md); `trials` counts the finished trials of
+    the study in all, `time` is like ``"30m"``; `objectives` are accuracy (maximized), parameters, macs, activation_bytes and
+    latency (minimized), and those that you register; `limits` bound what is known before a training, ``{"macs": 2e6}``; `recipe`
+    is a name, a file or a `nas.Recipe`. `progress` is told what happens; None: nothing is printed.
 
     The same call again resumes the study. Raises `nas.errors.NasError` when an option is unknown or cannot be met.
     """

@@ -8,7 +8,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-SEARCH ?= --space search_spaces/attn_cnn.yaml --scheduler pareto_asha --steps 100
+SEARCH ?= --space search_spaces/attn_cnn.yaml --scheduler pareto_asha --steps 100 --max-macs 100M
 
 # Where `make versions` keeps its environments; each takes 6 GB.
 VERSIONS ?= $(VENV)-versions

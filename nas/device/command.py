@@ -152,7 +152,7 @@ class CommandLatency(Probe):
 
         exporter = EXPORTERS.find(self.command.format)
         model = compile_model(architecture, input, classes).eval()
-        with scratch_folder("latency") as folder:
+        with scratch_folder("device") as folder:
             file = folder / f"{architecture.hash}{exporter.ending}"
             notes = Notes(f"Network {architecture.hash}.")
             exporter.write(model, Card(architecture, input, classes), notes, file, trained=False)

@@ -23,6 +23,7 @@ def _painted(page: Any, alt: str) -> tuple[int, int]:
     return box["width"], box["height"]
 
 
+@pytest.mark.long
 def test_the_study_page_names_its_objectives(address: str, open_page: OpenPage) -> None:
     page = open_page(f"{address}/dashboard/studies/1")
     page.get_by_text("Pareto Front").first.wait_for()
@@ -52,6 +53,7 @@ def test_a_trial_has_its_drawing_curve_and_commands(address: str, open_page: Ope
     page.locator("code", has_text="nas export 0 --study first").wait_for()
 
 
+@pytest.mark.long
 def test_a_failed_trial_says_why_and_is_none_of_the_best(address: str, open_page: OpenPage) -> None:
     page = open_page(f"{address}/dashboard/studies/1/trials?numbers=12")
     page.get_by_text("<b>bold</b> ∣ **loud** ![x](http://x.example/)").first.wait_for()

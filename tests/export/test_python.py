@@ -106,6 +106,7 @@ def test_the_file_runs_as_a_script(tmp_path: Path) -> None:
     assert ended.stdout.strip() == "4,705,866 parameters; (1, 3, 32, 32) -> (1, 10)"
 
 
+@pytest.mark.long
 def test_what_is_not_the_model_is_refused(tmp_path: Path) -> None:
     architecture = around("conv")
     text = to_python(architecture, SHAPE, 7, Notes("a"))

@@ -100,6 +100,7 @@ def test_the_most_accurate_and_named_trials(run: Run, study: str) -> None:
     assert [record["trial"] for record in json.loads(out)] == [1, 0]
 
 
+@pytest.mark.long
 def test_the_seed_that_validates_best_is_kept_and_exported(run: Run, study: str, tmp_path: Path) -> None:
     code, out, _ = run("retrain", "--study", study, "--top", "1", "--seeds", "3", *QUICK, "--json")
     assert code == 0

@@ -119,6 +119,7 @@ def test_claims_of_other_data_are_not_compared(run: Run) -> None:
     assert replay(run, *arguments)["claims"][0]["deviation"] is None
 
 
+@pytest.mark.long
 def test_validation_curves_and_the_precision_that_auto_came_to(
     run: Run, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

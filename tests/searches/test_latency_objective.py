@@ -151,6 +151,7 @@ def test_no_trial_trains_on_the_gpu_on_which_networks_are_timed(monkeypatch: pyt
 
 
 @pytest.mark.usefixtures("local_ray")
+@pytest.mark.long
 def test_a_clock_with_a_gpu_of_its_own_times_in_another_process(
     space_file: Path, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,6 +62,7 @@ def test_tensorboard_has_a_curve_of_each_training(tmp_path: Path) -> None:
     assert [curve["accuracy"] for name, curve in curves.items() if name.startswith("trial")] == [[(1, 0.75)]]
 
 
+@pytest.mark.long
 def test_mlflow_has_a_run_of_each_training(tmp_path: Path) -> None:
     mlflow = pytest.importorskip("mlflow")
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"

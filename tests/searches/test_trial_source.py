@@ -159,6 +159,7 @@ def test_a_database_that_stays_away_ends_the_search_and_the_same_again_goes_on(s
 
 
 @pytest.mark.usefixtures("_quick")
+@pytest.mark.long
 def test_a_server_that_is_restarted_in_a_search_costs_nothing(postgres: PostgresServer, space_file: Path) -> None:
     if not postgres.ours:
         pytest.skip("stops the server: only done to one of its own")

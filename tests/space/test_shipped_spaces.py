@@ -231,6 +231,7 @@ def test_the_feasible_share_is_exact_where_a_space_can_be_enumerated() -> None:
     assert (limited.value, limited.exact) == (sum(size <= 1e6 for size in sizes) / 6_561, True)
 
 
+@pytest.mark.long
 def test_a_sampled_share_has_an_interval_that_holds_it() -> None:
     share = feasible_share(Space.load("attn_cnn"), (3, 32, 32), 10, samples=50)
     assert not share.exact

@@ -130,6 +130,7 @@ def test_a_full_disk_is_one_clear_line_and_the_study_goes_on_later(url: str) -> 
         assert len(store.trials("first")) == before + repaired.interrupted + 1
 
 
+@pytest.mark.long
 def test_a_server_that_restarts_is_waited_for(postgres: PostgresServer) -> None:
     if not postgres.ours:
         pytest.skip("stops the server: only done to one of its own")

@@ -77,6 +77,7 @@ MOST_PARAMETERS = 500_000.0
 @search_option("device")
 @search_option("max_concurrent")
 @search_option("ray_address")
+@search_option("track")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Folder to write.  [default: STUDY-fit]"
 )

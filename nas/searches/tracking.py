@@ -32,8 +32,22 @@ class Tracked(Progress):
     def __init__(self, shown: Progress, trackers: Mapping[str, Tracker]) -> None:
         self.shown, self.trackers = shown, dict(trackers)
         self._open: set[str] = set()
-        self.note, self.started = shown.note, shown.started  # type: ignore[method-assign]
-        self.paused, self.resumed = shown.paused, shown.resumed  # type: ignore[method-assign]
+
+    def note(self, text: str) -> None:
+        """As `Progress.note`."""
+        self.shown.note(text)
+
+    def started(self, running: int) -> None:
+        """As `Progress.started`."""
+        self.shown.started(running)
+
+    def paused(self, network: str, reason: str, waiting: int, running: int) -> None:
+        """As `Progress.paused`."""
+        self.shown.paused(network, reason, waiting, running)
+
+    def resumed(self, waiting: int) -> None:
+        """As `Progress.resumed`."""
+        self.shown.resumed(waiting)
 
     def begin(
         self,
@@ -96,7 +110,9 @@ class _TrackedTrainings(TrainingProgress):
 
     def __init__(self, tracked: Tracked) -> None:
         self._tracked, self._shown = tracked, tracked.shown.of_trainings()
-        self.note = self._shown.note  # type: ignore[method-assign]
+
+    def note(self, text: str) -> None:
+        self._shown.note(text)
 
     def begin(self, name: str, epochs: int, done: int) -> None:
         self._shown.begin(name, epochs, done)

@@ -25,6 +25,10 @@ class Stop:
         self._deadline = None if seconds is None else time.monotonic() + seconds
         return self._deadline
 
+    def seconds_left(self) -> float | None:
+        """Until the run ends by its clock; None where it has none."""
+        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+
     def fail(self, problem: NasError) -> None:
         """Ends the run with an error; the first one counts."""
         self.problem = self.problem or problem

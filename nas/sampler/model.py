@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Final
 
 import numpy as np
@@ -11,7 +13,7 @@ import numpy.typing as npt
 
 from nas.sampler.acquisition import BUDGET_SCALES, Budgets, Improvement, Warp
 from nas.sampler.history import Observation
-from nas.sampler.surrogate import FIT_AT_MOST, Posterior, Weights, inducing, learn
+from nas.sampler.surrogate import FIT_AT_MOST, Evidence, Posterior, Weights, inducing, learn
 
 Array = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
@@ -25,6 +27,8 @@ LEARNED_AT_MOST: Final = 4_000
 """Observations on which the posterior rests."""
 SHORTLIST: Final = 32
 """Candidates that are compared again for each further member of a batch."""
+OUTLOOKS: Final = tuple(NormalDist().inv_cdf((place + 0.5) / 16) for place in range(16))
+"""What a network may turn out to be at a rung, equally likely, in deviations."""
 
 
 @dataclass
@@ -35,17 +39,68 @@ class Learner:
     _count: int = 0
     _age: int = 0
 
-    def learn(self, x: Array, group: Numbers, y: Array, extra: Array, shift: Array, known: Array, age: int) -> Weights:
-        """See `nas.sampler.surrogate.learn`; `age` changes when `x` is scaled anew."""
-        if self.weights is None or self._age != age or len(y) >= self._count + max(1, self._count // 20):
-            keep = inducing(y, FIT_AT_MOST) if len(y) > FIT_AT_MOST else np.arange(len(y))
+    def learn(self, seen: Evidence, group: Numbers, age: int) -> Weights:
+        """See `nas.sampler.surrogate.learn`; `age` changes when features are scaled anew."""
+        if self.weights is None or self._age != age or len(seen) >= self._count + max(1, self._count // 20):
+            kept = seen[inducing(seen.y, FIT_AT_MOST)] if len(seen) > FIT_AT_MOST else seen
             start = self.weights if self._age == age else None
-            steps = FIRST_STEPS if start is None else STEPS
-            self.weights = learn(
-                x[keep], group, y[keep], extra[keep], shift[keep], known[keep], start=start, steps=steps
-            )
-            self._count, self._age = len(y), age
+            self.weights = learn(kept, group, start=start, steps=FIRST_STEPS if start is None else STEPS)
+            self._count, self._age = len(seen), age
         return self.weights
+
+
+@dataclass(frozen=True)
+class Known:
+    """All that a model may know."""
+
+    matrix: Array
+    """(candidates, columns): features."""
+    group: Numbers
+    """(columns): the group of each feature."""
+    age: int
+    """Changes when features are scaled anew."""
+    costs: Array
+    """(candidates, costs)."""
+    observed: Sequence[Observation]
+    pending: Sequence[int]
+    """Candidates that are trained now."""
+
+
+@dataclass(frozen=True)
+class Paused:
+    """A network that waits at a rung."""
+
+    candidate: int
+    share: float
+    """Of a full training that it has behind it."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """What becomes of a training."""
+
+    rungs: tuple[float, ...]
+    """Shares of a full training at which a network may be left alone."""
+    left: float = math.inf
+    """What one worker still has time for, in full trainings: what does not come to its end is worth nothing."""
+
+    def after(self, share: float) -> float | None:
+        """The next one; None where the rest is one piece."""
+        return min((rung for rung in self.rungs if rung > share + 1e-9), default=None)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What a step of training is worth."""
+
+    paused: Array
+    """For each network that waits."""
+    new: float
+    """For the best new one."""
+    best: int | None
+    """Which candidate that is; None where there is none."""
+    hopes: Array
+    """Expected improvement by each candidate that was compared."""
 
 
 class Model:
@@ -75,31 +130,95 @@ class Model:
             logarithmic = bool((seen > 0).all())
             values = np.log(seen) if logarithmic else seen
             mean, deviation = values.mean(), values.std() or 1.0
-            x, none = matrix[rows[known]], np.zeros(len(seen))
+            told = Evidence.exact(matrix[rows[known]], (values - mean) / deviation)
             learner = self._costs.setdefault(int(column), Learner())
-            weights = learner.learn(x, group, (values - mean) / deviation, none, none, none, age)
-            posterior = Posterior(weights, x, group, (values - mean) / deviation, none, none, none)
+            posterior = Posterior(learner.learn(told, group, age), told, group)
             missing = wanted[np.isnan(costs[wanted, column])]
-            told = posterior(matrix[missing])[0] * deviation + mean
-            filled[missing, column] = np.exp(told) if logarithmic else told
+            expected = posterior(matrix[missing])[0] * deviation + mean
+            filled[missing, column] = np.exp(expected) if logarithmic else expected
             filled[rows[known], column] = seen
         return filled
 
-    def best(
-        self,
-        matrix: Array,
-        group: Numbers,
-        age: int,
-        costs: Array,
-        observed: Sequence[Observation],
-        pending: Sequence[int],
-        scored: Numbers,
-        count: int,
-    ) -> tuple[list[int], Array]:
-        """`count` of the candidates `scored`, each chosen with those before taken as trained; and the hope in each.
+    def best(self, known: Known, scored: Numbers, count: int) -> tuple[list[int], Array]:
+        """`count` of the candidates `scored`, each chosen with those before taken as trained; and the hope in each."""
+        now = self._now(known, scored)
+        mean, variance = now.posterior(known.matrix[scored])
+        hopes = now.improvement()(mean, variance, now.scaled[scored])
+        if hopes.max() <= 0:  # nothing can be better, as far as the model knows: learn where it knows least
+            hopes = variance * 1e-12
+        order = np.argsort(-hopes, kind="stable")
+        if count == 1:
+            return [int(scored[order[0]])], hopes
+        short = order[: SHORTLIST * count]
+        rows, mean = scored[short], mean[short]
+        joint = now.posterior.covariance(known.matrix[rows], known.matrix[rows])
+        chosen: list[int] = []
+        for _ in range(min(count, len(short))):
+            left = now.improvement()(mean, np.maximum(np.diag(joint), 1e-10), now.scaled[rows])
+            left[chosen] = -1
+            best = int(np.argmax(left))
+            chosen.append(best)
+            now.add(mean[best : best + 1], rows[best : best + 1])
+            column = joint[:, best]
+            joint = joint - np.outer(column, column) / (joint[best, best] + now.posterior.noise)
+        return [int(rows[place]) for place in chosen], hopes
 
-        `matrix` (candidates, features) and `costs` (candidates, costs) are of all candidates.
+    def compare(self, known: Known, paused: Sequence[Paused], scored: Numbers, course: Course) -> Compared:
+        """What a step of training is worth for each of the `paused`, and for the best of the candidates `scored`.
+
+        That is the price a step at which it is as good to train a network as not to, where at each rung it may be left alone: the
+        index by which what can be gone on with at a cost is best ordered (Weitzman, Econometrica 1979, Optimal search for the best
+        alternative; to look is to reach the next rung). A gain is the expected hypervolume improvement of the final front.
         """
+        rows = np.array([item.candidate for item in paused], dtype=np.int64)
+        now = self._now(known, np.concatenate([scored, rows]))
+        improvement = now.improvement()
+        mean, variance = now.posterior.themselves(known.matrix[rows], rows)
+        prices = np.zeros(len(paused))
+        for share in {item.share for item in paused}:
+            those = np.flatnonzero([item.share == share for item in paused])
+            prices[those] = self._prices(now, improvement, mean[those], variance[those], rows[those], course, share)
+        if not len(scored):
+            return Compared(prices, 0.0, None, np.empty(0))
+        mean, variance = now.posterior(known.matrix[scored])
+        hopes = improvement(mean, variance, now.scaled[scored])
+        short = np.argsort(-hopes, kind="stable")[:SHORTLIST]
+        mean, variance = mean[short], variance[short] + now.posterior.noise
+        new = self._prices(now, improvement, mean, variance, scored[short], course, 0.0)
+        best = int(np.argmax(new))
+        return Compared(prices, float(new[best]), int(scored[short[best]]), hopes)
+
+    def _prices(
+        self,
+        now: _Now,
+        improvement: Improvement,
+        mean: Array,
+        variance: Array,
+        rows: Numbers,
+        course: Course,
+        share: float,
+    ) -> Array:
+        """The price of each network of `mean` and `variance` that is trained to a `share` of its steps."""
+        if 1 - share > course.left:
+            return np.zeros(len(rows))
+        following = course.after(share)
+        if following is None:  # it goes on to the end, whatever comes
+            return improvement(mean, variance, now.scaled[rows]) / (1 - share)
+        told, together = now.posterior.early(variance, math.log(following))
+        moves = together / np.sqrt(told + now.deviation)  # deviation of the mean that is expected at the rung
+        left = np.maximum(variance - moves**2, 1e-10)
+        gains = np.stack(
+            [improvement(mean + place * moves, left, now.scaled[rows]) for place in OUTLOOKS], axis=1
+        )  # the best outlooks first
+        gains = -np.sort(-gains, axis=1)
+        chance = np.arange(1, len(OUTLOOKS) + 1) / len(OUTLOOKS)
+        gain = np.cumsum(gains, axis=1) / len(OUTLOOKS)
+        prices: Array = (gain / (following - share + chance * (1 - following))).max(axis=1)
+        return prices
+
+    def _now(self, known: Known, compared: Numbers) -> _Now:
+        """The posterior, with what runs taken as the model expects it, and the front; budgets reach over those `compared` too."""
+        observed, matrix, pending = known.observed, known.matrix, np.array(known.pending, dtype=np.int64)
         front_errors, front_rows = _complete(observed)
         if len(observed) > LEARNED_AT_MOST:
             order = inducing(
@@ -107,70 +226,67 @@ class Model:
             )
             observed = [observed[place] for place in order]
         rows = np.array([item.candidate for item in observed])
-        known = np.array([item.error is not None for item in observed])
+        is_known = np.array([item.error is not None for item in observed])
         errors = np.array([np.nan if item.error is None else item.error for item in observed])
         shift = np.array([item.shift for item in observed])
-        full = known & (shift == 0)
-        spanned = np.concatenate([front_rows, np.array(pending, dtype=np.int64), scored])
-        budgets = Budgets.spanning(costs[spanned], self._log_share)
+        full = is_known & (shift == 0)
+        spanned = np.concatenate([front_rows, pending, compared])
+        budgets = Budgets.spanning(known.costs[spanned], self._log_share)
         warp = Warp.fitted(errors[full])
-        y = warp(np.where(known, errors, errors[full].max()))
-        y[~known] = max(y[known].max(), 0.0)
-        extra = np.where(known, np.abs(shift), FAILED_NOISE)
-        measured = warp.variance(np.where(known, errors, 0.0), np.array([item.deviation for item in observed]))
-        weights = self._error.learn(matrix[rows], group, y, extra, shift, measured, age)
-        posterior = Posterior(weights, matrix[rows], group, y, extra, shift, measured)
+        y = warp(np.where(is_known, errors, errors[full].max()))
+        y[~is_known] = max(y[is_known].max(), 0.0)
+        extra = np.where(is_known, 0.0, FAILED_NOISE)
+        measured = warp.variance(np.where(is_known, errors, 0.0), np.array([item.deviation for item in observed]))
+        seen = Evidence(matrix[rows], y, extra, shift, measured, rows)
+        weights = self._error.learn(seen, known.group, known.age)
+        posterior = Posterior(weights, seen, known.group)
         if measured.any():  # the luckiest measurements are not the front
             front_errors = warp.inverse(posterior(matrix[front_rows])[0])
-        front = _Front(front_errors, budgets(costs[front_rows]))
-        if len(pending):  # kriging believer (Ginsbourger et al. 2010): runs will give what the model expects of them
-            believed = posterior(matrix[pending])[0]
-            none = np.zeros(len(pending))
-            posterior = Posterior(
-                weights,
-                matrix[np.concatenate([rows, pending])],
-                group,
-                np.concatenate([y, believed]),
-                np.concatenate([extra, none]),
-                np.concatenate([shift, none]),
-                np.concatenate([measured, none]),
-            )
-            front.add(warp.inverse(believed), budgets(costs[pending]))
         reference = float(front_errors.max())
-        mean, variance = posterior(matrix[scored])
-        improvement = Improvement(front.errors, front.costs, warp, reference, seed=self._seed)
-        hopes = improvement(mean, variance, budgets(costs[scored]))
-        if hopes.max() <= 0:  # nothing can be better, as far as the model knows: learn where it knows least
-            hopes = variance * 1e-12
-        order = np.argsort(-hopes, kind="stable")
-        if count == 1:
-            return [int(scored[order[0]])], hopes
-        short = order[: SHORTLIST * count]
-        scaled, mean = budgets(costs[scored[short]]), mean[short]
-        joint = posterior.covariance(matrix[scored[short]], matrix[scored[short]])
-        chosen: list[int] = []
-        for _ in range(min(count, len(short))):
-            improvement = Improvement(front.errors, front.costs, warp, reference, seed=self._seed)
-            left = improvement(mean, np.maximum(np.diag(joint), 1e-10), scaled)
-            left[chosen] = -1
-            best = int(np.argmax(left))
-            chosen.append(best)
-            front.add(warp.inverse(mean[best : best + 1]), scaled[best : best + 1])
-            column = joint[:, best]
-            joint = joint - np.outer(column, column) / (joint[best, best] + posterior.noise)
-        return [int(scored[short[place]]) for place in chosen], hopes
+        now = _Now(
+            posterior,
+            warp,
+            budgets(known.costs),
+            front_errors,
+            front_rows,
+            float(np.median(measured[full])),
+            reference,
+            self._seed,
+        )
+        if len(pending):  # kriging believer (Ginsbourger et al. 2010): runs will give what the model expects of them
+            believed = posterior.themselves(matrix[pending], pending)[0]
+            none = np.zeros(len(pending))
+            more = Evidence(matrix[pending], believed, none, none, none, pending)
+            now.posterior = Posterior(weights, seen + more, known.group)
+            now.add(believed, pending)
+        return now
 
 
 @dataclass
-class _Front:
-    """Errors (n) and scaled costs (n, costs) of what is trained, or believed to be."""
+class _Now:
+    """What the model makes of everything that is known."""
 
+    posterior: Posterior
+    warp: Warp
+    scaled: Array
+    """(candidates, costs): on the scale of budgets."""
     errors: Array
-    costs: Array
+    """Of what is trained, or believed to be: (n)."""
+    rows: Numbers
+    """Which candidates these are: (n)."""
+    deviation: float
+    """Variance of a measurement, standardized."""
+    reference: float
+    seed: int
 
-    def add(self, errors: Array, costs: Array) -> None:
-        self.errors = np.concatenate([self.errors, errors])
-        self.costs = np.vstack([self.costs, costs])
+    def add(self, mean: Array, rows: Numbers) -> None:
+        """Takes networks as trained, with standardized errors `mean`."""
+        self.errors = np.concatenate([self.errors, self.warp.inverse(mean)])
+        self.rows = np.concatenate([self.rows, rows])
+
+    def improvement(self) -> Improvement:
+        """Over all that is trained."""
+        return Improvement(self.errors, self.scaled[self.rows], self.warp, self.reference, seed=self.seed)
 
 
 def _complete(observed: Sequence[Observation]) -> tuple[Array, Numbers]:

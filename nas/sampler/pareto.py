@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -20,7 +21,7 @@ from nas.objectives import before_training, learned
 from nas.sampler.acquisition import BUDGET_SCALES
 from nas.sampler.domain import Domain, SpaceDomain
 from nas.sampler.history import History
-from nas.sampler.model import Model, Numbers
+from nas.sampler.model import Course, Known, Model, Numbers, Paused
 from nas.sampler.pool import Pool
 from nas.sampler.surrogate import squared_distances
 from nas.sampler.trials import TrialDomain
@@ -122,6 +123,24 @@ class ParetoSampler(BaseSampler):
             if plan is not None:
                 self._plans[trial.number] = plan
 
+    def goes_on(
+        self,
+        study: Study,
+        paused: Sequence[tuple[Assignment, float]],
+        rungs: Sequence[float],
+        left: float = math.inf,
+    ) -> int | None:
+        """Which of the networks that are `paused` is trained on now, rather than that a new one begins; None: none is.
+
+        Each comes with its share of a full training; `rungs` are the shares at which trainings may pause, `left` is how many full
+        trainings there is still time for. What decides is by how much the final front is expected to grow for each step.
+        """
+        with self._lock, self._threads.limit(limits=1):
+            if self._search is None:
+                self._search = self._begin(study)
+            self._search.history.follow(study, -1, self._plans)
+            return self._search.goes_on(paused, Course(tuple(rungs), left)) if paused else None
+
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
@@ -222,16 +241,45 @@ class _Search:
         if done < 2 or done + len(history.pending) < FIRST or crowded:
             return [self._spread(count, free)]
         scored = self._scored(free)
-        rows = np.array([item.candidate for item in history.observed])
-        pending = history.pending
-        matrix, group, age = pool.matrix()
-        known = pool.costs()
-        wanted = np.concatenate([rows, np.array(pending, dtype=np.int64), scored])
-        costs = self._model.predict_costs(matrix, group, age, known, rows, history.costs(known), wanted)
-        best, hopes = self._model.best(matrix, group, age, costs, history.observed, pending, scored, batch)
+        best, hopes = self._model.best(self._known(scored), scored, batch)
         self._hopes[scored] = hopes
         # two assignments of a batch may be one network
         return list({pool.descriptions[number].identity: number for number in reversed(best)}.values())[::-1]
+
+    def goes_on(self, paused: Sequence[tuple[Assignment, float]], course: Course) -> int | None:
+        """Which of the `paused`, each with its share of a full training, is worth more a step than any new one; None: none."""
+        history, pool = self.history, self._pool
+        if len(history.done) < FIRST:
+            return max(range(len(paused)), key=lambda place: paused[place][1])
+        numbers = [pool.add(assignment) for assignment, _ in paused]
+        places = [place for place, number in enumerate(numbers) if number is not None]
+        waiting = [
+            Paused(number, share) for number, (_, share) in zip(numbers, paused, strict=True) if number is not None
+        ]
+        if not waiting:
+            return None
+        pool.grow(self._parents(), max(CANDIDATES_AT_MOST, 2 * len(history.observed) + len(history.pending)))
+        scored = self._scored(
+            self._free(history.seen | {pool.descriptions[number].identity for number in history.pending})
+        )
+        known = self._known(np.concatenate([scored, [item.candidate for item in waiting]]))
+        found = self._model.compare(known, waiting, scored, course)
+        self._hopes[scored] = found.hopes
+        best = int(np.argmax(found.paused))
+        if found.paused[best] > found.new:
+            return places[best]
+        self._queue = [] if found.best is None else [found.best]
+        return None
+
+    def _known(self, compared: Numbers) -> Known:
+        """All that is known, with costs that had to be predicted for the candidates `compared`."""
+        history, pool = self.history, self._pool
+        rows = np.array([item.candidate for item in history.observed], dtype=np.int64)
+        matrix, group, age = pool.matrix()
+        known = pool.costs()
+        wanted = np.concatenate([rows, np.array(history.pending, dtype=np.int64), compared])
+        costs = self._model.predict_costs(matrix, group, age, known, rows, history.costs(known), wanted)
+        return Known(matrix, group, age, costs, history.observed, history.pending)
 
     def _drop(self, kept: Numbers) -> None:
         """Forgets candidates that were neither observed nor are `kept`."""

@@ -7,7 +7,7 @@ scaled vectors, so that everything is a matrix product.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
@@ -16,6 +16,7 @@ from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
 
 Array = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.int64]
 
 FIT_AT_MOST: Final = 200
 """Observations from which weights are learned: more change them little."""
@@ -27,49 +28,103 @@ WEIGHT_SPREAD: Final = 1.5
 NOISE_PRIOR: Final = (np.log(0.02), 1.0)
 """Mean and deviation of the logarithm of the noise's variance, where the observations have variance 1."""
 SIGNAL_PRIOR: Final = (0.0, 1.0)
+DRIFT_PRIOR: Final = (np.log(0.05), 1.0)
+"""The same of the drift."""
+SPREADING_PRIOR: Final = (0.3, 0.3)
+"""Mean and deviation of the spreading."""
+TURNING_PRIOR: Final = (np.log(0.1), 1.0)
+"""Mean and deviation of the logarithm of the turning."""
+LEARNED: Final = (NOISE_PRIOR, SIGNAL_PRIOR, DRIFT_PRIOR, SPREADING_PRIOR, TURNING_PRIOR)
 
 
 @dataclass(frozen=True)
 class Weights:
-    """What was learned: logarithms of the noise, of the signal's variance and of each group's weight."""
+    """What was learned; all but the spreading as logarithms.
+
+    An observation of less training, with shift s < 0, is taken to be y = f (1 + spreading s) + √turning s h + s b + noise: f is the
+    error at the end, h a function of the features like f, by which networks that learn late differ from those that learn soon,
+    and b what all are off. This is the linear model of Kennedy and O'Hagan (Biometrika 2000), between levels of any number.
+    """
 
     noise: float
+    """Variance by which a network is off what its features say."""
     signal: float
+    """Variance of what these say."""
+    drift: float
+    """Variance of what is by chance in an observation, for each unit of shift."""
+    spreading: float
+    turning: float
     groups: Array
+    """Weight of each group of features."""
 
-    def scaled(self, x: Array, group: npt.NDArray[np.int64]) -> Array:
+    def scaled(self, x: Array, group: Numbers) -> Array:
         """`x` (n, columns), each column by the root of its group's weight."""
         scaled: Array = x * np.exp(0.5 * self.groups)[group]
         return scaled
 
+    def levels(self, shift: Array, other: Array) -> Array:
+        """(n, m): what a covariance of errors at the end is multiplied by between observations with these shifts."""
+        spread = np.outer(1 + self.spreading * shift, 1 + self.spreading * other)
+        both: Array = spread + np.exp(self.turning) * np.outer(shift, other)
+        return both
 
-def learn(
-    x: Array,
-    group: npt.NDArray[np.int64],
-    y: Array,
-    extra: Array,
-    shift: Array,
-    known: Array,
-    *,
-    start: Weights | None,
-    steps: int,
-) -> Weights:
-    """Weights that make the standardized observations `y` likely; see `Posterior` for `extra`, `shift` and `known`."""
-    groups = int(group.max(initial=-1)) + 1
-    mean = np.array([NOISE_PRIOR[0], SIGNAL_PRIOR[0], *[-np.log(max(groups, 1))] * groups])
-    spread = np.array([NOISE_PRIOR[1], SIGNAL_PRIOR[1], *[WEIGHT_SPREAD] * groups])
+
+@dataclass(frozen=True)
+class Evidence:
+    """Observations of networks: what a posterior rests on."""
+
+    x: Array
+    """(n, columns): features of the networks."""
+    y: Array
+    """(n): standardized errors."""
+    extra: Array
+    """(n): added to the noise of an observation, in multiples of it."""
+    shift: Array
+    """(n): logarithm of the share of a full training that an observation comes from; see `Weights`."""
+    known: Array
+    """(n): a variance that is known beforehand, from how it was measured."""
+    network: Numbers
+    """(n): which network it is. By what a network is off its features, so are all observations of it."""
+
+    @classmethod
+    def exact(cls, x: Array, y: Array) -> Evidence:
+        """Of as many networks, each trained to its end and measured exactly."""
+        none = np.zeros(len(y))
+        return cls(x, y, none, none, none, np.arange(len(y)))
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def __getitem__(self, places: Numbers) -> Evidence:
+        return Evidence(*(getattr(self, item.name)[places] for item in fields(self)))
+
+    def __add__(self, other: Evidence) -> Evidence:
+        pairs = [(getattr(self, item.name), getattr(other, item.name)) for item in fields(self)]
+        return Evidence(*(np.concatenate(pair) for pair in pairs))
+
+
+def learn(seen: Evidence, group: Numbers, *, start: Weights | None, steps: int) -> Weights:
+    """Weights that make the observations likely; `group` (columns) is the group of each feature."""
+    x, y = seen.x, seen.y
+    groups, scalars = int(group.max(initial=-1)) + 1, len(LEARNED)
+    prior = np.array([*LEARNED, *[(-np.log(max(groups, 1)), WEIGHT_SPREAD)] * groups])
+    mean, spread = prior.T
     first = mean
     if start is not None and len(start.groups) == groups:
-        first = np.array([start.noise, start.signal, *start.groups])
-    square = x * x
-    outer = np.outer(shift, shift)
+        first = np.array([start.noise, start.signal, start.drift, start.spreading, start.turning, *start.groups])
+    square, shift = x * x, seen.shift
+    outer, early = np.outer(shift, shift), np.abs(shift)
+    same = _same(seen.network, seen.network)
 
     def loss(theta: Array) -> tuple[float, Array]:
-        noise, signal = np.exp(theta[0]), np.exp(theta[1])
-        scaled = x * np.exp(0.5 * theta[2:])[group]
+        noise, signal, drift = np.exp(theta[:3])
+        now = _weights(theta)
+        scaled = now.scaled(x, group)
         kernel, slope = _matern(squared_distances(scaled, scaled))
-        matrix = signal * kernel + outer
-        matrix[np.diag_indices_from(matrix)] += noise * (1 + extra) + known + JITTER
+        levels = now.levels(shift, shift)
+        ends = signal * kernel + noise * same  # covariance of errors at the end
+        matrix = ends * levels + outer
+        matrix[np.diag_indices_from(matrix)] += noise * seen.extra + drift * early + seen.known + JITTER
         try:
             lower = cholesky(matrix, lower=True, check_finite=False)
         except np.linalg.LinAlgError:
@@ -79,67 +134,82 @@ def learn(
         likelihood = 0.5 * y @ alpha + np.log(np.diag(lower)).sum()
         pull = 0.5 * (inverse - np.outer(alpha, alpha))
         gradient = np.empty_like(theta)
-        gradient[0] = noise * (np.diag(pull) * (1 + extra)).sum()
-        gradient[1] = signal * (pull * kernel).sum()
+        gradient[0] = noise * ((pull * same * levels).sum() + np.diag(pull) @ seen.extra)
+        gradient[1] = signal * (pull * kernel * levels).sum()
+        gradient[2] = drift * (np.diag(pull) @ early)
+        gradient[3] = 2 * (shift @ (pull * ends) @ (1 + now.spreading * shift))
+        gradient[4] = np.exp(now.turning) * (shift @ (pull * ends) @ shift)
         # d/dw of a squared distance, summed over all pairs: one product instead of one matrix a group
-        force = pull * slope * signal
+        force = pull * slope * levels * signal
         by_column = 2 * (force.sum(axis=1) @ square - (x * (force @ x)).sum(axis=0))
-        gradient[2:] = np.bincount(group, by_column, minlength=groups) * np.exp(theta[2:])
+        gradient[scalars:] = np.bincount(group, by_column, minlength=groups) * np.exp(theta[scalars:])
         away = (theta - mean) / spread
         return float(likelihood + 0.5 * away @ away), gradient + away / spread
 
     found = minimize(loss, first, jac=True, method="L-BFGS-B", options={"maxiter": steps}).x
-    return Weights(float(found[0]), float(found[1]), found[2:])
+    return _weights(found)
+
+
+def _weights(theta: Array) -> Weights:
+    """From their logarithms in one array."""
+    noise, signal, drift, spreading, turning = theta[: len(LEARNED)].tolist()
+    return Weights(noise, signal, drift, spreading, turning, theta[len(LEARNED) :])
 
 
 class Posterior:
-    """The error of any network, after observations `x` (n, columns) and `y` (n).
+    """The error of any network, after the observations `seen`."""
 
-    `extra` is added to the noise of an observation, in multiples of it; `known` is a variance that is known beforehand, from
-    how it was measured. `shift` says how far an observation is from a
-    full training: a linear effect of unknown size, by which low fidelities are off, is learned beside the rest.
-    """
-
-    def __init__(
-        self,
-        weights: Weights,
-        x: Array,
-        group: npt.NDArray[np.int64],
-        y: Array,
-        extra: Array,
-        shift: Array,
-        known: Array,
-    ) -> None:
+    def __init__(self, weights: Weights, seen: Evidence, group: Numbers) -> None:
         self._weights, self._group = weights, group
-        self._signal = np.exp(weights.signal)
-        scaled = weights.scaled(x, group)
-        noise = np.exp(weights.noise) * (1 + extra) + known + JITTER
-        if len(x) <= EXACT_AT_MOST:
-            self._base, self._shift = scaled, shift
-            matrix = self._kernel(scaled, scaled) + np.outer(shift, shift)
-            matrix[np.diag_indices_from(matrix)] += noise
+        self._signal = float(np.exp(weights.signal))
+        scaled = weights.scaled(seen.x, group)
+        apart = self.noise * seen.extra + self.drift * np.abs(seen.shift) + seen.known + JITTER
+        if len(seen) <= EXACT_AT_MOST:
+            self._base, self._seen = scaled, seen
+            matrix = self._kernel(scaled, scaled) + self.noise * _same(seen.network, seen.network)
+            matrix = matrix * weights.levels(seen.shift, seen.shift) + np.outer(seen.shift, seen.shift)
+            matrix[np.diag_indices_from(matrix)] += apart
             self._lower = cholesky(matrix, lower=True, check_finite=False)
-            self._alpha = cho_solve((self._lower, True), y, check_finite=False)
+            self._alpha = cho_solve((self._lower, True), seen.y, check_finite=False)
             self._inner: Array | None = None
             return
         # Deterministic training conditional (Quiñonero-Candela and Rasmussen 2005, section 5)
-        keep = inducing(y, EXACT_AT_MOST)
-        self._base, self._shift = scaled[keep], shift[keep]
-        inner = self._kernel(self._base, self._base) + np.outer(self._shift, self._shift)
+        noise = self.noise + apart
+        keep = inducing(seen.y, EXACT_AT_MOST)
+        self._base, self._seen = scaled[keep], seen[keep]
+        some = self._seen.shift
+        inner = self._kernel(self._base, self._base) * weights.levels(some, some) + np.outer(some, some)
         inner[np.diag_indices_from(inner)] += 1e-4 * self._signal
         self._lower = cholesky(inner, lower=True, check_finite=False)
-        cross = self._kernel(self._base, scaled) + np.outer(self._shift, shift)
+        cross = self._kernel(self._base, scaled) * weights.levels(some, seen.shift) + np.outer(some, seen.shift)
         half = solve_triangular(self._lower, cross, lower=True, check_finite=False) / np.sqrt(noise)
         self._inner = cholesky(np.eye(len(keep)) + half @ half.T, lower=True, check_finite=False)
-        self._alpha = cho_solve((self._inner, True), half @ (y / np.sqrt(noise)), check_finite=False)
+        self._alpha = cho_solve((self._inner, True), half @ (seen.y / np.sqrt(noise)), check_finite=False)
 
     @property
     def noise(self) -> float:
-        """Variance of one observation of full fidelity."""
+        """Variance by which a network is off what its features say."""
         return float(np.exp(self._weights.noise))
 
+    @property
+    def drift(self) -> float:
+        """Variance of what is by chance in an observation, for each unit of shift."""
+        return float(np.exp(self._weights.drift))
+
+    @property
+    def _factors(self) -> Array:
+        """(base, 1): between the observations and errors at the end."""
+        return self._weights.levels(self._seen.shift, np.zeros(1))
+
+    def early(self, variance: Array, shift: float) -> tuple[Array, Array]:
+        """Variance of what will be observed with this shift of networks with this `variance` at the end, and their covariance."""
+        spreading = 1 + self._weights.spreading * shift
+        turning = float(np.exp(self._weights.turning)) * shift**2 * (self._signal + self.noise)
+        observed: Array = variance * spreading**2 + turning + self.drift * abs(shift)
+        return observed, variance * spreading
+
     def __call__(self, x: Array) -> tuple[Array, Array]:
-        """Mean and variance, without noise, of networks `x` (m, columns)."""
+        """Mean and variance of what the features say of networks `x` (m, columns)."""
         cross, half = self._halves(x)
         mean: Array
         if self._inner is None:
@@ -149,6 +219,21 @@ class Posterior:
         rest = solve_triangular(self._inner, half, lower=True, check_finite=False)
         variance = self._signal - np.einsum("ij,ij->j", half, half) + np.einsum("ij,ij->j", rest, rest)
         return mean, np.maximum(variance, 1e-10)
+
+    def themselves(self, x: Array, network: Numbers) -> tuple[Array, Array]:
+        """Mean and variance of networks `x` (m, columns) with what each is off its features, as far as it was observed.
+
+        Of a sparse posterior: what `__call__` gives, with the whole variance of that.
+        """
+        if self._inner is not None:
+            mean, variance = self(x)
+            return mean, variance + self.noise
+        cross = self._kernel(self._base, self._weights.scaled(x, self._group))
+        cross = (cross + self.noise * _same(self._seen.network, network)) * self._factors
+        half = solve_triangular(self._lower, cross, lower=True, check_finite=False)
+        variance = self._signal + self.noise - np.einsum("ij,ij->j", half, half)
+        expected: Array = cross.T @ self._alpha
+        return expected, np.maximum(variance, 1e-10)
 
     def covariance(self, x: Array, other: Array) -> Array:
         """(m, k) between networks `x` (m, columns) and `other` (k, columns), after the observations."""
@@ -163,7 +248,7 @@ class Posterior:
 
     def _halves(self, x: Array) -> tuple[Array, Array]:
         """Kernel with the base (base, m), and the same times the inverse root of the base's own."""
-        cross = self._kernel(self._base, self._weights.scaled(x, self._group))
+        cross = self._kernel(self._base, self._weights.scaled(x, self._group)) * self._factors
         return cross, solve_triangular(self._lower, cross, lower=True, check_finite=False)
 
     def _kernel(self, a: Array, b: Array) -> Array:
@@ -171,13 +256,19 @@ class Posterior:
         return kernel
 
 
-def inducing(y: Array, count: int) -> npt.NDArray[np.int64]:
+def inducing(y: Array, count: int) -> Numbers:
     """Places of the observations `y` on which a sparse posterior rests: the better half by error, the others evenly over time."""
     order = np.argsort(y, kind="stable")
     best = order[: count // 2]
     rest = np.sort(order[count // 2 :])
     spread = rest[np.linspace(0, len(rest) - 1, count - len(best)).astype(np.int64)]
     return np.sort(np.concatenate([best, spread]))
+
+
+def _same(network: Numbers, other: Numbers) -> Array:
+    """(n, m): 1 where both are the same network."""
+    same: Array = (network[:, None] == other[None]).astype(np.float64)
+    return same
 
 
 def squared_distances(a: Array, b: Array) -> Array:

@@ -8,6 +8,9 @@ at this rung, costs), and within a front by what it adds to the hypervolume.
 In its promotion form nothing is stopped: every trial pauses at a rung, and one that is among the best 1/eta of those that came
 there goes on, whenever that is. So a verdict of the first trials, who had nobody to be compared with, is not final. It needs
 checkpoints.
+
+In the third form the sampler's model decides at rungs: what a trial was worth there says more of its end, and whether a step
+of it or of a new network is worth more is a question of expected hypervolume improvement (`nas.sampler.model.Model.prices`).
 """
 
 from __future__ import annotations
@@ -150,6 +153,33 @@ class Promotion(Rungs):
         return None
 
 
+Adviser = Callable[[Mapping[str, int]], "str | None"]
+"""Says which of the networks that wait, by hash, each after that epoch, is worth more than a new one; None: none."""
+
+
+@runtime_checkable
+class Advised(Promoting, Protocol):
+    """A scheduler that asks the sampler: every trial pauses at each rung, so that what it was worth there is known by then."""
+
+    def advised_by(self, adviser: Adviser) -> None:
+        """Called once, before the first trial."""
+
+
+class Gain(Promotion):
+    """Trains on what the front gains most by for each step: a trial that waits, or a new one, as the sampler's model expects."""
+
+    _adviser: Adviser | None = None
+
+    def advised_by(self, adviser: Adviser) -> None:
+        """See `Advised`."""
+        self._adviser = adviser
+
+    def promote(self, paused: Mapping[str, int]) -> str | None:
+        """Which goes on; None: a new one is worth more."""
+        assert self._adviser is not None
+        return self._adviser(paused) if paused else None
+
+
 def rung_epochs(epochs: int, min_epochs: int | None = None, reduction_factor: float = 3.0) -> tuple[int, ...]:
     """The rungs below a full training: its 1/eta-th part, the 1/eta-th of that, and so on down to `min_epochs`.
 
@@ -208,6 +238,11 @@ def _pareto_asha(options: StoppingOptions) -> EarlyStopping | None:
 @register_scheduler("pareto_asha_promotion")
 def _pareto_asha_promotion(options: StoppingOptions) -> EarlyStopping | None:
     return _with_rungs(Promotion, options)
+
+
+@register_scheduler("pareto_gain")
+def _pareto_gain(options: StoppingOptions) -> EarlyStopping | None:
+    return _with_rungs(Gain, options)
 
 
 def _with_rungs(kind: type[Rungs], options: StoppingOptions) -> Rungs:

@@ -181,6 +181,22 @@ class Proposer:
                 trial.set_user_attr(name, value)
         self._study.tell(trial, state=TrialState.FAIL)
 
+    @property
+    def advises(self) -> bool:
+        """Whether the sampler can say which trial goes on."""
+        return callable(getattr(self._study.sampler, "goes_on", None))
+
+    def goes_on(
+        self, paused: Mapping[str, tuple[Assignment, float]], rungs: Sequence[float], left: float
+    ) -> str | None:
+        """Which of the networks that wait, by hash, each with its share of a full training, is worth more than a new one.
+
+        `rungs` are the shares at which they wait, `left` is how many full trainings there is still time for.
+        """
+        ask: Callable[..., int | None] = getattr(self._study.sampler, "goes_on")  # noqa: B009  Optuna's samplers have none
+        place = ask(self._study, list(paused.values()), rungs, left)
+        return None if place is None else list(paused)[place]
+
     def _values(self, found: Mapping[str, float | None], cost: Cost) -> list[float]:
         known = {name: value for name, value in found.items() if value is not None}
         return [float(known[name] if name in learned(self.objectives) else cost[name]) for name in self.objectives]

@@ -23,7 +23,7 @@ from nas.execution.session import ray_session, run_jobs, stoppable
 from nas.execution.stop import Stop
 from nas.objectives import ACCURACY, LATENCY, learned
 from nas.pareto import hypervolume, left_out, pareto
-from nas.searches.early_stopping import SCHEDULERS, EarlyStopping, Promoting, StoppingOptions
+from nas.searches.early_stopping import SCHEDULERS, Advised, EarlyStopping, Promoting, StoppingOptions
 from nas.searches.options import SearchOptions, parse_duration
 from nas.searches.progress import Progress
 from nas.searches.protocol import find_start_of, recipe_of, start_line, tell_protocol
@@ -252,6 +252,8 @@ def _run(
         measured_on=len(dataset.measured_labels) if ACCURACY.name in study.objectives else None,
         budget_scale=options.budget_scale,
     )
+    if isinstance(rungs, Advised) and not proposer.advises:
+        raise SearchError(f"--scheduler {options.scheduler}: asks --sampler pareto, and not {options.sampler}")
     timeout = parse_duration(options.trial_timeout, "trial_timeout")
     measured = measured_epochs(recipe.epochs, rungs.epochs if rungs else ())
     plan = TrialPlan(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -14,7 +16,7 @@ from nas.execution.report import Report
 from nas.execution.stop import Stop
 from nas.objectives import learned
 from nas.pareto import left_out
-from nas.searches.early_stopping import EarlyStopping, Promoting
+from nas.searches.early_stopping import Advised, EarlyStopping, Promoting
 from nas.searches.paused_trials import PausedTrial, PausedTrials
 from nas.searches.progress import EndedTrial, Progress
 from nas.searches.proposer import Proposal, Proposer
@@ -81,6 +83,12 @@ class TrialSource(JobSource[TrialJob]):
         self.checkpoints = checkpoints
         promoting = rungs if checkpoints is not None and isinstance(rungs, Promoting) else None
         self._paused = PausedTrials(plan.study, paused, store, promoting)
+        self._asks = isinstance(promoting, Advised)
+        """Whether the sampler decides which trial goes on: then each waits until it has been told of it."""
+        if isinstance(promoting, Advised):
+            promoting.advised_by(self._advise)
+        self._trained_seconds: list[float] = []
+        """What full trainings took in this run."""
         self._passed: dict[str, int] = {}
         """The last epoch after which a network was found to go on: what a checkpoint reports once more is not decided again."""
         self._told: set[str] = set()
@@ -129,6 +137,8 @@ class TrialSource(JobSource[TrialJob]):
         if self._passed.get(network, 0) >= epoch.epoch:
             return None
         waits = self._paused.rungs is not None and report.saved
+        if waits and self._asks:
+            return f"rung at epoch {epoch.epoch}"
         if self._paused.promoted(network, epoch.epoch) == network if waits else place.goes_on:
             self._passed[network] = epoch.epoch
             return None
@@ -186,6 +196,7 @@ class TrialSource(JobSource[TrialJob]):
         if outcome.state == State.INTERRUPTED and proposal.architecture.hash not in self._called_back:
             self._counted -= 1  # it counts when it is evaluated again
         if outcome.state == State.COMPLETE:
+            self._trained_seconds.append(_seconds(outcome))
             self.proposer.finish(proposal, found)
         elif outcome.state == State.STOPPED_EARLY and last is not None:
             self.proposer.finish(proposal, found, last.epoch / self.plan.recipe.epochs)
@@ -193,6 +204,17 @@ class TrialSource(JobSource[TrialJob]):
             self.proposer.finish(proposal, None)
         trial = _shown(proposal, number, outcome.state, found)
         self.progress.finished(replace(trial, reason=outcome.reason, seconds=_seconds(outcome)), running)
+
+    def _advise(self, waiting: Mapping[str, int]) -> str | None:
+        """Which of the networks that wait, each after that epoch, is worth more than a new one."""
+        assert self.rungs is not None
+        of = self.plan.recipe.epochs
+        seconds = self.stop.seconds_left()
+        left = math.inf
+        if seconds is not None and self._trained_seconds:
+            left = seconds / statistics.median(self._trained_seconds)
+        paused = {name: (self._paused.at_rung[name].assignment, epoch / of) for name, epoch in waiting.items()}
+        return self.proposer.goes_on(paused, [epoch / of for epoch in self.rungs.epochs], left)
 
     def _goes_on(self, job: TrialJob, outcome: Outcome) -> bool:
         """Whether the next run goes on with it in its row: from its checkpoint, or at the start where it has not come to one."""

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from nas.sampler import surrogate
-from nas.sampler.surrogate import Posterior, Weights, inducing, learn
+from nas.sampler.surrogate import Evidence, Posterior, Weights, inducing, learn
 
 Array = npt.NDArray[np.float64]
 
@@ -17,18 +19,21 @@ def _data(count: int, seed: int = 0) -> tuple[Array, npt.NDArray[np.int64], Arra
 
 
 def _posterior(x: Array, group: npt.NDArray[np.int64], y: Array, shift: Array | None = None) -> Posterior:
-    none = np.zeros(len(y))
-    shift = none if shift is None else shift
-    return Posterior(learn(x, group, y, none, shift, none, start=None, steps=30), x, group, y, none, shift, none)
+    seen = Evidence.exact(x, y) if shift is None else replace(Evidence.exact(x, y), shift=shift)
+    return Posterior(learn(seen, group, start=None, steps=30), seen, group)
+
+
+def _weights(noise: float) -> Weights:
+    return Weights(noise, 0.0, -3.0, 0.3, -2.0, np.array([-2.0, -6.0]))
 
 
 def test_it_predicts_what_it_has_not_seen_from_the_features_that_matter() -> None:
     x, group, y = _data(120)
-    none = np.zeros(len(y))
-    weights = learn(x, group, y, none, none, none, start=None, steps=30)
+    seen = Evidence.exact(x, y)
+    weights = learn(seen, group, start=None, steps=30)
     assert weights.groups[0] > weights.groups[1] + 1
     fresh, _, truth = _data(200, seed=1)
-    mean, variance = Posterior(weights, x, group, y, none, none, none)(fresh)
+    mean, variance = Posterior(weights, seen, group)(fresh)
     assert float(np.corrcoef(mean, truth)[0, 1]) > 0.9
     inside = np.abs(mean - truth) < 2.5 * np.sqrt(variance + 1e-4)
     assert inside.mean() > 0.85
@@ -36,11 +41,11 @@ def test_it_predicts_what_it_has_not_seen_from_the_features_that_matter() -> Non
 
 def test_a_sparse_posterior_is_near_the_exact_one(monkeypatch: pytest.MonkeyPatch) -> None:
     x, group, y = _data(200)
-    none, weights = np.zeros(len(y)), Weights(-4.0, 0.0, np.array([-2.0, -6.0]))
+    seen, weights = Evidence.exact(x, y), _weights(-4.0)
     fresh = _data(50, seed=1)[0]
-    exact = Posterior(weights, x, group, y, none, none, none)
+    exact = Posterior(weights, seen, group)
     monkeypatch.setattr(surrogate, "EXACT_AT_MOST", 150)
-    sparse = Posterior(weights, x, group, y, none, none, none)
+    sparse = Posterior(weights, seen, group)
     assert np.abs(exact(fresh)[0] - sparse(fresh)[0]).max() < 0.15
     ratio = np.sqrt(sparse(fresh)[1] / exact(fresh)[1])
     assert 0.5 < ratio.min() <= ratio.max() < 2
@@ -65,10 +70,10 @@ def test_observations_of_less_training_are_shifted_not_trusted_as_they_are() -> 
 
 def test_failures_weigh_less_than_measurements() -> None:
     x, group, y = _data(60)
-    weights, none = Weights(-3.0, 0.0, np.array([-2.0, -6.0])), np.zeros(60)
     raised, unsure = y.copy(), np.zeros(60)
     raised[0], unsure[0] = y[0] + 3, 50.0
-    pulls = [Posterior(weights, x, group, raised, extra, none, none)(x[:1])[0][0] - y[0] for extra in (none, unsure)]
+    seen = [replace(Evidence.exact(x, raised), extra=extra) for extra in (np.zeros(60), unsure)]
+    pulls = [Posterior(_weights(-3.0), one, group)(x[:1])[0][0] - y[0] for one in seen]
     assert pulls[1] < 0.5 * pulls[0]
 
 
@@ -82,17 +87,37 @@ def test_what_a_sparse_posterior_rests_on_holds_the_best() -> None:
 def test_what_is_known_to_be_noisy_is_trusted_less_than_its_neighbours() -> None:
     """One observation of 60 was lucky: 3 too low, and its known standard deviation says that it may be."""
     x, group, y = _data(60)
-    weights, none = Weights(-5.0, 0.0, np.array([-2.0, -6.0])), np.zeros(60)
     lucky, known = y.copy(), np.full(60, 0.01)
     lucky[0], known[0] = y[0] - 3, 9.0
-    pulls = [Posterior(weights, x, group, lucky, none, none, var)(x[:1])[0][0] - y[0] for var in (none, known)]
+    seen = [replace(Evidence.exact(x, lucky), known=variance) for variance in (np.zeros(60), known)]
+    pulls = [Posterior(_weights(-5.0), one, group)(x[:1])[0][0] - y[0] for one in seen]
     assert abs(pulls[1]) < 0.3 * abs(pulls[0])
 
 
 def test_what_is_known_of_noise_is_not_learned_as_noise_of_the_model() -> None:
     x, group, y = _data(100)
     noisy = y + np.random.default_rng(5).normal(0, 0.7, len(y))
-    none, known = np.zeros(len(y)), np.full(len(y), 0.7**2)
-    told = learn(x, group, noisy, none, none, known, start=None, steps=40)
-    untold = learn(x, group, noisy, none, none, none, start=None, steps=40)
+    seen = Evidence.exact(x, noisy)
+    told = learn(replace(seen, known=np.full(len(y), 0.7**2)), group, start=None, steps=40)
+    untold = learn(seen, group, start=None, steps=40)
     assert told.noise < untold.noise
+
+
+def test_what_a_network_was_worth_at_a_rung_says_more_of_its_end_than_its_features() -> None:
+    """Networks are off their features, and spread less at a rung; 60 of 90 were trained to the end."""
+    x, group, y = _data(90)
+    rng = np.random.default_rng(2)
+    ends = y + rng.normal(0, 0.7, 90)
+    rungs = 0.6 * ends + 1.5 + rng.normal(0, 0.1, 90)
+    done, waits = np.arange(60), np.arange(60, 90)
+    early = replace(Evidence.exact(x, rungs), shift=np.full(90, np.log(1 / 3)))
+    seen = early + Evidence.exact(x, ends)[done]
+    weights = learn(seen, group, start=None, steps=60)
+    posterior = Posterior(weights, seen, group)
+    known, variance = posterior.themselves(x[waits], waits)
+    by_features = posterior(x[waits])[0]
+    assert np.abs(known - ends[waits]).mean() < 0.5 * np.abs(by_features - ends[waits]).mean()
+    assert (np.abs(known - ends[waits]) < 2.5 * np.sqrt(variance)).mean() > 0.85
+    # and before that it is known how much the rung will tell
+    observed, together = posterior.early(np.ones(1), np.log(1 / 3))
+    assert 0.6 < together[0] / np.sqrt(observed[0]) < 1

@@ -100,6 +100,7 @@ class SimulatedTune:
         seeds: Any = (),
         packing: Packing | None = None,
         checkpoints: TrialCheckpoints | None = None,
+        sampler: str = "random",
         **plan: Any,
     ) -> None:
         space = Space.load(space_file)
@@ -112,10 +113,11 @@ class SimulatedTune:
             INPUT,
             10,
             objectives=("accuracy", "parameters"),
-            sampler="random",
+            sampler=sampler,
             seed=0,
             past=[*past.to_dict("records"), *paused],
             seeds=seeds,
+            epochs=epochs,
         )
         finished = int((past["state"] != "interrupted").sum()) + len(paused)
         self.stop = Stop()

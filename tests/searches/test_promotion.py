@@ -9,7 +9,7 @@ import pytest
 
 from nas.architecture.cost import Cost
 from nas.pareto import pareto
-from nas.searches.early_stopping import Promoting, Promotion, Rungs
+from nas.searches.early_stopping import Advised, Gain, Promoting, Promotion, Rungs
 from nas.store import Store
 from tests.searches.test_trial_checkpoints import Search
 
@@ -108,3 +108,18 @@ def test_a_trial_that_has_no_checkpoint_is_stopped(searched: Search, storage: st
         assert store.paused("tiny").empty
     assert len(trials) >= 12
     assert "stopped_early" in set(trials["state"])
+
+
+def test_where_the_model_decides_no_step_is_lost_or_made_twice(searched: Search, storage: str) -> None:
+    made = Gain(OBJECTIVES, 4, 1, 2.0)
+    assert isinstance(made, Advised)
+    assert not isinstance(rungs(), Advised)
+    searched.run(12, rungs=made, sampler="pareto")
+    with Store.open(storage) as store:
+        trials = store.trials("tiny")
+        assert store.paused("tiny").empty
+    assert trials["hash"].is_unique
+    assert {"complete"} <= set(trials["state"]) <= {"complete", "stopped_early"}
+    assert searched.trained == dict(zip(trials["hash"], trials["epochs"], strict=True))
+    seen = trials.assign(state="complete")
+    assert set(pareto(seen, OBJECTIVES)["hash"]) <= set(trials.loc[trials["state"] == "complete", "hash"])

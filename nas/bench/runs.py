@@ -5,13 +5,15 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from blocks.base import Shape
-from nas.bench.simulation import Run, simulate
+from nas.bench.regret import Run
+from nas.bench.simulation import Setting, simulate
 from nas.bench.table import Table
 from nas.bench.table_files import SUFFIXES, Mapping
 from nas.space.space import Space
@@ -36,14 +38,17 @@ class Source:
         """Reads the space and the table. Raises NasError."""
         space = Space.load(self.space).limit(parameters=self.max_parameters, macs=self.max_macs)
         if self.table.suffix.lower() not in SUFFIXES:
-            from nas.bench.study_table import read_study
+            from nas.bench.study_table import CURVE, read_study
 
-            records, input, classes = read_study(str(self.table), self.storage, space)
+            records, input, classes, epochs = read_study(str(self.table), self.storage, space)
+            mapping = self.mapping
+            if epochs is not None:
+                mapping = replace(mapping, curve=mapping.curve or CURVE, epochs=mapping.epochs or str(epochs))
             return Table.of(
                 self.table,
                 records,
                 space,
-                mapping=self.mapping,
+                mapping=mapping,
                 input=self.input or input,
                 classes=classes or self.classes,
                 incomplete=True,
@@ -62,30 +67,27 @@ def run_all(
     source: Source,
     table: Table,
     samplers: Sequence[str],
-    objectives: Sequence[str],
+    setting: Setting,
     *,
-    trials: int,
     seeds: int,
     workers: Sequence[int],
+    schedulers: Sequence[str] = ("none",),
     jobs: int = 1,
-    budget_scale: str | None = None,
     done: Callable[[int, int], None] = lambda finished, of: None,
 ) -> list[Run]:
-    """All runs, ordered by sampler, workers and seed; `done` hears how many of them are finished."""
-    work = [(name, count, seed) for name in samplers for count in workers for seed in range(seeds)]
-    runs: dict[tuple[str, int, int], Run] = {}
+    """All runs, ordered by sampler, scheduler, workers and seed; `done` hears how many of them are finished."""
+    work = list(product(samplers, schedulers, workers, range(seeds)))
+    runs: dict[tuple[str, str, int, int], Run] = {}
     with threadpool_limits(1):  # small matrices: threads of several searches would only wait for each other
         if jobs == 1:
-            for name, count, seed in work:
-                runs[name, count, seed] = simulate(
-                    table, name, objectives, trials=trials, seed=seed, workers=count, budget_scale=budget_scale
-                )
+            for key in work:
+                runs[key] = _simulate(table, setting, *key)
                 done(len(runs), len(work))
             return [runs[key] for key in work]
     # spawn: a forked child of a process with threads can wait for ever for a lock that nobody holds
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, _start, (source,)) as pool:
-        futures = {pool.submit(_work, *key, tuple(objectives), trials, budget_scale): key for key in work}
+    with ProcessPoolExecutor(jobs, context, _start, (source, setting)) as pool:
+        futures = {pool.submit(_work, *key): key for key in work}
         try:
             for future in as_completed(futures):
                 runs[futures[future]] = future.result()
@@ -95,17 +97,19 @@ def run_all(
     return [runs[key] for key in work]
 
 
-_table: Table | None = None
+_task: tuple[Table, Setting] | None = None
 
 
-def _start(source: Source) -> None:
-    global _table
+def _start(source: Source, setting: Setting) -> None:
+    global _task
     threadpool_limits(1)
-    _table = source.load()
+    _task = source.load(), setting
 
 
-def _work(
-    sampler: str, workers: int, seed: int, objectives: Sequence[str], trials: int, budget_scale: str | None
-) -> Run:
-    assert _table is not None
-    return simulate(_table, sampler, objectives, trials=trials, seed=seed, workers=workers, budget_scale=budget_scale)
+def _work(sampler: str, scheduler: str, workers: int, seed: int) -> Run:
+    assert _task is not None
+    return _simulate(*_task, sampler, scheduler, workers, seed)
+
+
+def _simulate(table: Table, setting: Setting, sampler: str, scheduler: str, workers: int, seed: int) -> Run:
+    return simulate(table, sampler, setting, seed=seed, workers=workers, scheduler=scheduler)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from blocks.base import Shape
+from nas.bench.curves import CurveColumns, Curves, mean
 from nas.bench.table_files import SCORED, Mapping, metric_columns, read_assignments, read_records, read_seeds
 from nas.bench.table_space import TableSpace
 from nas.errors import AssignmentError, BenchError, Infeasible
@@ -43,6 +45,8 @@ class Table:
 
     heard: npt.NDArray[np.float64] | None = None
     """(networks, seeds) accuracies that a search hears of, NaN where there was no training; None: `accuracy`."""
+    curves: Curves | None = None
+    """What networks were worth in the middle of their trainings, where the table says so."""
 
     @classmethod
     def load(
@@ -80,6 +84,9 @@ class Table:
         input, whole = input or space.input, space
         mapping = mapping or Mapping()
         columns = metric_columns(path, records, mapping)
+        learned = "accuracy" if "accuracy" in columns else "error"
+        unit = float(mapping.units.get(learned, 1))
+        curves = mapping.curve and CurveColumns(path, mapping, columns[learned], list(records[0]), unit)
         values: dict[str, dict[str, list[list[float]]]] = {}
         prices: dict[str, dict[str, float]] = {}
         listed: dict[str, list[Assignment]] = {}
@@ -94,6 +101,8 @@ class Table:
             }
             hash = built.architecture.hash
             listed.setdefault(hash, []).append(assignment)
+            if curves:
+                curves.add(hash, place, records[place])
             prices.setdefault(hash, {name: float(built.cost[name]) for name in exact() if name not in columns})
             for name, numbers in row.items():
                 if numbers is None and not incomplete:
@@ -114,8 +123,9 @@ class Table:
         if not networks:
             raise BenchError(f"{path}: no row of the table meets the constraints of {space.name}")
         arrays = {name: np.array([means[hash][name] for hash in networks]) for name in columns}
-        heard = _accuracy(arrays)
-        scored = _share(arrays[SCORED]) if SCORED in arrays else heard
+        percent = _is_percent(arrays[learned])
+        heard = _accuracy(arrays[learned], learned, percent)
+        scored = _accuracy(arrays[SCORED], SCORED, _is_percent(arrays[SCORED])) if SCORED in arrays else heard
         costs = {name: np.array([prices[hash][name] for hash in networks]) for name in exact()}
         costs |= {name: np.nanmean(arrays[name], axis=1) for name in before_training() if name in arrays}
         table = cls(
@@ -130,18 +140,29 @@ class Table:
             {name: ", ".join(those) for name, those in columns.items()}
             | {name: "cost model" for name in exact() if name not in columns},
             None if scored is heard and heard.shape[1] == 1 else heard,
+            curves.curves(networks, lambda values: _accuracy(values, learned, percent)) if curves else None,
         )
         assignments = {tuple(sorted(assignment.items())) for those in listed.values() for assignment in those}
         if not incomplete and len(assignments) < whole.size <= ENUMERABLE:
             table._check_complete(path, whole)
         return table
 
-    def hears(self, row: int, seed: int) -> float:
-        """The accuracy that a search with this seed hears of: that of one training, where the table has several."""
-        if self.heard is None:
-            return float(self.accuracy[row])
-        known = self.heard[row][np.isfinite(self.heard[row])]
-        return float(known[seed % len(known)])
+    @property
+    def chance(self) -> float:
+        """The accuracy up to which a network has learned nothing; of what is no share, nothing is."""
+        return 1 / self.classes if 0 <= self.accuracy.min() <= self.accuracy.max() <= 1 else -math.inf
+
+    def hears(self, row: int, seed: int, epoch: int | None = None) -> float:
+        """The accuracy that a search with this seed hears of: that of one training, where the table has several.
+
+        After an `epoch` of its curve, NaN where nothing was measured then, or None: at the end.
+        """
+        values = self.accuracy[row : row + 1] if self.heard is None else self.heard[row]
+        known = np.flatnonzero(np.isfinite(values))
+        training = int(known[seed % len(known)])
+        if epoch is None or self.curves is None or epoch == self.curves.epochs:
+            return float(values[training])
+        return self.curves.at(row, training, epoch)
 
     def losses(
         self, objectives: Sequence[str], seed: int | None = None, budget_scale: str = "linear"
@@ -194,24 +215,19 @@ class Table:
 
 def _means(rows: dict[str, list[list[float]]]) -> dict[str, npt.NDArray[np.float64]]:
     """The mean of the rows of a network, for each metric seed by seed."""
-    found = {}
-    for name, values in rows.items():
-        array = np.array(values)
-        known = np.isfinite(array)
-        total, count = np.where(known, array, 0.0).sum(axis=0), known.sum(axis=0)
-        found[name] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    return found
+    return {name: mean(values) for name, values in rows.items()}
 
 
 def _fits(space: Space, assignment: Assignment, input: Shape, classes: int) -> bool:
     return space.violation(space.resolve(space.plan(assignment), input, classes).cost) is None
 
 
-def _accuracy(arrays: dict[str, npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
-    """(networks, seeds): accuracies, or what else is better when it is more."""
-    return _share(arrays["accuracy"]) if "accuracy" in arrays else 1 - _share(arrays["error"])
+def _is_percent(values: npt.NDArray[np.float64]) -> bool:
+    """Whether a column holds no shares: one has a value above 1."""
+    return bool(np.nanmax(values) > 1)
 
 
-def _share(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Shares: a column with a value above 1 is in percent."""
-    return values / 100 if np.nanmax(values) > 1 else values
+def _accuracy(values: npt.NDArray[np.float64], metric: str, percent: bool) -> npt.NDArray[np.float64]:
+    """(networks, seeds): accuracies, or what else is better when it is more, of a column of accuracies or errors."""
+    shares = values / 100 if percent else values
+    return 1 - shares if metric == "error" else shares

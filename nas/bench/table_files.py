@@ -65,6 +65,10 @@ class Mapping:
     often a node is repeated is read off the columns of its copies that are filled, where it has none of its own."""
     units: dict[str, str] = field(default_factory=dict)
     """What a metric is multiplied by, such as ``parameters: 1.0e+6`` where a column counts millions."""
+    curve: str | None = None
+    """The columns of the accuracy after each epoch: ``epoch_{epoch}`` or, with several trainings, ``epoch_{epoch}_{seed}``."""
+    epochs: str | None = None
+    """Epochs of a whole training, where they are not one more than the curve has."""
 
     @classmethod
     def load(cls, path: Path) -> Mapping:
@@ -132,7 +136,7 @@ def metric_columns(path: Path, records: list[dict[str, Any]], mapping: Mapping) 
     for metric, column in mapping.metrics.items():
         if metric not in aliases():
             raise BenchError(f"no metric '{metric}'; known: {', '.join(aliases())}{nearest(metric, aliases())}")
-        pattern = re.compile(".*".join(map(re.escape, column.split("*"))))
+        pattern = re.compile(".*".join(map(re.escape, column.replace("{seed}", "*").split("*"))))
         found[metric] = tuple(name for name in there if pattern.fullmatch(name))
         if not found[metric]:
             raise BenchError(f"{path}: no column '{column}'; columns: {', '.join(there)}{nearest(column, there)}")
@@ -170,13 +174,6 @@ def read_assignments(path: Path, records: list[dict[str, Any]], space: Space, ma
                 )
             yield assignment
         return
-    missing = next(
-        (name for name, column in columns.items() if column not in there and not name.endswith(".repeat")), None
-    )
-    if missing is not None:
-        raise BenchError(
-            f"{path}: no column for the choice '{missing}'{nearest(missing, there)}, and no column of keys"
-        )
     for place, record in enumerate(records):
         yield _row_assignment(path, place, record, space, mapping)
 
@@ -186,6 +183,8 @@ def _row_assignment(path: Path, place: int, record: dict[str, Any], space: Space
         column = _column(name, mapping)
         if column not in record and name.endswith(".repeat"):
             value: Any = _copies(name, record, mapping)
+        elif column not in record:
+            raise BenchError(f"{path}: no column for the choice '{name}'{nearest(name, record)}, and no column of keys")
         else:
             value = record.get(column)
         for option in options:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 
-from blocks.base import Shape
+from blocks.base import Scalar, Shape
 from nas.architecture.cost import Built, Cost
 from nas.errors import Infeasible
 from nas.objectives import COUNTED
@@ -49,6 +49,10 @@ class TableSpace(Space):
         return super().size if self.listed is None else len(self.listed)
 
     @cached_property
+    def _assignments(self) -> frozenset[frozenset[tuple[str, Scalar]]] | None:
+        return None if self.listed is None else frozenset(frozenset(found.items()) for found in self.listed)
+
+    @cached_property
     def _digest(self) -> str:
         text = repr(sorted((hash, sorted(price.items())) for hash, price in self.prices.items()))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -59,7 +63,9 @@ class TableSpace(Space):
         return f"{super().fingerprint}-{self._digest}"
 
     def resolve(self, plan: Plan, input: Shape | None = None, classes: int = 10) -> Built:
-        """See `Space`. Raises Infeasible for what the table lacks."""
+        """See `Space`. Raises Infeasible for what the table lacks; where it is not complete, for assignments that it lacks."""
+        if self._assignments is not None and frozenset(plan.assignment.items()) not in self._assignments:
+            raise Infeasible(plan.output, "the table has no such network")  # most proposals of a large space: not built
         built = super().resolve(plan, input, classes)
         values = self.prices.get(built.architecture.hash)
         if values is None:

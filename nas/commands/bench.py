@@ -15,6 +15,7 @@ from nas.commands.options import (
     objectives_option,
     output_path,
     print_json,
+    search_option,
     space_option,
     storage_option,
     whole,
@@ -24,6 +25,10 @@ from nas.searches.options import BUDGET_SCALES
 
 if TYPE_CHECKING:
     from nas.bench.runs import Source
+
+
+AFTER = {"trials": "finished trials", "steps": "whole trainings' steps", "hours": "simulated hours"}
+"""What regret is shown against, as a title says it."""
 
 
 @click.command(name="bench")
@@ -39,7 +44,19 @@ if TYPE_CHECKING:
 @click.option(
     "--samplers", default="pareto,tpe,nsga2,random", show_default=True, help="Of `nas search`, separated by commas."
 )
-@click.option("--trials", type=click.IntRange(1), default=200, show_default=True, help="Of each search.")
+@search_option("scheduler", help="Of `nas search`, separated by commas; others than none need --curve, or a study.")
+@search_option("min_epochs")
+@search_option("reduction_factor")
+@click.option(
+    "--trials", type=click.IntRange(1), default=200, show_default=True, help="Of each search; see --against too."
+)
+@click.option(
+    "--against",
+    type=click.Choice(tuple(AFTER)),
+    default="trials",
+    show_default=True,
+    help="Regret against networks; or each search has the steps, or the hours, of as many whole trainings as --trials says.",
+)
 @click.option("--seeds", type=click.IntRange(1), default=20, show_default=True, help="Searches of each sampler.")
 @click.option("--workers", default="1", show_default=True, help="Trainings at once, such as 1,8,64.")
 @objectives_option
@@ -48,6 +65,9 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--metric", "metrics", multiple=True, metavar="NAME=COLUMN", help="Column of accuracy, parameters, seconds …"
+)
+@click.option(
+    "--curve", metavar="PATTERN", help="Columns of accuracy after each epoch: 'epoch_{epoch}', 'epoch_{epoch}_{seed}'."
 )
 @click.option("--incomplete", is_flag=True, help="The table lacks networks or values: only what it has is proposed.")
 @click.option(
@@ -65,6 +85,10 @@ if TYPE_CHECKING:
 @json_option
 def command(
     samplers: str,
+    scheduler: str,
+    min_epochs: int | None,
+    reduction_factor: float,
+    against: str,
     trials: int,
     seeds: int,
     workers: str,
@@ -85,9 +109,11 @@ def command(
     nas bench --space cells.yaml --table cells.csv --metric accuracy=val_acc --workers 1,8,64 -o regret.png
     nas bench --space transnas_macro --table macro.csv --mapping macro.yaml --incomplete --samplers pareto,evolution
     nas bench --space attn_cnn --table attn_cnn-cifar10 --trials 100
+    nas bench --space attn_cnn --table attn_cnn-cifar10 --scheduler none,pareto_asha --against steps --trials 25
     """
     from nas.bench.report import draw, regret_table, summary
     from nas.bench.runs import run_all
+    from nas.bench.simulation import Setting
     from nas.searches.options import SearchOptions
     from nas.searches.samplers import SAMPLERS
     from nas.text.terminal import Terminal
@@ -100,23 +126,35 @@ def command(
     words = _words(objectives, "--objectives")
     goals = tuple("accuracy" if word == "error" else word for word in words)  # the same, seen from the other side
     # refuses what a search refuses
-    SearchOptions(source["space"], objectives=goals, budget_scale=budget_scale or SearchOptions.budget_scale)
+    schedulers = _words(scheduler, "--scheduler")
+    for word in schedulers:
+        SearchOptions(
+            source["space"],
+            objectives=goals,
+            budget_scale=budget_scale or SearchOptions.budget_scale,
+            scheduler=word,
+            min_epochs=min_epochs,
+            reduction_factor=reduction_factor,
+        )
     counts = _counts(workers)
     where = _source(**source)
     table = where.load()
     table.losses(goals)  # refuses what the table does not say
+    setting = Setting(goals, trials, against, budget_scale, min_epochs, reduction_factor, counts[0])
+    for word in schedulers:
+        setting.rungs(table, word)
+    hours = setting.hours(table) if against == "hours" or table.seconds is not None else None
     console = Terminal(stderr=True)
     with console.status("") as status:
         runs = run_all(
             where,
             table,
             names,
-            goals,
-            trials=trials,
+            setting,
             seeds=seeds,
             workers=counts,
-            jobs=min(jobs, len(names) * len(counts) * seeds),
-            budget_scale=budget_scale,
+            schedulers=schedulers,
+            jobs=min(jobs, len(names) * len(schedulers) * len(counts) * seeds),
             done=lambda finished, of: status.update(f"{finished} of {of} searches"),
         )
     data = {
@@ -127,18 +165,20 @@ def command(
         "columns": table.columns,
         "objectives": list(goals),
         "trials": trials,
+        "against": against,
         "seeds": seeds,
-        **summary(runs, trials),
+        **summary(runs, trials, hours),
     }
     searches = "one seed" if seeds == 1 else f"mean of {seeds} seeds"
     subtitle = f"{where.table.name}: {table.rows:,} rows, {len(table.networks):,} networks; {searches}"
     if output is not None:
-        draw(runs, trials, output, f"{' against '.join(goals)} on {table.space.name}", subtitle)
+        title = f"{' against '.join(goals)} on {table.space.name}"
+        draw(runs, trials, output, title, subtitle, against, hours or 0.0)
     if as_json:
         print_json(data)
         return
     shown = Terminal()
-    shown.print(regret_table(data, f"Hypervolume regret on {table.space.name} after … finished trials"))
+    shown.print(regret_table(data, f"Hypervolume regret on {table.space.name} after … {AFTER[against]}", against))
     shown.print(f"{subtitle}; {', '.join(goals)}", soft_wrap=True)
     if output is not None:
         shown.print(f"picture  {output}", soft_wrap=True)
@@ -163,6 +203,7 @@ def _source(
     space: str,
     table: Path,
     mapping: Path | None,
+    curve: str | None,
     metrics: tuple[str, ...],
     max_parameters: float | None,
     max_macs: float | None,
@@ -183,5 +224,5 @@ def _source(
         if not equals:
             raise BenchError(f"--metric: must be NAME=COLUMN such as accuracy=test_acc, not '{metric}'")
         given[name.strip()] = column.strip()
-    mapped = replace(spelled, metrics=given)
+    mapped = replace(spelled, metrics=given, curve=curve or spelled.curve)
     return Source(space, table, mapped, input_shape, classes, max_parameters, max_macs, incomplete, storage)

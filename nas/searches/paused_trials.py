@@ -53,44 +53,25 @@ class PausedTrial:
         )
 
 
-class PausedTrials:
-    """Those of one study, `rows` of `Store.paused`. Interrupted ones go on first, others when `rungs` promote them.
+def read_paused(
+    study: str, rows: Sequence[Mapping[str, Any]], store: Store, rungs: Promoting | None
+) -> tuple[list[PausedTrial], dict[str, PausedTrial]]:
+    """Those of one study, `rows` of `Store.paused`: interrupted ones, and by network those that wait until `rungs` promote them.
 
-    Without `rungs` none waits at a rung: all go on.
+    Without `rungs` none waits at a rung: all were interrupted.
     """
-
-    def __init__(self, study: str, rows: Sequence[Mapping[str, Any]], store: Store, rungs: Promoting | None) -> None:
-        self.rungs = rungs
-        self.interrupted: list[PausedTrial] = []
-        self.at_rung: dict[str, PausedTrial] = {}
-        """Trials that wait, by network."""
-        environments = store.environments(study) if rows else {}
-        for row in rows:
-            curve = dict(store.curve(int(row["id"])))
-            trial = PausedTrial.of(row, curve.get(int(row["epochs"]), {}), environments.get(row["environment"], {}))
-            if rungs is None or trial.epoch not in rungs.epochs or trial.published:
-                self.interrupted.append(trial)
-            else:
-                self.at_rung[trial.hash] = trial
-                _note_worth(store, trial)
-
-    def wait(self, trial: PausedTrial) -> None:
-        """A trial has come to a rung, and waits there."""
-        self.at_rung[trial.hash] = trial
-
-    def next(self) -> PausedTrial | None:
-        """The trial that goes on now, if one does rather than that a new one begins."""
-        if self.interrupted:
-            return self.interrupted.pop(0)
-        network = self.promoted()
-        return None if network is None else self.at_rung.pop(network)
-
-    def promoted(self, network: str | None = None, epoch: int = 0) -> str | None:
-        """Which of those that wait at a rung goes on, and of the trial of `network` that is there after `epoch`."""
-        if self.rungs is None:
-            return None
-        waiting = {name: trial.epoch for name, trial in self.at_rung.items()}
-        return self.rungs.promote(waiting if network is None else {**waiting, network: epoch})
+    interrupted: list[PausedTrial] = []
+    at_rung: dict[str, PausedTrial] = {}
+    environments = store.environments(study) if rows else {}
+    for row in rows:
+        curve = dict(store.curve(int(row["id"])))
+        trial = PausedTrial.of(row, curve.get(int(row["epochs"]), {}), environments.get(row["environment"], {}))
+        if rungs is None or trial.epoch not in rungs.epochs or trial.published:
+            interrupted.append(trial)
+        else:
+            at_rung[trial.hash] = trial
+            _note_worth(store, trial)
+    return interrupted, at_rung
 
 
 def _note_worth(store: Store, trial: PausedTrial) -> None:

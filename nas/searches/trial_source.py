@@ -6,7 +6,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nas.config.recipe import Recipe
 from nas.errors import SearchError
@@ -15,16 +15,19 @@ from nas.execution.job import Job, JobSource, Outcome
 from nas.execution.report import Report
 from nas.execution.stop import Stop
 from nas.objectives import learned
-from nas.pareto import left_out
-from nas.searches.early_stopping import Advised, EarlyStopping, Promoting
-from nas.searches.paused_trials import PausedTrial, PausedTrials
+from nas.searches.early_stopping import EarlyStopping
+from nas.searches.paused_trials import PausedTrial, read_paused
 from nas.searches.progress import EndedTrial, Progress
 from nas.searches.proposer import Proposal, Proposer
+from nas.searches.rung_decisions import RungDecisions
 from nas.searches.trial_checkpoints import TrialCheckpoints
 from nas.searches.trial_training import TrialSpec
 from nas.states import State
 from nas.store import Memory, PastResult, Store, TrialResult
 from nas.train import Epoch, Retry, Verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -76,32 +79,29 @@ class TrialSource(JobSource[TrialJob]):
         paused: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self.proposer, self.store, self.plan, self.stop = proposer, store, plan, stop
-        self.packing, self.rungs, self.progress = packing, rungs, progress
+        self.packing, self.progress = packing, progress
         self.brings_more = rungs is not None  # a trial that runs may be stopped, and called back later
         self.exhausted = False
         """Whether every network has been proposed."""
         self.checkpoints = checkpoints
-        promoting = rungs if checkpoints is not None and isinstance(rungs, Promoting) else None
-        self._paused = PausedTrials(plan.study, paused, store, promoting)
-        self._asks = isinstance(promoting, Advised)
-        """Whether the sampler decides which trial goes on: then each waits until it has been told of it."""
-        if isinstance(promoting, Advised):
-            promoting.advised_by(self._advise)
+        self._early: RungDecisions[PausedTrial] = RungDecisions(
+            rungs,
+            proposer,
+            plan.recipe.epochs,
+            pauses=checkpoints is not None,
+            chance=plan.chance,
+            left=self._trainings_left,
+        )
         self._trained_seconds: list[float] = []
         """What full trainings took in this run."""
-        self._passed: dict[str, int] = {}
-        """The last epoch after which a network was found to go on: what a checkpoint reports once more is not decided again."""
+        self._interrupted, self._early.waiting = read_paused(plan.study, paused, store, self._early.promoting)
         self._told: set[str] = set()
         self._counted = plan.finished
         """Trials that count against `plan.trials`: finished before, or begun now."""
-        self._called_back: set[str] = set()
-        """Networks that were stopped early, or waited, and are trained to the end after all."""
-        self._changed = True
-        """Whether a trial has ended since somebody last looked for those."""
 
     def next(self, running: int) -> TrialJob | None:
         """The next trial that needs a training."""
-        while not self.stop.now() and (paused := self._paused.next()) is not None:
+        while not self.stop.now() and (paused := self._next_paused()) is not None:
             job = self._go_on(paused)
             if job is not None:
                 return job
@@ -121,6 +121,10 @@ class TrialSource(JobSource[TrialJob]):
             self._give_up_waiting()
         return job
 
+    def _next_paused(self) -> PausedTrial | None:
+        """The trial that goes on now: interrupted ones first."""
+        return self._interrupted.pop(0) if self._interrupted else self._early.promoted()
+
     def started(self, job: TrialJob, running: int) -> None:
         """Shows it."""
         self.progress.started(running)
@@ -128,21 +132,17 @@ class TrialSource(JobSource[TrialJob]):
     def stops(self, job: TrialJob, report: Report) -> str | None:
         """Where a trial stands that is not among the best at a rung: it stops or waits there. Seed points always go on."""
         proposal, epoch = job.proposal, report.epoch
-        if self.rungs is None or epoch is None:
+        if epoch is None:
             return None
-        place = self.rungs.enter(proposal.architecture.hash, epoch.epoch, measured(epoch), proposal.cost)
-        network = proposal.architecture.hash
-        if place is None or proposal.published or network in self._called_back:
-            return None
-        if self._passed.get(network, 0) >= epoch.epoch:
-            return None
-        waits = self._paused.rungs is not None and report.saved
-        if waits and self._asks:
-            return f"rung at epoch {epoch.epoch}"
-        if self._paused.promoted(network, epoch.epoch) == network if waits else place.goes_on:
-            self._passed[network] = epoch.epoch
-            return None
-        return f"{place.rank} of {place.of} at epoch {epoch.epoch}"
+        place = self._early.stops(
+            proposal.architecture.hash,
+            epoch.epoch,
+            measured(epoch),
+            proposal.cost,
+            published=proposal.published is not None,
+            saved=report.saved,
+        )
+        return None if place is None else f"{place.rank} of {place.of} at epoch {epoch.epoch}"
 
     def heard(self, job: TrialJob, report: Report, *, last: bool) -> None:
         """Records an epoch, and those of a checkpoint; the last one is recorded with the end of the trial."""
@@ -179,7 +179,7 @@ class TrialSource(JobSource[TrialJob]):
         proposal = job.proposal
         last = outcome.epochs[-1] if outcome.epochs else None
         found = measured(last) if last else {}
-        self._changed = True
+        self._early.ended()
         if outcome.state == State.INTERRUPTED and self._goes_on(job, outcome):
             self._pause(job, outcome, found)
             self.proposer.finish(proposal, None)
@@ -193,7 +193,7 @@ class TrialSource(JobSource[TrialJob]):
         number = self.store.finish_trial(job.row, outcome.state, result, [asdict(last)] if last else [])
         if self.checkpoints is not None:
             self.checkpoints.remove(job.row)
-        if outcome.state == State.INTERRUPTED and proposal.architecture.hash not in self._called_back:
+        if outcome.state == State.INTERRUPTED and proposal.architecture.hash not in self._early.called_back:
             self._counted -= 1  # it counts when it is evaluated again
         if outcome.state == State.COMPLETE:
             self._trained_seconds.append(_seconds(outcome))
@@ -205,16 +205,12 @@ class TrialSource(JobSource[TrialJob]):
         trial = _shown(proposal, number, outcome.state, found)
         self.progress.finished(replace(trial, reason=outcome.reason, seconds=_seconds(outcome)), running)
 
-    def _advise(self, waiting: Mapping[str, int]) -> str | None:
-        """Which of the networks that wait, each after that epoch, is worth more than a new one."""
-        assert self.rungs is not None
-        of = self.plan.recipe.epochs
+    def _trainings_left(self) -> float:
+        """How many full trainings a worker still has time for."""
         seconds = self.stop.seconds_left()
-        left = math.inf
-        if seconds is not None and self._trained_seconds:
-            left = seconds / statistics.median(self._trained_seconds)
-        paused = {name: (self._paused.at_rung[name].assignment, epoch / of) for name, epoch in waiting.items()}
-        return self.proposer.goes_on(paused, [epoch / of for epoch in self.rungs.epochs], left)
+        if seconds is None or not self._trained_seconds:
+            return math.inf
+        return seconds / statistics.median(self._trained_seconds)
 
     def _goes_on(self, job: TrialJob, outcome: Outcome) -> bool:
         """Whether the next run goes on with it in its row: from its checkpoint, or at the start where it has not come to one."""
@@ -226,7 +222,7 @@ class TrialSource(JobSource[TrialJob]):
 
     def _waits(self, job: TrialJob) -> bool:
         """Whether a trial that stops at a rung may be promoted."""
-        return self._paused.rungs is not None and self.checkpoints is not None and self.checkpoints.has(job.row)
+        return self._early.promoting is not None and self.checkpoints is not None and self.checkpoints.has(job.row)
 
     def _wait(self, job: TrialJob, outcome: Outcome, found: Mapping[str, float | None], running: int) -> None:
         """The trial waits at its rung."""
@@ -240,14 +236,14 @@ class TrialSource(JobSource[TrialJob]):
             proposal.cost,
             _result(outcome, found),
         )
-        self._paused.wait(trial)
-        self.progress.paused(trial.hash, outcome.reason or "", len(self._paused.at_rung), running)
+        self._early.waiting[trial.hash] = trial
+        self.progress.paused(trial.hash, outcome.reason or "", len(self._early.waiting), running)
 
     def _go_on(self, paused: PausedTrial) -> TrialJob | None:
         """A trial that is paused runs again; None where its network cannot be built any more, and it ends."""
-        self._passed[paused.hash] = paused.epoch
+        self._early.goes_on(paused.hash, paused.epoch)
         self.store.resume_trial(paused.row)
-        self.progress.resumed(len(self._paused.at_rung))
+        self.progress.resumed(len(self._early.waiting))
         proposal = self.proposer.again(paused.assignment, paused.hash)
         if proposal is None or proposal.architecture.hash != paused.hash:
             reason = "its network cannot be built any more, or breaks a constraint now"
@@ -257,13 +253,13 @@ class TrialSource(JobSource[TrialJob]):
 
     def _give_up_waiting(self) -> None:
         """Everything is done: what still waits at a rung was worth less than all that was trained in its place."""
-        while self._paused.at_rung:
-            _, trial = self._paused.at_rung.popitem()
+        while self._early.waiting:
+            _, trial = self._early.waiting.popitem()
             self.store.resume_trial(trial.row)
             number = self.store.finish_trial(trial.row, State.STOPPED_EARLY, trial.result)
             if self.checkpoints is not None:
                 self.checkpoints.remove(trial.row)
-            self.progress.resumed(len(self._paused.at_rung))
+            self.progress.resumed(len(self._early.waiting))
             self.progress.finished(
                 EndedTrial(
                     number,
@@ -295,32 +291,20 @@ class TrialSource(JobSource[TrialJob]):
 
     def _job(self, proposal: Proposal, row: int) -> TrialJob:
         kept = None if self.checkpoints is None else self.checkpoints.kept(row)
-        rungs = () if self.rungs is None else self.rungs.epochs
+        rungs = () if self._early.rungs is None else self._early.rungs.epochs
         spec = TrialSpec(proposal.architecture.to_json(), self.plan.recipe, self.plan.measured, kept, rungs)
         slot = Slot(0.0) if self.packing is None else self.packing.slot(proposal.architecture)
         return TrialJob(spec, slot, proposal, row)
 
     def _call_back(self) -> TrialJob | None:
         """When all is proposed: the next trial that was stopped early and would be on the front, to be trained to its end."""
-        if self.rungs is None or self.stop.now() or not self._changed:
+        stopped = None if self.stop.now() else self._early.call_back(self._trials)
+        if stopped is None:
             return None
-        trials = self.store.trials(self.plan.study)
-        if self._paused.at_rung:
-            import pandas as pd
-
-            waits = self.store.paused(self.plan.study).assign(state=str(State.STOPPED_EARLY))
-            trials = waits if trials.empty else pd.concat([trials, waits], ignore_index=True)
-        waiting = left_out(trials, self.proposer.objectives, self.plan.chance)
-        waiting = waiting[~waiting["hash"].isin(self._called_back)]
-        if waiting.empty:
-            self._changed = False  # until another trial ends
-            return None
-        stopped = waiting.iloc[0]
-        self._called_back.add(stopped["hash"])
-        if stopped["hash"] in self._paused.at_rung:
+        if stopped["hash"] in self._early.waiting:
             network = stopped["hash"][:8]
             self.progress.note(f"network {network} waits and would be on the front: it is trained to the end")
-            return self._go_on(self._paused.at_rung.pop(stopped["hash"]))
+            return self._go_on(self._early.waiting.pop(stopped["hash"]))
         proposal = self.proposer.again(stopped["assignment"], stopped["hash"])
         if proposal is None:
             raise SearchError(f"trial {stopped['trial']}: its network cannot be built any more; was the space changed?")
@@ -329,6 +313,16 @@ class TrialSource(JobSource[TrialJob]):
             f"trial {stopped['trial']} was stopped early and would be on the front: its network is trained to the end"
         )
         return self._job(proposal, row)
+
+    def _trials(self) -> pd.DataFrame:
+        """Those that have ended, and those that wait as if they were stopped."""
+        trials = self.store.trials(self.plan.study)
+        if not self._early.waiting:
+            return trials
+        import pandas as pd
+
+        waits = self.store.paused(self.plan.study).assign(state=str(State.STOPPED_EARLY))
+        return waits if trials.empty else pd.concat([trials, waits], ignore_index=True)
 
     def _tells_all(self, past: PastResult) -> bool:
         """Whether a result of another study has what this one learns: it may have been measured by another metric."""
@@ -339,9 +333,9 @@ class TrialSource(JobSource[TrialJob]):
     def _take_over(self, proposal: Proposal, row: int, past: PastResult, running: int) -> None:
         number = self.store.take_over(row, past)
         self.proposer.finish(proposal, past.values)
-        if self.rungs is not None:
+        if self._early.rungs is not None:
             for epoch, values in self.store.curve(past.row):
-                self.rungs.enter(proposal.architecture.hash, epoch, values, proposal.cost)
+                self._early.rungs.enter(proposal.architecture.hash, epoch, values, proposal.cost)
         trial = _shown(proposal, number, past.state, past.values)
         self.progress.finished(replace(trial, source=past.row), running)
 

@@ -7,15 +7,31 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nas.bench import simulation
+from nas.bench.regret import RegretCurve, Run
 from nas.bench.report import draw, summary
 from nas.bench.runs import Source, run_all
-from nas.bench.simulation import RegretCurve, simulate
+from nas.bench.simulation import Setting
 from nas.bench.table import Table
 from nas.bench.table_files import Mapping
 from nas.space.space import Space
 
 GOALS = ("accuracy", "parameters")
 Rows = list[dict[str, Any]]
+
+
+def simulate(
+    table: Table,
+    sampler: str,
+    objectives: tuple[str, ...] = GOALS,
+    *,
+    seed: int = 0,
+    workers: int = 1,
+    scheduler: str = "none",
+    **setting: Any,
+) -> Run:
+    found = Setting(objectives, **setting)
+    return simulation.simulate(table, sampler, found, seed=seed, workers=workers, scheduler=scheduler)
 
 
 @pytest.fixture
@@ -103,7 +119,7 @@ def test_several_processes_find_what_one_finds(
 ) -> None:
     source = Source(space.path, write(rows), Mapping(), None, 10)
     found = [
-        run_all(source, source.load(), ["random", "nsga2"], GOALS, trials=5, seeds=2, workers=[1, 2], jobs=jobs)
+        run_all(source, source.load(), ["random", "nsga2"], Setting(GOALS, 5), seeds=2, workers=[1, 2], jobs=jobs)
         for jobs in (1, 2)
     ]
     assert [run.regret for run in found[0]] == [run.regret for run in found[1]]

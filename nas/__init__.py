@@ -9,6 +9,9 @@
 
     study = nas.load_study("attn_cnn-digits")
     model = study.model(study.pareto()["trial"].iloc[-1])
+
+    fitted = nas.fit("photos", max_parameters=100_000)
+    print(fitted.verdict[0], fitted.files)
 """
 
 from __future__ import annotations
@@ -49,11 +52,14 @@ if TYPE_CHECKING:
     from nas.errors import StorageError as StorageError
     from nas.export.formats import register_exporter as register_exporter
     from nas.export.writing import Exported as Exported
+    from nas.fits.choice import Candidate as Candidate
+    from nas.fits.choice import Choice as Choice
     from nas.network.probe import Probe as Probe
     from nas.network.probe import Spread as Spread
     from nas.network.probes import register_probe as register_probe
     from nas.objectives import Objective as Objective
     from nas.objectives import register_objective as register_objective
+    from nas.report.fit_result import FitResult as FitResult
     from nas.sampler import ParetoSampler as ParetoSampler
     from nas.searches.early_stopping import EarlyStopping as EarlyStopping
     from nas.searches.early_stopping import Place as Place
@@ -71,10 +77,13 @@ _HOMES = {
     "Architecture": "nas.architecture.architecture",
     "Augment": "nas.config.recipe",
     "BlockError": "nas.errors",
+    "Candidate": "nas.fits.choice",
+    "Choice": "nas.fits.choice",
     "DataError": "nas.errors",
     "EarlyStopping": "nas.searches.early_stopping",
     "ExportError": "nas.errors",
     "Exported": "nas.export.writing",
+    "FitResult": "nas.report.fit_result",
     "LoadedStudy": "nas.api",
     "MultiLabel": "nas.data.multi_label",
     "NasError": "nas.errors",
@@ -115,7 +124,7 @@ _HOMES = {
     "register_tracker": "nas.searches.trackers",
 }
 """What is imported when it is first asked for: `import nas` itself takes no time."""
-__all__ = ["load_study", "search", *_HOMES]
+__all__ = ["fit", "load_study", "search", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:
@@ -198,6 +207,69 @@ def search(
 
     check_names(unknown)
     return run(SearchOptions(space, **options), progress)
+
+
+def fit(
+    photos: str | Path,
+    *,
+    max_parameters: float | None = None,
+    max_macs: float | None = None,
+    max_latency: str | float | None = None,
+    probe_device: str | None = None,
+    latency_runtime: str | None = None,
+    latency_command: str | None = None,
+    latency_format: str = "onnx",
+    latency_timeout: str | float = "5m",
+    time: str | float | None = None,
+    trials: int | None = None,
+    steps: int | None = None,
+    skip_bad: bool = False,
+    data_cache: bool = True,
+    data_memory: float | None = None,
+    image_size: int | None = None,
+    references: Sequence[str] | None = None,
+    int8: bool = False,
+    space: str | Path = "attn_cnn",
+    pretrained: str | None = None,
+    recipe: str | Path | Recipe | None = None,
+    blocks: Sequence[str] = (),
+    seed: int = 0,
+    study: str | None = None,
+    storage: str | None = None,
+    cpus_per_trial: float = 1,
+    gpus_per_trial: float | str | None = None,
+    device: str = "auto",
+    max_concurrent: int | None = None,
+    ray_address: str | None = None,
+    track: Sequence[str] = (),
+    output: str | Path | None = None,
+    progress: Progress | None = None,
+    **unknown: Never,
+) -> FitResult:
+    """From a folder or a table of photos to a model to use, with the proof that it was worth it, as `nas fit` does it.
+
+    Searches within the limits, retrains the two best, trains references beside on the same images, chooses by images that
+    nothing was trained on, and writes the chosen network as plain PyTorch and ONNX, with a page and a model card. The options are
+    those of `nas fit`, with underscores; docs/fit.md tells what happens. `max_latency` is like ``"5ms"``, or milliseconds;
+    `references` are names, ``()`` none; `output` is the folder to write, by default STUDY-fit. `progress` is told what happens;
+    None: nothing is printed.
+
+    The same call again resumes. Raises `nas.errors.NasError` when an option is unknown or cannot be met, before anything starts.
+    """
+    options = {name: value for name, value in locals().items() if name not in ("photos", "progress", "unknown")}
+    import os
+
+    from nas.fits.fit import fit as run
+    from nas.fits.fit import see
+    from nas.fits.options import fit_options
+    from nas.report.fit_result import finished
+    from nas.searches.options import check_names
+    from nas.searches.progress import Progress
+
+    check_names(unknown, tuple(options))
+    options["storage"] = storage or os.environ.get("NAS_STORAGE")
+    asked = fit_options(photos, **options)
+    return finished(run(asked, see(asked), progress or Progress()), asked)
 
 
 def load_study(name: str | None = None, storage: str | None = None) -> LoadedStudy:

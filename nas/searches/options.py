@@ -323,9 +323,9 @@ def timing_of(
     return Timing(probe_device, latency_runtime, command)
 
 
-def check_names(options: Mapping[str, object]) -> None:
-    """Raises SearchError for an option that there is none of, with the nearest one."""
-    known = [field.name for field in fields(SearchOptions)]
+def check_names(options: Mapping[str, object], known: Sequence[str] = ()) -> None:
+    """Raises SearchError for an option that is none of those `known` (those of a search), with the nearest one."""
+    known = known or [field.name for field in fields(SearchOptions)]
     for name in options:
         if name not in known:
             raise SearchError(f"no option '{name}'{nearest(name, known) or '; there are ' + ', '.join(known)}")

@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Never
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from nas.architecture.architecture import Architecture as Architecture
     from nas.architecture.compile import compile_model as compile_model
     from nas.config.block_files import load_blocks as load_blocks
+    from nas.config.losses import register_loss as register_loss
     from nas.config.recipe import Augment as Augment
     from nas.config.recipe import Recipe as Recipe
     from nas.config.recipe import register_optimizer as register_optimizer
@@ -113,6 +114,7 @@ _HOMES = {
     "load_blocks": "nas.config.block_files",
     "register_dataset": "nas.data.sources",
     "register_exporter": "nas.export.formats",
+    "register_loss": "nas.config.losses",
     "register_optimizer": "nas.config.recipe",
     "register_sampler": "nas.searches.samplers",
     "register_scheduler": "nas.searches.early_stopping",
@@ -156,7 +158,8 @@ def search(
     steps: int | None = None,
     epochs: int | None = None,
     objectives: Sequence[str] = ("accuracy", "parameters"),
-    metric: str | None = None,
+    metric: str | Callable[..., Any] | None = None,
+    loss: str | Callable[..., Any] | None = None,
     probe_device: str | None = None,
     latency_runtime: str | None = None,
     latency_command: str | None = None,
@@ -196,7 +199,9 @@ def search(
     images themselves: (images, labels) as arrays or tensors, a `Dataset` of PyTorch, torchvision or Hugging Face, a frame with
     the columns path and label, or a dict of these with train, val and test (docs/data.md); `trials` counts the finished trials of
     the study in all, `time` is like ``"30m"``; `objectives` are accuracy (maximized), parameters, macs, activation_bytes and
-    latency (minimized), and those that you register; `limits` bound what is known before a training, ``{"macs": 2e6}``; `recipe`
+    latency (minimized), and those that you register; `metric` and `loss` are names, or functions of your own: from probabilities
+    (N, classes) and labels (N,) to a number, the larger the better, and from outputs (B, classes) and labels (B,) of a batch to
+    its mean loss; `limits` bound what is known before a training, ``{"macs": 2e6}``; `recipe`
     is a name, a file or a `nas.Recipe`. `progress` is told what happens; None: nothing is printed.
 
     The same call again resumes the study. Raises `nas.errors.NasError` when an option is unknown or cannot be met.

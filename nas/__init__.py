@@ -9,11 +9,14 @@
 
     study = nas.load_study("attn_cnn-digits")
     model = study.model(study.pareto()["trial"].iloc[-1])
+
+    fitted = nas.fit("photos", max_parameters=100_000)
+    print(fitted.verdict[0], fitted.files)
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Never
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from nas.architecture.architecture import Architecture as Architecture
     from nas.architecture.compile import compile_model as compile_model
     from nas.config.block_files import load_blocks as load_blocks
+    from nas.config.losses import register_loss as register_loss
     from nas.config.recipe import Augment as Augment
     from nas.config.recipe import Recipe as Recipe
     from nas.config.recipe import register_optimizer as register_optimizer
@@ -49,11 +53,14 @@ if TYPE_CHECKING:
     from nas.errors import StorageError as StorageError
     from nas.export.formats import register_exporter as register_exporter
     from nas.export.writing import Exported as Exported
+    from nas.fits.choice import Candidate as Candidate
+    from nas.fits.choice import Choice as Choice
     from nas.network.probe import Probe as Probe
     from nas.network.probe import Spread as Spread
     from nas.network.probes import register_probe as register_probe
     from nas.objectives import Objective as Objective
     from nas.objectives import register_objective as register_objective
+    from nas.report.fit_result import FitResult as FitResult
     from nas.sampler import ParetoSampler as ParetoSampler
     from nas.searches.early_stopping import EarlyStopping as EarlyStopping
     from nas.searches.early_stopping import Place as Place
@@ -71,10 +78,13 @@ _HOMES = {
     "Architecture": "nas.architecture.architecture",
     "Augment": "nas.config.recipe",
     "BlockError": "nas.errors",
+    "Candidate": "nas.fits.choice",
+    "Choice": "nas.fits.choice",
     "DataError": "nas.errors",
     "EarlyStopping": "nas.searches.early_stopping",
     "ExportError": "nas.errors",
     "Exported": "nas.export.writing",
+    "FitResult": "nas.report.fit_result",
     "LoadedStudy": "nas.api",
     "MultiLabel": "nas.data.multi_label",
     "NasError": "nas.errors",
@@ -104,6 +114,7 @@ _HOMES = {
     "load_blocks": "nas.config.block_files",
     "register_dataset": "nas.data.sources",
     "register_exporter": "nas.export.formats",
+    "register_loss": "nas.config.losses",
     "register_optimizer": "nas.config.recipe",
     "register_sampler": "nas.searches.samplers",
     "register_scheduler": "nas.searches.early_stopping",
@@ -115,7 +126,7 @@ _HOMES = {
     "register_tracker": "nas.searches.trackers",
 }
 """What is imported when it is first asked for: `import nas` itself takes no time."""
-__all__ = ["load_study", "search", *_HOMES]
+__all__ = ["fit", "load_study", "search", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:
@@ -147,7 +158,8 @@ def search(
     steps: int | None = None,
     epochs: int | None = None,
     objectives: Sequence[str] = ("accuracy", "parameters"),
-    metric: str | None = None,
+    metric: str | Callable[..., Any] | None = None,
+    loss: str | Callable[..., Any] | None = None,
     probe_device: str | None = None,
     latency_runtime: str | None = None,
     latency_command: str | None = None,
@@ -187,7 +199,9 @@ def search(
     images themselves: (images, labels) as arrays or tensors, a `Dataset` of PyTorch, torchvision or Hugging Face, a frame with
     the columns path and label, or a dict of these with train, val and test (docs/data.md); `trials` counts the finished trials of
     the study in all, `time` is like ``"30m"``; `objectives` are accuracy (maximized), parameters, macs, activation_bytes and
-    latency (minimized), and those that you register; `limits` bound what is known before a training, ``{"macs": 2e6}``; `recipe`
+    latency (minimized), and those that you register; `metric` and `loss` are names, or functions of your own: from probabilities
+    (N, classes) and labels (N,) to a number, the larger the better, and from outputs (B, classes) and labels (B,) of a batch to
+    its mean loss; `limits` bound what is known before a training, ``{"macs": 2e6}``; `recipe`
     is a name, a file or a `nas.Recipe`. `progress` is told what happens; None: nothing is printed.
 
     The same call again resumes the study. Raises `nas.errors.NasError` when an option is unknown or cannot be met.
@@ -198,6 +212,69 @@ def search(
 
     check_names(unknown)
     return run(SearchOptions(space, **options), progress)
+
+
+def fit(
+    photos: str | Path,
+    *,
+    max_parameters: float | None = None,
+    max_macs: float | None = None,
+    max_latency: str | float | None = None,
+    probe_device: str | None = None,
+    latency_runtime: str | None = None,
+    latency_command: str | None = None,
+    latency_format: str = "onnx",
+    latency_timeout: str | float = "5m",
+    time: str | float | None = None,
+    trials: int | None = None,
+    steps: int | None = None,
+    skip_bad: bool = False,
+    data_cache: bool = True,
+    data_memory: float | None = None,
+    image_size: int | None = None,
+    references: Sequence[str] | None = None,
+    int8: bool = False,
+    space: str | Path = "attn_cnn",
+    pretrained: str | None = None,
+    recipe: str | Path | Recipe | None = None,
+    blocks: Sequence[str] = (),
+    seed: int = 0,
+    study: str | None = None,
+    storage: str | None = None,
+    cpus_per_trial: float = 1,
+    gpus_per_trial: float | str | None = None,
+    device: str = "auto",
+    max_concurrent: int | None = None,
+    ray_address: str | None = None,
+    track: Sequence[str] = (),
+    output: str | Path | None = None,
+    progress: Progress | None = None,
+    **unknown: Never,
+) -> FitResult:
+    """From a folder or a table of photos to a model to use, with the proof that it was worth it, as `nas fit` does it.
+
+    Searches within the limits, retrains the two best, trains references beside on the same images, chooses by images that
+    nothing was trained on, and writes the chosen network as plain PyTorch and ONNX, with a page and a model card. The options are
+    those of `nas fit`, with underscores; docs/fit.md tells what happens. `max_latency` is like ``"5ms"``, or milliseconds;
+    `references` are names, ``()`` none; `output` is the folder to write, by default STUDY-fit. `progress` is told what happens;
+    None: nothing is printed.
+
+    The same call again resumes. Raises `nas.errors.NasError` when an option is unknown or cannot be met, before anything starts.
+    """
+    options = {name: value for name, value in locals().items() if name not in ("photos", "progress", "unknown")}
+    import os
+
+    from nas.fits.fit import fit as run
+    from nas.fits.fit import see
+    from nas.fits.options import fit_options
+    from nas.report.fit_result import finished
+    from nas.searches.options import check_names
+    from nas.searches.progress import Progress
+
+    check_names(unknown, tuple(options))
+    options["storage"] = storage or os.environ.get("NAS_STORAGE")
+    asked = fit_options(photos, **options)
+    return finished(run(asked, see(asked), progress or Progress()), asked)
 
 
 def load_study(name: str | None = None, storage: str | None = None) -> LoadedStudy:

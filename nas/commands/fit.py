@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +23,7 @@ from nas.fits import FINE_TUNED, REFERENCES
 
 if TYPE_CHECKING:
     from nas.fits.fit import Fitted
-
-MOST_PARAMETERS = 500_000.0
-"""Limit of networks that are trained from random weights, unless a user says otherwise."""
+    from nas.report.fit_result import FitResult
 
 
 @click.command(name="fit")
@@ -109,55 +106,22 @@ def command(
     nas fit photos --space pretrained_mobile --max-macs 36M
     nas fit photos --max-latency 5ms --latency-runtime onnx --int8
     """
-    from dataclasses import replace
+    from nas.fits.fit import fit, see
+    from nas.fits.options import fit_options
+    from nas.report.fit_result import finished
 
-    from nas.config.block_files import load_blocks
-    from nas.fits.choice import parse_milliseconds
-    from nas.fits.fit import FITTED_FORMATS, FitOptions, data_of, fit, make_folder, see, side_for, study_name_of
-    from nas.fits.references import default_references
-    from nas.objectives import LATENCY
-    from nas.searches.options import DEFAULT_TRIALS, RANDOM, UNTIL_TIME, SearchOptions
-    from nas.space.space import Space
-
-    load_blocks(*values["blocks"])
-    start = start_word(values.pop("pretrained"), no_pretrained)
-    starts_trained = start != RANDOM and Space.load(values["space"], shapes=False).pretrained is not None
-    named = references is not None
-    if references is None:
-        references = default_references(values["space"], start)
-    names = () if references == ("none",) else references
-    if values["max_parameters"] is None and not starts_trained:
-        values["max_parameters"] = MOST_PARAMETERS
-    study = values.pop("study") or study_name_of(photos)
-    trials = values.pop("trials") or (DEFAULT_TRIALS if values["time"] is None else UNTIL_TIME)
-    most = parse_milliseconds(max_latency)
-    limits = {} if most is None else {LATENCY.name: most}
-    search = SearchOptions(
-        data=data_of(photos),
-        pretrained=start,
-        study=study,
-        trials=trials,
-        scheduler="pareto_asha",
-        retrain=2,
-        limits=limits,
-        **values,
-    )
-    folder = output or Path(f"{study}-fit")
-    options = FitOptions(search, folder, names, named, most, FITTED_FORMATS, int8)
-    seen = see(photos, skip_bad=search.skip_bad)
+    values["pretrained"] = start_word(values["pretrained"], no_pretrained)
+    options = fit_options(photos, max_latency=max_latency, references=references, int8=int8, output=output, **values)
+    seen = see(options)
     if not as_json:
         _show_seen(seen)
-    side = search.image_size or side_for(seen, search.device, pretrained=starts_trained)
-    options = replace(options, search=replace(search, image_size=side))
-    make_folder(folder)
     fitted = fit(options, seen, progress_view(as_json))
-    if fitted.choice is not None:
-        _write_pages(fitted, folder)
+    result = finished(fitted, options)
     if as_json:
-        print_json(_record(fitted))
+        print_json(result.record())
     else:
-        _show(fitted, folder, at(search.storage, fitted.storage) + with_blocks(search.blocks))
-    return 130 if fitted.result.ended == "interrupted" else 0
+        _show(fitted, result, at(options.search.storage, fitted.storage) + with_blocks(options.search.blocks))
+    return 130 if result.ended == "interrupted" else 0
 
 
 def _show_seen(seen: Any) -> None:
@@ -167,46 +131,15 @@ def _show_seen(seen: Any) -> None:
         say(line)
 
 
-def _write_pages(fitted: Fitted, folder: Path) -> None:
-    from nas.report.model_card import card_path, write_card
-    from nas.report.verdict_page import write_verdict
-
-    assert fitted.choice is not None
-    assert fitted.result.final is not None
-    data = fitted.result.final.ran.plan.dataset
-    told = fitted.study, fitted.seen, fitted.choice, fitted.offered, data, fitted.files
-    write_verdict(folder / "verdict.html", *told, fitted.remarks)
-    card_notes = [line for line in fitted.remarks if fitted.int8 is None or line != fitted.int8.sentence()]
-    write_card(card_path(folder), *told, card_notes, fitted.int8)
-
-
-def _record(fitted: Fitted) -> dict[str, Any]:
-    from nas.report.verdict import verdict_record
-
-    record: dict[str, Any] = {"study": fitted.study, "storage": fitted.storage, "ended": fitted.result.ended}
-    if fitted.choice is not None and fitted.result.final is not None:
-        names = fitted.result.final.ran.plan.dataset.class_names
-        record |= verdict_record(fitted.choice, fitted.offered, names)
-    record["int8"] = None if fitted.int8 is None else asdict(fitted.int8)
-    return record | {"files": [str(file) for file in fitted.files], "remarks": list(fitted.remarks)}
-
-
-def _show(fitted: Fitted, folder: Path, where: str) -> None:
+def _show(fitted: Fitted, result: FitResult, where: str) -> None:
     """`where`: the options with which further commands find the network again."""
     from nas.report.accuracy_tables import print_worth
-    from nas.report.model_card import card_path
     from nas.report.verdict import print_verdict
     from nas.text.terminal import Terminal
 
     console = Terminal()
     if fitted.choice is None or fitted.result.final is None:
-        interrupted = fitted.result.ended == "interrupted"
-        console.print(
-            "not done yet: run the same command again to resume"
-            if interrupted
-            else "no network was trained to its end, so there is none to choose",
-            soft_wrap=True,
-        )
+        console.print(result.verdict[0], soft_wrap=True)
         return
     print_verdict(console, fitted.choice, fitted.offered)
     chosen = fitted.choice.chosen
@@ -216,6 +149,6 @@ def _show(fitted: Fitted, folder: Path, where: str) -> None:
         console.print(f"note         {line}", soft_wrap=True)
     for file in fitted.files:
         console.print(f"written      {file}", soft_wrap=True)
-    console.print(f"model card   {card_path(folder)}", soft_wrap=True)
-    console.print(f"verdict      {folder / 'verdict.html'}", soft_wrap=True)
+    console.print(f"model card   {result.card}", soft_wrap=True)
+    console.print(f"verdict      {result.page}", soft_wrap=True)
     console.print(f"predict      nas predict {shlex.quote(chosen.word)} photo.jpg{where}", soft_wrap=True)

@@ -131,6 +131,8 @@ HOW: dict[str, dict[str, Any]] = {
     "time": {"metavar": "DURATION"},
     "retrain": {"metavar": "K"},
     "objectives": {"type": NamesType()},
+    "metric": {"metavar": "NAME"},
+    "loss": {"metavar": "NAME"},
     "probe_device": {"type": click.Choice(["cpu", "cuda"]), "also": ("--latency-device",)},
     "latency_runtime": {"metavar": "NAME"},
     "latency_command": {"metavar": "COMMAND"},

@@ -24,6 +24,7 @@ from types import CodeType, ModuleType
 from typing import TYPE_CHECKING
 
 from nas.errors import BlockError
+from nas.plugins.registry import changes
 from nas.text.sanitize import expanded
 
 if TYPE_CHECKING:
@@ -95,8 +96,9 @@ _loaded: dict[str, tuple[BlockFile, tuple[str, ...]]] = {}
 def load_blocks(*paths: str | Path) -> list[str]:
     """Runs Python files with blocks of your own, classes with ``@nas.block("name")``, and returns the names of the blocks.
 
-    Spaces can then use them. A file that has changed since replaces its earlier blocks. Raises BlockError with file, line and
-    reason when a file cannot be read or run, or has no block, and when the name of a block is taken.
+    Spaces can then use them. A metric, a loss or whatever else can be added by a decorator may stand there too, or alone. A file
+    that has changed since replaces its earlier blocks. Raises BlockError with file, line and reason when a file cannot be read or
+    run, or adds nothing, and when the name of a block is taken.
     """
     return [name for path in paths for name in use(_read(path))]
 
@@ -150,12 +152,12 @@ def use(file: BlockFile) -> tuple[str, ...]:
     earlier = {name: BLOCKS[name] for other, names in _loaded.values() if other.path == file.path for name in names}
     for name in earlier:
         BLOCKS.remove(name)
-    before = set(BLOCKS)
+    before, added = set(BLOCKS), changes()
     sys.modules[file.module] = module
     try:
         _run(loader, module, file)
         names = tuple(name for name in BLOCKS if name not in before)
-        if not names:
+        if changes() == added:
             raise BlockError(f'{file.path}: no block in it; a block is a class with @nas.block("name")')
     except BaseException:
         del sys.modules[file.module]
@@ -255,6 +257,8 @@ def check_blocks(study: str, blocks: Mapping[str, Origin]) -> None:
     from blocks.base import BLOCKS
 
     for name, begun in blocks.items():
+        if ":" in name:  # a metric, which a network can be built without
+            continue
         if name not in BLOCKS:
             raise BlockError(
                 f"study '{study}' uses the block '{name}' of {begun.place}, which is not there; give it with --blocks FILE"
@@ -266,6 +270,11 @@ def check_blocks(study: str, blocks: Mapping[str, Origin]) -> None:
                 f"study '{study}' was begun with another version of the block '{name}' ({begun.place}, now {place}): its results "
                 "do not hold for this one; give that version with --blocks FILE, or name another --study"
             )
+
+
+def file_of_module(module: str) -> BlockFile | None:
+    """The file that a module was made of; None where it is none of `load_blocks`."""
+    return _loaded[module][0] if module in _loaded else None
 
 
 def _home(block: Block) -> BlockFile | None:

@@ -124,6 +124,8 @@ class Recipe:
     """Stages from the first on whose weights stay as they are; a stage is what works on maps of one size."""
     layer_decay: float = 1.0
     """Share of the learning rate that a stage has of that of the stage behind it: the last one has all of it."""
+    loss: str = ""
+    """Name of a loss of one's own (`nas.register_loss`), behind which a search writes its fingerprint; empty: that of the task."""
 
     def __post_init__(self) -> None:
         """Raises FieldError for a value of the wrong type or outside its range."""
@@ -152,6 +154,10 @@ class Recipe:
         _need(0 < self.gamma <= 1, "gamma", "above 0 and at most 1", self.gamma)
         _need(0 <= self.frozen <= 100, "frozen", "from 0 to 100", self.frozen)
         _need(0 < self.layer_decay <= 1, "layer_decay", "above 0 and at most 1", self.layer_decay)
+        if self.loss:
+            for name, unused in (("label_smoothing", 0.0), ("focal", 0.0), ("class_weights", "none")):
+                value = getattr(self, name)
+                _need(value == unused, name, f"{unused!r} with a loss of one's own, which takes none", repr(value))
         _need(all(value > 0 for value in self.milestones), "milestones", "above 0", list(self.milestones))
 
     @classmethod
@@ -213,7 +219,14 @@ class Recipe:
         return _make(Recipe, {**{key: getattr(self, key) for key in hints_of(Recipe)}, **changes}, "recipe")
 
 
-ADDED_LATER: Final[dict[str, Any]] = {"pretrained": "", "frozen": 0, "layer_decay": 1.0, "focal": 0.0, "cutmix": 0.0}
+ADDED_LATER: Final[dict[str, Any]] = {
+    "pretrained": "",
+    "frozen": 0,
+    "layer_decay": 1.0,
+    "focal": 0.0,
+    "cutmix": 0.0,
+    "loss": "",
+}
 """Fields that are not written where they say nothing: the keys of older results stay what they are."""
 ADDED_TO_AUGMENT: Final[dict[str, Any]] = {"crop_scale": 1.0, "policy": "none", "erase": 0.0}
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, Literal
 
+from nas.config.losses import loss_text
 from nas.config.recipe import Augment, Recipe
 from nas.errors import RecipeError, nearest
 from nas.statistics.scores import other_shares
@@ -119,14 +120,19 @@ def fitted(recipe: str | Path | Recipe, images: int, augment: Augment) -> Recipe
     Raises RecipeError when it is none of these.
     """
     if isinstance(recipe, Recipe):
-        return recipe.for_images(images)
+        return _with_fingerprint(recipe).for_images(images)
     if str(recipe) in RECIPES:
         return RECIPES[str(recipe)](images, augment).for_images(images)
     if not expanded(recipe).exists():
         raise RecipeError(
             f"{recipe}: no such recipe file, and none of {', '.join(RECIPES)}{nearest(str(recipe), RECIPES)}"
         )
-    return Recipe.load(recipe).for_images(images)
+    return _with_fingerprint(Recipe.load(recipe)).for_images(images)
+
+
+def _with_fingerprint(recipe: Recipe) -> Recipe:
+    """The recipe with the fingerprint of the loss that it names. Raises RecipeError where there is none of that name."""
+    return recipe.replace(loss=loss_text(recipe.loss)) if recipe.loss and " " not in recipe.loss else recipe
 
 
 def sampling_for(trained: Sequence[int], tested: Sequence[int] | None) -> Literal["shuffle", "balanced"]:
@@ -166,6 +172,7 @@ def described(recipe: Recipe, images: int) -> str:
         "mixup": recipe.mixes and recipe.mixup,
         "cutmix": recipe.mixes and recipe.cutmix,
         "focal loss": recipe.focal,
+        f"the loss {recipe.loss.partition(' ')[0]}": recipe.loss,
     }
     drawn = ", every class as often as any other" if recipe.sampling == "balanced" else ""
     shown = " and ".join(name for name, there in kinds.items() if there) or "no augmentation"

@@ -6,14 +6,17 @@ They are measured only where a search asks for them (`--metric`): the default co
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from nas.config.own_functions import OwnFunction, hand_over, note
 from nas.errors import SearchError
 from nas.objectives import Objective, register_objective
 from nas.plugins.registry import Registry, adder
+from nas.text.formatting import shorten
 
 Measure = Callable[[npt.NDArray[np.float64], npt.NDArray[np.int64]], float]
 """From probabilities (N, classes), of a network that is asked for one class an image, and the classes (N,) that are right."""
@@ -22,6 +25,7 @@ Measure = Callable[[npt.NDArray[np.float64], npt.NDArray[np.int64]], float]
 METRICS: Registry[Measure] = Registry("metric", "nas.metrics", SearchError)
 """Metrics of images with one class, by name, beside accuracy, top5 and loss."""
 
+KIND: Final = "metric"
 BINS: Final = 15
 """Bins of confidence in the calibration error."""
 
@@ -39,14 +43,51 @@ def register_metric(
             return min(right[labels == label].mean() for label in set(labels))
 
     ``--metric worst_class`` then searches by it. `range` are the values that hypervolume counts as best and worst. Workers need it
-    too: it stands in an installed package with an entry point, or beside blocks in a file that --blocks names.
+    too: it stands in an installed package with an entry point, in a file that --blocks names, or in the script that calls
+    `nas.search`.
     """
 
-    def made(measure: Measure) -> Measure:
-        register_objective(Objective(name, direction, "learned", range, "linear"))
+    def add(measure: Measure) -> Measure:
+        add_metric(name, measure, direction, range)
         return measure
 
-    return adder(METRICS, name, made)
+    return add
+
+
+def add_metric(
+    name: str,
+    measure: Measure,
+    direction: Literal["minimize", "maximize"] = "maximize",
+    range: tuple[float, float] = (0.0, 1.0),
+) -> None:
+    """Makes a metric known by its name. Raises a NasError when that is taken, or is none."""
+    register_objective(Objective(name, direction, "learned", range, "linear"))
+    METRICS.add(name, measure, measure if hasattr(measure, "__qualname__") else type(measure))
+    note(OwnFunction(KIND, name, measure, partial(add_metric, direction=direction, range=range)))
+
+
+def metric_name(measure: object) -> str:
+    """The name of a metric that was handed over as a function. Raises a NasError where it can have none."""
+    return hand_over(KIND, measure, dict(METRICS), add_metric)
+
+
+def check_metric(name: str, labels: npt.NDArray[np.int64], classes: int) -> None:
+    """Tries a metric on guesses for these labels (N,). Raises SearchError where it gives no number."""
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(classes), len(labels))
+    shapes = f"probabilities {probabilities.shape} and labels {labels.shape}"
+    try:
+        value: object = METRICS.find(name)(probabilities, labels)
+    except Exception as problem:  # whatever a function of others can do
+        reason = " ".join(str(problem).split())
+        raise SearchError(
+            f"metric '{name}': {type(problem).__name__} for {shapes}: {shorten(reason, 120)}"
+        ) from problem
+    try:
+        finite = bool(np.isfinite(float(value)))  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        finite = False
+    if not finite:
+        raise SearchError(f"metric '{name}': must give a finite number, not {shorten(value)}, for {shapes}")
 
 
 def _own(name: str) -> Callable[[Measure], Measure]:

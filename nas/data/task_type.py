@@ -132,7 +132,7 @@ class Classification(TaskType):
         from nas.data.metrics import METRICS
 
         probabilities, labels = outputs.double().softmax(1).numpy(), targets.numpy()
-        return {name: METRICS.find(name)(probabilities, labels) for name in self.further}
+        return {name: float(METRICS.find(name)(probabilities, labels)) for name in self.further}
 
     def output(self, input: Shape, classes: int) -> Shape:
         """A logit for each class."""

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from nas.data import Task, source
 from nas.data.overview import Overview, overview_of
-from nas.data.table import ENDINGS as TABLES
-from nas.data.table import parse
 from nas.errors import ExportError, NasError
 from nas.execution.options import RayOptions
 from nas.export import EXPORTERS, export
 from nas.export.int8 import Quantized, export_int8, keep
-from nas.fits import REFERENCES, caption_of
+from nas.fits import caption_of
 from nas.fits.choice import Candidate, Choice, Limits, candidates, choose, timer
-from nas.fits.references import check_references, reference_plans, study_of
+from nas.fits.options import FitOptions, data_of
+from nas.fits.references import reference_plans, study_of
 from nas.network.load import build
 from nas.network.lookup import find_network
-from nas.plugins.packages import ONNX, require
 from nas.replays.options import SEEDS, TrainingOptions
 from nas.searches.options import SearchOptions
 from nas.searches.progress import Progress
@@ -36,32 +34,6 @@ SIDE_ON_CPU: Final = 64
 SIDE_ON_GPU: Final = 128
 SIDE_OF_PRETRAINED: Final = 96
 """Least side where networks start from trained weights: they halve the map five times, and know larger images."""
-FITTED_FORMATS: Final = ("python", "onnx")
-"""What is written where nobody says otherwise; ONNX where its packages are installed."""
-
-
-@dataclass(frozen=True)
-class FitOptions:
-    """What a fit is told beside the options of its search."""
-
-    search: SearchOptions
-    output: Path
-    """Folder of what is written."""
-    references: tuple[str, ...] = tuple(REFERENCES)
-    named: bool = False
-    """Whether the user has named them."""
-    max_milliseconds: float | None = None
-    formats: tuple[str, ...] = field(default=FITTED_FORMATS)
-    int8: bool = False
-    """Whether the chosen network is written in 8-bit integers too, and measured so."""
-
-    def __post_init__(self) -> None:
-        """Raises SearchError for what cannot be."""
-        check_references(self.references)
-        for name in self.formats:
-            EXPORTERS.find(name)
-        if self.int8:
-            require("--int8", ONNX, "onnx", ExportError)
 
 
 @dataclass(frozen=True)
@@ -82,14 +54,10 @@ class Fitted:
     """What the chosen network is worth in 8-bit integers, where that was asked for."""
 
 
-def data_of(photos: Path) -> str:
-    """The data set that a folder or a table of photos is."""
-    return f"{'table' if parse(str(photos))[0].suffix.lower() in TABLES else 'imagefolder'}:{photos}"
-
-
-def see(photos: Path, *, skip_bad: bool = False) -> Overview:
+def see(options: FitOptions) -> Overview:
     """What is in the folder or the table. Raises DataError that names all that is wrong with it."""
-    task = Task(data_of(photos), skip_bad=skip_bad)
+    skip_bad = options.search.skip_bad
+    task = Task(data_of(options.photos), skip_bad=skip_bad)
     listing = source(task).list_files(task)
     assert listing is not None, "its images lie in files"
     return overview_of(listing, skip_bad=skip_bad)
@@ -113,10 +81,14 @@ def side_for(seen: Overview, device: str, *, pretrained: bool = False) -> int | 
 def fit(options: FitOptions, seen: Overview, progress: Progress) -> Fitted:
     """Searches, retrains, trains the references, chooses and exports. The same call resumes whatever was interrupted.
 
-    Raises a NasError before anything starts when an option cannot be met.
+    `seen` is what `see` gives. Raises a NasError before anything starts when an option cannot be met.
     """
     from nas.searches.search import search
 
+    asked = options.search
+    side = asked.image_size or side_for(seen, asked.device, pretrained=options.starts_trained)
+    options = replace(options, search=replace(asked, image_size=side))
+    make_folder(options.output)
     result = search(options.search, progress)
     storage = options.search.storage or DEFAULT_URL
     done = Fitted(result.study, result.storage, seen, result)
@@ -218,9 +190,3 @@ def make_folder(folder: Path) -> Path:
     except OSError as problem:
         raise NasError(f"{folder}: cannot be written: {problem.strerror or problem}") from None
     return folder
-
-
-def study_name_of(photos: Path) -> str:
-    """The name of a study on this folder or table, where the user gives none."""
-    task = Task(data_of(photos))
-    return source(task).short_name(task)

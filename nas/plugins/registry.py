@@ -21,6 +21,14 @@ from nas.errors import NasError, nearest
 T = TypeVar("T")
 F = TypeVar("F")
 
+_changes = 0
+
+
+def changes() -> int:
+    """How often something was added to any registry, or removed."""
+    return _changes
+
+
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 
 
@@ -53,12 +61,17 @@ class Registry(Mapping[str, T], Generic[T]):
             raise self.error(f"{self.what} '{name}' exists already; give yours another name")
         self._items[name] = item
         self._places[name] = place
-        self.changes += 1
+        self._changed()
 
     def remove(self, name: str) -> None:
         """Takes a thing out again."""
         del self._items[name]
+        self._changed()
+
+    def _changed(self) -> None:
+        global _changes
         self.changes += 1
+        _changes += 1
 
     def find(self, name: str) -> T:
         """The thing of that name. Raises `error` with all names and the nearest one when there is none."""

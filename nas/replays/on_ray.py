@@ -8,6 +8,8 @@ from dataclasses import replace
 from functools import partial
 
 from nas.config.block_files import own_blocks
+from nas.config.losses import functions_of
+from nas.config.own_functions import with_functions
 from nas.errors import NasError
 from nas.execution.gpu_sharing import Slot
 from nas.execution.options import RayOptions
@@ -76,6 +78,8 @@ def _train(
         source = SeedSource(series, seeds, Slot(resources.gpus), progress, tells=True)
         trainings = SeedTrainings(plans, [some.folder for some in series], tests)
         blocks = own_blocks(name for plan in plans for name in plan.architecture.blocks)
+        losses = dict.fromkeys(plan.recipe.loss for plan in plans)
+        blocks = with_functions(blocks, [function for loss in losses for function in functions_of(loss)])
         run_jobs(source, trainings, resources, stop, threads=options.threads, blocks=blocks)
     stop.check()
     return source.broken

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from nas.architecture.architecture import Architecture
 from nas.architecture.cost import Cost, cost
+from nas.config.losses import same_loss
 from nas.config.recipe import OPTIMIZERS, Augment, Recipe
 from nas.config.recipe_presets import FINE_TUNING, fitted
 from nas.config.task import LoadedTask
@@ -293,6 +294,8 @@ def _of_study(
 ) -> Plan:
     """A training on the images of a study, by its recipe in `longer` times its steps unless `options` say otherwise."""
     dataset = as_trained(data.dataset, study.recipe)
+    if study.recipe.loss:
+        same_loss(study.recipe.loss)  # a fault is told before anything is trained
     if ACCURACY not in dataset.type.metrics:
         raise DataError(
             f"data '{dataset.task.dataset}': retraining measures accuracy, which a task of {dataset.type.name} does not have"

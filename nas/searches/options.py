@@ -16,6 +16,7 @@ from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
 
+from nas.config.block_files import load_blocks
 from nas.errors import SearchError, nearest
 from nas.execution.options import AUTO, RayOptions
 from nas.limits import MAX_VALIDATION
@@ -73,6 +74,13 @@ def _metrics() -> str:
         f"What is learned, in the place of accuracy: {', '.join(learned(OBJECTIVES))}. Of several with commas between, the first; "
         "the others are measured too.  [default: accuracy]"
     )
+
+
+def _losses() -> str:
+    from nas.config.losses import LOSSES
+
+    there = f": {', '.join(LOSSES)}" if LOSSES else ""
+    return f"Loss of your own that networks are trained by, by its name{there}.  [default: that of the task]"
 
 
 def _runtimes() -> str:
@@ -147,7 +155,8 @@ class SearchOptions:
     steps: int | None = _option(None, "Steps of the optimizer in a trial.  [default: the recipe's]")
     epochs: int | None = _option(None, "The same in epochs.")
     objectives: Sequence[str] = _option(("accuracy", "parameters"), f"Of {', '.join(OBJECTIVES)}.")
-    metric: str | None = _option(None, _metrics)
+    metric: str | Callable[..., Any] | None = _option(None, _metrics)  # noqa: RUF009  it is a frozen field
+    loss: str | Callable[..., Any] | None = _option(None, _losses)  # noqa: RUF009  it is a frozen field
     probe_device: str | None = _option(
         None, f"Where {LATENCY.name} and the like are measured: cpu or cuda.  [default: cuda, if any]"
     )
@@ -238,6 +247,8 @@ class SearchOptions:
         check_trackers(self.track)
         if not self.reduction_factor > 1:
             raise SearchError(f"reduction_factor: must be above 1, not {self.reduction_factor:g}")
+        load_blocks(*self.blocks)  # metrics, losses and objectives may stand in them
+        self._take_functions()
         self._take_metric()
         if not self.objectives:
             raise SearchError(f"objectives: name at least one of {', '.join(OBJECTIVES)}")
@@ -281,7 +292,18 @@ class SearchOptions:
     @property
     def metrics(self) -> tuple[str, ...]:
         """Names of all that is to be measured after an epoch, beside what always is."""
-        return tuple(name.strip() for name in (self.metric or "").split(",") if name.strip())
+        return tuple(name.strip() for name in str(self.metric or "").split(",") if name.strip())
+
+    def _take_functions(self) -> None:
+        """Puts names in the place of functions that were handed over. Blocks are loaded by then. Raises a NasError."""
+        if self.metric is not None and not isinstance(self.metric, str):
+            from nas.data.metrics import metric_name
+
+            object.__setattr__(self, "metric", metric_name(self.metric))
+        if self.loss is not None:
+            from nas.config.losses import name_of
+
+            object.__setattr__(self, "loss", name_of(self.loss))
 
     def _take_metric(self) -> None:
         """Puts the metric among the objectives in the place of accuracy. Raises SearchError for one that there is none of."""
@@ -323,9 +345,9 @@ def timing_of(
     return Timing(probe_device, latency_runtime, command)
 
 
-def check_names(options: Mapping[str, object]) -> None:
-    """Raises SearchError for an option that there is none of, with the nearest one."""
-    known = [field.name for field in fields(SearchOptions)]
+def check_names(options: Mapping[str, object], known: Sequence[str] = ()) -> None:
+    """Raises SearchError for an option that is none of those `known` (those of a search), with the nearest one."""
+    known = known or [field.name for field in fields(SearchOptions)]
     for name in options:
         if name not in known:
             raise SearchError(f"no option '{name}'{nearest(name, known) or '; there are ' + ', '.join(known)}")
@@ -348,6 +370,8 @@ def _fits(value: object, hint: Any) -> bool:
         return any(_fits(value, option) for option in get_args(hint))
     if get_origin(hint) is Sequence:
         return isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
+    if get_origin(hint) is Callable:
+        return callable(value)
     if get_origin(hint) is Mapping:
         return isinstance(value, Mapping) and all(
             isinstance(name, str) and _fits(item, get_args(hint)[1]) for name, item in value.items()
@@ -363,7 +387,7 @@ def _described(hint: Any) -> str:
     if hint == Mapping[str, object]:
         return "a dict"
     names = {int: "a whole number", float: "a number", bool: "True or False", str: "a text", Path: "a path"}
-    kinds = {Sequence: "a list of texts", Mapping: "numbers by name"}
+    kinds = {Sequence: "a list of texts", Mapping: "numbers by name", Callable: "a function"}
     return names.get(hint) or kinds.get(get_origin(hint)) or f"a {hint.__name__}"
 
 

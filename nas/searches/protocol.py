@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nas.config.losses import loss_text
 from nas.config.recipe import Recipe
 from nas.config.recipe_presets import FINE_TUNING, described, fitted, sampling_for
 from nas.data import Dataset, augmentation, source
@@ -63,6 +64,8 @@ def recipe_of(options: SearchOptions, dataset: Dataset, start: Start | None) -> 
         trained = dataset.type.counts(dataset.train.y, dataset.classes)
         if trained is not None:
             recipe = recipe.replace(sampling=sampling_for(trained.tolist(), known.count_test(dataset.task)))
+    if options.loss is not None:  # it takes no smoothing, nor weights of classes
+        recipe = recipe.replace(loss=loss_text(str(options.loss)), label_smoothing=0.0)
     if options.epochs is not None:
         recipe = recipe.replace(epochs=options.epochs)
     if options.steps is not None:

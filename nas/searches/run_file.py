@@ -11,6 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from nas.config.own_functions import noted
 from nas.searches.options import SearchOptions
 from nas.store import Store
 from nas.text.sanitize import file_stem, one_line
@@ -25,7 +26,10 @@ def write_run(options: SearchOptions, study: str, store: Store) -> Path | None:
     written.
     """
     values = {option.name: _plain(getattr(options, option.name)) for option in fields(options)}
-    if isinstance(options.space, Mapping) or any(value is _NOT_PLAIN for value in values.values()):
+    functions = [*noted("metric", options.metrics), *noted("loss", [str(options.loss)])]
+    if isinstance(options.space, Mapping) or any(one.handed for one in functions):
+        return None
+    if any(value is _NOT_PLAIN for value in values.values()):
         return None
     values["study"] = study
     secret = store.url.password is not None

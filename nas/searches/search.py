@@ -10,11 +10,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.config.block_files import load_blocks, own_blocks
+from nas.config.block_files import own_blocks
+from nas.config.losses import check_loss, functions_of
+from nas.config.own_functions import noted, with_functions
 from nas.config.recipe import Recipe
 from nas.config.recipe_presets import check_recipe
 from nas.data import Dataset, Task, TaskType, load, source
 from nas.data.images import left_out_line
+from nas.data.metrics import KIND as METRIC
+from nas.data.metrics import check_metric
 from nas.data.objects import hand_over
 from nas.data.task import Told
 from nas.errors import SearchError
@@ -80,7 +84,6 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
     from nas.store import DEFAULT_URL, Patience, Store
 
     progress = progress or Progress()
-    load_blocks(*options.blocks)
     SAMPLERS.find(options.sampler)
     validation = 0.0 if options.folds > 1 else options.validation
     data = options.data
@@ -122,6 +125,7 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
             dataset = start.seen(dataset)
             progress.note(start_line(start))
         recipe = recipe_of(options, dataset, start)
+        check_functions(recipe, dataset)
         _stopping(options, recipe)  # refuses a training that is too short
         check_feasible(space, dataset.input, dataset.classes, note=progress.note)
         study = open_study(store, name, space, dataset, recipe, options)
@@ -174,6 +178,14 @@ def check_reported(objectives: Sequence[str], task: Task, task_type: TaskType) -
                 f"data '{task.dataset}': a training reports {known}, and no {name}; name other --objectives, such as by "
                 f"--metric {task_type.metrics[0].name}"
             )
+
+
+def check_functions(recipe: Recipe, dataset: Dataset) -> None:
+    """Tries the loss and the metrics of a user's own. Raises a NasError where they give no number for these labels."""
+    if recipe.loss:
+        check_loss(recipe.loss, dataset.type.output(dataset.input, dataset.classes), dataset.train.y)
+    for metric in noted(METRIC, dataset.type.further):
+        check_metric(metric.name, dataset.measured_labels, dataset.classes)
 
 
 def check_retraining(retrain: int, task_type: TaskType) -> None:
@@ -295,7 +307,9 @@ def _run(
         progress.begin(study.name, past, study.objectives, options.trials, deadline, len(dataset.measured_labels))
         try:
             trainings = partial(TrialTraining, dataset)
-            run_jobs(source, trainings, resources, stop, timeout=timeout, blocks=own_blocks(space.blocks))
+            functions = [*noted(METRIC, dataset.type.further), *functions_of(recipe.loss)]
+            own = with_functions(own_blocks(space.blocks), functions)
+            run_jobs(source, trainings, resources, stop, timeout=timeout, blocks=own)
         finally:
             progress.end()
     stop.check()

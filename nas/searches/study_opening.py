@@ -7,9 +7,11 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from nas.config.block_files import check_blocks, origins
+from nas.config.own_functions import check_functions, noted, origins_of
 from nas.config.recipe import ADDED_LATER, Recipe
 from nas.config.task import FOUND, LoadedTask
 from nas.data import Dataset, Task, source
+from nas.data.metrics import KIND as METRIC
 from nas.data.objects import KIND as MEMORY
 from nas.errors import SearchError, StudyExists
 from nas.searches.options import SearchOptions
@@ -41,6 +43,7 @@ def open_study(
 ) -> StudyRow:
     """The study of that name, which must search the same; a new one when there is none."""
     task = replace(dataset.loaded_task, validation_images=len(dataset.measured_labels))
+    metrics = origins_of(noted(METRIC, dataset.type.further))
     # Another driver may make it between the look and the write; then the claim on it decides who runs.
     with suppress(StudyExists):
         if not store.has_study(name):
@@ -52,10 +55,11 @@ def open_study(
                 objectives=list(options.objectives),
                 seed=options.seed,
                 constraints=space.constraints,
-                blocks=origins(space.blocks),
+                blocks={**origins(space.blocks), **metrics},
             )
     study = store.study(name)
     check_blocks(name, study.blocks)
+    check_functions(name, study.blocks, metrics)
     if recipe.norm_images and not study.recipe.norm_images:
         raise SearchError(
             f"study '{name}' in {store.shown_url} was begun with norm_images 0, as every study of an older version: its "
@@ -68,10 +72,11 @@ def open_study(
     if study.space_fingerprint != space.fingerprint:
         differences.append(f"another space or another version of it ('{study.space_name}')")
     differences += _other_data(study.task, task)
+    of_none = {"pretrained": "of random weights", "loss": "of the task"}
     begun, now = ({**ADDED_LATER, **one.to_dict()} for one in (study.recipe, recipe))
     differences += [
-        f"{key} {begun[key] or 'of random weights'}, not {value or 'of random weights'}"
-        if key == "pretrained"
+        f"{key} {begun[key] or of_none[key]}, not {value or of_none[key]}"
+        if key in of_none
         else f"{key} {begun[key]}, not {value}"
         for key, value in now.items()
         if begun[key] != value

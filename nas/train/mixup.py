@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from nas.config.losses import Loss
 from nas.config.recipe import Recipe
-from nas.data import TaskType
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,10 @@ class Targets:
     """The other class of each image; None where nothing is mixed."""
     share: float = 1.0
 
-    def loss(self, task_type: TaskType, outputs: Tensor, weights: Tensor | None, smoothing: float) -> Tensor:
-        """Mean loss of the outputs of a batch; `weights` (classes,) of each class, None for all alike."""
-        loss = task_type.loss(outputs, self.y, weights, smoothing)
-        if self.other is None:
-            return loss
-        return self.share * loss + (1 - self.share) * task_type.loss(outputs, self.other, weights, smoothing)
+    def loss(self, loss: Loss, outputs: Tensor) -> Tensor:
+        """Mean loss of the outputs of a batch, by what `loss` says of them and of labels."""
+        first = loss(outputs, self.y)
+        return first if self.other is None else self.share * first + (1 - self.share) * loss(outputs, self.other)
 
 
 def mixed(x: Tensor, y: Tensor, recipe: Recipe) -> tuple[Tensor, Targets]:

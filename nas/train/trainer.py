@@ -10,12 +10,14 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nas.config.losses import Loss, find_loss
 from nas.config.recipe import Augment, Recipe
 from nas.data import Batches, Dataset, Split
 from nas.data.stored import select
@@ -134,9 +136,15 @@ class Trainer:
         self.optimizer = make_optimizer(model, recipe)
         self.averaged = Averaged(self.model, recipe.ema) if recipe.ema else None
         self.class_weights = _class_weights(dataset).to(self.device) if recipe.class_weights == "balanced" else None
+        self.loss: Loss = (
+            find_loss(recipe.loss)
+            if recipe.loss
+            else partial(self.type.loss, weights=self.class_weights, smoothing=recipe.label_smoothing)
+        )
         # Only fp16 has so few exponents that gradients vanish; the scaler does nothing otherwise.
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.amp_dtype == torch.float16)
-        self.explosion = EXPLODED * self.type.guess(dataset.classes)
+        # What a guess has by a loss of a user's own nobody knows.
+        self.explosion = math.inf if recipe.loss else EXPLODED * self.type.guess(dataset.classes)
         self.epochs: list[Epoch] = []
         self.after_batch: Callable[[], None] = lambda: None
         """Called after each step of the optimizer: there `state_dict` may be taken too."""
@@ -298,7 +306,7 @@ class Trainer:
         """Outputs (B, …) and the loss of a batch, whose gradients are then in the parameters."""
         with self._autocast():
             logits = self.model(x)
-            loss = targets.loss(self.type, logits, self.class_weights, self.recipe.label_smoothing)
+            loss = targets.loss(self.loss, logits)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         return logits, loss

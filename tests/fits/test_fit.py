@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import subprocess
@@ -10,8 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+import nas
+from nas.commands.fit import command as fit_command
 from nas.data.overview import overview
 from nas.fits.fit import side_for
 from tests.conftest import Run
@@ -70,6 +74,20 @@ def test_a_folder_of_photos_becomes_a_model_with_a_verdict(run: Run, tmp_path: P
     assert {one["reference"] for one in record["networks"]} == {True, False}
     assert "epoch 1/" not in err, "what is trained is not trained again"
 
+    limits = {"max_parameters": 40_000, "max_macs": 2e6, "trials": 2, "steps": 20, "references": ["resnet8"]}
+    fitted = nas.fit(photos, **limits)  # type: ignore[arg-type]
+    assert fitted.record() == record, "Python resumes what the command has done"
+    assert fitted.chosen is not None
+    assert fitted.chosen.word == word[1]
+    assert fitted.page is not None
+    assert {fitted.page.name, *(file.name for file in fitted.files)} >= {
+        "verdict.html",
+        "model.py",
+        "model.safetensors",
+    }
+    assert list(fitted.networks["network"]) == [one["network"] for one in record["networks"]]
+    assert tuple(fitted.model()(torch.zeros(1, 3, 16, 16)).shape) == (1, 3)
+
     code, out, err = run("choose", "--study", "my-fruit", "--max-parameters", "40k", "--max-latency", "10s", "--json")
     assert code == 0, err
     assert json.loads(out)["chosen"]["milliseconds"] > 0
@@ -104,6 +122,32 @@ def test_a_mistake_is_told_before_anything_is_done(
     assert code == 2
     assert said in err
     assert not (tmp_path / "nas.db").exists()
+
+
+def test_python_has_the_options_of_the_command_and_its_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NAS_STORAGE", raising=False)
+    signature = inspect.signature(nas.fit).parameters
+    typed = fit_command.make_context("fit", ["photos"]).params
+    assert set(typed) - set(signature) == {"as_json", "no_pretrained"}
+    assert set(signature) - set(typed) == {"progress", "unknown"}
+    for name in set(typed) & set(signature) - {"photos"}:
+        assert signature[name].default == typed[name], name
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"max_parametrs": 5}, "no option 'max_parametrs'; did you mean 'max_parameters'"),
+        ({"references": "resnet8"}, "references: must be a list of texts, not 'resnet8'"),
+        ({"references": ["resnet9"]}, "no reference 'resnet9'; known: resnet8, resnet20, mobile"),
+        ({"max_latency": 0}, "max_latency: must be like 5ms or 0.5s, not '0'"),
+        ({"trials": "many"}, "trials: must be a whole number, not 'many'"),
+    ],
+)
+def test_a_mistake_in_python_is_an_error_of_one_line(tmp_path: Path, options: dict[str, object], said: str) -> None:
+    with pytest.raises(nas.NasError, match=f"^{re.escape(said)}[^\n]*$"):
+        nas.fit(_photos(tmp_path / "photos"), **options, output=tmp_path / "fitted")  # type: ignore[arg-type]
+    assert not (tmp_path / "fitted").exists()
 
 
 def test_a_folder_that_is_none_is_told(run: Run, tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_what_is_written_is_the_same_search_again(store: Store, tmp_path: Path) -> None:
+    blocks = tmp_path / "mine.py"
+    blocks.write_text('import nas\n\n\n@nas.register_optimizer("of_a_run")\ndef of_a_run(groups, recipe): ...\n')
     options = SearchOptions(
         space="attn_cnn",
         data="imagefolder:my photos",
@@ -30,7 +32,7 @@ def test_what_is_written_is_the_same_search_again(store: Store, tmp_path: Path) 
         seed_points="none",
         cache=False,
         time="2h",
-        blocks=("mine.py",),
+        blocks=(str(blocks),),
         storage=f"sqlite:///{tmp_path}/nas.db",
     )
     path = write_run(options, "my study", store)

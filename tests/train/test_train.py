@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -100,10 +101,12 @@ def test_mixed_images_are_of_two_classes_in_their_shares() -> None:
         1 - targets.share
     )
     torch.testing.assert_close(
-        targets.loss(CLASSIFICATION, logits, None, 0.0), nn.functional.cross_entropy(logits, both)
+        targets.loss(partial(CLASSIFICATION.loss, weights=None, smoothing=0.0), logits),
+        nn.functional.cross_entropy(logits, both),
     )
     torch.testing.assert_close(
-        targets.loss(CLASSIFICATION, logits, None, 0.1), nn.functional.cross_entropy(logits, both, label_smoothing=0.1)
+        targets.loss(partial(CLASSIFICATION.loss, weights=None, smoothing=0.1), logits),
+        nn.functional.cross_entropy(logits, both, label_smoothing=0.1),
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nas.commands.log_options import Loudness, log_options, loudness
 from nas.commands.options import (
     NamesType,
     json_option,
@@ -81,6 +82,7 @@ MOST_PARAMETERS = 500_000.0
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Folder to write.  [default: STUDY-fit]"
 )
+@log_options
 @json_option
 def command(
     photos: Path,
@@ -145,7 +147,7 @@ def command(
     folder = output or Path(f"{study}-fit")
     options = FitOptions(search, folder, names, named, most, FITTED_FORMATS, int8)
     seen = see(photos, skip_bad=search.skip_bad)
-    if not as_json:
+    if not as_json and loudness() != Loudness.QUIET:
         _show_seen(seen)
     side = search.image_size or side_for(seen, search.device, pretrained=starts_trained)
     options = replace(options, search=replace(search, image_size=side))

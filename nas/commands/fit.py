@@ -177,9 +177,9 @@ def _write_pages(fitted: Fitted, folder: Path) -> None:
     assert fitted.result.final is not None
     data = fitted.result.final.ran.plan.dataset
     told = fitted.study, fitted.seen, fitted.choice, fitted.offered, data, fitted.files
-    write_verdict(folder / "verdict.html", *told, fitted.remarks)
-    card_notes = [line for line in fitted.remarks if fitted.int8 is None or line != fitted.int8.sentence()]
-    write_card(card_path(folder), *told, card_notes, fitted.int8)
+    notes = [line for line in fitted.remarks if fitted.int8 is None or line != fitted.int8.sentence()]
+    write_verdict(folder / "verdict.html", *told, notes, fitted.int8)
+    write_card(card_path(folder), *told, notes, fitted.int8)
 
 
 def _record(fitted: Fitted) -> dict[str, Any]:

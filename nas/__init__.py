@@ -165,6 +165,7 @@ def search(
     latency_command: str | None = None,
     latency_format: str = "onnx",
     latency_timeout: str | float = "5m",
+    latency_model: bool = False,
     max_parameters: float | None = None,
     max_macs: float | None = None,
     limits: Mapping[str, float] | None = None,

@@ -12,6 +12,7 @@ import click
 
 from nas.commands.groups import ListedGroup
 from nas.errors import NasError
+from nas.text.log import LOG, close_log
 from nas.text.sanitize import beginning, one_line, visible
 from nas.version import __version__
 
@@ -81,14 +82,14 @@ def main(argv: list[str] | None = None) -> NoReturn:
     try:
         code: Any = cli.main(args=argv, prog_name="nas", standalone_mode=False)
     except NasError as problem:
-        click.echo(f"nas: error: {one_line(problem)}", err=True)
+        _complain(f"nas: error: {one_line(problem)}")
         code = 2
     except click.ClickException as problem:
         command = problem.ctx.command_path if isinstance(problem, click.UsageError) and problem.ctx else "nas"
-        click.echo(f"{command}: error: {visible(' '.join(problem.format_message().split()))}", err=True)
+        _complain(f"{command}: error: {visible(' '.join(problem.format_message().split()))}")
         code = 2
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
+        _complain("interrupted")
         code = 130
     except BrokenPipeError:  # `nas … | head`
         sys.stderr.close()
@@ -96,9 +97,19 @@ def main(argv: list[str] | None = None) -> NoReturn:
     except OSError as problem:
         if problem.errno != errno.ENAMETOOLONG:  # that is always the user's
             raise
-        click.echo(f"nas: error: {one_line(beginning(str(problem.filename)))}: {problem.strerror}", err=True)
+        _complain(f"nas: error: {one_line(beginning(str(problem.filename)))}: {problem.strerror}")
         code = 2
+    except Exception:
+        LOG.info("a fault of nas:", exc_info=True)
+        raise
+    finally:
+        close_log()
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(line: str) -> None:
+    click.echo(line, err=True)
+    LOG.info("%s", line)
 
 
 if __name__ == "__main__":

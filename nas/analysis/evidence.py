@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from nas.architecture.architecture import Architecture
 from nas.errors import StorageError
+from nas.export.int8 import INT8_ACCURACY
 from nas.pareto import pareto
 from nas.text.formatting import shorten
 from nas.text.sanitize import read_json
@@ -17,7 +18,7 @@ from nas.text.sanitize import read_json
 if TYPE_CHECKING:
     import pandas as pd
 
-    from nas.store import Store, StudyRow
+    from nas.store import Reading, Store, StudyRow
 
 _DIGITS: Final = re.compile(r"\d[\d.,e+-]*\d|\d")
 
@@ -37,6 +38,8 @@ class Evidence:
     """The living process that runs the study."""
     networks: Mapping[str, str]
     """JSON of each network by hash."""
+    int8: Sequence[Reading] = ()
+    """What networks, of other studies too, are worth in 8-bit integers, the latest first."""
 
     @classmethod
     def read(cls, store: Store, name: str) -> Evidence:
@@ -49,6 +52,7 @@ class Evidence:
             tuple(store.environments(name).values()),
             store.driver(name),
             store.networks(name),
+            store.every_reading(INT8_ACCURACY),
         )
 
     @cached_property

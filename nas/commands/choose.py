@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +14,7 @@ from nas.commands.options import (
     limits,
     print_json,
     say,
+    search_option,
     storage_option,
     study_option,
 )
@@ -28,6 +30,12 @@ if TYPE_CHECKING:
 @limits
 @click.option("--max-latency", metavar="DURATION", help="Longest time for one image, such as 5ms.")
 @latency_options
+@click.option(
+    "--int8",
+    is_flag=True,
+    help="Choose by the accuracy in 8-bit integers (ONNX Runtime), measured on validation images.",
+)
+@search_option("data_root")
 @storage_option
 @json_option
 def command(
@@ -35,6 +43,8 @@ def command(
     max_parameters: float | None,
     max_macs: float | None,
     max_latency: str | None,
+    int8: bool,
+    data_root: str | None,
     storage: str | None,
     as_json: bool,
     **latency: Any,
@@ -48,6 +58,7 @@ def command(
     nas choose --study photos --max-parameters 100k
     nas choose --max-latency 5ms --latency-runtime onnx
     nas choose --max-latency 20ms --latency-command "./on_phone.sh {file}"
+    nas choose --int8 --max-latency 2ms --latency-runtime onnx-int8
     """
     from nas.fits.choice import Limits, candidates, choose, parse_milliseconds, timer
     from nas.network.lookup import study_name
@@ -61,7 +72,14 @@ def command(
         offered = candidates(store, row)
         timed = None if most is None else timer(store, storage or DEFAULT_URL, timing)
         shown = store.shown_url
-        choice = choose(offered, Limits(max_parameters, max_macs, most), timed)
+        quantized = None
+        if int8:
+            from nas.fits.quantized import quantizer
+            from nas.replays.options import TrainingOptions
+
+            training = TrainingOptions(data_root=data_root, storage=storage)
+            quantized = quantizer(store, row, storage or DEFAULT_URL, training, partial(say, err=True))
+        choice = choose(offered, Limits(max_parameters, max_macs, most), timed, quantized)
     if as_json:
         print_json(_record(choice))
         return
@@ -80,7 +98,8 @@ def _lines(choice: Choice, where: str) -> list[str]:
             f"--trial {number}{where} makes it ready for use"
         )
     else:
-        lines.append(f"  take it with: nas export {shlex.quote(chosen.word)} -o network.onnx{where}")
+        as_int8 = "" if chosen.int8 is None else " --int8"
+        lines.append(f"  take it with: nas export {shlex.quote(chosen.word)} -o network.onnx{as_int8}{where}")
     if choice.runner_up is not None:
         lines.append(
             f"runner-up  {choice.runner_up.word}  {_facts(choice.runner_up)}{_against(choice.runner_up, chosen)}"
@@ -97,6 +116,9 @@ def _facts(one: Candidate) -> str:
 
     accuracy = with_error(one.accuracy, one.error) if one.error is not None else f"{one.accuracy:.1%}"
     kind = "validation" if one.retrained is not None else "in the search"
+    if one.int8 is not None:
+        accuracy, before = one.int8.both()
+        kind = f"validation in 8-bit integers, {before} in float32"
     time = "" if one.milliseconds is None else f", {one.milliseconds:.3g} ms"
     caption = f" ({one.caption})" if one.caption else ""
     return f"{accuracy} {kind}{caption}, {one.parameters:,} parameters, {short(one.macs)} MACs{time}"
@@ -104,7 +126,7 @@ def _facts(one: Candidate) -> str:
 
 def _against(other: Candidate, chosen: Candidate) -> str:
     return (
-        f": {(other.accuracy - chosen.accuracy) * 100:+.1f} points for {other.parameters / chosen.parameters:.2g} times the "
+        f": {(other.worth - chosen.worth) * 100:+.1f} points for {other.parameters / chosen.parameters:.2g} times the "
         f"parameters and {other.macs / chosen.macs:.2g} times the MACs"
     )
 

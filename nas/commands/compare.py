@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from nas.commands.log_options import log_options
 from nas.commands.options import NamesType, json_option, print_json, search_option, storage_option, study_option
 from nas.commands.search import progress_view
 from nas.fits import FINE_TUNED, REFERENCES
@@ -31,6 +32,7 @@ from nas.fits import FINE_TUNED, REFERENCES
 @search_option("max_concurrent")
 @search_option("ray_address")
 @storage_option
+@log_options
 @json_option
 def command(
     study: str,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nas.commands.log_options import Loudness, log_options, loudness
 from nas.commands.options import (
     NamesType,
     json_option,
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Folder to write.  [default: STUDY-fit]"
 )
+@log_options
 @json_option
 def command(
     photos: Path,
@@ -113,7 +115,7 @@ def command(
     values["pretrained"] = start_word(values["pretrained"], no_pretrained)
     options = fit_options(photos, max_latency=max_latency, references=references, int8=int8, output=output, **values)
     seen = see(options)
-    if not as_json:
+    if not as_json and loudness() != Loudness.QUIET:
         _show_seen(seen)
     fitted = fit(options, seen, progress_view(as_json))
     result = finished(fitted, options)

@@ -17,6 +17,7 @@ from nas.errors import AssignmentError, NasError, nearest
 from nas.execution.options import DEVICES
 from nas.limits import MAX_CLASSES, MAX_EXTENT
 from nas.searches.options import RANDOM, SEED_POINTS, SearchOptions, help_of
+from nas.text.log import LOG
 from nas.text.sanitize import expanded, read_json, visible
 
 if TYPE_CHECKING:
@@ -272,12 +273,15 @@ def _scalars(data: Any, place: str) -> Assignment:
 
 def print_json(data: Any) -> None:
     """One JSON document on stdout; numbers that are not finite become null."""
-    click.echo(json.dumps(data, indent=2, allow_nan=False))
+    text = json.dumps(data, indent=2, allow_nan=False)
+    click.echo(text)
+    LOG.info("%s", text)
 
 
 def say(text: object, *, err: bool = False) -> None:
     """Prints text that others may have written: no character of it controls the terminal."""
     click.echo(visible(text), err=err)
+    LOG.info("%s", text)
 
 
 def output_path(path: Path, endings: tuple[str, ...]) -> Path:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nas.commands import shell_completion
+from nas.commands.log_options import log_options
 from nas.commands.options import json_option, print_json, say, storage_option
 from nas.commands.training_options import run_and_show, training_options
 from nas.errors import NasError
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 )
 @training_options(seeds=1, share="the paper's", steps="the paper's epochs", precision="the paper's, fp32")
 @storage_option
+@log_options
 @json_option
 def command(
     names: tuple[str, ...],

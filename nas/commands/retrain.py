@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from nas.commands.log_options import log_options
 from nas.commands.options import blocks_option, json_option, storage_option, study_option
 from nas.commands.training_options import run_and_show, training_options
 from nas.errors import NasError
@@ -24,6 +25,7 @@ from nas.errors import NasError
 @training_options(seeds=2, share="all that are not held out", steps="8 times the search's", precision="the study's")
 @storage_option
 @blocks_option
+@log_options
 @json_option
 def command(
     study: str, top: int | None, trials: tuple[int, ...], storage: str | None, as_json: bool, **values: Any

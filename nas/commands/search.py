@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nas.commands.log_options import Loudness, log_options, loudness
 from nas.commands.options import (
     json_option,
     no_pretrained_option,
     output_path,
+    say,
     search_options,
     start_word,
     try_to_write,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 @click.option(
     "--plot", type=click.Path(path_type=Path), metavar="FILE", help="Picture of the front.  [default: STUDY.png]"
 )
+@log_options
 @json_option
 def command(as_json: bool, plot: Path | None, no_seed_points: bool, no_pretrained: bool, **values: Any) -> int:
     """Search a space for networks on the Pareto front of accuracy and cost.
@@ -60,20 +63,29 @@ def command(as_json: bool, plot: Path | None, no_seed_points: bool, no_pretraine
     values["pretrained"] = start_word(values["pretrained"], no_pretrained)
     result = search(SearchOptions(**values), progress_view(as_json))
     if as_json:
-        click.echo(json.dumps(_summary(result), indent=2))
+        say(json.dumps(_summary(result), indent=2))
     else:
         _show(result, plot or Path(f"{file_stem(result.study)}.png"), values["storage"], values["blocks"])
     return 130 if result.ended == "interrupted" else 0
 
 
 def progress_view(as_json: bool) -> Progress:
-    """What shows a search: nothing beside `--json`, a live view in a terminal, lines elsewhere."""
+    """What shows a search: nothing beside `--json` and `--quiet`, a live view in a terminal, lines elsewhere."""
     from nas.searches.progress import Lines, LiveView, Progress
+    from nas.searches.relay import Logged
+    from nas.text.log import show_details
     from nas.text.terminal import Terminal
 
-    if as_json:
-        return Progress()
-    return LiveView(Terminal()) if sys.stdout.isatty() else Lines()
+    view: Progress
+    if loudness() == Loudness.QUIET or (as_json and loudness() == Loudness.NORMAL):
+        view = Progress()
+    elif as_json or not sys.stdout.isatty():
+        view = Lines()
+    else:
+        view = LiveView(Terminal(kept=False))
+        if loudness() == Loudness.VERBOSE:
+            show_details(view.note)
+    return Logged(view)
 
 
 def _summary(result: SearchResult) -> dict[str, Any]:

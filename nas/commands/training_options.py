@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from nas.commands.log_options import Loudness, loudness
 from nas.commands.options import print_json, ray_address_option, search_option
 
 if TYPE_CHECKING:
@@ -81,7 +82,6 @@ def run_and_show(
     exit code is 0 when every training has a result.
     """
     from nas.replays.options import TrainingOptions
-    from nas.replays.progress import Lines, LiveView
     from nas.report.paper_comparison import comparison_record, comparisons, print_comparison
     from nas.report.paper_comparison_pictures import draw_comparison
     from nas.report.published_tables import print_ran, ran_record
@@ -92,7 +92,7 @@ def run_and_show(
     options = TrainingOptions(storage=storage, **values)
     run = _runner({name: value for name, value in ray.items() if value is not None}, options.threads)
     console = Terminal()
-    progress = LiveView(console) if sys.stdout.isatty() and not as_json else Lines()
+    progress = _view(as_json)
     plans = make_plans(options, progress.note)
     rans: list[Ran] = []
     records: list[dict[str, Any]] = []
@@ -119,6 +119,22 @@ def run_and_show(
     if "out_of_memory" in states:
         return 2  # a smaller batch size mends it
     return 0 if states <= {"complete", "diverged"} else 1
+
+
+def _view(as_json: bool) -> Progress:
+    """What shows trainings: nothing with `--quiet`, bars in a terminal, lines elsewhere."""
+    from nas.replays.progress import Lines, LiveView, Logged, Progress
+    from nas.text.log import show_details
+    from nas.text.terminal import Terminal
+
+    if loudness() == Loudness.QUIET:
+        return Logged(Progress())
+    if as_json or not sys.stdout.isatty():
+        return Logged(Lines())
+    view = LiveView(Terminal(kept=False))
+    if loudness() == Loudness.VERBOSE:
+        show_details(view.note)
+    return Logged(view)
 
 
 def _runner(

@@ -11,6 +11,7 @@ from nas.execution.checkpoint import Checkpoint
 from nas.execution.gpu_sharing import Slot
 from nas.execution.report import Begun, Environment, Evaluated, Report
 from nas.states import State
+from nas.text.formatting import shorten
 from nas.train import Epoch, Verdict
 
 if TYPE_CHECKING:
@@ -52,6 +53,11 @@ class Job:
     """What a process is told of it, plain data."""
     slot: Slot
     """What it has of a device."""
+
+    @property
+    def name(self) -> str:
+        """As the log of a run calls it."""
+        return shorten(self.spec)
 
 
 J = TypeVar("J", bound=Job)

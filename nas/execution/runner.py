@@ -21,6 +21,7 @@ from nas.execution.job import J, JobSource, Training, Trainings
 from nas.execution.report import Begun, Evaluated, Report
 from nas.execution.time_limit import TimedOut, TimeLimit
 from nas.states import State
+from nas.text.log import LOG
 from nas.train import (
     Epoch,
     Retry,
@@ -83,6 +84,7 @@ class Runner:
         except TimedOut:
             verdict = Verdict(State.TIMED_OUT, f"took longer than {self._limit.seconds:g} s")
         except Exception as problem:  # whatever a model can do
+            LOG.debug("what a training raised:", exc_info=True)
             verdict = self._weighed(judge(problem))
         report = Report(
             begun=begun,

@@ -20,8 +20,10 @@ from nas.execution.gpu_sharing import SHARED_BY, Gpu
 from nas.execution.gpus import Note, find_gpu, wait_for_machines
 from nas.execution.options import AUTO, RayOptions
 from nas.execution.orphans import descendants, end_leftovers, forget, remember
+from nas.execution.ray_messages import ray_messages
 from nas.execution.stop import INTERRUPTED, Stop
 from nas.system.temporary_folders import scratch_folder, sweep
+from nas.text.log import is_detailed
 
 if TYPE_CHECKING:
     from nas.config.block_files import OwnBlocks
@@ -89,6 +91,7 @@ def run_jobs(
         threads=threads or max(1, int(resources.cpus)),
         device=resources.device,
         timeout=timeout,
+        detailed=is_detailed(),
     )
 
     def request(config: dict[str, Any]) -> tune.PlacementGroupFactory:
@@ -150,10 +153,15 @@ def ray_session(options: RayOptions, note: Note = lambda text: None) -> Iterator
         RAY_DEDUP_LOGS="1",
     )
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    with ray_messages(), _session(options, note) as resources:
+        yield resources
+
+
+@contextmanager
+def _session(options: RayOptions, note: Note) -> Iterator[Resources]:
+    """The same, whoever hears what Ray says."""
     import ray
 
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     ours = not ray.is_initialized()
     before, note_of_ours, processes = descendants(os.getpid()), None, frozenset[int]()
     sweep()
@@ -177,8 +185,7 @@ def ray_session(options: RayOptions, note: Note = lambda text: None) -> Iterator
             processes = frozenset(descendants(os.getpid()) - before)
             note_of_ours = remember(processes, context.address_info.get("session_dir"))
     try:
-        with reports_of_raylets_kept_back():
-            yield replace(_resources(options, _available(options, note), note), processes=processes)
+        yield replace(_resources(options, _available(options, note), note), processes=processes)
     finally:
         if ours:
             ray.shutdown()
@@ -198,9 +205,9 @@ def _started(options: RayOptions, note: Note) -> Any:
                 # "local": without it Ray joins whatever cluster runs on this machine, and dies with it.
                 address=options.ray_address or "local",
                 include_dashboard=None if options.ray_address else False,
-                configure_logging=True,
+                configure_logging=not is_detailed(),
                 logging_level=logging.ERROR,
-                log_to_driver=False,
+                log_to_driver=is_detailed(),
                 _system_config=None if options.ray_address else RAY_SETTINGS,
             )
         except Exception as problem:
@@ -212,23 +219,6 @@ def _started(options: RayOptions, note: Note) -> Any:
             if options.ray_address is not None or TOO_SLOW not in str(problem) or not attempts_left:
                 raise
             note("Ray did not start in time, which it does not on a busy machine; it is tried once more")
-
-
-@contextmanager
-def reports_of_raylets_kept_back() -> Iterator[None]:
-    """Ray prints a paragraph for every worker that dies, on standard output, where `--json` writes. A reason says it in a line."""
-    from ray._private import worker
-
-    printed = getattr(
-        worker, "print_to_stdstream", None
-    )  # Ray has no setting for it, and may call it otherwise one day
-    if printed is not None:
-        worker.print_to_stdstream = lambda *data, **options: None
-    try:
-        yield
-    finally:
-        if printed is not None:
-            worker.print_to_stdstream = printed
 
 
 def check_reachable(address: str) -> None:

@@ -21,7 +21,8 @@ from nas.execution.report import REPORT, Report
 from nas.execution.stop import Stop
 from nas.execution.worker_loss import Deaths, last_words
 from nas.states import State
-from nas.train import Retry
+from nas.text.log import LOG
+from nas.train import Epoch, Retry
 
 T = TypeVar("T")
 
@@ -73,6 +74,9 @@ class JobSearcher(Searcher, Generic[J]):  # type: ignore[misc]
 
     def on_worker(self, trial_id: str) -> None:
         """A job has got a worker: Tune may take its time to start a process, or wait for a GPU."""
+        attempt = self.attempts.get(trial_id)
+        if attempt is not None and attempt.waiting:
+            LOG.debug("%s: has a worker after %.1f s", attempt.job.name, time.monotonic() - attempt.begun_at)
         self.attempts.on_worker(trial_id)
 
     def goes_on(self, trial_id: str, text: str) -> bool:
@@ -99,6 +103,8 @@ class JobSearcher(Searcher, Generic[J]):  # type: ignore[misc]
         if self.stop.now() or not queue or not self.attempts.may_start(queue[0]):
             return None
         attempt = queue.pop(0)
+        attempt.begun_at = time.monotonic()
+        LOG.debug("%s: waits for a worker, beside %d others", attempt.job.name, len(self.attempts))
         self.attempts.begin(trial_id, attempt)
         self.source.started(attempt.job, len(self.attempts))
         return attempt
@@ -116,10 +122,12 @@ class JobSearcher(Searcher, Generic[J]):  # type: ignore[misc]
     def _hear(self, attempt: Attempt[J], report: Report, *, last: bool) -> None:
         if report.epoch is not None:
             self._deaths.epoch(first=not attempt.epochs)
+            LOG.debug("%s", _told(attempt, report, report.epoch))
         attempt.hear(report)
         self.source.heard(attempt.job, report, last=last)
 
     def _lose(self, attempt: Attempt[J], problem: Exception | None) -> None:
+        LOG.debug("%s: its process is gone: %s", attempt.job.name, problem)
         report = last_words(problem, time.monotonic() - attempt.begun_at, self.timeout)
         self._hear(attempt, report, last=True)
 
@@ -136,6 +144,7 @@ class JobSearcher(Searcher, Generic[J]):  # type: ignore[misc]
         if following is None:
             self._end(attempt)
             return
+        LOG.debug("%s: is tried again", attempt.job.name)
         self.attempts.end(attempt)
         self.attempts.queue.insert(0, following)
         assert attempt.report.verdict is not None
@@ -159,6 +168,7 @@ class JobSearcher(Searcher, Generic[J]):  # type: ignore[misc]
 
     def _end(self, attempt: Attempt[J], *, cut_off: bool = False) -> None:
         outcome = attempt.outcome(self.stop.reason, cut_off=cut_off)
+        LOG.debug("%s: %s after %.1f s%s", attempt.job.name, outcome.state, outcome.seconds, _because(outcome.reason))
         self.source.ended(attempt.job, outcome, self.attempts.beside(attempt))
         self.attempts.end(attempt)
 
@@ -169,3 +179,16 @@ class JobSearcher(Searcher, Generic[J]):  # type: ignore[misc]
         except NasError as problem:
             self.stop.fail(problem)
             return None
+
+
+def _told(attempt: Attempt[J], report: Report, epoch: Epoch) -> str:
+    """What a worker says of an epoch, in one line."""
+    peak = "" if report.peak_memory is None else f", at most {report.peak_memory / 2**20:,.0f} MiB"
+    return (
+        f"{attempt.job.name}: epoch {epoch.epoch} after {report.seconds:.1f} s on {report.device}, loss {epoch.train_loss:.3f}, "
+        f"{epoch.images_per_second:,.0f} images/s{peak}"
+    )
+
+
+def _because(reason: str | None) -> str:
+    return f": {reason}" if reason else ""

@@ -16,6 +16,8 @@ from nas.execution.checkpoint import Ending
 from nas.execution.job import Trainings
 from nas.execution.report import REPORT, Retire
 from nas.execution.runner import Runner
+from nas.text.formatting import counted
+from nas.text.log import LOG, show_details
 
 
 class Worker(tune.Trainable):  # type: ignore[misc]
@@ -29,12 +31,16 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         threads: int,
         device: str,
         timeout: float | None,
+        detailed: bool = False,
     ) -> None:
-        """Called once a process, with the first job."""
+        """Called once a process, with the first job. `detailed`: Ray brings what it prints to the log of the run."""
+        if detailed:
+            show_details()
         if blocks is not None:
             blocks.load()
         torch.set_num_threads(threads)  # trainings share a CPU; each takes what Ray gave it
         self.trainings = trainings
+        LOG.debug("worker on %s with %s", device, counted(threads, "thread"))
         self.runner = Runner(torch.device(device), timeout)  # Ray shows a worker the GPUs that are its own
         self.reset_config(config)
 

@@ -24,6 +24,7 @@ from nas.errors import ExportError
 from nas.export.onnx_graph import to_onnx
 from nas.export.writing import Exported, first_line, random_images, whole
 from nas.plugins.packages import ONNX, require
+from nas.statistics.proportion import standard_error, with_error
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from nas.data import Dataset, Split
     from nas.network.load import Trained
     from nas.network.lookup import Network
+    from nas.store import Reading
 
     Floats = npt.NDArray[np.float32]
 
@@ -46,7 +48,7 @@ INT8_ACCURACY: Final = "int8_accuracy"
 
 @dataclass(frozen=True)
 class Quantized:
-    """What a network is worth in 8-bit integers, on the test images of its study."""
+    """What a network is worth in 8-bit integers, on images of its study that it was not trained on."""
 
     metric: str
     before: float
@@ -58,15 +60,24 @@ class Quantized:
     bytes_before: int
     bytes_after: int
     """Sizes of the ONNX files."""
+    part: str = "test"
+    """Whose the images are: ``test`` or ``validation``."""
+
+    @property
+    def error(self) -> float | None:
+        """Standard error of `after`, where it is an accuracy."""
+        return standard_error(self.after, self.images) if self.metric == "accuracy" else None
+
+    def both(self) -> tuple[str, str]:
+        """As people read them: in 8-bit integers, in float32; with standard errors where they are accuracies."""
+        images = self.images if self.metric == "accuracy" else None
+        return with_error(self.after, images), with_error(self.before, images)
 
     def sentence(self) -> str:
-        """Both in one line, with standard errors where they are accuracies."""
-        from nas.statistics.proportion import with_error
-
-        images = self.images if self.metric == "accuracy" else None
-        before, after = with_error(self.before, images), with_error(self.after, images)
+        """Both in one line."""
+        after, before = self.both()
         return (
-            f"INT8: {self.metric.replace('_', ' ')} {after} on {self.images:,} test images, {before} in float32; "
+            f"INT8: {self.metric.replace('_', ' ')} {after} on {self.images:,} {self.part} images, {before} in float32; "
             f"{self.bytes_after:,} bytes, {self.bytes_before:,} in float32"
         )
 
@@ -131,13 +142,14 @@ def keep(found: Quantized, network: Network, trained: Trained, storage: str | No
     """Keeps what was measured in the study database."""
     from nas.store import Reading, Store
 
-    assert trained.weights is not None
     settings: dict[str, Scalar] = {
         "metric": found.metric,
         "float32": found.before,
-        "test_images": found.images,
+        f"{found.part}_images": found.images,
         "calibration_images": found.calibration,
-        "weights": hashlib.sha256(trained.weights.read_bytes()).hexdigest()[:16],
+        "weights": digest_of(trained),
+        "bytes": found.bytes_after,
+        "float32_bytes": found.bytes_before,
     }
     asked = network.architecture.hash, network.input, network.classes
     url = network.database(storage)
@@ -149,8 +161,30 @@ def keep(found: Quantized, network: Network, trained: Trained, storage: str | No
         )
 
 
-def write_int8(trained: Trained, dataset: Dataset, test: Split, path: Path) -> tuple[Exported, Quantized]:
-    """Writes the model in 8-bit integers, calibrated with training images, and measures both on the test images."""
+def digest_of(trained: Trained) -> str:
+    """The begin of the SHA-256 of its file of weights."""
+    assert trained.weights is not None
+    return hashlib.sha256(trained.weights.read_bytes()).hexdigest()[:16]
+
+
+def kept(reading: Reading) -> Quantized | None:
+    """What `keep` has written; None for a reading that lacks something, such as one of an earlier version."""
+    known = reading.settings
+    part = next((part for part in ("test", "validation") if f"{part}_images" in known), None)
+    counts = [known.get(name) for name in (f"{part}_images", "calibration_images", "float32_bytes", "bytes")]
+    before, metric = known.get("float32"), known.get("metric")
+    if part is None or not isinstance(before, float) or not isinstance(metric, str):
+        return None
+    images, calibration, bytes_before, bytes_after = (count if isinstance(count, int) else 0 for count in counts)
+    return Quantized(metric, before, reading.value, images, calibration, bytes_before, bytes_after, part)
+
+
+def write_int8(
+    trained: Trained, dataset: Dataset, test: Split, path: Path, part: str = "test"
+) -> tuple[Exported, Quantized]:
+    """Writes the model in 8-bit integers, calibrated with training images, and measures both on the images `test`, which are
+    that `part` of the data.
+    """
     import onnx
     import torch
 
@@ -182,13 +216,13 @@ def write_int8(trained: Trained, dataset: Dataset, test: Split, path: Path) -> t
 
     with torch.no_grad():
         before = worth(lambda x: model(torch.from_numpy(x)))
-    with whole(path) as part:
-        onnx.save(_described(proto, trained), part)
-        run = _session(part)
+    with whole(path) as file:
+        onnx.save(_described(proto, trained), file)
+        run = _session(file)
         after = worth(run)
-        size = part.stat().st_size
-    found = Quantized(metric, before, after, len(test), len(images), floats.ByteSize(), size)
-    return Exported((path,), f"run with onnxruntime on {len(test):,} test images"), found
+        size = file.stat().st_size
+    found = Quantized(metric, before, after, len(test), len(images), floats.ByteSize(), size, part)
+    return Exported((path,), f"run with onnxruntime on {len(test):,} {part} images"), found
 
 
 def _session(path: Path) -> Any:

@@ -17,6 +17,7 @@ from nas.store import Store
 
 if TYPE_CHECKING:
     from nas.device.timing import Timing
+    from nas.export.int8 import Quantized
     from nas.space.grammar import Bounds
     from nas.store import StudyRow
 
@@ -43,6 +44,18 @@ class Candidate:
     """What a reference is; empty for other networks."""
     milliseconds: float | None = None
     """For one image, where it was timed."""
+    int8: Quantized | None = None
+    """What its weights are worth in 8-bit integers on validation images, where that was asked for."""
+
+    @property
+    def worth(self) -> float:
+        """The accuracy that it is chosen by."""
+        return self.accuracy if self.int8 is None else self.int8.after
+
+    @property
+    def worth_error(self) -> float | None:
+        """Its standard error."""
+        return self.error if self.int8 is None else self.int8.error
 
     @property
     def is_reference(self) -> bool:
@@ -120,8 +133,14 @@ def candidates(store: Store, study: StudyRow) -> list[Candidate]:
     return sorted(found, key=lambda one: (one.retrained is None, -one.accuracy, one.parameters))
 
 
-def choose(offered: Sequence[Candidate], limits: Limits, timed: Callable[[Candidate], float] | None = None) -> Choice:
-    """The most accurate candidate inside the limits. `timed` gives the milliseconds of one, for a limit on them.
+def choose(
+    offered: Sequence[Candidate],
+    limits: Limits,
+    timed: Callable[[Candidate], float] | None = None,
+    quantized: Callable[[Candidate], Quantized | None] | None = None,
+) -> Choice:
+    """The most accurate candidate inside the limits. `timed` gives the milliseconds of one, for a limit on them. `quantized`
+    gives what one is worth in 8-bit integers, to choose by that among all that were retrained; None leaves one out.
 
     Where some were retrained the choice is among these, whose accuracies are of long trainings. Candidates are timed only
     until it is settled. Raises SearchError that names the nearest when none is inside.
@@ -140,6 +159,8 @@ def choose(offered: Sequence[Candidate], limits: Limits, timed: Callable[[Candid
             f"max_latency: none of the {len(inside)} networks takes at most {limits.milliseconds:g} ms; the fastest takes "
             f"{fastest:.3g} ms"
         )
+    if quantized is not None:
+        ranked = _in_int8(ranked, quantized)
     chosen = ranked[0]
     return Choice(chosen, next(iter(ranked[1:]), None), _smaller(ranked), _promising(chosen, inside))
 
@@ -181,10 +202,23 @@ def _fast_enough(
     return found
 
 
+def _in_int8(ranked: Sequence[Candidate], quantized: Callable[[Candidate], Quantized | None]) -> list[Candidate]:
+    """Those with trained weights, the most accurate in 8-bit integers first."""
+    trained = [one for one in ranked if one.retrained is not None]
+    if not trained:
+        raise SearchError(
+            "int8: no network inside the limits is retrained, and weights are quantized: nas retrain first"
+        )
+    found = [replace(one, int8=worth) for one in trained if (worth := quantized(one)) is not None]
+    if not found:
+        raise SearchError(f"int8: none of the {len(trained)} networks inside the limits could be quantized")
+    return sorted(found, key=lambda one: (-one.worth, one.parameters))
+
+
 def _smaller(ranked: Sequence[Candidate]) -> Candidate | None:
     chosen = ranked[0]
-    least = chosen.accuracy - (chosen.error or 0.0)
-    smallest = min((one for one in ranked if one.accuracy >= least), key=lambda one: (one.parameters, one.macs))
+    least = chosen.worth - (chosen.worth_error or 0.0)
+    smallest = min((one for one in ranked if one.worth >= least), key=lambda one: (one.parameters, one.macs))
     return smallest if smallest.parameters < chosen.parameters else None
 
 

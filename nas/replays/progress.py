@@ -6,6 +6,8 @@ import math
 import sys
 from typing import TYPE_CHECKING
 
+from nas.text.formatting import counted
+from nas.text.log import LOG
 from nas.text.sanitize import one_line
 from nas.train import Epoch
 
@@ -109,6 +111,53 @@ class LiveView(Progress):
         )
         bars.start()
         return bars
+
+
+class Relay(Progress):
+    """Hands everything on to `shown`. Derive from it to do something besides."""
+
+    def __init__(self, shown: Progress) -> None:
+        self.shown = shown
+
+    def note(self, text: str) -> None:
+        """As `Progress.note`."""
+        self.shown.note(text)
+
+    def begin(self, name: str, epochs: int, done: int) -> None:
+        """As `Progress.begin`."""
+        self.shown.begin(name, epochs, done)
+
+    def epoch(self, name: str, epoch: Epoch) -> None:
+        """As `Progress.epoch`."""
+        self.shown.epoch(name, epoch)
+
+    def end(self, name: str) -> None:
+        """As `Progress.end`."""
+        self.shown.end(name)
+
+
+class Logged(Relay):
+    """Tells the log of the run what people see of trainings."""
+
+    def note(self, text: str) -> None:
+        """As `Progress.note`."""
+        LOG.info("%s", text)
+        super().note(text)
+
+    def begin(self, name: str, epochs: int, done: int) -> None:
+        """As `Progress.begin`."""
+        LOG.info("%s: begins%s", name, f" after epoch {done} of {epochs}" if done else f", {counted(epochs, 'epoch')}")
+        super().begin(name, epochs, done)
+
+    def epoch(self, name: str, epoch: Epoch) -> None:
+        """As `Progress.epoch`."""
+        LOG.info("%s: epoch %d, %s", name, epoch.epoch, describe(epoch))
+        super().epoch(name, epoch)
+
+    def end(self, name: str) -> None:
+        """As `Progress.end`."""
+        LOG.info("%s: over", name)
+        super().end(name)
 
 
 def describe(epoch: Epoch) -> str:

@@ -101,8 +101,8 @@ def finished(fitted: Fitted, options: FitOptions) -> FitResult:
         lines, names = verdict(choice, fitted.offered), data.class_names
         page, card = options.output / "verdict.html", card_path(options.output)
         told = fitted.study, fitted.seen, choice, fitted.offered, data, fitted.files
-        write_verdict(page, *told, fitted.remarks)
         notes = [line for line in fitted.remarks if fitted.int8 is None or line != fitted.int8.sentence()]
+        write_verdict(page, *told, notes, fitted.int8)
         write_card(card, *told, notes, fitted.int8)
     return FitResult(
         study=fitted.study,

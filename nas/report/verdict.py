@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.table import Table
@@ -133,6 +134,7 @@ def candidate_record(one: Candidate, names: Sequence[str]) -> dict[str, Any]:
         "parameters": one.parameters,
         "macs": one.macs,
         "milliseconds": one.milliseconds,
+        "int8": None if one.int8 is None else asdict(one.int8),
         "validation": one.accuracy,
         "validation_error": one.error,
         "searched": one.searched,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from nas.errors import NasError
 from nas.report.accuracy_tables import remarks, with_error
+from nas.report.page.int8 import HEAD, columns
 from nas.report.page.markup import Html, section, table, tag
 from nas.report.verdict import seen_lines, verdict
 from nas.text.formatting import short
@@ -15,6 +16,7 @@ from nas.text.formatting import short
 if TYPE_CHECKING:
     from nas.data import Dataset
     from nas.data.overview import Overview
+    from nas.export.int8 import Quantized
     from nas.fits.choice import Candidate, Choice
     from nas.network.model_selection import Retrained
 
@@ -32,8 +34,10 @@ def write_verdict(
     data: Dataset,
     files: Sequence[Path],
     notes: Sequence[str],
+    int8: Quantized | None = None,
 ) -> None:
-    """Writes the page. `data` is what was trained on; `notes` are further lines. Raises NasError where it cannot be written."""
+    """Writes the page. `data` is what was trained on; `notes` are further lines; `int8` is what the chosen network is worth in
+    8-bit integers, where that was asked for. Raises NasError where it cannot be written."""
     first, *rest = verdict(choice, offered)
     chosen = choice.chosen
     sections = [
@@ -46,6 +50,7 @@ def write_verdict(
             "for the weights of the best seed. ± is a standard error.",
         ),
         _classes(chosen, data),
+        _quantized(chosen, int8),
         section("The images", tag("ul", [tag("li", line) for line in seen_lines(seen)]), id="images"),
         section(
             "Files",
@@ -112,6 +117,18 @@ def _classes(chosen: Candidate, data: Dataset) -> Html:
         [tag("p", line) for line in remarks(retrained, data)],
         id="classes",
         lead=f"The weights of {chosen.name}, seed {retrained.seed}.",
+    )
+
+
+def _quantized(chosen: Candidate, int8: Quantized | None) -> Html:
+    """The chosen weights in float32 and in 8-bit integers."""
+    if int8 is None:
+        return Html("")
+    return section(
+        "In 8-bit integers",
+        table(("network", *HEAD), [(chosen.name, *columns(int8))], numbers=range(1, len(HEAD) + 1)),
+        id="int8",
+        lead="The chosen weights, quantized by ONNX Runtime and calibrated with training images. ± is a standard error.",
     )
 
 

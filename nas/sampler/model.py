@@ -12,41 +12,21 @@ import numpy as np
 import numpy.typing as npt
 
 from nas.sampler.acquisition import BUDGET_SCALES, Budgets, Improvement, Warp
+from nas.sampler.cost_model import CostModel, Learner
 from nas.sampler.history import Observation
-from nas.sampler.surrogate import FIT_AT_MOST, Evidence, Posterior, Weights, inducing, learn
+from nas.sampler.surrogate import Evidence, Posterior, inducing
 
 Array = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
 
 FAILED_NOISE: Final = 8.0
 """A trial that failed says little: as much as this many times the noise."""
-FIRST_STEPS: Final = 30
-STEPS: Final = 12
-"""Steps of the optimizer that learns weights, the first time and when it goes on from what was learned before."""
 LEARNED_AT_MOST: Final = 4_000
 """Observations on which the posterior rests."""
 SHORTLIST: Final = 32
 """Candidates that are compared again for each further member of a batch."""
 OUTLOOKS: Final = tuple(NormalDist().inv_cdf((place + 0.5) / 16) for place in range(16))
 """What a network may turn out to be at a rung, equally likely, in deviations."""
-
-
-@dataclass
-class Learner:
-    """Weights of one surrogate, learned anew when there is a twentieth more to learn from."""
-
-    weights: Weights | None = None
-    _count: int = 0
-    _age: int = 0
-
-    def learn(self, seen: Evidence, group: Numbers, age: int) -> Weights:
-        """See `nas.sampler.surrogate.learn`; `age` changes when features are scaled anew."""
-        if self.weights is None or self._age != age or len(seen) >= self._count + max(1, self._count // 20):
-            kept = seen[inducing(seen.y, FIT_AT_MOST)] if len(seen) > FIT_AT_MOST else seen
-            start = self.weights if self._age == age else None
-            self.weights = learn(kept, group, start=start, steps=FIRST_STEPS if start is None else STEPS)
-            self._count, self._age = len(seen), age
-        return self.weights
 
 
 @dataclass(frozen=True)
@@ -110,7 +90,7 @@ class Model:
         """`log_share` of the budgets are drawn evenly on a logarithmic scale."""
         self._seed, self._log_share = seed, log_share
         self._error = Learner()
-        self._costs: dict[int, Learner] = {}
+        self._costs: dict[int, CostModel] = {}
 
     def predict_costs(
         self, matrix: Array, group: Numbers, age: int, costs: Array, rows: Numbers, reported: Array, wanted: Numbers
@@ -127,15 +107,10 @@ class Model:
         for column in unknown:
             known = np.isfinite(reported[:, column])
             seen = reported[known, column]
-            logarithmic = bool((seen > 0).all())
-            values = np.log(seen) if logarithmic else seen
-            mean, deviation = values.mean(), values.std() or 1.0
-            told = Evidence.exact(matrix[rows[known]], (values - mean) / deviation)
-            learner = self._costs.setdefault(int(column), Learner())
-            posterior = Posterior(learner.learn(told, group, age), told, group)
+            model = self._costs.setdefault(int(column), CostModel())
+            expected = model.fit(matrix[rows[known]], group, seen, age)
             missing = wanted[np.isnan(costs[wanted, column])]
-            expected = posterior(matrix[missing])[0] * deviation + mean
-            filled[missing, column] = np.exp(expected) if logarithmic else expected
+            filled[missing, column] = expected(matrix[missing])
             filled[rows[known], column] = seen
         return filled
 

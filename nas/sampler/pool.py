@@ -8,10 +8,10 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
 from nas.sampler.domain import Description, Domain
-from nas.sampler.features import GROUPS, feature_names
+from nas.sampler.encoding import Encoding
+from nas.sampler.features import Features
 from nas.space.space import Assignment
 
 FIRST_EFFORT: Final = 40_000
@@ -20,10 +20,6 @@ EFFORT: Final = 4_000
 """The same before each further one."""
 DRAWING: Final = 10
 """What it takes to draw an assignment, whether it is new or not, in nodes."""
-COLUMNS: Final = {"count": 48, "stage": 24, "path2": 64, "path3": 64}
-"""Most features of a group, those that vary most."""
-OWN_WEIGHT: Final = 24
-"""Graph features with a weight of their own, those that vary most; the others share one a group."""
 
 
 Key = tuple[tuple[str, object], ...]
@@ -111,69 +107,20 @@ class Pool:
         if len(self) >= 2 * self._frozen:
             self._frozen = len(self)
             self._ages += 1
-            self._choose_columns()
-            self._matrix = self._encode(0)
+            features = self._features(0)
+            self._encoding = Encoding.of(features)
+            self._matrix = self._encoding(features)
         elif len(self) > len(self._matrix):
-            self._matrix = np.vstack([self._matrix, self._encode(len(self._matrix))])
-        return self._matrix, self._groups, self._ages
+            self._matrix = np.vstack([self._matrix, self._encoding(self._features(len(self._matrix)))])
+        return self._matrix, self._encoding.groups, self._ages
+
+    def _features(self, start: int) -> list[Features]:
+        """Those of the candidates from `start` on."""
+        return [description.features for description in self.descriptions[start:]]
 
     def costs(self) -> npt.NDArray[np.float64]:
         """Costs of the candidates: (candidates, costs)."""
         return np.array([description.costs for description in self.descriptions], dtype=np.float64)
-
-    def _sparse(self, start: int) -> sparse.csr_array:
-        features = [description.features for description in self.descriptions[start:]]
-        pointers = np.cumsum([0, *[len(item.numbers) for item in features]])
-        numbers = np.concatenate([item.numbers for item in features])
-        values = np.concatenate([item.values for item in features])
-        return sparse.csr_array((values, numbers, pointers), shape=(len(features), len(feature_names())))
-
-    def _choose_columns(self) -> None:
-        """Which features are columns, how they are scaled, and which share a weight."""
-        whole = self._sparse(0).tocsc()
-        mean = np.asarray(whole.mean(axis=0))
-        variance = np.maximum(np.asarray((whole * whole).mean(axis=0)) - mean**2, 0.0)
-        by_group: dict[str, list[str]] = {}
-        number_of = {name: number for number, name in enumerate(feature_names()) if variance[number] > 1e-9}
-        for name in sorted(number_of):
-            by_group.setdefault(name.partition(":")[0], []).append(name)
-        chosen: list[list[str]] = []
-        singles: list[str] = []
-        for group, names in by_group.items():
-            names.sort(key=lambda name: (-variance[number_of[name]], name))
-            names = names[: COLUMNS.get(group, len(names))]
-            if group in GROUPS and not group.startswith("path"):
-                singles += names
-            else:
-                chosen.append(names)
-        singles.sort(key=lambda name: (-variance[number_of[name]], name))
-        rest: dict[str, list[str]] = {}
-        for place, name in enumerate(singles):
-            if place < OWN_WEIGHT:
-                chosen.append([name])
-            else:
-                rest.setdefault(name.partition(":")[0], []).append(name)
-        chosen += rest.values()
-        columns, groups, units, shares = [], [], [], []
-        for number, names in enumerate(chosen):
-            ids = [number_of[name] for name in names]
-            # graph features weigh alike whatever their unit; options by how often they differ
-            standard = np.sqrt(variance[ids]) if names[0].partition(":")[0] in GROUPS else np.ones(len(ids))
-            total = 2 * float((variance[ids] / standard**2).sum())
-            columns += ids
-            groups += [number] * len(ids)
-            units += list(standard)
-            shares += [1 / np.sqrt(total)] * len(ids)
-        self._columns = np.array(columns, dtype=np.int64)
-        self._groups = np.array(groups, dtype=np.int64)
-        self._mean, self._unit, self._share = mean[self._columns], np.array(units), np.array(shares)
-
-    def _encode(self, start: int) -> npt.NDArray[np.float64]:
-        """Rows from candidate `start` on; features that the columns do not know are left out."""
-        rows = self._sparse(start).tocsc()[:, self._columns].toarray()
-        # a feature that is rare among candidates may be tens of deviations away: 4 are enough
-        encoded: npt.NDArray[np.float64] = np.clip((rows - self._mean) / self._unit, -4, 4) * self._share
-        return encoded
 
 
 def assignment_key(assignment: Assignment) -> Key:

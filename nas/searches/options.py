@@ -167,6 +167,11 @@ class SearchOptions:
     )
     latency_format: str = _option("onnx", lambda: f"Of the file that the command takes: {_formats()}.")
     latency_timeout: str | float = _option("5m", "Longest that the command may take for one network.")
+    latency_model: bool = _option(
+        False,
+        "Learn from each measurement what the others will be, and leave out unmeasured what would surely break a limit, such as "
+        "--limits latency=5.",
+    )
     max_parameters: float | None = _option(None, "Most parameters, such as 500k or 2M.")
     max_macs: float | None = _option(None, "Most multiply-accumulates for one image.")
     limits: Mapping[str, float] | None = _option(

@@ -18,6 +18,7 @@ from nas.architecture.architecture import Architecture
 from nas.architecture.cost import Built, Cost
 from nas.errors import AssignmentError, Infeasible, Unmeasured
 from nas.objectives import OBJECTIVES, learned
+from nas.sampler.foresight import Foresight
 from nas.searches.optuna_history import Past, partial
 from nas.searches.samplers import SAMPLERS, Problem
 from nas.searches.seed_points import SeedPoint
@@ -26,6 +27,7 @@ from nas.space.grammar import Options
 from nas.space.space import Assignment, Plan, Space
 from nas.store import Reading
 from nas.store.frames import uncollected
+from nas.text.log import LOG
 
 # When the sampler repeats itself, neighbours of its proposals are tried before random architectures: see `propose`.
 ASKS = 8
@@ -68,6 +70,7 @@ class Proposer:
         seeds: Iterable[SeedPoint] = (),
         measure: Callable[[Architecture], Sequence[Reading]] = lambda architecture: (),
         refused: Callable[[Sequence[Reading]], None] = lambda readings: None,
+        foresight: Foresight | None = None,
         features: Mapping[str, Callable[[Architecture], float]] | None = None,
         epochs: int | None = None,
         measured_on: int | None = None,
@@ -77,10 +80,10 @@ class Proposer:
 
         `measured_on` is how many images an accuracy comes from, None where it is exact. `measure` says what else is to be known
         of a network before it is trained, and raises Unmeasured for one that is then left out; `refused` is told it of one that
-        then breaks a constraint. `features` are values that a sampler may have of every candidate; `budget_scale` is how it
-        weighs budgets, as in `Problem`.
+        then breaks a constraint. `foresight` says which would surely, and are not measured. `features` are values that a sampler
+        may have of every candidate; `budget_scale` is how it weighs budgets, as in `Problem`.
         """
-        self._measure, self._refused = measure, refused
+        self._measure, self._refused, self._foresight = measure, refused, foresight
         self._trials: dict[int, Trial] = {}
         self.space, self.input, self.classes = space, input, classes
         self.objectives = tuple(objectives)
@@ -257,13 +260,20 @@ class Proposer:
             return None
         architecture, price = built.architecture, built.cost
         self.seen.add(architecture.hash)
+        if published is None and self._foresight is not None and (why := self._foresight.breaks(built)) is not None:
+            LOG.debug("network %s is left out unmeasured: %s", architecture.hash[:8], why)
+            self._reject(trial)
+            return None
         try:
             readings = tuple(self._measure(architecture))
         except Unmeasured:
             self._study.tell(trial.number, state=TrialState.FAIL)
             self.rejected += 1
             return None
-        price = price.with_values({reading.name: reading.value for reading in readings})
+        measured = {reading.name: reading.value for reading in readings}
+        if self._foresight is not None:
+            self._foresight.learn(built, measured)
+        price = price.with_values(measured)
         if self.space.violation(price) is not None:
             self._refused(readings)
             self._reject(trial)

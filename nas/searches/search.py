@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nas.architecture.architecture import Architecture
 from nas.config.block_files import own_blocks
 from nas.config.losses import check_loss, functions_of
 from nas.config.own_functions import noted, with_functions
@@ -25,7 +26,7 @@ from nas.errors import SearchError
 from nas.execution.gpu_sharing import Packing
 from nas.execution.session import ray_session, run_jobs, stoppable
 from nas.execution.stop import Stop
-from nas.objectives import ACCURACY, LATENCY, learned
+from nas.objectives import ACCURACY, LATENCY, OBJECTIVES, learned
 from nas.pareto import hypervolume, left_out, pareto
 from nas.searches.early_stopping import SCHEDULERS, Advised, EarlyStopping, Promoting, StoppingOptions
 from nas.searches.options import SearchOptions, parse_duration
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from nas.replays.jobs import Ran
+    from nas.sampler.foresight import Foresight
     from nas.searches.final_network import Final
     from nas.searches.measuring import Measurer
     from nas.store import Reading, Store, StudyRow
@@ -249,6 +251,7 @@ def _run(
     from nas.searches.trial_training import TrialTraining
 
     measurer = _measurer(options, study, space, store, dataset, progress)
+    foresight = _foresight(options, study, space, store, dataset, past)
     ray_options = replace(options.ray, timed=measurer is not None and measurer.on_gpu)
     proposer = Proposer(
         space,
@@ -260,6 +263,7 @@ def _run(
         past=[*rows(past), *rows(paused)],
         seeds=seeds,
         **({} if measurer is None else _asking(measurer, options, store)),
+        foresight=foresight,
         epochs=recipe.epochs,
         measured_on=len(dataset.measured_labels) if ACCURACY.name in study.objectives else None,
         budget_scale=options.budget_scale,
@@ -312,6 +316,8 @@ def _run(
             run_jobs(source, trainings, resources, stop, timeout=timeout, blocks=own)
         finally:
             progress.end()
+    if foresight is not None:
+        progress.note(foresight.summary())
     stop.check()
     if source.exhausted:
         progress.note(f"every architecture of {space.name} inside the constraints has been evaluated")
@@ -334,6 +340,35 @@ def _measurer(
         progress.note(timing.remark(find_device(timing.place).type))
     probes = [timing.probe() if probe.objective.name == LATENCY.name else probe for probe in probes]
     return Measurer(probes, store, dataset.input, dataset.classes, timing.place, blocks, progress.note)
+
+
+def _foresight(
+    options: SearchOptions, study: StudyRow, space: Space, store: Store, dataset: Dataset, past: pd.DataFrame
+) -> Foresight | None:
+    """What learns the values that have to be measured and are limited, from those of earlier runs too."""
+    limits = {name: bounds for name, bounds in space.constraints.items() if OBJECTIVES[name].known == "measured"}
+    if not options.latency_model:
+        return None
+    if not limits:
+        raise SearchError(
+            f"latency_model: spares measurements of what would break a limit, and none is measured; name one, such as --limits "
+            f"{LATENCY.name}=5"
+        )
+    from nas.sampler.foresight import Foresight
+
+    foresight = Foresight(limits)
+    names = [name for name in limits if name in past]
+    known = past.dropna(subset=names).drop_duplicates("hash") if names else past.head(0)
+    networks = store.networks(study.name) if len(known) else {}
+    foresight.recall(
+        (
+            (Architecture.from_json(networks[row["hash"]]), {name: row[name] for name in names})
+            for row in known.to_dict("records")
+        ),
+        dataset.input,
+        dataset.classes,
+    )
+    return foresight
 
 
 def _asking(measurer: Measurer, options: SearchOptions, store: Store) -> dict[str, Any]:

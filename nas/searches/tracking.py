@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from nas.replays import progress as trainings
 from nas.replays.progress import Progress as TrainingProgress
 from nas.searches.progress import EndedTrial, Progress
+from nas.searches.relay import Relay
 from nas.searches.trackers import TRACKERS, Fact, Tracker, reason_of
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from nas.train import Epoch
 
 
@@ -26,56 +26,29 @@ def tracked(progress: Progress, named: Sequence[str], study: str) -> Progress:
     return Tracked(progress, trackers) if trackers else progress
 
 
-class Tracked(Progress):
+class Tracked(Relay):
     """Hands everything on to another view, and the trainings to trackers too."""
 
     def __init__(self, shown: Progress, trackers: Mapping[str, Tracker]) -> None:
-        self.shown, self.trackers = shown, dict(trackers)
+        super().__init__(shown)
+        self.trackers = dict(trackers)
         self._open: set[str] = set()
-
-    def note(self, text: str) -> None:
-        """As `Progress.note`."""
-        self.shown.note(text)
-
-    def started(self, running: int) -> None:
-        """As `Progress.started`."""
-        self.shown.started(running)
-
-    def paused(self, network: str, reason: str, waiting: int, running: int) -> None:
-        """As `Progress.paused`."""
-        self.shown.paused(network, reason, waiting, running)
-
-    def resumed(self, waiting: int) -> None:
-        """As `Progress.resumed`."""
-        self.shown.resumed(waiting)
-
-    def begin(
-        self,
-        study: str,
-        past: pd.DataFrame,
-        objectives: Sequence[str],
-        trials: int,
-        deadline: float | None,
-        measured_on: int | None = None,
-    ) -> None:
-        """As `Progress.begin`."""
-        self.shown.begin(study, past, objectives, trials, deadline, measured_on)
 
     def epoch(self, network: str, epoch: Epoch, epochs: int) -> None:
         """As `Progress.epoch`."""
-        self.shown.epoch(network, epoch, epochs)
+        super().epoch(network, epoch, epochs)
         self.tell_epoch(network[:8], epoch)
 
     def finished(self, trial: EndedTrial, running: int) -> None:
         """As `Progress.finished`."""
-        self.shown.finished(trial, running)
+        super().finished(trial, running)
         names = ("trial", "hash", "state", "seconds", "published", "reason", "accuracy")
         facts = {**{name: getattr(trial, name) for name in names}, **trial.cost.to_dict(), **trial.others}
         self.tell_end(trial.hash[:8], {name: value for name, value in facts.items() if value is not None})
 
     def end(self) -> None:
         """As `Progress.end`; trials that run no more are paused."""
-        self.shown.end()
+        super().end()
         for training in sorted(self._open):
             self.tell_end(training, {"state": "paused"})
 
@@ -105,22 +78,17 @@ class Tracked(Progress):
                 self.note(f"{name.partition(':')[0]} is not told of this search any more: {reason}")
 
 
-class _TrackedTrainings(TrainingProgress):
+class _TrackedTrainings(trainings.Relay):
     """The same for the trainings that follow a search."""
 
     def __init__(self, tracked: Tracked) -> None:
-        self._tracked, self._shown = tracked, tracked.shown.of_trainings()
-
-    def note(self, text: str) -> None:
-        self._shown.note(text)
-
-    def begin(self, name: str, epochs: int, done: int) -> None:
-        self._shown.begin(name, epochs, done)
+        super().__init__(tracked.shown.of_trainings())
+        self._tracked = tracked
 
     def epoch(self, name: str, epoch: Epoch) -> None:
-        self._shown.epoch(name, epoch)
+        super().epoch(name, epoch)
         self._tracked.tell_epoch(name, epoch)
 
     def end(self, name: str) -> None:
-        self._shown.end(name)
+        super().end(name)
         self._tracked.tell_end(name, {"state": "over"})

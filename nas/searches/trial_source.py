@@ -56,6 +56,11 @@ class TrialJob(Job):
     row: int
     """Id in the database."""
 
+    @property
+    def name(self) -> str:
+        """The begin of its network's hash."""
+        return f"network {self.proposal.architecture.hash[:8]}"
+
 
 class TrialSource(JobSource[TrialJob]):
     """Supplies trials that go on, or what the proposer proposes, until the study has its trials; then those stopped too early.

@@ -233,6 +233,11 @@ class Reader:
         with reading(self._engine) as session:
             return readings.of(session, digest, name)
 
+    def every_reading(self, name: str) -> list[Reading]:
+        """What was measured under this name of any network, the latest first."""
+        with reading(self._engine) as session:
+            return readings.every(session, name)
+
     def readings_of_study(self, study: str, name: str) -> list[Reading]:
         """One of the readings of this name of the study's trials for each device and settings."""
         row = self.study(study)

@@ -69,6 +69,12 @@ def of(session: Session, digest: str, name: str) -> list[Reading]:
     return [_reading(stored) for stored in session.scalars(query.order_by(ReadingRow.id.desc()))]
 
 
+def every(session: Session, name: str) -> list[Reading]:
+    """Every row of this name, the latest first."""
+    query = select(ReadingRow).where(ReadingRow.name == name).order_by(ReadingRow.id.desc())
+    return [_reading(stored) for stored in session.scalars(query)]
+
+
 def of_study(session: Session, study: int, name: str) -> list[Reading]:
     """From the rows of the study's trials one for each device and settings."""
     first = (

@@ -21,8 +21,9 @@ from nas.errors import SearchError
 from nas.execution import gpus, session
 from nas.execution.gpu_sharing import SHARED_BY, Gpu
 from nas.execution.options import RayOptions
+from nas.execution.ray_messages import ray_messages
 from nas.execution.scheduler import Scheduler
-from nas.execution.session import _available, _resources, let_wait, reports_of_raylets_kept_back
+from nas.execution.session import _available, _resources, let_wait
 from nas.store import Store
 from tests.small_search import QUICK
 
@@ -226,7 +227,7 @@ def test_what_ray_prints_of_a_worker_that_dies_does_not_stand_where_results_do(
         )
         return "".join(capfd.readouterr())
 
-    with reports_of_raylets_kept_back():
+    with ray_messages():
         assert "died" not in hear()
     Reports.said.append((b"", {"job_id": None, "error_message": "Another worker died"}))
     assert "died" in hear()  # Ray's own again

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from nas.data import Task, load
 from nas.errors import ExportError
 from nas.export.int8 import INT8_ACCURACY, Quantized, export_int8, keep, write_int8
+from nas.export.int8 import kept as read
 from nas.network.load import Trained
 from nas.network.lookup import Network, find_network
 from nas.network.weights import Card, save_weights
@@ -77,6 +79,8 @@ def test_what_was_measured_is_kept(written: tuple[Path, Quantized, Trained], tmp
     assert kept.value == found.after
     assert (kept.settings["float32"], kept.settings["test_images"]) == (1.0, found.images)
     assert kept.version.startswith("onnxruntime ")
+    assert read(kept) == found
+    assert read(replace(kept, settings={"metric": "accuracy"})) is None
 
 
 def test_without_images_or_weights_it_is_refused(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nas.errors import SearchError, StorageError
+from nas.export.int8 import Quantized
 from nas.fits.choice import Candidate, Limits, choose, parse_milliseconds
 from nas.network.model_selection import Retrained
 
@@ -69,3 +70,20 @@ def test_durations_of_a_network_are_read(text: str | None, wanted: float | None)
 def test_other_durations_are_refused(text: str) -> None:
     with pytest.raises(SearchError, match="max_latency: must be like 5ms"):
         parse_milliseconds(text)
+
+
+def test_int8_accuracy_chooses_among_retrained_networks_and_its_error_decides_who_is_as_good() -> None:
+    worth = {
+        "a": Quantized("accuracy", 0.9, 0.6, 100, 256, 9, 3, "validation"),
+        "b": Quantized("accuracy", 0.8, 0.78, 100, 256, 9, 3, "validation"),
+        "c": None,
+        "d": Quantized("accuracy", 0.77, 0.76, 100, 256, 9, 3, "validation"),
+    }
+    near, searched = _candidate("d", 0.77, 50), _candidate("e", 0.99, 10, retrained=False)
+    found = choose([LARGE, MIDDLE, SMALL, near, searched], Limits(), None, lambda one: worth[one.name])
+    assert (found.chosen.name, found.chosen.worth, found.chosen.int8) == ("b", 0.78, worth["b"])
+    assert found.runner_up is not None
+    assert found.runner_up.name == "d", "what cannot be quantized is left out"
+    assert found.smaller == found.runner_up, "within the standard error of the accuracy in 8-bit integers"
+    with pytest.raises(SearchError, match="no network inside the limits is retrained"):
+        choose([searched], Limits(), None, lambda one: worth["a"])

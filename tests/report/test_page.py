@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from nas.analysis.evidence import Evidence
+from nas.export.int8 import INT8_ACCURACY
 from nas.report.page.markup import Html, tag
 from nas.report.page.page import page, write_page
-from nas.store import Store
+from nas.store import Reading, Store
 from nas.text.formatting import short
 from tests.browser import OpenPage
 from tests.store.filling import fill, finish, make_study, measure, start
@@ -54,6 +55,10 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
             finish(store, trial, 0.5)
             trial = start(store, "macro", random.Random(100))
             finish(store, trial, None, "failed", reason="</script><b>&")
+        row = store.trials("macro").iloc[0]
+        settings = {"metric": "accuracy", "float32": 0.75, "test_images": 400, "calibration_images": 256}
+        store.add_reading(Reading(INT8_ACCURACY, row["hash"], (3, 32, 32), 10, "", settings, 0.7))
+        store.add_reading(Reading(INT8_ACCURACY, row["hash"], (3, 64, 64), 10, "", settings, 0.6))
         return Evidence.read(store, "macro")
 
 
@@ -270,3 +275,12 @@ def test_a_click_copies_the_number_of_a_trial(tested: Path, open_page: OpenPage)
     page.locator("textarea").focus()
     page.keyboard.press("Control+V")
     assert page.locator("textarea").input_value() == str(number)
+
+
+def test_accuracies_in_8_bit_integers_stand_beside_float32_where_they_were_measured(
+    evidence: Evidence, text: str
+) -> None:
+    first = evidence.complete["trial"].iloc[0]
+    section = re.sub("<[^>]*>", "|", text.partition('id="int8"')[2].partition("</section>")[0])
+    assert re.search(rf"trial {first}\|+75.0 ± 2.2 %\|+70.0 ± 2.3 %\|+-5.0\|+400 test", section)
+    assert "60.0" not in section, "images of another size"

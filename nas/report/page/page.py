@@ -13,6 +13,7 @@ from nas.pareto import hypervolume
 from nas.report.page.choices import blocks_section, choices_section
 from nas.report.page.curves import curves_section
 from nas.report.page.front import front_section
+from nas.report.page.int8 import int8_section
 from nas.report.page.markup import Child, Html, tag
 from nas.report.page.progress import progress_section, time_unit
 from nas.report.page.setting import failures_section, published_section, setting_section
@@ -42,6 +43,7 @@ def page(evidence: Evidence, measurements: pd.DataFrame) -> str:
     view = front_view(evidence.study, evidence.trials, measurements)
     sections = [
         front_section(evidence, view),
+        int8_section(evidence, measurements),
         published_section(evidence, measurements),
         progress_section(evidence),
         choices_section(evidence),

@@ -63,7 +63,9 @@ class PausedTrials:
         self.rungs = rungs
         self.interrupted: list[PausedTrial] = []
         self.at_rung: dict[str, PausedTrial] = {}
-        """Trials that wait, by network."""
+        """Trials that wait, by network: see `wait` and `take`."""
+        self._rungs_of: dict[str, int] = {}
+        """And after which epoch each does."""
         environments = store.environments(study) if rows else {}
         for row in rows:
             curve = dict(store.curve(int(row["id"])))
@@ -71,26 +73,37 @@ class PausedTrials:
             if rungs is None or trial.epoch not in rungs.epochs or trial.published:
                 self.interrupted.append(trial)
             else:
-                self.at_rung[trial.hash] = trial
+                self.wait(trial)
                 _note_worth(store, trial)
 
     def wait(self, trial: PausedTrial) -> None:
         """A trial has come to a rung, and waits there."""
         self.at_rung[trial.hash] = trial
+        self._rungs_of[trial.hash] = trial.epoch
+
+    def take(self, network: str) -> PausedTrial:
+        """The trial of this network waits no more."""
+        del self._rungs_of[network]
+        return self.at_rung.pop(network)
 
     def next(self) -> PausedTrial | None:
         """The trial that goes on now, if one does rather than that a new one begins."""
         if self.interrupted:
             return self.interrupted.pop(0)
         network = self.promoted()
-        return None if network is None else self.at_rung.pop(network)
+        return None if network is None else self.take(network)
 
     def promoted(self, network: str | None = None, epoch: int = 0) -> str | None:
         """Which of those that wait at a rung goes on, and of the trial of `network` that is there after `epoch`."""
         if self.rungs is None:
             return None
-        waiting = {name: trial.epoch for name, trial in self.at_rung.items()}
-        return self.rungs.promote(waiting if network is None else {**waiting, network: epoch})
+        if network is None:
+            return self.rungs.promote(self._rungs_of)
+        self._rungs_of[network] = epoch
+        try:
+            return self.rungs.promote(self._rungs_of)
+        finally:
+            del self._rungs_of[network]
 
 
 def _note_worth(store: Store, trial: PausedTrial) -> None:

@@ -236,7 +236,7 @@ class TrialSource(JobSource[TrialJob]):
     def _give_up_waiting(self) -> None:
         """Everything is done: what still waits at a rung was worth less than all that was trained in its place."""
         while self._paused.at_rung:
-            _, trial = self._paused.at_rung.popitem()
+            trial = self._paused.take(next(reversed(self._paused.at_rung)))
             self.store.resume_trial(trial.row)
             number = self.store.finish_trial(trial.row, State.STOPPED_EARLY, trial.result)
             if self.checkpoints is not None:
@@ -298,7 +298,7 @@ class TrialSource(JobSource[TrialJob]):
         if stopped["hash"] in self._paused.at_rung:
             network = stopped["hash"][:8]
             self.progress.note(f"network {network} waits and would be on the front: it is trained to the end")
-            return self._go_on(self._paused.at_rung.pop(stopped["hash"]))
+            return self._go_on(self._paused.take(stopped["hash"]))
         proposal = self.proposer.again(stopped["assignment"], stopped["hash"])
         if proposal is None:
             raise SearchError(f"trial {stopped['trial']}: its network cannot be built any more; was the space changed?")

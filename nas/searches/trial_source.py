@@ -16,6 +16,7 @@ from nas.objectives import learned
 from nas.pareto import left_out
 from nas.searches.early_stopping import EarlyStopping, Promoting
 from nas.searches.paused_trials import PausedTrial, PausedTrials
+from nas.searches.pending_epochs import PendingEpochs
 from nas.searches.progress import EndedTrial, Progress
 from nas.searches.proposer import Proposal, Proposer
 from nas.searches.trial_checkpoints import TrialCheckpoints
@@ -81,6 +82,7 @@ class TrialSource(JobSource[TrialJob]):
         self.checkpoints = checkpoints
         promoting = rungs if checkpoints is not None and isinstance(rungs, Promoting) else None
         self._paused = PausedTrials(plan.study, paused, store, promoting)
+        self._pending = PendingEpochs(store, plan.study)
         self._passed: dict[str, int] = {}
         """The last epoch after which a network was found to go on: what a checkpoint reports once more is not decided again."""
         self._told: set[str] = set()
@@ -135,18 +137,22 @@ class TrialSource(JobSource[TrialJob]):
         return f"{place.rank} of {place.of} at epoch {epoch.epoch}"
 
     def heard(self, job: TrialJob, report: Report, *, last: bool) -> None:
-        """Records an epoch, and those of a checkpoint; the last one is recorded with the end of the trial."""
+        """Keeps an epoch, and those of a checkpoint, for the next tick; the last one is recorded with the end of the trial."""
         if report.note and report.note not in self._told:
             self._told.add(report.note)
             self.progress.note(report.note)
         for epoch in report.begun.epochs if report.begun is not None else ():
             if self.plan.measured is None or epoch.epoch in self.plan.measured:
-                self.store.record_epoch(job.row, asdict(epoch))
+                self._pending.add(job.row, asdict(epoch))
         if report.epoch is None:
             return
         if not last:
-            self.store.record_epoch(job.row, asdict(report.epoch))
+            self._pending.add(job.row, asdict(report.epoch))
         self.progress.epoch(job.proposal.architecture.hash, report.epoch, self.plan.recipe.epochs)
+
+    def tick(self) -> None:
+        """Records the epochs that have waited long enough."""
+        self._pending.tick()
 
     def took(self, job: TrialJob, slot: Slot, peak: int) -> None:
         """Takes note of what the trial needed of a GPU, for the next ones and the next run."""
@@ -180,7 +186,7 @@ class TrialSource(JobSource[TrialJob]):
             self._wait(job, outcome, found, running)
             return
         result = _result(outcome, found)
-        number = self.store.finish_trial(job.row, outcome.state, result, [asdict(last)] if last else [])
+        number = self.store.finish_trial(job.row, outcome.state, result, self._last_points(job, outcome))
         if self.checkpoints is not None:
             self.checkpoints.remove(job.row)
         if outcome.state == State.INTERRUPTED and proposal.architecture.hash not in self._called_back:
@@ -200,7 +206,11 @@ class TrialSource(JobSource[TrialJob]):
 
     def _pause(self, job: TrialJob, outcome: Outcome, found: Mapping[str, float | None]) -> None:
         """The trial stops where it is."""
-        self.store.pause_trial(job.row, _result(outcome, found), [asdict(epoch) for epoch in outcome.epochs[-1:]])
+        self.store.pause_trial(job.row, _result(outcome, found), self._last_points(job, outcome))
+
+    def _last_points(self, job: TrialJob, outcome: Outcome) -> list[Mapping[str, object]]:
+        """What of its learning curve is not recorded yet."""
+        return [*self._pending.take(job.row), *map(asdict, outcome.epochs[-1:])]
 
     def _waits(self, job: TrialJob) -> bool:
         """Whether a trial that stops at a rung may be promoted."""

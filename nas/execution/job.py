@@ -105,6 +105,9 @@ class JobSource(ABC, Generic[J]):
     def ended(self, job: J, outcome: Outcome, running: int) -> None:
         """A job is over; so many run now."""
 
+    def tick(self) -> None:
+        """Called a few times a second while jobs run."""
+
     def started(self, job: J, running: int) -> None:
         """A job waits for a worker; so many do, or have one."""
 

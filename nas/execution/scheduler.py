@@ -82,11 +82,11 @@ class Starts(Callback):  # type: ignore[misc]
         self.searcher.on_worker(trial.trial_id)
 
 
-class EndOfSearch(Stopper):  # type: ignore[misc]
-    """Ends the experiment when everything ends."""
+class EachStep(Stopper):  # type: ignore[misc]
+    """What Tune asks after every step, ten times a second at least: whether the experiment ends, which it does with everything."""
 
-    def __init__(self, stop: Stop) -> None:
-        self.stop = stop
+    def __init__(self, stop: Stop, searcher: JobSearcher[Any]) -> None:
+        self.stop, self.searcher = stop, searcher
 
     def __getstate__(self) -> dict[str, object]:
         return {}
@@ -97,4 +97,5 @@ class EndOfSearch(Stopper):  # type: ignore[misc]
 
     def stop_all(self) -> bool:
         """Whether everything ends now."""
+        self.searcher.tick()
         return self.stop.now()

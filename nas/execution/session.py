@@ -80,7 +80,7 @@ def run_jobs(
 
     from nas.execution import worker
     from nas.execution.ray_watch import watched
-    from nas.execution.scheduler import EndOfSearch, Scheduler, Starts
+    from nas.execution.scheduler import EachStep, Scheduler, Starts
     from nas.execution.tune_searcher import JobSearcher
 
     searcher = JobSearcher(source, stop, timeout)
@@ -115,7 +115,7 @@ def run_jobs(
                 name="search",
                 storage_path=str(scratch),
                 verbose=0,
-                stop=EndOfSearch(stop),
+                stop=EachStep(stop, searcher),
                 callbacks=[Starts(searcher)],
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),

@@ -83,6 +83,10 @@ class JobSearcher(Searcher, Generic[J]):  # type: ignore[misc]
         """Whether a job that reports this is worth its next epoch."""
         return self._guarded(lambda: self._goes_on(self.attempts.get(trial_id), text)) is not False
 
+    def tick(self) -> None:
+        """Called after every step of Tune."""
+        self._guarded(self.source.tick)
+
     def lost(self, trial_id: str, problem: Exception | None) -> None:
         """The process of a job is gone, and Ray says this of it."""
         attempt = self.attempts.get(trial_id)

@@ -21,12 +21,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
-import numpy.typing as npt
 
 from nas.errors import SearchError
 from nas.objectives import learned
 from nas.pareto import losses, scaled_loss
 from nas.plugins.registry import Registry, adder
+from nas.searches.ranking import Ranking
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,7 +103,7 @@ class Rungs:
         self.objectives = tuple(objectives)
         self.factor = reduction_factor
         self.epochs = rung_epochs(epochs, min_epochs, reduction_factor)
-        self._members: dict[int, dict[str, tuple[float, ...]]] = {epoch: {} for epoch in self.epochs}
+        self._rankings = {epoch: Ranking(len(self.objectives)) for epoch in self.epochs}
 
     def enter(
         self, network: str, epoch: int, found: Mapping[str, float | None] | float | None, cost: Cost
@@ -112,27 +112,30 @@ class Rungs:
 
         `found` is what was measured after the epoch, by name, or the one value that has to be learned.
         """
-        members = self._members.get(epoch)
+        ranking = self._rankings.get(epoch)
         names = learned(self.objectives)
         by_name = found if isinstance(found, Mapping) else dict.fromkeys(names, found)
         values = {name: value for name in names if (value := by_name.get(name)) is not None and math.isfinite(value)}
-        if members is None or len(values) < len(names):
+        if ranking is None or len(values) < len(names):
             return None
-        members[network] = tuple(
+        losses = tuple(
             float(scaled_loss(name, values[name] if name in values else cost[name])) for name in self.objectives
         )
-        rank = 1 + order(np.array(list(members.values()))).index(list(members).index(network))
-        return Place(rank, len(members), rank <= math.ceil(len(members) / self.factor))
+        rank = ranking.enter(network, losses)
+        return Place(rank, len(ranking), rank <= math.ceil(len(ranking) / self.factor))
 
     def recall(self, reached: pd.DataFrame) -> None:
         """Enters what an earlier run brought here: a row per network and epoch, with hash, epoch and objectives."""
         names = list(learned(self.objectives))
         known = reached[np.isfinite(reached[names].to_numpy(dtype=np.float64)).all(axis=1)]
+        reached_by: dict[int, dict[str, tuple[float, ...]]] = {epoch: {} for epoch in self.epochs}
         for network, epoch, values in zip(
             known["hash"], known["epoch"], losses(known, self.objectives).tolist(), strict=True
         ):
-            if epoch in self._members:
-                self._members[epoch][network] = tuple(values)
+            if epoch in reached_by:
+                reached_by[epoch][network] = tuple(values)
+        for epoch, networks in reached_by.items():
+            self._rankings[epoch].recall(networks)
 
 
 class Promotion(Rungs):
@@ -141,15 +144,11 @@ class Promotion(Rungs):
     def promote(self, paused: Mapping[str, int]) -> str | None:
         """The best of those among the best 1/eta of their rung, from the highest rung that has one; None where none has."""
         for epoch in reversed(self.epochs):
-            members = self._members[epoch]
-            waiting = {network for network, rung in paused.items() if rung == epoch}
-            most = math.floor(len(members) / self.factor)
-            if not most or waiting.isdisjoint(members):
-                continue
-            networks = list(members)
-            for row in order(np.array(list(members.values())))[:most]:
-                if networks[row] in waiting:
-                    return networks[row]
+            ranking = self._rankings[epoch]
+            most = math.floor(len(ranking) / self.factor)
+            promoted = ranking.best(most, paused, epoch)
+            if promoted is not None:
+                return promoted
         return None
 
 
@@ -194,21 +193,6 @@ def rung_epochs(epochs: int, min_epochs: int | None = None, reduction_factor: fl
             rungs.add(round(rung))
         rung /= reduction_factor
     return tuple(sorted(rungs))
-
-
-def order(losses: npt.NDArray[np.float64]) -> list[int]:
-    """Rows of `losses` (trials, objectives), less is better, from the best: by front, then by hypervolume contribution."""
-    import moocore
-
-    if losses.shape[1] == 1:  # each value is a front of its own, and one dimension has no hypervolume to share
-        return [int(row) for row in np.argsort(losses[:, 0], kind="stable")]
-    fronts = moocore.pareto_rank(losses)
-    contributions = np.zeros(len(losses))
-    for front in np.unique(fronts):
-        rows = np.flatnonzero(fronts == front)
-        # 1.1: the worst of each objective counts as well; 1 is its worst possible value
-        contributions[rows] = moocore.hv_contributions(losses[rows], ref=np.full(losses.shape[1], 1.1))
-    return [int(row) for row in np.lexsort((-contributions, fronts))]
 
 
 Scheduler = Callable[[StoppingOptions], EarlyStopping | None]

@@ -55,13 +55,13 @@ class PausedTrial:
 
 def read_paused(
     study: str, rows: Sequence[Mapping[str, Any]], store: Store, rungs: Promoting | None
-) -> tuple[list[PausedTrial], dict[str, PausedTrial]]:
-    """Those of one study, `rows` of `Store.paused`: interrupted ones, and by network those that wait until `rungs` promote them.
+) -> tuple[list[PausedTrial], list[PausedTrial]]:
+    """Those of one study, `rows` of `Store.paused`: interrupted ones, and those that wait until `rungs` promote them.
 
     Without `rungs` none waits at a rung: all were interrupted.
     """
     interrupted: list[PausedTrial] = []
-    at_rung: dict[str, PausedTrial] = {}
+    at_rung: list[PausedTrial] = []
     environments = store.environments(study) if rows else {}
     for row in rows:
         curve = dict(store.curve(int(row["id"])))
@@ -69,7 +69,7 @@ def read_paused(
         if rungs is None or trial.epoch not in rungs.epochs or trial.published:
             interrupted.append(trial)
         else:
-            at_rung[trial.hash] = trial
+            at_rung.append(trial)
             _note_worth(store, trial)
     return interrupted, at_rung
 

@@ -66,7 +66,9 @@ class RungDecisions(Generic[W]):
         if isinstance(self.promoting, Advised):
             self.promoting.advised_by(self._advise)
         self.waiting: dict[str, W] = {}
-        """Trials at a rung, by network."""
+        """Trials at a rung, by network: see `wait` and `take`."""
+        self._rungs_of: dict[str, int] = {}
+        """And after which epoch each waits."""
         self.called_back: set[str] = set()
         """Networks that were stopped early, or waited, and are trained to the end after all."""
         self._passed: dict[str, int] = {}
@@ -96,7 +98,7 @@ class RungDecisions(Generic[W]):
         waits = self.promoting is not None and saved
         if waits and self._asks:
             return place
-        if self._promoted({network: epoch}) == network if waits else place.goes_on:
+        if self._would_go_on(network, epoch) if waits else place.goes_on:
             self.goes_on(network, epoch)
             return None
         return place
@@ -109,16 +111,29 @@ class RungDecisions(Generic[W]):
         """A trial is over, or waits from now on."""
         self._changed = True
 
+    def wait(self, trial: W) -> None:
+        """A trial has come to a rung, and waits there."""
+        self.waiting[trial.hash] = trial
+        self._rungs_of[trial.hash] = trial.epoch
+
+    def take(self, network: str) -> W:
+        """The trial of this network waits no more."""
+        del self._rungs_of[network]
+        return self.waiting.pop(network)
+
     def promoted(self) -> W | None:
         """The trial that goes on now, if one does rather than that a new one begins. It waits no more."""
-        network = self._promoted({})
-        return None if network is None else self.waiting.pop(network)
+        network = None if self.promoting is None else self.promoting.promote(self._rungs_of)
+        return None if network is None else self.take(network)
 
-    def _promoted(self, there: Mapping[str, int]) -> str | None:
-        """Which goes on of those that wait and of the networks `there`, each after that epoch."""
-        if self.promoting is None:
-            return None
-        return self.promoting.promote({**{name: trial.epoch for name, trial in self.waiting.items()}, **there})
+    def _would_go_on(self, network: str, epoch: int) -> bool:
+        """Whether a network that is there after this epoch is the next to go on, among all that wait."""
+        assert self.promoting is not None
+        self._rungs_of[network] = epoch
+        try:
+            return self.promoting.promote(self._rungs_of) == network
+        finally:
+            del self._rungs_of[network]
 
     def _advise(self, paused: Mapping[str, int]) -> str | None:
         """What the sampler says."""

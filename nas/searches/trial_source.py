@@ -17,6 +17,7 @@ from nas.execution.stop import Stop
 from nas.objectives import learned
 from nas.searches.early_stopping import EarlyStopping
 from nas.searches.paused_trials import PausedTrial, read_paused
+from nas.searches.pending_epochs import PendingEpochs
 from nas.searches.progress import EndedTrial, Progress
 from nas.searches.proposer import Proposal, Proposer
 from nas.searches.rung_decisions import RungDecisions
@@ -99,7 +100,10 @@ class TrialSource(JobSource[TrialJob]):
         )
         self._trained_seconds: list[float] = []
         """What full trainings took in this run."""
-        self._interrupted, self._early.waiting = read_paused(plan.study, paused, store, self._early.promoting)
+        self._interrupted, waiting = read_paused(plan.study, paused, store, self._early.promoting)
+        for trial in waiting:
+            self._early.wait(trial)
+        self._pending = PendingEpochs(store, plan.study)
         self._told: set[str] = set()
         self._counted = plan.finished
         """Trials that count against `plan.trials`: finished before, or begun now."""
@@ -150,18 +154,22 @@ class TrialSource(JobSource[TrialJob]):
         return None if place is None else f"{place.rank} of {place.of} at epoch {epoch.epoch}"
 
     def heard(self, job: TrialJob, report: Report, *, last: bool) -> None:
-        """Records an epoch, and those of a checkpoint; the last one is recorded with the end of the trial."""
+        """Keeps an epoch, and those of a checkpoint, for the next tick; the last one is recorded with the end of the trial."""
         if report.note and report.note not in self._told:
             self._told.add(report.note)
             self.progress.note(report.note)
         for epoch in report.begun.epochs if report.begun is not None else ():
             if self.plan.measured is None or epoch.epoch in self.plan.measured:
-                self.store.record_epoch(job.row, asdict(epoch))
+                self._pending.add(job.row, asdict(epoch))
         if report.epoch is None:
             return
         if not last:
-            self.store.record_epoch(job.row, asdict(report.epoch))
+            self._pending.add(job.row, asdict(report.epoch))
         self.progress.epoch(job.proposal.architecture.hash, report.epoch, self.plan.recipe.epochs)
+
+    def tick(self) -> None:
+        """Records the epochs that have waited long enough."""
+        self._pending.tick()
 
     def took(self, job: TrialJob, slot: Slot, peak: int) -> None:
         """Takes note of what the trial needed of a GPU, for the next ones and the next run."""
@@ -195,7 +203,7 @@ class TrialSource(JobSource[TrialJob]):
             self._wait(job, outcome, found, running)
             return
         result = _result(outcome, found)
-        number = self.store.finish_trial(job.row, outcome.state, result, [asdict(last)] if last else [])
+        number = self.store.finish_trial(job.row, outcome.state, result, self._last_points(job, outcome))
         if self.checkpoints is not None:
             self.checkpoints.remove(job.row)
         if outcome.state == State.INTERRUPTED and proposal.architecture.hash not in self._early.called_back:
@@ -223,7 +231,11 @@ class TrialSource(JobSource[TrialJob]):
 
     def _pause(self, job: TrialJob, outcome: Outcome, found: Mapping[str, float | None]) -> None:
         """The trial stops where it is."""
-        self.store.pause_trial(job.row, _result(outcome, found), [asdict(epoch) for epoch in outcome.epochs[-1:]])
+        self.store.pause_trial(job.row, _result(outcome, found), self._last_points(job, outcome))
+
+    def _last_points(self, job: TrialJob, outcome: Outcome) -> list[Mapping[str, object]]:
+        """What of its learning curve is not recorded yet."""
+        return [*self._pending.take(job.row), *map(asdict, outcome.epochs[-1:])]
 
     def _waits(self, job: TrialJob) -> bool:
         """Whether a trial that stops at a rung may be promoted."""
@@ -241,7 +253,7 @@ class TrialSource(JobSource[TrialJob]):
             proposal.cost,
             _result(outcome, found),
         )
-        self._early.waiting[trial.hash] = trial
+        self._early.wait(trial)
         self.progress.paused(trial.hash, outcome.reason or "", len(self._early.waiting), running)
 
     def _go_on(self, paused: PausedTrial) -> TrialJob | None:
@@ -259,7 +271,7 @@ class TrialSource(JobSource[TrialJob]):
     def _give_up_waiting(self) -> None:
         """Everything is done: what still waits at a rung was worth less than all that was trained in its place."""
         while self._early.waiting:
-            _, trial = self._early.waiting.popitem()
+            trial = self._early.take(next(reversed(self._early.waiting)))
             self.store.resume_trial(trial.row)
             number = self.store.finish_trial(trial.row, State.STOPPED_EARLY, trial.result)
             if self.checkpoints is not None:
@@ -309,7 +321,7 @@ class TrialSource(JobSource[TrialJob]):
         if stopped["hash"] in self._early.waiting:
             network = stopped["hash"][:8]
             self.progress.note(f"network {network} waits and would be on the front: it is trained to the end")
-            return self._go_on(self._early.waiting.pop(stopped["hash"]))
+            return self._go_on(self._early.take(stopped["hash"]))
         proposal = self.proposer.again(stopped["assignment"], stopped["hash"])
         if proposal is None:
             raise SearchError(f"trial {stopped['trial']}: its network cannot be built any more; was the space changed?")

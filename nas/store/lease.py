@@ -25,7 +25,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from nas.errors import StorageError
 from nas.store.connection import is_sqlite, reading, writing
-from nas.store.schema import Study
+from nas.store.schema import Base, Study
 from nas.system.processes import process_begin, process_exists
 
 BEAT_SECONDS: Final = 10.0
@@ -92,6 +92,13 @@ class Heart:
         self._name = name
         self._token = f"{uuid.uuid4().hex}.{process_begin(os.getpid()) or ''}"
         self._silent: Owner | None = None
+        studies = Base.metadata.tables[Study.__tablename__]  # the mapper would take longer than the database
+        self._renewal = (
+            studies.update()
+            .where(studies.c.id == study, studies.c.owner_token == self._token)
+            .values(owner_beat=now(engine))
+            .returning(studies.c.id)
+        )
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"claim on study {name}", daemon=True)
 
@@ -139,12 +146,7 @@ class Heart:
 
     def beat(self, session: Session) -> None:
         """Renews the claim as part of a write. Raises StorageError when another process has taken the study over."""
-        renewed = session.execute(
-            update(Study)
-            .where(Study.id == self._study, Study.owner_token == self._token)
-            .values(owner_beat=now(self._engine))
-            .returning(Study.id)
-        ).scalar_one_or_none()
+        renewed = session.connection().execute(self._renewal).scalar_one_or_none()
         if renewed is None:
             raise StorageError(
                 f"study '{self._name}': another process has taken it over, because this one gave no sign of life for "

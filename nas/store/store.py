@@ -57,6 +57,8 @@ class _Claim:
     study: StudyRow
     heart: Heart
     choices: dict[str, Choice] = field(default_factory=dict)
+    rows: set[int] = field(default_factory=set)
+    """Rows of the trials that this process has begun."""
     resumable: Callable[[int], bool] | None = None
 
 
@@ -231,16 +233,18 @@ class Store(Reader):
                 return steps.start(session, claim.study, new, assignment, architecture, cost, published)
 
         row = self.patience(write)
+        claim.rows.add(row)
         claim.choices.update(new)
         return row
 
-    def record_epoch(self, row: int, epoch: Mapping[str, object]) -> None:
-        """Adds one point, with the names of `nas_epochs`, to the learning curve of a running trial."""
+    def record_epochs(self, study: str, curves: Mapping[int, Sequence[Mapping[str, object]]]) -> None:
+        """Adds points, with the names of `nas_epochs`, to the learning curves of running trials, by their rows: all or none."""
+        claim = self._claimed_by_name(study)
 
         def write(again: bool) -> None:
             with self._writing() as session:
-                self._claim_of(session, row).heart.beat(session)
-                steps.write_epochs(session, row, [epoch])
+                claim.heart.beat(session)
+                steps.write_epochs(session, curves)
 
         self.patience(write)
 
@@ -257,7 +261,7 @@ class Store(Reader):
         """
 
         def end(session: Session, claim: _Claim) -> tuple[int, bool]:
-            steps.write_epochs(session, row, epochs)
+            steps.write_epochs(session, {row: epochs})
             return steps.finish(session, claim.study, claim.choices, row, state, result)
 
         return self._finish(row, end)
@@ -268,7 +272,7 @@ class Store(Reader):
         def write(again: bool) -> None:
             with self._writing() as session:
                 self._claim_of(session, row).heart.beat(session)
-                steps.write_epochs(session, row, epochs)
+                steps.write_epochs(session, {row: epochs})
                 steps.pause(session, row, result)
 
         self.patience(write)
@@ -406,6 +410,9 @@ class Store(Reader):
         return self._claims[study_id]
 
     def _claim_of(self, session: Session, row: int) -> _Claim:
+        for claim in self._claims.values():
+            if row in claim.rows:
+                return claim
         study_id = session.scalar(select(Trial.study_id).where(Trial.id == row))
         if study_id is None:
             raise ValueError(f"there is no trial in row {row}")

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -33,6 +33,9 @@ from nas.store.schema import (
     finite,
     utc_now,
 )
+
+_EPOCHS = Base.metadata.tables[EpochRow.__tablename__]
+_DELETE_EPOCH = _EPOCHS.delete().where(_EPOCHS.c.trial_id == bindparam("row"), _EPOCHS.c.epoch == bindparam("number"))
 
 
 def choices(session: Session, study: StudyRow) -> dict[str, Choice]:
@@ -112,15 +115,16 @@ def number_of(session: Session, row: int) -> int | None:
     return session.scalar(select(Trial.number).where(Trial.id == row))
 
 
-def write_epochs(session: Session, row: int, epochs: Sequence[Mapping[str, object]]) -> None:
-    """Adds points to the learning curve of a trial, replacing those with the same number."""
-    rows = [_epoch_row(row, epoch) for epoch in epochs]
-    if rows:
-        numbers = [one["epoch"] for one in rows]
-        session.execute(delete(EpochRow).where(EpochRow.trial_id == row, EpochRow.epoch.in_(numbers)))
-        session.execute(insert(EpochRow), rows)
-        others = ((epoch["epoch"], epoch.get("others") or {}) for epoch in epochs)
-        by_name.write_epochs(session, row, others)  # type: ignore[arg-type]
+def write_epochs(session: Session, curves: Mapping[int, Sequence[Mapping[str, object]]]) -> None:
+    """Adds points to the learning curves of trials, by their rows, replacing those with the same number."""
+    # By number: of two points with one number the later one counts.
+    points = {(row, epoch["epoch"]): epoch for row, epochs in curves.items() for epoch in epochs}
+    if points:
+        connection = session.connection()
+        connection.execute(_DELETE_EPOCH, [{"row": row, "number": number} for row, number in points])
+        connection.execute(_EPOCHS.insert(), [_epoch_row(row, epoch) for (row, _), epoch in points.items()])
+        others = {key: epoch.get("others") or {} for key, epoch in points.items()}
+        by_name.write_epochs(session, others)  # type: ignore[arg-type]
 
 
 def finish(

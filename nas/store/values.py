@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from nas.errors import NasError, StorageError
 from nas.objectives import ACCURACY, BUILT_IN, COUNTED, OBJECTIVES, Objective, adopt
 from nas.store import damaged
-from nas.store.schema import EpochValueRow, ObjectiveRow, Trial, ValueRow, dump, finite
+from nas.store.schema import Base, EpochValueRow, ObjectiveRow, Trial, ValueRow, dump, finite
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +21,11 @@ COLUMNS = (ACCURACY.name, *COUNTED, "top5", "loss")
 """Values that `nas_trials` has a column for; all others are rows of their own."""
 EPOCH_COLUMNS = (ACCURACY.name, "top5", "loss")
 """The same of `nas_epochs`."""
+
+_EPOCH_VALUES = Base.metadata.tables[EpochValueRow.__tablename__]
+_DELETE_VALUES = _EPOCH_VALUES.delete().where(
+    _EPOCH_VALUES.c.trial_id == bindparam("row"), _EPOCH_VALUES.c.epoch == bindparam("number")
+)
 
 
 def write(session: Session, row: int, values: Mapping[str, float | None]) -> None:
@@ -84,17 +89,18 @@ def of_epochs(connection: Connection, study: int, at: Iterable[int]) -> dict[tup
     return found
 
 
-def write_epochs(session: Session, row: int, epochs: Iterable[tuple[int, Mapping[str, float]]]) -> None:
-    """Adds what else was measured after epochs, in the place of what was known of them."""
-    for epoch, values in epochs:
-        session.execute(delete(EpochValueRow).where(EpochValueRow.trial_id == row, EpochValueRow.epoch == epoch))
-        stored = [
-            {"trial_id": row, "epoch": epoch, "name": name, "value": number}
-            for name, value in values.items()
-            if (number := finite(value)) is not None
-        ]
-        if stored:
-            session.execute(insert(EpochValueRow), stored)
+def write_epochs(session: Session, epochs: Mapping[tuple[int, int], Mapping[str, float]]) -> None:
+    """Adds what else was measured after epochs, by the row of a trial and their number, in the place of what was known of them."""
+    connection = session.connection()
+    connection.execute(_DELETE_VALUES, [{"row": row, "number": epoch} for row, epoch in epochs])
+    stored = [
+        {"trial_id": row, "epoch": epoch, "name": name, "value": number}
+        for (row, epoch), values in epochs.items()
+        for name, value in values.items()
+        if (number := finite(value)) is not None
+    ]
+    if stored:
+        connection.execute(_EPOCH_VALUES.insert(), stored)
 
 
 def define(session: Session, objectives: Iterable[str]) -> None:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import random
 
-import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -10,7 +9,7 @@ from hypothesis import strategies as st
 
 from nas.analysis.rank_correlation import rank_correlations
 from nas.architecture.cost import Cost
-from nas.searches.early_stopping import Rungs, order, rung_epochs
+from nas.searches.early_stopping import Rungs, rung_epochs
 from nas.train.evaluation import measured_epochs
 
 
@@ -45,15 +44,6 @@ def test_no_rung_lies_in_the_last_third_or_before_the_first_that_may_be(
     measured = measured_epochs(epochs, rungs)
     assert {epochs, *rungs} <= measured <= set(range(1, epochs + 1))
     assert len(measured) <= len(rungs) + 9
-
-
-def test_fronts_come_one_after_the_other_and_within_one_the_most_hypervolume() -> None:
-    # two fronts: rows 0, 1, 2 (1 adds next to nothing) and rows 3, 4
-    losses = np.array([[0.1, 0.8], [0.79, 0.11], [0.8, 0.1], [0.2, 0.9], [0.9, 0.2]])
-    ranks = order(losses)
-    assert set(ranks[:3]) == {0, 1, 2}
-    assert ranks[0] == 0
-    assert set(ranks[3:]) == {3, 4}
 
 
 def _cost(parameters: int) -> Cost:

@@ -56,7 +56,7 @@ def test_a_locked_database_is_waited_for_and_nothing_is_lost(url: str) -> None:
                 steps[place] = waited_for
                 trial_id = steps[0](lambda place=place: start(store, "first", random.Random(place)))  # type: ignore[misc]
                 assert trial_id is not None
-                steps[1](lambda trial_id=trial_id: store.record_epoch(trial_id, curve(0.6)[0]))  # type: ignore[misc]
+                steps[1](lambda trial_id=trial_id: store.record_epochs("first", {trial_id: curve(0.6)[:1]}))  # type: ignore[misc]
                 assert steps[2](lambda trial_id=trial_id: finish(store, trial_id, 0.6)) == place  # type: ignore[misc]
         assert store.trials("first")["state"].tolist() == ["complete"] * 3
         assert len(store.epochs("first")) == 9

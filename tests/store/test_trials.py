@@ -71,8 +71,8 @@ def test_epochs_are_kept_as_they_come_and_never_doubled(store: Store) -> None:
     make_study(store)
     with store.claim("first"):
         trial_id = start(store, "first", random.Random(0))
-        for epoch in curve(0.6)[:2]:
-            store.record_epoch(trial_id, epoch)
+        for epochs in (curve(0.1)[:1], curve(0.6)[:2]):
+            store.record_epochs("first", {trial_id: epochs})
         assert store.epochs("first")["trial"].isna().tolist() == [True, True]
         finish(store, trial_id, 0.6, epochs=curve(0.6))
     assert store.epochs("first")["epoch"].tolist() == [1, 2, 3]
@@ -83,7 +83,7 @@ def test_numbers_that_are_not_finite_are_missing(store: Store) -> None:
     make_study(store)
     with store.claim("first"):
         trial_id = start(store, "first", random.Random(0))
-        store.record_epoch(trial_id, {"epoch": 1, "loss": math.nan, "train_loss": math.inf})
+        store.record_epochs("first", {trial_id: [{"epoch": 1, "loss": math.nan, "train_loss": math.inf}]})
         finish(store, trial_id, math.nan, "diverged", epochs=[], loss=math.inf, top5=None, reason="nan")
     row = store.trials("first").iloc[0]
     assert np.isnan(row["accuracy"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 CHECKPOINTS: Final = (10, 25, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
+PARTS: Final = (0.125, 0.25, 0.5, 1.0)
+"""Of the steps or hours that a search has: where its regret is said."""
 LABELS: Final = {"trials": "trials", "steps": "steps, in whole trainings", "hours": "hours, simulated"}
 # Okabe and Ito's colours, which people with any colour vision can tell apart.
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -27,8 +29,8 @@ def summary(runs: Sequence[Run], trials: int, hours: float | None = None) -> dic
     """Plain data: by sampler, for the first scheduler and number of workers, and for each below ``schedulers`` and ``workers``.
 
     `regret` and `std` are mean and deviation over seeds after so many trials, `median` and `worst` those of their
-    median and their worst seed; `regret_by_steps` has the four after the steps of so many whole trainings, and
-    `regret_by_hours`, where `hours` are those of `trials` average ones, after the hours of as many. `repeats` is the mean number of
+    median and their worst seed; `regret_by_steps` has the four at `PARTS` of the steps of `trials` whole trainings, and
+    `regret_by_hours` at `PARTS` of `hours`, where the table has seconds. `repeats` is the mean number of
     proposals that could not be trained; `suggest_seconds` the mean time of a proposal, `suggest_seconds_max` the
     longest; `begun` and `completed` how many networks were begun and trained to the end, `steps` what that took in whole
     trainings; `makespan` the simulated time of all; `speedup` that of the first number of workers over this one.
@@ -59,13 +61,12 @@ def _by_workers(runs: Sequence[Run], trials: int, hours: float | None) -> dict[s
 
 
 def _part(runs: Sequence[Run], trials: int, hours: float | None) -> dict[str, Any]:
-    points = {point: float(point) for point in sorted({*CHECKPOINTS, trials}) if point <= trials}
+    points = {str(point): float(point) for point in sorted({*CHECKPOINTS, trials}) if point <= trials}
     seconds = np.concatenate([run.suggest_seconds for run in runs])
-    times = {} if hours is None else {"regret_by_hours": _spread(runs, "hours", _hours(points.values(), trials, hours))}
     return {
         **_spread(runs, "trials", points),
-        "regret_by_steps": _spread(runs, "steps", points),
-        **times,
+        "regret_by_steps": _spread(runs, "steps", _parts(trials)),
+        **({} if hours is None else {"regret_by_hours": _spread(runs, "hours", _parts(hours))}),
         "suggest_seconds": float(seconds.mean()),
         "suggest_seconds_max": float(seconds.max()),
         "repeats": float(np.mean([run.repeats for run in runs])),
@@ -77,18 +78,16 @@ def _part(runs: Sequence[Run], trials: int, hours: float | None) -> dict[str, An
     }
 
 
-def _hours(points: Iterable[float], trials: int, hours: float) -> dict[str, float]:
-    """Hours of so many average trainings, in words that tell them apart."""
-    return {f"{hours * point / trials:.3g}": hours * point / trials for point in points}
+def _parts(whole: float) -> dict[str, float]:
+    return {f"{whole * part:.3g}": whole * part for part in PARTS}
 
 
-def _spread(runs: Sequence[Run], unit: str, points: Mapping[Any, float]) -> dict[str, dict[str, float]]:
+def _spread(runs: Sequence[Run], unit: str, points: Mapping[str, float]) -> dict[str, dict[str, float]]:
     """What the seeds have at each point."""
     values = regrets(runs, unit, list(points.values()))
     found = {"regret": values.mean(0), "std": values.std(0), "median": np.median(values, 0), "worst": values.max(0)}
     return {
-        word: {str(point): float(value) for point, value in zip(points, row, strict=True)}
-        for word, row in found.items()
+        word: {point: float(value) for point, value in zip(points, row, strict=True)} for word, row in found.items()
     }
 
 
@@ -113,7 +112,7 @@ def regret_table(data: dict[str, Any], title: str, unit: str = "trials") -> Tabl
         table.add_column("scheduler", no_wrap=True)
     table.add_column("workers", justify="right")
     for point in points:
-        table.add_column(point if unit == "hours" else f"{int(point):,}", justify="right", no_wrap=True)
+        table.add_column(f"{int(point):,}" if unit == "trials" else point, justify="right", no_wrap=True)
     for name in ("begun", "complete", "trainings") if early else ("repeats", "s a proposal", "speed-up"):
         table.add_column(name, justify="right", no_wrap=True)
     for sampler, scheduler, workers, part in records:

@@ -1,13 +1,13 @@
 """A table of trained networks of attn_cnn: random and evolved ones on photos, with what each was worth after every epoch.
 
-    python benchmarks/space_table.py --archive CIFAR10.zip [--networks 250] [--time 2h] [--output TABLE.parquet]
+    python benchmarks/space_table.py --archive CIFAR10.zip [--networks 250] [--time 2h] [--output TABLE.csv.gz]
 
 The recipe `modern` trains each network (of at most 1.5 M MACs at 16x16 pixels) in 1,000 steps on 3,000 CIFAR-10 photos; it is
 measured on 1,000 others after every epoch, and on 3,000 test images at the end. Four of five are random, the fifth is a mutation
 of one of the front of those before. A fifth of all are trained with a second seed, when all have been trained once. Each training
-is a line of --results: what stands there is not done again.
+is a line of --results; what stands there, or in the table, is not done again.
 
-The table is read by `nas bench --space attn_cnn --table TABLE.parquet --incomplete --mapping benchmarks/tables/attn_cnn.yaml`.
+    nas bench --space attn_cnn --table benchmarks/tables/attn_cnn.csv.gz --mapping benchmarks/tables/attn_cnn.yaml --incomplete
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from _photo_sets import CLASSES, PhotoSet, draw, even
 
 from nas.architecture.compile import compile_model
 from nas.architecture.cost import Built
+from nas.bench.table_files import Mapping, read_assignments, read_records
 from nas.config.recipe import Recipe
 from nas.config.recipe_presets import described, fitted
 from nas.data import Dataset, Split, Task, load, load_test
@@ -47,7 +48,9 @@ from nas.train import Diverged, Trainer, seed_everything
 PHOTOS = PhotoSet("space-table", CLASSES, even("space-table", CLASSES, 400).images, 300)
 SIDE = 16
 MACS = 1.5e6
+FACTS = ("kind", "hash", "parameters", "macs", "activation_bytes")
 STEPS = 1_000
+TABLE = Path(__file__).resolve().parent / "tables" / "attn_cnn.csv.gz"
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ def train(network: Network, seed: int, dataset: Dataset, test: Split, recipe: Re
     except Diverged as problem:
         print(f"  {network.hash[:8]}: {problem}", file=sys.stderr)
         state, found = "diverged", 1 / dataset.classes
-    curve = [epoch.accuracy for epoch in trainer.epochs]
+    curve = [round(epoch.accuracy, 4) for epoch in trainer.epochs]
     cost = network.built.cost
     return {
         "kind": network.kind,
@@ -128,8 +131,8 @@ def train(network: Network, seed: int, dataset: Dataset, test: Split, recipe: Re
         "activation_bytes": cost.activation_bytes,
         "state": state,
         "curve": curve + [1 / dataset.classes] * (recipe.epochs - len(curve)),
-        "test_accuracy": found,
-        "seconds": time.process_time() - start,
+        "test_accuracy": round(found, 4),
+        "seconds": round(time.process_time() - start, 1),
     }
 
 
@@ -148,20 +151,35 @@ def table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """One row a network: its choices, costs, and what its trainings gave, one column a seed."""
     records: dict[str, dict[str, Any]] = {}
     for row in rows:
-        record = records.setdefault(row["hash"], {"hash": row["hash"], "kind": row["kind"], **row["assignment"]})
-        record |= {name: row[name] for name in ("parameters", "macs", "activation_bytes")}
+        record = records.setdefault(row["hash"], {name: row[name] for name in ("number", *FACTS)} | row["assignment"])
         seed = row["seed"]
         record |= {f"accuracy_{seed}": row["curve"][-1], f"test_{seed}": row["test_accuracy"]}
         record |= {f"seconds_{seed}": row["seconds"], f"state_{seed}": row["state"]}
         record |= {f"epoch_{epoch}_{seed}": value for epoch, value in enumerate(row["curve"][:-1], 1)}
-    frame = pd.DataFrame(records.values())
-    numbers = frame.select_dtypes("float64").columns
-    measured = [name for name in numbers if name.startswith(("accuracy_", "test_", "seconds_", "epoch_"))]
-    frame[measured] = frame[measured].astype("float32")
-    choices = [name for name in frame.columns if frame[name].dtype == object]
-    for name in choices:  # a column of Parquet has one type
-        frame[name] = frame[name].map(lambda value: None if value is None or value != value else str(value).lower())
-    return frame
+    # numbers of a column with empty cells are floats, and whole ones are to be read as they were
+    names = dict.fromkeys(name for record in records.values() for name in record)
+    return pd.DataFrame(
+        {name: pd.Series([record.get(name) for record in records.values()], dtype=object) for name in names}
+    )
+
+
+def read_table(path: Path, networks: Networks) -> list[dict[str, Any]]:
+    """The trainings of a table that `table` made."""
+    records = read_records(path)
+    rows = []
+    for record, assignment in zip(records, read_assignments(path, records, networks.space, Mapping()), strict=True):
+        for seed in (0, 1):
+            if record.get(f"state_{seed}") not in ("complete", "untrained", "diverged"):
+                continue
+            epochs = sum(f"epoch_{epoch}_{seed}" in record for epoch in range(1, 1_000))
+            curve = [record[f"epoch_{epoch}_{seed}"] for epoch in range(1, epochs + 1)]
+            rows.append(
+                {name: record[name] for name in ("number", *FACTS)}
+                | {"seed": seed, "assignment": assignment, "curve": [*curve, record[f"accuracy_{seed}"]]}
+                | {"test_accuracy": record[f"test_{seed}"], "seconds": record[f"seconds_{seed}"]}
+                | {"state": record[f"state_{seed}"]}
+            )
+    return rows
 
 
 def main() -> None:
@@ -171,7 +189,7 @@ def main() -> None:
     parser.add_argument("--networks", type=int, default=250)
     parser.add_argument("--time", default="3h", help="start no training after this")
     parser.add_argument("--results", type=Path, default=Path("runs/space_table.jsonl"))
-    parser.add_argument("--output", type=Path, default=Path("runs/space_table.parquet"))
+    parser.add_argument("--output", type=Path, default=TABLE)
     options = parser.parse_args()
     torch.set_num_threads(1)
     cache = Path(gettempdir()) / "nas-photos"
@@ -182,10 +200,13 @@ def main() -> None:
     recipe = recipe.for_images(len(dataset.train))
     print(f"{environment_line()}; one thread\n{described(recipe, len(dataset.train))}", file=sys.stderr)
     options.results.parent.mkdir(parents=True, exist_ok=True)
-    rows = [json.loads(line) for line in options.results.read_text().splitlines()] if options.results.exists() else []
-    done = {(row["hash"], row["seed"]) for row in rows}
-    end = time.monotonic() + (parse_duration(options.time) or 0.0)
     networks = Networks(dataset)
+    rows = read_table(options.output, networks) if options.output.exists() else []
+    done = {(row["hash"], row["seed"]) for row in rows}
+    lines = options.results.read_text().splitlines() if options.results.exists() else []
+    rows += [row for row in map(json.loads, lines) if (row["hash"], row["seed"]) not in done]
+    done |= {(row["hash"], row["seed"]) for row in rows}
+    end = time.monotonic() + (parse_duration(options.time) or 0.0)
     for network, number, seed in wanted(options.networks, networks, rows):
         if (network.hash, seed) in done:
             continue
@@ -201,7 +222,8 @@ def main() -> None:
             file=sys.stderr,
             flush=True,
         )
-    table(rows).to_parquet(options.output, compression="zstd")
+    # without the time of writing, so that the same rows make the same file
+    table(rows).to_csv(options.output, index=False, compression={"method": "gzip", "mtime": 0})
     print(f"{options.output}: {len(table(rows))} networks, {len(rows)} trainings")
 
 

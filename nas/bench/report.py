@@ -98,7 +98,7 @@ def regret_table(data: dict[str, Any], title: str, unit: str = "trials") -> Tabl
     def of(part: dict[str, Any]) -> dict[str, Any]:
         return part if unit == "trials" else part[f"regret_by_{unit}"]
 
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0))
     records = [
         (sampler, scheduler, workers, part)
         for sampler, by_scheduler in data["samplers"].items()
@@ -110,22 +110,24 @@ def regret_table(data: dict[str, Any], title: str, unit: str = "trials") -> Tabl
     table.add_column("sampler", no_wrap=True)
     if early:
         table.add_column("scheduler", no_wrap=True)
-    table.add_column("workers", justify="right")
+    several = len({workers for _, _, workers, _ in records}) > 1 or not early
+    if several:
+        table.add_column("workers", justify="right")
     for point in points:
         table.add_column(f"{int(point):,}" if unit == "trials" else point, justify="right", no_wrap=True)
-    for name in ("begun", "complete", "trainings") if early else ("repeats", "s a proposal", "speed-up"):
+    for name in ("begun", "complete", "trained") if early else ("repeats", "s a proposal", "speed-up"):
         table.add_column(name, justify="right", no_wrap=True)
     for sampler, scheduler, workers, part in records:
-        words = (sampler, scheduler) if early else (sampler,)
+        words = (sampler, *((scheduler,) if early else ()), *((workers,) if several else ()))
         rest = (
             (f"{part['begun']:.0f}", f"{part['completed']:.0f}", f"{part['steps']:.1f}")
             if early
             else (f"{part['repeats']:.0f}", f"{part['suggest_seconds']:.3f}", f"{part['speedup']:.1f}")
         )
-        table.add_row(*words, workers, *[f"{of(part)['regret'][point]:.4f}" for point in points], *rest)
+        table.add_row(*words, *[f"{of(part)['regret'][point]:.4f}" for point in points], *rest)
         for word in ("median", "worst") if data["seeds"] > 1 else ():
             values = [f"{of(part)[word][point]:.4f}" for point in points]
-            table.add_row(f"  {word}", *[""] * len(words), *values, style="dim")
+            table.add_row(f"  {word}", *[""] * (len(words) - 1), *values, style="dim")
     return table
 
 

@@ -15,7 +15,7 @@ from blocks.base import Shape
 from nas.bench.regret import Run
 from nas.bench.simulation import Setting, simulate
 from nas.bench.table import Table
-from nas.bench.table_files import SUFFIXES, Mapping
+from nas.bench.table_files import Mapping, ending
 from nas.space.space import Space
 
 
@@ -37,7 +37,7 @@ class Source:
     def load(self) -> Table:
         """Reads the space and the table. Raises NasError."""
         space = Space.load(self.space).limit(parameters=self.max_parameters, macs=self.max_macs)
-        if self.table.suffix.lower() not in SUFFIXES:
+        if not ending(self.table):
             from nas.bench.study_table import CURVE, read_study
 
             records, input, classes, epochs = read_study(str(self.table), self.storage, space)

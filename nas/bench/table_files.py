@@ -43,7 +43,7 @@ def aliases() -> dict[str, tuple[str, ...]]:
 
 SCORED: Final = "test_accuracy"
 """The metric by which a front is scored, where it is another than searches hear of; only a mapping names its columns."""
-SUFFIXES: Final = (".csv", ".parquet", ".json")
+SUFFIXES: Final = (".csv", ".csv.gz", ".parquet", ".json")
 KEY_COLUMNS: Final = ("key", "arch", "architecture", "arch_str")
 
 
@@ -105,23 +105,29 @@ def _unit(text: str) -> float | None:
     return unit if 0 < unit < math.inf else None
 
 
+def ending(path: Path) -> str:
+    """Which of `SUFFIXES` a file has; empty for another."""
+    return next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), "")
+
+
 def read_records(path: Path) -> list[dict[str, Any]]:
     """The rows of a file. The key of a JSON object becomes the column ``key``."""
     import pandas as pd
 
-    readers = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
+    kind = ending(path)
     try:
-        if path.suffix.lower() == ".json":
+        if kind == ".json":
             data = read_json(path.read_text(encoding="utf-8"))
             if isinstance(data, dict):
                 data = [{"key": key, **row} for key, row in data.items() if isinstance(row, dict)]
             if not isinstance(data, list) or not data or not all(isinstance(row, dict) for row in data):
                 raise BenchError(f"{path}: must hold a list of objects, or an object of objects, one an architecture")
             return data
-        if path.suffix.lower() not in readers:
+        if not kind:
             raise BenchError(f"{path}: a table is {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
-        options = {"dtype": dict.fromkeys(KEY_COLUMNS, str)} if path.suffix.lower() == ".csv" else {}
-        records: list[dict[str, Any]] = readers[path.suffix.lower()](path, **options).to_dict("records")
+        texts = dict.fromkeys(KEY_COLUMNS, str)
+        frame = pd.read_parquet(path) if kind == ".parquet" else pd.read_csv(path, dtype=texts, low_memory=False)
+        records: list[dict[str, Any]] = frame.to_dict("records")
         return records
     except FileNotFoundError:
         raise BenchError(f"{path}: no such file") from None

@@ -37,6 +37,15 @@ class LoadedStudy:
     def __repr__(self) -> str:
         return f"<study {self.name} in {self.storage.partition('?')[0].rpartition('@')[2]}>"
 
+    def _repr_html_(self) -> str:
+        """The front for a notebook, with what its networks are worth on the test set where they were retrained."""
+        from nas.front.notebook import front_html
+        from nas.front.view import front_view
+
+        with Store.open(self.storage) as store:
+            view = front_view(store.study(self.name), store.trials(self.name), store.measurements(), published=False)
+        return front_html(view, f"Study {self.name}", [view.subtitle])
+
     @property
     def name(self) -> str:
         """Name of the study."""

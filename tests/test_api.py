@@ -110,3 +110,10 @@ def test_the_example_runs(storage: str, repository: Path, tmp_path: Path) -> Non
     assert "little-digits: 3 trials" in ended.stdout
     assert "bit-identical" in ended.stdout
     assert (tmp_path / "network.py").is_file()
+
+
+def test_a_notebook_shows_the_front_of_a_study(study: LoadedStudy) -> None:
+    text = study._repr_html_()
+    assert "Study little-digits" in text
+    assert "data:image/png" in text
+    assert "complete networks on the front" in text

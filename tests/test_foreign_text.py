@@ -20,9 +20,9 @@ from nas.architecture.cost import Cost
 from nas.commands.search import next_commands
 from nas.config.yaml_document import Document
 from nas.errors import NasError, SpaceError, StorageError
-from nas.report.page.markup import tag
 from nas.searches.progress import EndedTrial, Lines, LiveView
 from nas.store import Store
+from nas.text.markup import tag
 from nas.text.sanitize import file_stem, one_line, problem_of_name, read_json, visible
 from nas.text.terminal import Terminal, styled
 from tests.conftest import Run

@@ -6,7 +6,7 @@ What is kept is chosen by images that no training saw, the validation part of a 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +27,7 @@ class Retrained:
     hash: str
     parameters: int
     macs: int
-    kept: Mapping[str, Any]
+    kept: Mapping[str, Any] = field(repr=False)
     """The row of `Store.measurements` of the training that is kept."""
     validated: tuple[float, ...]
     """Validation accuracies of all trainings; empty where nothing was held out."""

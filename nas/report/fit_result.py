@@ -12,8 +12,9 @@ from nas.fits.fit import Fitted
 from nas.fits.options import FitOptions
 from nas.report.model_card import card_path, write_card
 from nas.report.verdict import candidate_record, verdict, verdict_record
-from nas.report.verdict_page import write_verdict
+from nas.report.verdict_page import accuracy_picture, networks_table, write_verdict
 from nas.store import DEFAULT_URL
+from nas.text.markup import tag
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,6 +58,21 @@ class FitResult:
     def chosen(self) -> Candidate | None:
         """The network to take; None where `choice` is."""
         return None if self.choice is None else self.choice.chosen
+
+    def __repr__(self) -> str:
+        return f"<fit of study {self.study}: {self.verdict[0]}>"
+
+    def _repr_html_(self) -> str:
+        """The verdict for a notebook, with its picture and table."""
+        first, *rest = self.verdict
+        shown = (
+            []
+            if self.chosen is None
+            else [accuracy_picture(self.offered, self.chosen), networks_table(self.offered, self.chosen)]
+        )
+        lines = [tag("p", line) for line in (*rest, *self.remarks)]
+        files = [tag("li", tag("code", str(file))) for file in (*self.files, self.page, self.card) if file is not None]
+        return tag("div", tag("p", tag("strong", first)), lines, shown, tag("ul", files) if files else None)
 
     @property
     def networks(self) -> pd.DataFrame:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 from nas.errors import NasError
 from nas.report.accuracy_tables import remarks, with_error
 from nas.report.page.int8 import HEAD, columns
-from nas.report.page.markup import Html, section, table, tag
 from nas.report.verdict import seen_lines, verdict
 from nas.text.formatting import short
+from nas.text.markup import Html, section, table, tag
 
 if TYPE_CHECKING:
     from nas.data import Dataset
@@ -43,8 +43,8 @@ def write_verdict(
     sections = [
         section(
             "Networks trained on these images",
-            _picture(offered, chosen),
-            _networks(offered, chosen),
+            accuracy_picture(offered, chosen),
+            networks_table(offered, chosen),
             id="networks",
             lead="Validation: images that chose among seeds and networks, mean of the seeds. Test: images that chose nothing, "
             "for the weights of the best seed. ± is a standard error.",
@@ -80,7 +80,8 @@ def write_verdict(
         raise NasError(f"{path}: cannot be written: {problem.strerror or problem}") from None
 
 
-def _networks(offered: Sequence[Candidate], chosen: Candidate) -> Html:
+def networks_table(offered: Sequence[Candidate], chosen: Candidate) -> Html:
+    """What each network is worth, one row for each; the chosen one stands out."""
     timed = any(one.milliseconds is not None for one in offered)
     rows = []
     for one in offered:
@@ -132,7 +133,7 @@ def _quantized(chosen: Candidate, int8: Quantized | None) -> Html:
     )
 
 
-def _picture(offered: Sequence[Candidate], chosen: Candidate) -> Html:
+def accuracy_picture(offered: Sequence[Candidate], chosen: Candidate) -> Html:
     """Test accuracies, each class alike, with two standard errors to both sides."""
     shown = [(one, test) for one in offered if one.retrained is not None and (test := one.retrained.test) is not None]
     if not shown:

@@ -75,6 +75,23 @@ class SearchResult:
     final: Final | None = None
     """The most accurate of them; None when none was."""
 
+    def __repr__(self) -> str:
+        return f"<search of study {self.study}: {self._summary}, {len(self.front)} on the front>"
+
+    @property
+    def _summary(self) -> str:
+        counts = ", ".join(f"{number} {state}" for state, number in sorted(self.states.items())) or "no trials"
+        return f"{counts}; hypervolume {self.hypervolume:.4f}; ended: {self.ended}"
+
+    def _repr_html_(self) -> str:
+        """The front for a notebook."""
+        from nas.front.notebook import front_html
+        from nas.front.view import view_of
+
+        view = view_of(self.trials, self.objectives, title=self.study, images=self.measured_on)
+        found = [] if self.final is None else [f"final network: trial {self.final.network.trial}"]
+        return front_html(view, f"Search of study {self.study}", [self._summary, *found])
+
 
 def search(options: SearchOptions, progress: Progress | None = None) -> SearchResult:
     """Runs or continues a study until it has `options.trials` finished trials. See `nas.search`.

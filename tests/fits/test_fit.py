@@ -86,6 +86,11 @@ def test_a_folder_of_photos_becomes_a_model_with_a_verdict(run: Run, tmp_path: P
         "model.safetensors",
     }
     assert list(fitted.networks["network"]) == [one["network"] for one in record["networks"]]
+    assert "Take " in repr(fitted)
+    assert len(repr(fitted)) < 300
+    shown = fitted._repr_html_()
+    assert "<svg" in shown
+    assert word[1].rpartition(":")[2] in shown
     assert tuple(fitted.model()(torch.zeros(1, 3, 16, 16)).shape) == (1, 3)
 
     code, out, err = run("choose", "--study", "my-fruit", "--max-parameters", "40k", "--max-latency", "10s", "--json")

@@ -13,10 +13,10 @@ import pytest
 
 from nas.analysis.evidence import Evidence
 from nas.export.int8 import INT8_ACCURACY
-from nas.report.page.markup import Html, tag
 from nas.report.page.page import page, write_page
 from nas.store import Reading, Store
 from nas.text.formatting import short
+from nas.text.markup import Html, tag
 from tests.browser import OpenPage
 from tests.store.filling import fill, finish, make_study, measure, start
 

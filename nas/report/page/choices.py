@@ -7,8 +7,8 @@ from typing import Final
 from nas.analysis.blocks import BlockRecord, block_records
 from nas.analysis.evidence import Evidence
 from nas.analysis.importance import FEWEST, Effect, Importances, importances
-from nas.report.page.markup import Html, section, table, tag
 from nas.space.choices import plain
+from nas.text.markup import Html, section, table, tag
 
 ROLES: Final = 8
 OPTIONS: Final = 8

@@ -9,8 +9,8 @@ import numpy as np
 from nas.analysis.evidence import Evidence
 from nas.analysis.rank_correlation import RankCorrelation, rank_correlation
 from nas.front.axes import linear
-from nas.report.page.markup import Html, section, tag
 from nas.report.page.plot import line, plot
+from nas.text.markup import Html, section, tag
 
 CURVES: Final = 250
 

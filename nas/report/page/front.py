@@ -17,8 +17,8 @@ from nas.errors import Infeasible
 from nas.front.table import TIED, Column, columns
 from nas.front.view import FrontView, Look, Mark, Network, Panel, Series, cost_text
 from nas.objectives import OBJECTIVES
-from nas.report.page.markup import Html, section, tag
 from nas.report.page.plot import Layer, dots, line, placed, plot, steps, upright, zooms
+from nas.text.markup import Html, section, tag
 
 DOTS: Final = 4000
 """More networks than these are shown as an even sample, with all of the front and all published ones."""

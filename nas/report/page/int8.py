@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from nas.analysis.evidence import Evidence
 from nas.export.int8 import Quantized, kept
 from nas.network.model_selection import references_of_study
-from nas.report.page.markup import Child, Html, section, table
+from nas.text.markup import Child, Html, section, table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,10 +14,10 @@ from nas.report.page.choices import blocks_section, choices_section
 from nas.report.page.curves import curves_section
 from nas.report.page.front import front_section
 from nas.report.page.int8 import int8_section
-from nas.report.page.markup import Child, Html, tag
 from nas.report.page.progress import progress_section, time_unit
 from nas.report.page.setting import failures_section, published_section, setting_section
 from nas.statistics.proportion import with_error
+from nas.text.markup import Child, Html, tag
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from nas.front.axes import Axis
-from nas.report.page.markup import Child, Html, tag
+from nas.text.markup import Child, Html, tag
 
 UNIT: Final = 1000
 

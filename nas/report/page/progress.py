@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from nas.analysis.evidence import Evidence
 from nas.analysis.trajectory import trajectory
 from nas.front.axes import linear
-from nas.report.page.markup import Html, section, tag
 from nas.report.page.plot import plot, steps
+from nas.text.markup import Html, section, tag
 
 
 def progress_section(evidence: Evidence) -> Html:

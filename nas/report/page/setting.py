@@ -12,10 +12,10 @@ from nas.analysis.evidence import Evidence, kind_of_reason
 from nas.analysis.replicates import accuracy_text, summaries
 from nas.architecture.cost import FLOAT_BYTES
 from nas.errors import NasError
-from nas.report.page.markup import Child, Html, section, table, tag, text
 from nas.space.published import PublishedConfig
 from nas.store.schema import as_stored
 from nas.text.formatting import counted, short
+from nas.text.markup import Child, Html, section, table, tag, text
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,7 +16,7 @@ class Html(str):
 
 
 Child: TypeAlias = "str | int | float | Iterable[Child] | None"
-_VOID: Final = frozenset({"br", "hr", "meta"})
+_VOID: Final = frozenset({"br", "hr", "img", "meta"})
 
 
 def text(child: Child) -> Html:

@@ -105,12 +105,16 @@ def simulated(epoch_seconds: float) -> Iterator[Any]:
         made.remote = lambda **kwargs: handle(shared, kwargs)
         return made
 
-    real = tune_controller._ActorClassCache.get
-    tune_controller._ActorClassCache.get = actor_class
+    def kill(actor: Any, **options: Any) -> None:
+        if not isinstance(actor, _Handle):  # one that ends too slowly for Tune ends with the others
+            kill_actor(actor, **options)
+
+    real, kill_actor = tune_controller._ActorClassCache.get, ray.kill
+    tune_controller._ActorClassCache.get, ray.kill = actor_class, kill
     try:
         yield workers
     finally:
-        tune_controller._ActorClassCache.get = real
+        tune_controller._ActorClassCache.get, ray.kill = real, kill_actor
         ray.kill(workers)
 
 

@@ -116,11 +116,12 @@ def imported(commands: list[list[str]], folder: Path, **environment: str) -> lis
 def test_what_only_reads_imports_no_torch(filled: Path) -> None:
     assert imported(READING, filled.parent) == ["sqlalchemy", "pandas", "numpy"]
     assert imported(WITHOUT_DATABASE, filled.parent) == []
+    assert imported([["study", "list"], ["replay", "--list"]], filled.parent) == ["sqlalchemy", "numpy"]
 
 
 @pytest.mark.parametrize(
     ("words", "heavy"),
-    [("nas blocks a", []), ("nas space show a", []), ("nas study show m", ["sqlalchemy", "pandas", "numpy"])],
+    [("nas blocks a", []), ("nas space show a", []), ("nas study show m", ["sqlalchemy", "numpy"])],
 )
 def test_completion_imports_no_torch(words: str, heavy: list[str], filled: Path) -> None:
     count = str(len(words.split()) - 1)

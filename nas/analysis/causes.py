@@ -8,7 +8,7 @@ occur together cannot be told apart and stand together.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -17,6 +17,7 @@ import numpy as np
 from nas.analysis.evidence import Evidence, kind_of_reason
 from nas.space.choices import options_taken, plain
 from nas.states import BAD
+from nas.statistics.fisher import fisher_exact
 from nas.statistics.proportion import wilson
 
 Kind = Literal["block", "hyperparameter", "choice"]
@@ -57,8 +58,6 @@ def causes(evidence: Evidence, states: Collection[str] = BAD) -> list[Cause]:
     Properties of exactly the same trials are one cause. `states` are those that count as bad. Worse than the others
     comes before better, then the smaller p.
     """
-    from scipy.stats import fisher_exact
-
     judged = evidence.judged
     bad = judged["state"].isin(list(states)).to_numpy()
     ended = list(judged["state"])
@@ -72,9 +71,6 @@ def causes(evidence: Evidence, states: Collection[str] = BAD) -> list[Cause]:
                 having.setdefault(("choice", f"{role} = {plain(option)}"), []).append(row)
     found = []
     total, total_bad = len(judged), int(bad.sum())
-    test: Callable[[int, int], float] = lambda hits, n: float(  # noqa: E731
-        fisher_exact([[hits, n - hits], [total_bad - hits, total - n - total_bad + hits]]).pvalue
-    )
     same: dict[tuple[int, ...], list[tuple[Kind, str]]] = {}
     for property_, rows in having.items():
         if len(rows) < total:
@@ -95,7 +91,7 @@ def causes(evidence: Evidence, states: Collection[str] = BAD) -> list[Cause]:
                 wilson(hits, n),
                 total - n,
                 (total_bad - hits) / (total - n),
-                test(hits, n),
+                fisher_exact(hits, n, total_bad, total),
                 1.0,
                 dict(Counter(ended[row] for row in mine).most_common()),
                 kinds.most_common(1)[0][0] if kinds else None,

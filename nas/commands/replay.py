@@ -107,16 +107,16 @@ def _check(names: tuple[str, ...], as_json: bool) -> int:
 
 
 def _list(names: tuple[str, ...], storage: str | None, as_json: bool) -> int:
-    from nas.replays.results import past_measurements
+    from nas.replays.results import past_replays
     from nas.report.published_tables import config_records, print_configs
     from nas.space.published import every_config
 
     configs = _configs(names) or every_config()
-    measured = past_measurements(storage)
+    replays = past_replays(storage)
     if as_json:
-        print_json(config_records(configs, measured))
+        print_json(config_records(configs, replays))
     else:
         from nas.text.terminal import Terminal
 
-        print_configs(Terminal(), configs, measured)
+        print_configs(Terminal(), configs, replays)
     return 0

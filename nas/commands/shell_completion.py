@@ -52,6 +52,6 @@ def studies(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
 
     try:
         with Store.open(ctx.params.get("storage") or os.environ.get("NAS_STORAGE") or DEFAULT_URL) as store:
-            return _starting([str(name) for name in store.studies()["study"]], incomplete)
+            return _starting([study["study"] for study in store.studies()], incomplete)
     except NasError:  # no database yet: nothing to offer, and a shell has no place for a message
         return []

@@ -38,7 +38,7 @@ def _open(storage: str | None) -> Store:
 def _name(store: Store, name: str | None) -> str:
     if name is not None:
         return store.study(name).name
-    names = list(store.studies()["study"])
+    names = [study["study"] for study in store.studies()]
     if len(names) != 1:
         found = ", ".join(names) or "none"
         raise StorageError(f"{store.shown_url}: name a study; there are: {found}")
@@ -62,13 +62,13 @@ def list_studies(storage: str | None, as_json: bool) -> None:
     from nas.report.tables import studies_table, study_records
 
     with _open(storage) as store:
-        frame = store.studies()
+        studies = store.studies()
     if as_json:
-        print_json(study_records(frame))
+        print_json(study_records(studies))
         return
     from nas.text.terminal import Terminal
 
-    Terminal().print(studies_table(frame))
+    Terminal().print(studies_table(studies))
 
 
 @command.command()
@@ -188,7 +188,7 @@ def recount(name: str | None, storage: str | None, as_json: bool) -> None:
 
     with Store.open(storage or DEFAULT_URL, create=True) as store:
         study = found = None
-        if name is not None or not store.studies().empty or store.measurements().empty:
+        if name is not None or store.studies() or not store.has_measurements():
             study = store.study(_name(store, name)).name
             with store.claim(study):
                 found = store.recount(study, _counting())

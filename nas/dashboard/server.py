@@ -175,7 +175,7 @@ class Dashboard:
             return self._details[name]
 
     def _by_id(self, study_id: int) -> StudyDetail:
-        for name in self._store.studies()["study"]:
+        for name in [study["study"] for study in self._store.studies()]:
             detail = self._detail(str(name))
             if detail.study.id == study_id:
                 return detail

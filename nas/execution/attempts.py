@@ -12,6 +12,11 @@ from nas.execution.report import Begun, Environment, Report
 from nas.states import State
 from nas.train import Epoch, Retry, Verdict
 
+LOST_SECONDS = 4 * 3600.0
+"""A trial whose machines are taken away goes on elsewhere until it has trained so long without coming further."""
+LEAST_LOST_SECONDS = 30.0
+"""What such an attempt counts at least, so that one which ends its machine at once is not tried for ever."""
+
 
 @dataclass(eq=False)
 class Attempt(Generic[J]):
@@ -42,6 +47,10 @@ class Attempt(Generic[J]):
     """Why its source stopped it."""
     reached: int = 0
     """The last epoch that attempts before this one have reported."""
+    moves: int = 0
+    """How many attempts before this one were lost."""
+    lost_seconds: float = 0.0
+    """How long those have trained that came no further than the ones before them."""
     _text: str = ""
     _read: Report = field(default_factory=Report)
 
@@ -75,14 +84,34 @@ class Attempt(Generic[J]):
         if verdict.retry == Retry.ALONE and self.may_come_back:
             return Attempt(self.job, self.slot.whole(), first=verdict.reason, moved=self.moved)
         if self._may_move(verdict):
-            reached = max((epoch.epoch for epoch in self.epochs), default=self.reached)
-            return Attempt(self.job, self.slot, first=self.first, moved=verdict.reason, reached=reached)
+            return Attempt(
+                self.job,
+                self.slot,
+                first=self.first,
+                moved=verdict.reason,
+                reached=max((epoch.epoch for epoch in self.epochs), default=self.reached),
+                moves=self.moves + 1,
+                lost_seconds=self._lost_seconds(),
+            )
         return None
 
     def _may_move(self, verdict: Verdict) -> bool:
-        """Whether it is tried in another process: once, and again whenever an attempt has come further than those before."""
-        further = any(epoch.epoch > self.reached for epoch in self.epochs)
-        return verdict.retry == Retry.ELSEWHERE and not self.final and (self.moved is None or further)
+        """Whether it is tried in another process: once, again whenever an attempt has come further than those before, and where
+        its machine was lost, as one for a lower price is, as often as `LOST_SECONDS` allow."""
+        if verdict.retry != Retry.ELSEWHERE or self.final:
+            return False
+        return self.moved is None or self._further or (self.report.node_lost and self._lost_seconds() < LOST_SECONDS)
+
+    @property
+    def _further(self) -> bool:
+        return any(epoch.epoch > self.reached for epoch in self.epochs)
+
+    def _lost_seconds(self) -> float:
+        """`lost_seconds` with this attempt, which was lost."""
+        if self._further:
+            return 0.0
+        spent = 0.0 if self.waiting else self.report.seconds or time.monotonic() - self.begun_at
+        return self.lost_seconds + max(LEAST_LOST_SECONDS, spent)
 
     def outcome(self, ended_by: str | None = None, *, cut_off: bool = False) -> Outcome:
         """How the job ended with this attempt. `ended_by`: why the run ended; `cut_off`: whatever it reported, it is not over."""
@@ -117,7 +146,9 @@ class Attempt(Generic[J]):
         if self.first is not None:
             before.append("alone on its device" + ("" if reason == self.first else f"; at first {self.first}"))
         if self.moved is not None:
-            before.append("twice" if reason == self.moved else f"tried again; at first {self.moved}")
+            times = f"{self.moves + 1} times" if self.moves > 1 else "twice"
+            again = f"tried again {self.moves} times; the last time" if self.moves > 1 else "tried again; at first"
+            before.append(times if reason == self.moved else f"{again} {self.moved}")
         said = ", ".join(before)
         return f"{reason} ({said})" if reason and said else reason or said
 
@@ -168,4 +199,4 @@ class Attempts(dict[str, Attempt[J]]):
     @property
     def more_to_come(self) -> bool:
         """Whether there may be attempts to start later, without any new job."""
-        return bool(self.queue) or any(attempt.may_come_back or attempt.moved is None for attempt in self.values())
+        return bool(self.queue or self)  # each that runs may lose its process

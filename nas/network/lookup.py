@@ -125,7 +125,7 @@ def study_name(store: Store, name: str | None) -> str:
     """`name`, or that of the only study. Raises StorageError that lists the studies."""
     if name is not None:
         return store.study(name).name
-    names = list(store.studies()["study"])
+    names = [study["study"] for study in store.studies()]
     if len(names) != 1:
         raise StorageError(f"{store.shown_url}: name a study; there are: {', '.join(names) or 'none'}")
     return str(names[0])

@@ -5,24 +5,31 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
+from nas.analysis.replicates import Summary, summaries
 from nas.store import DEFAULT_URL, Store
-from nas.store.measurements import COLUMNS
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from nas.replays.plan import Plan
 
 RESULTS = ("complete", "diverged")
 """States that a second training would end in again: the same seed gives the same network."""
 
 
-def past_measurements(storage: str | None) -> pd.DataFrame:
-    """What was measured so far; empty when there is no database yet and none was named."""
+def past_replays(storage: str | None) -> dict[str, list[Summary]]:
+    """Replays of published networks so far, by the name of the network: those that differ in the seed alone together.
+
+    Empty when there is no database yet and none was named. Where there are none, pandas is not imported for them.
+    """
     if storage is None and not Path(DEFAULT_URL.removeprefix("sqlite:///")).exists():
-        return pd.DataFrame(columns=list(COLUMNS))
+        return {}
     with Store.open(storage or DEFAULT_URL) as store:
-        return store.measurements()
+        if not store.has_measurements():
+            return {}
+        measured = store.measurements()
+    replays = measured[measured["kind"] == "replay"]
+    return {str(name): summaries(of_name) for name, of_name in replays.groupby("published", sort=False)}
 
 
 def of_plan(store: Store, plan: Plan) -> pd.DataFrame:

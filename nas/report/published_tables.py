@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -98,7 +98,9 @@ def _built(claim: CheckedClaim) -> str:
     return f"{claim.built:.{decimals}f}"
 
 
-def config_records(configs: Sequence[PublishedConfig], measured: pd.DataFrame) -> list[dict[str, Any]]:
+def config_records(
+    configs: Sequence[PublishedConfig], replays: Mapping[str, Sequence[Summary]]
+) -> list[dict[str, Any]]:
     """Published configs with their claims, and one entry for each way in which they were measured here."""
     return [
         {
@@ -112,13 +114,15 @@ def config_records(configs: Sequence[PublishedConfig], measured: pd.DataFrame) -
                 {"metric": claim.metric, "value": claim.value, "unit": claim.unit, "table": claim.table}
                 for claim in config.claims
             ],
-            "measured": [way.record() for way in _ways(measured, config.name)],
+            "measured": [way.record() for way in replays.get(config.name, ())],
         }
         for config in configs
     ]
 
 
-def print_configs(console: Console, configs: Sequence[PublishedConfig], measured: pd.DataFrame) -> None:
+def print_configs(
+    console: Console, configs: Sequence[PublishedConfig], replays: Mapping[str, Sequence[Summary]]
+) -> None:
     """Published configs with their claims, and below them those that were measured here."""
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name in ("name", "paper", "data"):
@@ -131,7 +135,7 @@ def print_configs(console: Console, configs: Sequence[PublishedConfig], measured
     console.print(table)
     for line in _footnotes(configs):
         console.print(Text(line, style="dim"), soft_wrap=True)
-    ways = [(config, way) for config in configs for way in _ways(measured, config.name)]
+    ways = [(config, way) for config in configs for way in replays.get(config.name, ())]
     if not ways:
         return
     table = Table(
@@ -178,11 +182,6 @@ def _recipe(deviations: Sequence[Deviation | str]) -> str:
     shown = ours[:MOST_DEVIATIONS]
     more = [f"{len(ours) - len(shown)} more"] if len(ours) > len(shown) else []
     return f"; {', '.join([*shown, *more])}" if ours else ""
-
-
-def _ways(measured: pd.DataFrame, name: str) -> list[Summary]:
-    """Replays of one published network, those that differ in the seed alone together, the latest way last."""
-    return summaries(measured[(measured["published"] == name) & (measured["kind"] == "replay")])
 
 
 def ran_record(ran: Ran, pictures: Sequence[Path]) -> dict[str, Any]:

@@ -26,26 +26,26 @@ if TYPE_CHECKING:
     from nas.store import StudyRow
 
 
-def study_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def study_records(studies: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Studies as plain data."""
     return [
         {
             "study": row["study"],
             "space": row["space"],
-            "data": _text(row["data"]),
+            "data": row["data"],
             "objectives": row["objectives"],
             "trials": int(row["trials"]),
             "complete": int(row["complete"]),
             "untrained": int(row["untrained"]),
             "running": int(row["running"]),
-            "best_accuracy": None if row["best_accuracy"] != row["best_accuracy"] else float(row["best_accuracy"]),
+            "best_accuracy": row["best_accuracy"],
             "created_at": str(row["created_at"]),
         }
-        for row in frame.to_dict("records")
+        for row in studies
     ]
 
 
-def studies_table(frame: pd.DataFrame) -> Table:
+def studies_table(studies: Sequence[Mapping[str, Any]]) -> Table:
     """Studies of a database."""
     table = _table(None)
     for name in ("study", "space", "data"):
@@ -54,7 +54,7 @@ def studies_table(frame: pd.DataFrame) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("objectives", min_width=len("parameters,"), overflow="fold")
     table.add_column("begun (UTC)", min_width=len("2026-01-01"))
-    for row in study_records(frame):
+    for row in study_records(studies):
         best = row["best_accuracy"]
         table.add_row(
             row["study"],

@@ -105,6 +105,15 @@ def objectives(text: Any, known: Iterable[str]) -> list[str]:
     return names
 
 
+def real(value: Any, what: str) -> float | None:
+    """A value that may be missing. Raises Damaged where it is no number."""
+    if value is None or value != value:
+        return None
+    if type(value) not in (int, float):
+        raise Damaged(f"{what} holds something that is no number: {value!r}")
+    return float(value)
+
+
 def make_numbers(frame: pd.DataFrame, *, whole: Iterable[str] = (), real: Iterable[str] = ()) -> None:
     """Gives columns their type. Raises Damaged that names the column in which something else stands."""
     for names, kind in ((whole, "int64"), (real, "float64")):

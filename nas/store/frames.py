@@ -39,15 +39,14 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def studies(connection: Connection) -> pd.DataFrame:
-    """One row per study, in the order of their making.
+def studies(connection: Connection) -> list[dict[str, Any]]:
+    """One record per study, in the order of their making.
 
-    Columns: study, space, data, objectives (list), trials (finished), complete, untrained, running, best_accuracy, seed,
+    Keys: study, space, data, objectives (list), trials (finished), complete, untrained, running, best_accuracy, seed,
     created_at, updated_at (last finished trial). Of a study whose row is damaged data is None, or objectives empty: the others
     can be listed all the same.
     """
-    frame = _read(
-        connection,
+    query = (
         select(
             Study.name.label("study"),
             Study.space_name.label("space"),
@@ -64,12 +63,17 @@ def studies(connection: Connection) -> pd.DataFrame:
         )
         .outerjoin(Trial, Trial.study_id == Study.id)
         .group_by(Study.id)
-        .order_by(Study.id),
+        .order_by(Study.id)
     )
-    frame["data"] = [_data(text) for text in frame["data"]]
-    frame["objectives"] = [_objectives(text) for text in frame["objectives"]]
-    damaged.make_numbers(frame, real=("best_accuracy",))
-    return frame
+    return [
+        {
+            **row,
+            "data": _data(row["data"]),
+            "objectives": _objectives(row["objectives"]),
+            "best_accuracy": damaged.real(row["best_accuracy"], "best_accuracy"),
+        }
+        for row in connection.execute(query).mappings()
+    ]
 
 
 def _data(text: Any) -> str | None:

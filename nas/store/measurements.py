@@ -152,6 +152,12 @@ def record(session: Session, measured: Measured) -> None:
         session.execute(insert(ScoreRow).values(measurement_id=number, part=part, right=right, images=images))
 
 
+def any_there(connection: Connection) -> bool:
+    """Whether a training was measured on the test set."""
+    has_table = inspect(connection).has_table(Measurement.__tablename__)
+    return has_table and connection.execute(select(Measurement.id).limit(1)).first() is not None
+
+
 def frame(connection: Connection) -> pd.DataFrame:
     """Every measurement with the columns `COLUMNS`, the oldest first; of one key and seed only the latest.
 

@@ -134,8 +134,8 @@ class Reader:
         with reading(self._engine) as session:
             return session.scalar(select(Study.id).where(Study.name == name)) is not None
 
-    def studies(self) -> pd.DataFrame:
-        """One row per study; columns as in `frames.studies`."""
+    def studies(self) -> list[dict[str, Any]]:
+        """One record per study; keys as in `frames.studies`. Without pandas, whose import takes longer than all else."""
         with reading(self._engine) as session:
             values.definitions(session)
             return frames.studies(session.connection())
@@ -222,6 +222,11 @@ class Reader:
         row = self.study(study)
         with reading(self._engine) as session:
             return frames.environments(session.connection(), row)
+
+    def has_measurements(self) -> bool:
+        """Whether there is any replay or retraining."""
+        with reading(self._engine) as session:
+            return measurements.any_there(session.connection())
 
     def measurements(self) -> pd.DataFrame:
         """Every replay and retraining; columns as in `measurements.frame`."""

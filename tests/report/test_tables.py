@@ -72,11 +72,11 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_studies(store: Store) -> None:
-    frame = store.studies()
-    records = json.loads(json.dumps(study_records(frame)))
+    studies = store.studies()
+    records = json.loads(json.dumps(study_records(studies)))
     assert [record["study"] for record in records] == ["first", "empty"]
     assert (records[0]["trials"], records[0]["complete"], records[1]["best_accuracy"]) == (12, 10, None)
-    text = shown(studies_table(frame))
+    text = shown(studies_table(studies))
     assert max(map(len, text.splitlines())) <= 80
     assert "first" in text
     assert "nas_bench_macro" in text

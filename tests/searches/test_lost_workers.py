@@ -9,6 +9,7 @@ import pytest
 from ray.exceptions import ActorDiedError, ActorUnavailableError
 
 from nas.errors import SearchError
+from nas.execution import attempts
 from nas.execution.report import Report
 from nas.states import State
 from nas.store import Store
@@ -45,7 +46,10 @@ def test_a_trial_whose_node_is_lost_starts_again_elsewhere(store: Store, space_f
     assert set(trials["epochs"]) == {3}
 
 
-def test_a_network_that_loses_two_nodes_waits_for_the_next_search(store: Store, space_file: Path) -> None:
+def test_a_network_that_loses_its_node_again_and_again_waits_for_the_next_search(
+    store: Store, space_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempts, "LOST_SECONDS", 2.5 * attempts.LEAST_LOST_SECONDS)
     bad: list[str] = []
 
     def loses_its_node(config: Config) -> Iterator[Report]:
@@ -61,7 +65,7 @@ def test_a_network_that_loses_two_nodes_waits_for_the_next_search(store: Store, 
     assert sorted(trials["state"]) == ["complete"] * 5 + ["interrupted"]  # another one takes its place in the budget
     lost = trials[trials["state"] == "interrupted"]
     assert lost["hash"].tolist() == bad
-    assert lost["reason"].tolist() == ["its node was lost (twice)"]
+    assert lost["reason"].tolist() == ["its node was lost (4 times)"]
     again = run(store, space_file, trials=6)
     assert [config.network.hash for config in again.configs] == bad
 

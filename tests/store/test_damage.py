@@ -167,7 +167,7 @@ def test_a_database_that_is_taken_away_is_saved(
         finish(store, start(store, "first", rng))
     if happens is replaced:
         with Store.open(f"sqlite:///{database}") as other:
-            assert other.studies()["study"].tolist() == ["other"]
+            assert [study["study"] for study in other.studies()] == ["other"]
     elif happens is moved:
         with Store.open(f"sqlite:///{tmp_path / 'elsewhere.db'}") as other:
             assert len(other.trials("first")) == 9

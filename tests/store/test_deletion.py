@@ -15,7 +15,7 @@ from tests.store.filling import fill, finish, make_study, measure, start
 
 def names(store: Store) -> tuple[list[str], list[str]]:
     theirs = optuna.get_all_study_names(store.optuna_storage())
-    return store.studies()["study"].tolist(), sorted(theirs)
+    return [study["study"] for study in store.studies()], sorted(theirs)
 
 
 def test_a_renamed_study_is_the_same_study(store: Store) -> None:
@@ -85,7 +85,7 @@ def test_the_commands(store: Store, url: str, run: Run) -> None:
         0,
         "study flowers is deleted (3 trials)\n",
     )
-    assert store.studies().empty
+    assert store.studies() == []
     code, _, err = run("study", "delte", "x")
     assert code == 2
     assert (

@@ -58,7 +58,7 @@ def test_a_database_that_another_process_makes_is_waited_for(url: str, tmp_path:
     timer = threading.Timer(0.5, other.rollback)
     timer.start()
     with Store.open(url, create=True) as store:
-        assert store.studies().empty
+        assert store.studies() == []
     timer.join()
     other.close()
 

@@ -171,11 +171,11 @@ def test_where_the_data_lie_counts_only_without_a_fingerprint(store: Store) -> N
 
 
 def test_the_list_of_studies(store: Store) -> None:
-    assert store.studies().empty
+    assert store.studies() == []
     make_study(store)
     fill(store, "first", 12)
     make_study(store, "second", "attn_cnn", objectives=["accuracy", "macs"])
-    row = store.studies().to_dict("records")[0]
+    row = store.studies()[0]
     assert (row["study"], row["space"], row["data"], row["trials"], row["complete"]) == (
         "first",
         "nas_bench_macro",
@@ -184,7 +184,7 @@ def test_the_list_of_studies(store: Store) -> None:
         10,
     )
     assert row["best_accuracy"] == store.trials("first")["accuracy"].max()
-    assert store.studies()["objectives"].tolist() == [["accuracy", "parameters"], ["accuracy", "macs"]]
+    assert [study["objectives"] for study in store.studies()] == [["accuracy", "parameters"], ["accuracy", "macs"]]
 
 
 def test_reading_many_trials_takes_few_statements(store: Store) -> None:

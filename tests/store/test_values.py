@@ -106,7 +106,7 @@ def test_a_process_that_registered_nothing_reads_them(store: Store, url: str) ->
         assert OBJECTIVES["energy"] == ENERGY
         assert OBJECTIVES["nodes"].count is None
         pd.testing.assert_frame_equal(again.front("first"), front)
-        assert list(again.studies()["objectives"]) == [["recall", "nodes", "energy"]]
+        assert [study["objectives"] for study in again.studies()] == [["recall", "nodes", "energy"]]
 
 
 def test_a_network_that_another_study_trained_brings_its_values(store: Store) -> None:

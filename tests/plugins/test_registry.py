@@ -220,7 +220,7 @@ def test_help_lists_what_packages_have_added(plugin: Path) -> None:
     asked = " ".join(command(plugin, "-m", "nas", "search", "--help").stdout.split())
     assert "imagefolder:PATH, table:FILE or stripes:SIDE." in asked
     assert "Also tpe, nsga2, nsga3, gp, random, evolution, local_search, dice." in asked
-    assert "pareto_asha, pareto_asha_promotion, first_only." in asked
+    assert "pareto_asha, pareto_asha_promotion, pareto_gain, first_only." in asked
     assert "names and shapes of all tensors" in command(plugin, "-m", "nas", "export", "--help").stdout
 
 

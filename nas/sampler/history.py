@@ -15,6 +15,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nas.sampler.domain import Domain
 from nas.sampler.pool import Key, Pool, assignment_key
+from nas.sampler.surrogate import inducing
+from nas.space.space import Assignment
 from nas.statistics.proportion import standard_error
 
 PARTIAL: Final = "partial"
@@ -25,6 +27,21 @@ FIRST_EFFORT: Final = 150_000
 """What reading these may take before the first proposal (`Domain.spent`): three seconds, the most telling trials first."""
 EFFORT: Final = 5_000
 """The same before each further one."""
+
+
+EARLIER_AT_MOST: Final = 100
+"""Trials of an earlier study that are learned from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """A complete trial of an earlier study over the same space."""
+
+    assignment: Assignment
+    value: float
+    """Of the objective that is learned."""
+    measured_on: int | None = None
+    """Images on which it was measured; None: it is exact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +57,8 @@ class Observation:
     """log(share of a full training): 0 for a complete trial, below for one that was stopped early."""
     deviation: float = 0.0
     """Standard error of `error`; 0 where it is exact."""
+    study: int = 0
+    """0: this one; an earlier one by its number from 1."""
 
 
 class History:
@@ -58,11 +77,26 @@ class History:
         """Identities of what was evaluated, or planned for a trial that has ended."""
         self.pending: list[int] = []
         """Candidates whose trials run."""
+        self.earlier: list[Observation] = []
+        """Complete trials of earlier studies over the same space: see `recall`."""
 
     @property
     def done(self) -> list[Observation]:
         """Observations of complete trials."""
         return [item for item in self.observed if item.error is not None and item.shift == 0]
+
+    def recall(self, studies: Sequence[Sequence[Earlier]], maximized: bool) -> None:
+        """Takes note of earlier studies, of each the better half and others, so many as weights are learned from."""
+        for number, trials in enumerate(studies, 1):
+            errors = np.array([1 - one.value if maximized else one.value for one in trials], dtype=np.float64)
+            kept = inducing(errors, EARLIER_AT_MOST) if len(errors) > EARLIER_AT_MOST else np.arange(len(errors))
+            for place in kept.tolist():
+                candidate = self._pool.add(trials[place].assignment)
+                if candidate is not None and math.isfinite(errors[place]):
+                    error = float(errors[place])
+                    images = trials[place].measured_on
+                    deviation = standard_error(error, images) if images and 0 <= error <= 1 else 0.0
+                    self.earlier.append(Observation(candidate, error, deviation=deviation, study=number))
 
     def follow(self, study: Study, current: int, plans: dict[int, dict[str, Any]]) -> None:
         """Reads what happened since the last call. `plans` of trials that have ended are dropped from it."""
@@ -143,6 +177,7 @@ class History:
     def renumber(self, numbers: npt.NDArray[np.int64]) -> None:
         """Candidates were numbered anew; none of those that were observed or run was dropped."""
         self.observed = [replace(item, candidate=int(numbers[item.candidate])) for item in self.observed]
+        self.earlier = [replace(item, candidate=int(numbers[item.candidate])) for item in self.earlier]
         self.pending = [int(numbers[candidate]) for candidate in self.pending]
 
 

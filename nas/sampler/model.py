@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from nas.sampler.acquisition import BUDGET_SCALES, Budgets, Improvement, Warp
+from nas.sampler.acquisition import BUDGET_SCALES, FLOOR, Budgets, Improvement, Warp
 from nas.sampler.cost_model import CostModel, Learner
 from nas.sampler.history import Observation
 from nas.sampler.surrogate import Evidence, Posterior, inducing
@@ -25,6 +25,8 @@ LEARNED_AT_MOST: Final = 4_000
 """Observations on which the posterior rests."""
 SHORTLIST: Final = 32
 """Candidates that are compared again for each further member of a batch."""
+SCALED_FROM: Final = 10
+"""Complete trials from which on their own spread is the scale of errors, beside earlier studies."""
 OUTLOOKS: Final = tuple(NormalDist().inv_cdf((place + 0.5) / 16) for place in range(16))
 """What a network may turn out to be at a rung, equally likely, in deviations."""
 
@@ -44,6 +46,8 @@ class Known:
     observed: Sequence[Observation]
     pending: Sequence[int]
     """Candidates that are trained now."""
+    earlier: Sequence[Observation] = ()
+    """Complete trials of earlier studies."""
 
 
 @dataclass(frozen=True)
@@ -207,12 +211,26 @@ class Model:
         full = is_known & (shift == 0)
         spanned = np.concatenate([front_rows, pending, compared])
         budgets = Budgets.spanning(known.costs[spanned], self._log_share)
-        warp = Warp.fitted(errors[full])
+        before = np.array([item.error for item in known.earlier], dtype=np.float64)
+        if len(before):  # on the scale of this study, which few trials tell
+            before = before * (np.median(errors[full]) / max(float(np.median(before)), FLOOR))
+        warp = Warp.fitted(errors[full] if full.sum() >= SCALED_FROM else np.concatenate([errors[full], before]))
         y = warp(np.where(is_known, errors, errors[full].max()))
         y[~is_known] = max(y[is_known].max(), 0.0)
         extra = np.where(is_known, 0.0, FAILED_NOISE)
         measured = warp.variance(np.where(is_known, errors, 0.0), np.array([item.deviation for item in observed]))
-        seen = Evidence(matrix[rows], y, extra, shift, measured, rows)
+        study = np.zeros(len(rows), dtype=np.int64)
+        seen = Evidence(matrix[rows], y, extra, shift, measured, rows, study)
+        if len(before):
+            rows = np.array([item.candidate for item in known.earlier])
+            deviations = np.array([item.deviation for item in known.earlier])
+            told = Evidence.exact(matrix[rows], warp(before))
+            seen = seen + replace(
+                told,
+                known=warp.variance(before, deviations),
+                network=rows,
+                study=np.array([item.study for item in known.earlier]),
+            )
         weights = self._error.learn(seen, known.group, known.age)
         posterior = Posterior(weights, seen, known.group)
         if measured.any():  # the luckiest measurements are not the front
@@ -230,8 +248,7 @@ class Model:
         )
         if len(pending):  # kriging believer (Ginsbourger et al. 2010): runs will give what the model expects of them
             believed = posterior.themselves(matrix[pending], pending)[0]
-            none = np.zeros(len(pending))
-            more = Evidence(matrix[pending], believed, none, none, none, pending)
+            more = replace(Evidence.exact(matrix[pending], believed), network=pending)
             now.posterior = Posterior(weights, seen + more, known.group)
             now.add(believed, pending)
         return now

@@ -17,10 +17,10 @@ from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from blocks.base import Shape
 from nas.architecture.architecture import Architecture
-from nas.objectives import before_training, learned
+from nas.objectives import OBJECTIVES, before_training, learned
 from nas.sampler.acquisition import BUDGET_SCALES
 from nas.sampler.domain import Domain, SpaceDomain
-from nas.sampler.history import History
+from nas.sampler.history import Earlier, History
 from nas.sampler.model import Course, Known, Model, Numbers, Paused
 from nas.sampler.pool import Pool
 from nas.sampler.surrogate import squared_distances
@@ -55,6 +55,9 @@ class ParetoSampler(BaseSampler):
     `budget_scale` says how budgets between the cheapest and the dearest candidate are weighed: ``linear``, ``log`` or ``mixed``,
     half and half.
 
+    `earlier` are the complete trials of earlier studies over the same space, study by study: on other images, say. How much their
+    errors tell of those here is learned, and the first two proposals are from their fronts.
+
     `features` gives further values, by the names of objectives, of every candidate: what a zero-cost proxy says of it, say.
 
     Without a space it works on any objective function of Optuna, conditional ones too. The first value of a trial is
@@ -74,6 +77,7 @@ class ParetoSampler(BaseSampler):
         measured_on: int | None = None,
         features: Mapping[str, Callable[[Architecture], float]] | None = None,
         budget_scale: str = "mixed",
+        earlier: Sequence[Sequence[Earlier]] = (),
         seed: int | None = None,
     ) -> None:
         if budget_scale not in BUDGET_SCALES:
@@ -88,7 +92,7 @@ class ParetoSampler(BaseSampler):
                 f"objectives: one must be accuracy, or another that has to be learned, and only one, not {', '.join(names)}"
             )
         self._space, self._input, self._classes, self._names, self._costs = space, input, classes, names, costs
-        self._measured_on = measured_on
+        self._measured_on, self._earlier = measured_on, earlier
         self._features = features or {}
         self._log_share = BUDGET_SCALES[budget_scale]
         self._seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
@@ -175,7 +179,10 @@ class ParetoSampler(BaseSampler):
         return self._search_of(domain, place)
 
     def _search_of(self, domain: Domain, learned: int) -> _Search:
-        return _Search(domain, learned, self._measured_on, self._seed, self._rng, self._log_share)
+        begun = _Search(domain, learned, self._measured_on, self._seed, self._rng, self._log_share)
+        if self._earlier:
+            begun.history.recall(self._earlier, OBJECTIVES[self._names[learned]].is_maximized)
+        return begun
 
 
 class _Search:
@@ -238,8 +245,10 @@ class _Search:
             return []
         done, count = len(history.done), len(history.observed) + len(history.pending)
         crowded = len(history.pending) >= CROWD and done < TAUGHT
-        if done < 2 or done + len(history.pending) < FIRST or crowded:
-            return [self._spread(count, free)]
+        first = 2 if history.earlier else FIRST
+        if done < 2 or done + len(history.pending) < first or crowded:
+            best = np.intersect1d(free, self._best_before()) if history.earlier else free
+            return [self._spread(count, best if len(best) else free)]
         scored = self._scored(free)
         best, hopes = self._model.best(self._known(scored), scored, batch)
         self._hopes[scored] = hopes
@@ -279,12 +288,12 @@ class _Search:
         known = pool.costs()
         wanted = np.concatenate([rows, np.array(history.pending, dtype=np.int64), compared])
         costs = self._model.predict_costs(matrix, group, age, known, rows, history.costs(known), wanted)
-        return Known(matrix, group, age, costs, history.observed, history.pending)
+        return Known(matrix, group, age, costs, history.observed, history.pending, history.earlier)
 
     def _drop(self, kept: Numbers) -> None:
         """Forgets candidates that were neither observed nor are `kept`."""
         history = self.history
-        needed = [item.candidate for item in history.observed] + history.pending
+        needed = [item.candidate for item in (*history.observed, *history.earlier)] + history.pending
         kept = np.union1d(kept, np.array(needed, dtype=np.int64)).astype(np.int64)
         hopes = np.concatenate([self._hopes, np.full(len(self._pool) - len(self._hopes), np.inf)])
         history.renumber(self._pool.keep(kept))
@@ -294,7 +303,7 @@ class _Search:
         """The best so far, front after front, and the candidates that had the highest expected improvement."""
         done = self.history.done
         if not done:
-            return []
+            return [self._pool.assignments[number] for number in self._best_before()]
         rows = np.array([item.candidate for item in done])
         losses = np.array([(item.error, *item.costs) for item in done], dtype=np.float64)
         found: list[int] = []
@@ -304,6 +313,18 @@ class _Search:
             found += list(rows[left[front]])
             left = left[~front]
         return [self._pool.assignments[number] for number in (*found, *self._hopeful(PARENTS // 3))]
+
+    def _best_before(self) -> Numbers:
+        """The fronts of earlier studies, by what their networks cost here."""
+        costs, earlier = self._pool.costs(), self.history.earlier
+        found: list[int] = []
+        for study in dict.fromkeys(item.study for item in earlier):
+            those = [item for item in earlier if item.study == study]
+            rows = np.array([item.candidate for item in those], dtype=np.int64)
+            exact = costs[rows][:, np.isfinite(costs[rows]).all(axis=0)]
+            losses = np.column_stack([[float(item.error or 0.0) for item in those], exact])
+            found += rows[moocore.is_nondominated(losses, keep_weakly=False)].tolist()
+        return np.unique(np.array(found, dtype=np.int64))
 
     def _hopeful(self, count: int) -> Numbers:
         """The candidates of which most is expected, among those that were compared."""

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
+from scipy.special import expit
 
 Array = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
@@ -34,7 +35,11 @@ SPREADING_PRIOR: Final = (0.3, 0.3)
 """Mean and deviation of the spreading."""
 TURNING_PRIOR: Final = (np.log(0.1), 1.0)
 """Mean and deviation of the logarithm of the turning."""
-LEARNED: Final = (NOISE_PRIOR, SIGNAL_PRIOR, DRIFT_PRIOR, SPREADING_PRIOR, TURNING_PRIOR)
+KINSHIP_PRIOR: Final = (1.0, 1.5)
+"""Mean and deviation of the log odds of the kinship."""
+OFFSET: Final = 4.0
+"""Variance by which all errors of an earlier study may be off those of this one."""
+LEARNED: Final = (NOISE_PRIOR, SIGNAL_PRIOR, DRIFT_PRIOR, SPREADING_PRIOR, TURNING_PRIOR, KINSHIP_PRIOR)
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,9 @@ class Weights:
     """Variance of what is by chance in an observation, for each unit of shift."""
     spreading: float
     turning: float
+    kinship: float
+    """Log odds of the correlation between the errors of a network in two studies (a coregionalization with one value; Bonilla,
+    Chai and Williams 2008, Multi-task Gaussian process prediction)."""
     groups: Array
     """Weight of each group of features."""
 
@@ -61,6 +69,12 @@ class Weights:
         """`x` (n, columns), each column by the root of its group's weight."""
         scaled: Array = x * np.exp(0.5 * self.groups)[group]
         return scaled
+
+    def kin(self, study: Numbers, other: Numbers) -> Array:
+        """(n, m): correlation between observations of these studies."""
+        same = _same(study, other)
+        correlated: Array = same + (1 - same) * expit(self.kinship)
+        return correlated
 
     def levels(self, shift: Array, other: Array) -> Array:
         """(n, m): what a covariance of errors at the end is multiplied by between observations with these shifts."""
@@ -85,12 +99,21 @@ class Evidence:
     """(n): a variance that is known beforehand, from how it was measured."""
     network: Numbers
     """(n): which network it is. By what a network is off its features, so are all observations of it."""
+    study: Numbers
+    """(n): which study it comes from: 0 is this one, whose errors are wanted."""
+
+    @property
+    def offsets(self) -> Array:
+        """(n, n): what observations of an earlier study have in common."""
+        earlier = (self.study > 0).astype(np.float64)
+        common: Array = OFFSET * np.outer(earlier, earlier) * _same(self.study, self.study)
+        return common
 
     @classmethod
     def exact(cls, x: Array, y: Array) -> Evidence:
         """Of as many networks, each trained to its end and measured exactly."""
         none = np.zeros(len(y))
-        return cls(x, y, none, none, none, np.arange(len(y)))
+        return cls(x, y, none, none, none, np.arange(len(y)), np.zeros(len(y), dtype=np.int64))
 
     def __len__(self) -> int:
         return len(self.y)
@@ -111,17 +134,19 @@ def learn(seen: Evidence, group: Numbers, *, start: Weights | None, steps: int) 
     mean, spread = prior.T
     first = mean
     if start is not None and len(start.groups) == groups:
-        first = np.array([start.noise, start.signal, start.drift, start.spreading, start.turning, *start.groups])
+        scalar = (start.noise, start.signal, start.drift, start.spreading, start.turning, start.kinship)
+        first = np.array([*scalar, *start.groups])
     square, shift = x * x, seen.shift
-    outer, early = np.outer(shift, shift), np.abs(shift)
+    outer, early = np.outer(shift, shift) + seen.offsets, np.abs(shift)
     same = _same(seen.network, seen.network)
+    apart = 1 - _same(seen.study, seen.study)
 
     def loss(theta: Array) -> tuple[float, Array]:
         noise, signal, drift = np.exp(theta[:3])
         now = _weights(theta)
         scaled = now.scaled(x, group)
         kernel, slope = _matern(squared_distances(scaled, scaled))
-        levels = now.levels(shift, shift)
+        levels = now.levels(shift, shift) * now.kin(seen.study, seen.study)
         ends = signal * kernel + noise * same  # covariance of errors at the end
         matrix = ends * levels + outer
         matrix[np.diag_indices_from(matrix)] += noise * seen.extra + drift * early + seen.known + JITTER
@@ -137,8 +162,11 @@ def learn(seen: Evidence, group: Numbers, *, start: Weights | None, steps: int) 
         gradient[0] = noise * ((pull * same * levels).sum() + np.diag(pull) @ seen.extra)
         gradient[1] = signal * (pull * kernel * levels).sum()
         gradient[2] = drift * (np.diag(pull) @ early)
-        gradient[3] = 2 * (shift @ (pull * ends) @ (1 + now.spreading * shift))
-        gradient[4] = np.exp(now.turning) * (shift @ (pull * ends) @ shift)
+        related = pull * ends * now.kin(seen.study, seen.study)
+        gradient[3] = 2 * (shift @ related @ (1 + now.spreading * shift))
+        gradient[4] = np.exp(now.turning) * (shift @ related @ shift)
+        share = expit(now.kinship)
+        gradient[5] = (1 - share) * (related * apart * now.levels(shift, shift)).sum()
         # d/dw of a squared distance, summed over all pairs: one product instead of one matrix a group
         force = pull * slope * levels * signal
         by_column = 2 * (force.sum(axis=1) @ square - (x * (force @ x)).sum(axis=0))
@@ -152,8 +180,8 @@ def learn(seen: Evidence, group: Numbers, *, start: Weights | None, steps: int) 
 
 def _weights(theta: Array) -> Weights:
     """From their logarithms in one array."""
-    noise, signal, drift, spreading, turning = theta[: len(LEARNED)].tolist()
-    return Weights(noise, signal, drift, spreading, turning, theta[len(LEARNED) :])
+    noise, signal, drift, spreading, turning, kinship = theta[: len(LEARNED)].tolist()
+    return Weights(noise, signal, drift, spreading, turning, kinship, theta[len(LEARNED) :])
 
 
 class Posterior:
@@ -167,7 +195,8 @@ class Posterior:
         if len(seen) <= EXACT_AT_MOST:
             self._base, self._seen = scaled, seen
             matrix = self._kernel(scaled, scaled) + self.noise * _same(seen.network, seen.network)
-            matrix = matrix * weights.levels(seen.shift, seen.shift) + np.outer(seen.shift, seen.shift)
+            levels = weights.levels(seen.shift, seen.shift) * weights.kin(seen.study, seen.study)
+            matrix = matrix * levels + np.outer(seen.shift, seen.shift) + seen.offsets
             matrix[np.diag_indices_from(matrix)] += apart
             self._lower = cholesky(matrix, lower=True, check_finite=False)
             self._alpha = cho_solve((self._lower, True), seen.y, check_finite=False)
@@ -177,11 +206,14 @@ class Posterior:
         noise = self.noise + apart
         keep = inducing(seen.y, EXACT_AT_MOST)
         self._base, self._seen = scaled[keep], seen[keep]
-        some = self._seen.shift
-        inner = self._kernel(self._base, self._base) * weights.levels(some, some) + np.outer(some, some)
+        some, study = self._seen.shift, self._seen.study
+        levels = weights.levels(some, some) * weights.kin(study, study)
+        inner = self._kernel(self._base, self._base) * levels + np.outer(some, some) + self._seen.offsets
         inner[np.diag_indices_from(inner)] += 1e-4 * self._signal
         self._lower = cholesky(inner, lower=True, check_finite=False)
-        cross = self._kernel(self._base, scaled) * weights.levels(some, seen.shift) + np.outer(some, seen.shift)
+        levels = weights.levels(some, seen.shift) * weights.kin(study, seen.study)
+        cross = self._kernel(self._base, scaled) * levels + np.outer(some, seen.shift)
+        cross += np.where(study > 0, OFFSET, 0.0)[:, None] * _same(study, seen.study)
         half = solve_triangular(self._lower, cross, lower=True, check_finite=False) / np.sqrt(noise)
         self._inner = cholesky(np.eye(len(keep)) + half @ half.T, lower=True, check_finite=False)
         self._alpha = cho_solve((self._inner, True), half @ (seen.y / np.sqrt(noise)), check_finite=False)
@@ -199,7 +231,8 @@ class Posterior:
     @property
     def _factors(self) -> Array:
         """(base, 1): between the observations and errors at the end."""
-        return self._weights.levels(self._seen.shift, np.zeros(1))
+        this = np.zeros(1, dtype=np.int64)
+        return self._weights.levels(self._seen.shift, np.zeros(1)) * self._weights.kin(self._seen.study, this)
 
     def early(self, variance: Array, shift: float) -> tuple[Array, Array]:
         """Variance of what will be observed with this shift of networks with this `variance` at the end, and their covariance."""

@@ -24,7 +24,7 @@ def _posterior(x: Array, group: npt.NDArray[np.int64], y: Array, shift: Array | 
 
 
 def _weights(noise: float) -> Weights:
-    return Weights(noise, 0.0, -3.0, 0.3, -2.0, np.array([-2.0, -6.0]))
+    return Weights(noise, 0.0, -3.0, 0.3, -2.0, 1.0, np.array([-2.0, -6.0]))
 
 
 def test_it_predicts_what_it_has_not_seen_from_the_features_that_matter() -> None:

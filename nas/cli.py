@@ -28,6 +28,7 @@ COMMANDS = {
     "bench": "Compare samplers on a table of trained networks.",
     "predict": "Classify images by a trained network, and show where it looked.",
     "export": "Write a network as plain PyTorch, ONNX, torch.export or weights.",
+    "push": "Upload what `nas fit` has written to the Hugging Face Hub.",
     "dashboard": "Open a study database in Optuna Dashboard.",
     "report": "Write a study as one HTML page.",
     "diff": "Compare two networks, in text and as a drawing.",

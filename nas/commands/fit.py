@@ -66,6 +66,7 @@ if TYPE_CHECKING:
 @search_option("pretrained")
 @no_pretrained_option
 @search_option("recipe")
+@search_option("teacher")
 @search_option("blocks")
 @search_option("seed")
 @search_option("study", help="Name of the study.  [default: that of the folder]")

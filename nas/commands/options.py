@@ -131,6 +131,7 @@ HOW: dict[str, dict[str, Any]] = {
     "image_size": {"metavar": "PIXELS"},
     "time": {"metavar": "DURATION"},
     "retrain": {"metavar": "K"},
+    "teacher": {"metavar": "NETWORK|FILE"},
     "objectives": {"type": NamesType()},
     "metric": {"metavar": "NAME"},
     "loss": {"metavar": "NAME"},

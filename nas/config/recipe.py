@@ -126,6 +126,14 @@ class Recipe:
     """Share of the learning rate that a stage has of that of the stage behind it: the last one has all of it."""
     loss: str = ""
     """Name of a loss of one's own (`nas.register_loss`), behind which a search writes its fingerprint; empty: that of the task."""
+    teacher: str = ""
+    """A trained network whose answers are learned too, with a fingerprint of its weights; empty: none. `--teacher` of a
+    retraining fills it in."""
+    teacher_weight: float = 0.9
+    """Share of the loss that is the teacher's: the rest is that of the labels."""
+    temperature: float = 4.0
+    """What logits are divided by before the teacher's answers are compared with those of the network, so that what it says of the
+    less likely classes counts too (Hinton, Vinyals and Dean 2015, Distilling the Knowledge in a Neural Network, equation 1)."""
 
     def __post_init__(self) -> None:
         """Raises FieldError for a value of the wrong type or outside its range."""
@@ -154,6 +162,8 @@ class Recipe:
         _need(0 < self.gamma <= 1, "gamma", "above 0 and at most 1", self.gamma)
         _need(0 <= self.frozen <= 100, "frozen", "from 0 to 100", self.frozen)
         _need(0 < self.layer_decay <= 1, "layer_decay", "above 0 and at most 1", self.layer_decay)
+        _need(0 < self.teacher_weight <= 1, "teacher_weight", "above 0 and at most 1", self.teacher_weight)
+        _need(0 < self.temperature <= 100, "temperature", "above 0 and at most 100", self.temperature)
         if self.loss:
             for name, unused in (("label_smoothing", 0.0), ("focal", 0.0), ("class_weights", "none")):
                 value = getattr(self, name)
@@ -226,6 +236,9 @@ ADDED_LATER: Final[dict[str, Any]] = {
     "focal": 0.0,
     "cutmix": 0.0,
     "loss": "",
+    "teacher": "",
+    "teacher_weight": 0.9,
+    "temperature": 4.0,
 }
 """Fields that are not written where they say nothing: the keys of older results stay what they are."""
 ADDED_TO_AUGMENT: Final[dict[str, Any]] = {"crop_scale": 1.0, "policy": "none", "erase": 0.0}

@@ -132,6 +132,10 @@ def fitted(recipe: str | Path | Recipe, images: int, augment: Augment) -> Recipe
 
 def _with_fingerprint(recipe: Recipe) -> Recipe:
     """The recipe with the fingerprint of the loss that it names. Raises RecipeError where there is none of that name."""
+    if recipe.teacher:
+        raise RecipeError(
+            "recipe: teacher: name it with --teacher, to `nas retrain` or `nas fit`; a recipe says how it teaches"
+        )
     return recipe.replace(loss=loss_text(recipe.loss)) if recipe.loss and " " not in recipe.loss else recipe
 
 

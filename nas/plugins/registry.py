@@ -30,6 +30,7 @@ def changes() -> int:
 
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+_OF_EXTRA = re.compile(r"[a-z]{1,16}:[A-Za-z][A-Za-z0-9_-]{0,63}")
 
 
 class Registry(Mapping[str, T], Generic[T]):
@@ -43,6 +44,7 @@ class Registry(Mapping[str, T], Generic[T]):
         self._items: dict[str, T] = {}
         self._places: dict[str, tuple[str, str] | None] = {}
         self._loaded = False
+        self._extras: dict[str, Callable[[], object]] = {}
         self._broken: list[str] = []
         self.changes = 0
         """How often something was added or removed: what was read by the names then may have to be read again."""
@@ -53,7 +55,7 @@ class Registry(Mapping[str, T], Generic[T]):
         Where that is defined again, as by a cell of a notebook that is run twice, it replaces the one before. Raises `error` when
         the name is none, or is taken.
         """
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
+        if not isinstance(name, str) or not (_NAME.fullmatch(name) or self._is_of_extra(name)):
             rule = "letters, digits, '_' and '-', beginning with a letter, 64 at most"
             raise self.error(f"{self.what} {name!r}: a name is {rule}")
         place = _place(by)
@@ -62,6 +64,12 @@ class Registry(Mapping[str, T], Generic[T]):
         self._items[name] = item
         self._places[name] = place
         self._changed()
+
+    def add_extra(self, prefix: str, load: Callable[[], object]) -> None:
+        """Names such as ``timm:eca``, with this prefix before the colon, are there once `load` was called; it is when one is asked
+        for, and raises `error` where a package is missing.
+        """
+        self._extras[prefix] = load
 
     def remove(self, name: str) -> None:
         """Takes a thing out again."""
@@ -86,12 +94,12 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def __getitem__(self, name: str) -> T:
         if name not in self._items:
-            self._load()
+            self._load(name)
         return self._items[name]
 
     def __contains__(self, name: object) -> bool:
         if name not in self._items:
-            self._load()
+            self._load(name)
         return name in self._items
 
     def __iter__(self) -> Iterator[str]:
@@ -105,8 +113,16 @@ class Registry(Mapping[str, T], Generic[T]):
     def __repr__(self) -> str:
         return f"<registry of {self.what}s: {', '.join(self)}>"
 
-    def _load(self) -> None:
-        """Imports the entry points, once. One that cannot be imported is told of where a name is not found."""
+    def _is_of_extra(self, name: str) -> bool:
+        return bool(_OF_EXTRA.fullmatch(name)) and name.partition(":")[0] in self._extras
+
+    def _load(self, name: object = None) -> None:
+        """Imports the entry points, once, and what a `name` with a prefix belongs to.
+
+        One that cannot be imported is told of where a name is not found.
+        """
+        if isinstance(name, str) and self._is_of_extra(name):
+            self._extras[name.partition(":")[0]]()
         if self._loaded:
             return
         self._loaded = True

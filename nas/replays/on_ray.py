@@ -77,7 +77,9 @@ def _train(
         tests = [partial(ray.get, images[plan.dataset.task]) for plan in plans]
         source = SeedSource(series, seeds, Slot(resources.gpus), progress, tells=True)
         trainings = SeedTrainings(plans, [some.folder for some in series], tests)
-        blocks = own_blocks(name for plan in plans for name in plan.architecture.blocks)
+        networks = [plan.architecture for plan in plans]
+        networks += [plan.teacher.architecture for plan in plans if plan.teacher is not None]
+        blocks = own_blocks(name for network in networks for name in network.blocks)
         losses = dict.fromkeys(plan.recipe.loss for plan in plans)
         blocks = with_functions(blocks, [function for loss in losses for function in functions_of(loss)])
         run_jobs(source, trainings, resources, stop, threads=options.threads, blocks=blocks)

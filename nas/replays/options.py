@@ -43,6 +43,8 @@ class TrainingOptions:
     precision: str | None = None
     """auto, fp32, bf16 or fp16; None: the recipe's, which for a published network is fp32."""
     pretrained: bool = True
+    teacher: str | Path | None = None
+    """A trained network whose answers are learned too: see `nas.network.teacher`."""
     device: str = "auto"
     threads: int | None = None
     again: bool = False

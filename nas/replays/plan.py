@@ -25,6 +25,7 @@ from nas.store.schema import dump
 
 if TYPE_CHECKING:
     from nas.network.pretrained import Carried
+    from nas.network.teacher import Teacher
 
 LONGER: Final = 8
 """Times the steps of the search that a network is retrained for: what was good enough to compare is not yet to be used. A
@@ -62,6 +63,8 @@ class Plan:
     """Whose network it is; empty for a member of a front."""
     precision: str | None = None
     """What the paper trains in; None for a member of a front."""
+    teacher: Teacher | None = None
+    """The network whose answers are learned too; the recipe has its fingerprint."""
 
     @property
     def on_claimed_data(self) -> bool:
@@ -304,6 +307,9 @@ def _of_study(
     theirs = study.recipe
     searched = theirs.epochs * theirs.steps_per_epoch(data.searched_on)
     recipe = _retraining_recipe(theirs, searched, dataset, options)
+    teacher = teacher_of(options, dataset)
+    if teacher is not None:
+        recipe = recipe.replace(teacher=teacher.text)
     steps = recipe.epochs * recipe.steps_per_epoch(images)
     deviations = [Deviation("steps", steps, searched)] if steps != searched else []
     deviations += recipe_differences(recipe, shortened(theirs, recipe.epochs))
@@ -319,8 +325,21 @@ def _of_study(
         fraction=fraction,
         deviations=tuple(deviations),
         study=study.name,
+        teacher=teacher,
         **facts,
     )
+
+
+def teacher_of(options: TrainingOptions, dataset: Dataset) -> Teacher | None:
+    """The teacher that a user names, which fits these images. Raises a NasError where it does not, or is not trained."""
+    if options.teacher is None:
+        return None
+    from nas.network.teacher import find_teacher
+
+    shape = dataset.input, dataset.classes
+    teacher = find_teacher(options.teacher, storage=options.storage, dataset_shape=shape)
+    teacher.check(dataset.class_names, dataset.input)
+    return teacher
 
 
 def shortened(recipe: Recipe, epochs: int) -> Recipe:

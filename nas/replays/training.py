@@ -123,7 +123,8 @@ class SeedTraining:
             load_pretrained(model, plan.pretrained)
         recipe = plan.recipe.replace(seed=self.seed)
         measured = measured_epochs(recipe.epochs)
-        trainer = self.trainer = Trainer(model, plan.dataset, recipe, self.device, measured=measured)
+        teacher = None if plan.teacher is None else plan.teacher.network(plan.dataset, self.device)
+        trainer = self.trainer = Trainer(model, plan.dataset, recipe, self.device, measured=measured, teacher=teacher)
         self.precision = {None: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[trainer.amp_dtype]
         if state is not None:
             trainer.load_state_dict(state["trainer"])

@@ -27,7 +27,7 @@ class Encoding:
 
     columns: Numbers
     groups: Numbers
-    """Of each column; columns of one group share a weight."""
+    """Which group each column belongs to; columns of one group share a weight."""
     mean: Array
     unit: Array
     share: Array

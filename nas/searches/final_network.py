@@ -68,6 +68,7 @@ def finish(options: SearchOptions, study: str, chosen: pd.DataFrame, progress: P
         seeds=SEEDS,
         device=options.ray.device,
         storage=options.storage,
+        teacher=options.teacher,
     )
     plans = retrain_plans(study, training, progress.note, trials=[int(number) for number in chosen["trial"]])
     _tell(plans, chosen, training, progress)

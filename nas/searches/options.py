@@ -152,6 +152,11 @@ class SearchOptions:
         "At the end, after the time limit too, train the K most accurate of the front again for long enough to be used, with 2 "
         "seeds and 8 times the steps, and name the final network.",
     )
+    teacher: str | Path | None = _option(  # noqa: RUF009  Path is immutable
+        None,
+        "Trained network whose answers those that are retrained learn too, of the same classes and size of images: a trial or "
+        "reference such as STUDY:23, a published network that was trained on these images, or a .safetensors file.",
+    )
     steps: int | None = _option(None, "Steps of the optimizer in a trial.  [default: the recipe's]")
     epochs: int | None = _option(None, "The same in epochs.")
     objectives: Sequence[str] = _option(("accuracy", "parameters"), f"Of {', '.join(OBJECTIVES)}.")
@@ -230,6 +235,8 @@ class SearchOptions:
                 raise SearchError(f"{name}: must be at least 1, not {value}")
         if self.retrain < 0:
             raise SearchError(f"retrain: must be at least 0, not {self.retrain}")
+        if self.teacher is not None and not self.retrain:
+            raise SearchError("teacher: teaches networks that are retrained; say how many with --retrain")
         for name in ("max_parameters", "max_macs", "data_memory"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:

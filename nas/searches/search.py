@@ -28,6 +28,8 @@ from nas.execution.session import ray_session, run_jobs, stoppable
 from nas.execution.stop import Stop
 from nas.objectives import ACCURACY, LATENCY, OBJECTIVES, learned
 from nas.pareto import hypervolume, left_out, pareto
+from nas.replays.options import TrainingOptions
+from nas.replays.plan import teacher_of
 from nas.searches.early_stopping import SCHEDULERS, Advised, EarlyStopping, Promoting, StoppingOptions
 from nas.searches.options import SearchOptions, parse_duration
 from nas.searches.progress import Progress
@@ -143,6 +145,9 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
         if start is not None:
             dataset = start.seen(dataset)
             progress.note(start_line(start))
+        if options.teacher is not None:  # what does not fit is told before anything is trained
+            training = TrainingOptions(teacher=options.teacher, storage=options.storage)
+            teacher_of(training, dataset)
         recipe = recipe_of(options, dataset, start)
         check_functions(recipe, dataset)
         _stopping(options, recipe)  # refuses a training that is too short

@@ -25,6 +25,7 @@ from nas.errors import RecipeError
 from nas.states import State
 from nas.train.averages import Averaged, recalibrate
 from nas.train.device import forget_peak
+from nas.train.distillation import soft_loss
 from nas.train.evaluation import evaluate, predict
 from nas.train.generators import generators, set_generators
 from nas.train.layout import memory_layout
@@ -87,6 +88,8 @@ class Trainer:
     The same seed gives the same network: to the bit on a CPU with the same number of threads, and on CUDA where PyTorch's
     kernels are deterministic. For that cuDNN does not choose its algorithms by timing them. In fp32 on CUDA convolutions may
     use TF32, as PyTorch has it by default.
+
+    A `teacher` gives logits (B, classes) for the same images, on the same device; its answers are a share of what is learned.
     """
 
     def __init__(
@@ -99,6 +102,7 @@ class Trainer:
         seed: int | None = None,
         resident: bool | None = None,
         measured: Collection[int] | None = None,
+        teacher: nn.Module | None = None,
     ) -> None:
         check_fits(recipe, dataset)
         self.recipe = recipe = recipe.for_images(len(dataset.train))
@@ -143,6 +147,7 @@ class Trainer:
         )
         # Only fp16 has so few exponents that gradients vanish; the scaler does nothing otherwise.
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.amp_dtype == torch.float16)
+        self.teacher = teacher
         # What a guess has by a loss of a user's own nobody knows.
         self.explosion = math.inf if recipe.loss else EXPLODED * self.type.guess(dataset.classes)
         self.epochs: list[Epoch] = []
@@ -307,6 +312,11 @@ class Trainer:
         with self._autocast():
             logits = self.model(x)
             loss = targets.loss(self.loss, logits)
+            if self.teacher is not None:
+                with torch.no_grad():
+                    said = self.teacher(x)
+                taught = soft_loss(logits, said, self.recipe.temperature)
+                loss = torch.lerp(loss, taught, self.recipe.teacher_weight)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         return logits, loss

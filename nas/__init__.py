@@ -173,6 +173,7 @@ def search(
     features: Sequence[str] = (),
     sampler: str = "pareto",
     budget_scale: str = "mixed",
+    prior: Sequence[str] = (),
     seed: int = 0,
     study: str | None = None,
     storage: str | None = None,

@@ -247,8 +247,8 @@ class _Search:
         crowded = len(history.pending) >= CROWD and done < TAUGHT
         first = 2 if history.earlier else FIRST
         if done < 2 or done + len(history.pending) < first or crowded:
-            best = np.intersect1d(free, self._best_before()) if history.earlier else free
-            return [self._spread(count, best if len(best) else free)]
+            before = np.intersect1d(free, self._best_before()) if history.earlier else free
+            return [self._spread(count, before if len(before) else free)]
         scored = self._scored(free)
         best, hopes = self._model.best(self._known(scored), scored, batch)
         self._hopes[scored] = hopes

@@ -187,6 +187,10 @@ class SearchOptions:
     )
     sampler: str = _option("pareto", _other_samplers)
     budget_scale: str = _option("mixed", "How the sampler pareto weighs budgets: linear, log, or mixed, half and half.")
+    prior: Sequence[str] = _option(
+        (),
+        "Earlier study over the same space, such as on other images, which the sampler pareto learns of; may be given several times.",
+    )
     seed: int = _option(0, "Of the sampler, of the split of the data, and of the trainings.")
     study: str | None = _option(None, "Name of the study.  [default: SPACE-DATA]")
     storage: str | None = _option(None, "Study database (also NAS_STORAGE).  [default: sqlite:///nas.db]")
@@ -290,6 +294,8 @@ class SearchOptions:
                 f"budget_scale: must be one of {', '.join(BUDGET_SCALES)}, not '{self.budget_scale}'"
                 f"{nearest(self.budget_scale, BUDGET_SCALES)}"
             )
+        if self.prior and self.sampler != "pareto":
+            raise SearchError(f"prior: the sampler pareto learns of earlier studies, not {self.sampler}")
         parse_duration(self.time)
         parse_duration(self.trial_timeout, "trial_timeout")
         _ = self.ray, self.timing

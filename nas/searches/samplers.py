@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from blocks.base import Shape
     from nas.architecture.architecture import Architecture
+    from nas.sampler.history import Earlier
     from nas.space.space import Space
 
 
@@ -34,6 +35,8 @@ class Problem:
     """Values by the names of objectives that a sampler may have of every candidate."""
     budget_scale: str = "mixed"
     """How budgets between the cheapest and the dearest network are weighed: linear, log, or mixed, half and half."""
+    earlier: Sequence[Sequence[Earlier]] = ()
+    """Complete trials of earlier studies over the same space, study by study."""
 
 
 Sampler = Callable[[int, Problem], "BaseSampler"]
@@ -52,6 +55,7 @@ def _pareto(seed: int, problem: Problem) -> BaseSampler:
         measured_on=problem.measured_on,
         features=problem.features,
         budget_scale=problem.budget_scale,
+        earlier=problem.earlier,
         seed=seed,
     )
 

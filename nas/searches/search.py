@@ -267,6 +267,7 @@ def _run(
     if finished >= options.trials and paused.empty and (rungs is None or left_out(past, study.objectives, guess).empty):
         progress.note(f"study '{study.name}' has {finished} finished trials already; --trials counts them all")
         return "done"
+    from nas.searches.earlier_studies import earlier_trials
     from nas.searches.optuna_history import rows
     from nas.searches.proposer import Proposer
     from nas.searches.trial_source import TrialPlan, TrialSource
@@ -289,6 +290,7 @@ def _run(
         epochs=recipe.epochs,
         measured_on=len(dataset.measured_labels) if ACCURACY.name in study.objectives else None,
         budget_scale=options.budget_scale,
+        earlier=[earlier_trials(store, name, study) for name in options.prior],
     )
     if isinstance(rungs, Advised) and not proposer.advises:
         raise SearchError(f"--scheduler {options.scheduler}: asks --sampler pareto, and not {options.sampler}")

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from blocks import BLOCKS
+from nas.config.losses import LOSSES
 from nas.config.recipe import OPTIMIZERS
 from nas.data import DATASETS
 from nas.data.metrics import METRICS
@@ -23,7 +24,7 @@ from nas.searches.trackers import TRACKERS
 from tests.conftest import REPOSITORY
 
 TEXT = (REPOSITORY / "docs" / "extending.md").read_text(encoding="utf-8")
-REGISTRIES = (BLOCKS, DATASETS, METRICS, SAMPLERS, SCHEDULERS, OPTIMIZERS, EXPORTERS, TRACKERS)
+REGISTRIES = (BLOCKS, DATASETS, METRICS, SAMPLERS, SCHEDULERS, OPTIMIZERS, EXPORTERS, TRACKERS, LOSSES)
 
 
 def listings(language: str) -> list[str]:

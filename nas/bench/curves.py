@@ -25,7 +25,7 @@ class Curves:
     """What networks were worth in the middle of their trainings."""
 
     epochs: int
-    """Of a whole training, after which the accuracy of the table is measured."""
+    """Epochs of a whole training, after which the accuracy of the table is measured."""
     values: Dict[int, Values]
     """(networks, trainings) by epoch, as the accuracies of the table; NaN where nothing was measured."""
 

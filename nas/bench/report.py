@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 CHECKPOINTS: Final = (10, 25, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
 PARTS: Final = (0.125, 0.25, 0.5, 1.0)
-"""Of the steps or hours that a search has: where its regret is said."""
+"""Shares of the steps or hours that a search has, at which its regret is said."""
 LABELS: Final = {"trials": "trials", "steps": "steps, in whole trainings", "hours": "hours, simulated"}
 # Okabe and Ito's colours, which people with any colour vision can tell apart.
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

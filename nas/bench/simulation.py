@@ -152,7 +152,7 @@ class TableSearch:
         self.trained: list[int] = []
         """Epochs of all networks by each event."""
         self._running: list[tuple[float, int, _Training]] = []
-        """By when it comes to its next station; of those at the same time the first that began."""
+        """Ordered by when each comes to its next station; of those at the same time the first that began."""
         self._begun = 0
 
     def run(self, workers: int) -> None:

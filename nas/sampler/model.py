@@ -56,7 +56,7 @@ class Paused:
 
     candidate: int
     share: float
-    """Of a full training that it has behind it."""
+    """Part of a full training that it has behind it."""
 
 
 @dataclass(frozen=True)
@@ -263,7 +263,7 @@ class _Now:
     scaled: Array
     """(candidates, costs): on the scale of budgets."""
     errors: Array
-    """Of what is trained, or believed to be: (n)."""
+    """(n): of the networks that are trained, or believed to be."""
     rows: Numbers
     """Which candidates these are: (n)."""
     deviation: float

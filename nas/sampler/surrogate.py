@@ -111,7 +111,7 @@ class Evidence:
 
     @classmethod
     def exact(cls, x: Array, y: Array) -> Evidence:
-        """Of as many networks, each trained to its end and measured exactly."""
+        """Observations of as many networks, each trained to its end and measured exactly."""
         none = np.zeros(len(y))
         return cls(x, y, none, none, none, np.arange(len(y)), np.zeros(len(y), dtype=np.int64))
 

@@ -21,7 +21,7 @@ Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
 
 REFERENCE = 1.1
-"""Of each objective: its worst counts as well, and 1 is the worst possible loss."""
+"""The reference in each objective: its worst counts as well, and 1 is the worst possible loss."""
 
 
 class Ranking:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -26,6 +27,14 @@ SPACE = {
         "head": {"block": "classifier"},
     },
 }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forgotten() -> Iterator[None]:
+    """They are not there for the tests of other files."""
+    yield
+    for name in [name for name in BLOCKS if name.startswith("timm:")]:
+        BLOCKS.remove(name)
 
 
 @pytest.mark.parametrize("name", timm_layers.LAYERS)

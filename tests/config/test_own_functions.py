@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import nas
+from nas.config import block_files
 from nas.config.block_files import OwnBlocks, load_blocks
 from nas.config.losses import LOSSES, check_loss, loss_text, name_of, same_loss
 from nas.config.own_functions import noted, origins_of, with_functions
@@ -49,6 +50,7 @@ def forgotten() -> Iterator[None]:
             registry.remove(name)  # type: ignore[attr-defined]
     for name in set(OBJECTIVES) - BUILT_IN:
         del OBJECTIVES[name]
+    block_files._loaded.clear()
 
 
 def tilted(power: float) -> Callable[[Tensor, Tensor], Tensor]:

@@ -70,7 +70,7 @@ class _Living(TorchDispatchMode):  # type: ignore[misc]
         return result
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.long)])
 def test_the_prediction_is_close_to_the_tensors_of_a_training(precision: str, dataset: Dataset) -> None:
     recipe = Recipe(precision=precision, batch_size=128)  # type: ignore[arg-type]
     for architecture in _draw(1, 2, 2.5e7):

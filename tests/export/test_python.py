@@ -46,6 +46,7 @@ def test_every_block_gives_the_same_bits_without_nas(cases: list[Case], tmp_path
     check_python_files(files)
 
 
+@pytest.mark.long
 def test_whole_networks_give_the_same_bits_without_nas(tmp_path: Path) -> None:
     files: dict[Path, tuple[nn.Module, tuple[int, ...]]] = {}
     networks = [PublishedConfig.load("kong_aim_cam").architecture(), *random_points("attn_cnn", 3)]

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
 from nas.commands.search import command
+from nas.config import block_files
+from nas.config.recipe import OPTIMIZERS
 from nas.searches.options import SearchOptions
 from nas.searches.run_file import write_run
 from nas.store import Store
 from tests.conftest import Run
+
+
+@pytest.fixture(autouse=True)
+def forgotten() -> Iterator[None]:
+    """What a file of a test adds is not there after it."""
+    yield
+    for name in set(OPTIMIZERS) & {"of_a_run"}:
+        OPTIMIZERS.remove(name)
+    block_files._loaded.clear()
 
 
 @pytest.fixture

@@ -52,7 +52,9 @@ def drivers(repository: Path) -> Iterator[Callable[..., Any]]:
         program.stdin.close()
 
 
-@pytest.mark.parametrize(("kills", "budget"), [(6, 25), pytest.param(20, 70, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("kills", "budget"), [pytest.param(6, 25, marks=pytest.mark.long), pytest.param(20, 70, marks=pytest.mark.slow)]
+)
 def test_kills_of_the_driver_lose_nothing_and_repeat_nothing(
     drivers: Callable[..., Any], database: str, tmp_path: Path, kills: int, budget: int
 ) -> None:
@@ -115,6 +117,7 @@ def test_with_checkpoints_kills_cost_no_epoch_that_was_recorded(
     assert not list((tmp_path / "kept").glob("*.checkpoint"))
 
 
+@pytest.mark.long
 def test_two_drivers_at_once_end_well_or_are_refused(
     drivers: Callable[..., Any], database: str, tmp_path: Path
 ) -> None:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from nas.sampler.acquisition import BUDGET_SCALES, FLOOR, Budgets, Improvement, Warp
 from nas.sampler.cost_model import CostModel, Learner
 from nas.sampler.history import Observation
-from nas.sampler.surrogate import Evidence, Posterior, inducing
+from nas.sampler.surrogate import EXACT_AT_MOST, Evidence, Posterior, Weights, inducing
 
 Array = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
@@ -27,6 +27,8 @@ SHORTLIST: Final = 32
 """Candidates that are compared again for each further member of a batch."""
 SCALED_FROM: Final = 10
 """Complete trials from which on their own spread is the scale of errors, beside earlier studies."""
+FORETOLD_FROM: Final = 4
+"""Trials from which on it is asked whether earlier studies help to foretell them."""
 OUTLOOKS: Final = tuple(NormalDist().inv_cdf((place + 0.5) / 16) for place in range(16))
 """What a network may turn out to be at a rung, equally likely, in deviations."""
 
@@ -93,7 +95,7 @@ class Model:
     def __init__(self, seed: int, log_share: float = BUDGET_SCALES["mixed"]) -> None:
         """`log_share` of the budgets are drawn evenly on a logarithmic scale."""
         self._seed, self._log_share = seed, log_share
-        self._error = Learner()
+        self._error, self._alone = Learner(), Learner()
         self._costs: dict[int, CostModel] = {}
 
     def predict_costs(
@@ -195,6 +197,17 @@ class Model:
         prices: Array = (gain / (following - share + chance * (1 - following))).max(axis=1)
         return prices
 
+    def _posterior(self, seen: Evidence, known: Known) -> tuple[Weights, Posterior, Evidence]:
+        """What follows from what was `seen`; without earlier studies where these make trials of this one harder to foretell."""
+        weights = self._error.learn(seen, known.group, known.age)
+        posterior = Posterior(weights, seen, known.group)
+        own = seen[np.flatnonzero(seen.study == 0)]
+        if not FORETOLD_FROM <= len(own) < len(seen) <= EXACT_AT_MOST:
+            return weights, posterior, seen
+        alone = self._alone.learn(own, known.group, known.age)
+        without = Posterior(alone, own, known.group)
+        return (alone, without, own) if without.foretold() > posterior.foretold() else (weights, posterior, seen)
+
     def _now(self, known: Known, compared: Numbers) -> _Now:
         """The posterior, with what runs taken as the model expects it, and the front; budgets reach over those `compared` too."""
         observed, matrix, pending = known.observed, known.matrix, np.array(known.pending, dtype=np.int64)
@@ -231,8 +244,7 @@ class Model:
                 network=rows,
                 study=np.array([item.study for item in known.earlier]),
             )
-        weights = self._error.learn(seen, known.group, known.age)
-        posterior = Posterior(weights, seen, known.group)
+        weights, posterior, seen = self._posterior(seen, known)
         if measured.any():  # the luckiest measurements are not the front
             front_errors = warp.inverse(posterior(matrix[front_rows])[0])
         reference = float(front_errors.max())

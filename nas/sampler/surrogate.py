@@ -253,6 +253,15 @@ class Posterior:
         variance = self._signal - np.einsum("ij,ij->j", half, half) + np.einsum("ij,ij->j", rest, rest)
         return mean, np.maximum(variance, 1e-10)
 
+    def foretold(self) -> float:
+        """Mean logarithm of the density of each observation of this study, foretold from all others (Rasmussen and Williams 2006,
+        equations 5.10 to 5.12). The posterior must not be a sparse one.
+        """
+        assert self._inner is None
+        variance = 1 / np.diag(cho_solve((self._lower, True), np.eye(len(self._alpha)), check_finite=False))
+        density = -0.5 * (np.log(2 * np.pi * variance) + self._alpha**2 * variance)
+        return float(density[self._seen.study == 0].mean())
+
     def themselves(self, x: Array, network: Numbers) -> tuple[Array, Array]:
         """Mean and variance of networks `x` (m, columns) with what each is off its features, as far as it was observed.
 

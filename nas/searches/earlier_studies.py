@@ -5,7 +5,7 @@ from __future__ import annotations
 from nas.errors import SearchError
 from nas.objectives import learned
 from nas.sampler.history import Earlier
-from nas.states import COMPLETE
+from nas.states import State
 from nas.store import Store, StudyRow
 
 
@@ -23,7 +23,7 @@ def earlier_trials(store: Store, name: str, study: StudyRow) -> list[Earlier]:
     if there != (wanted,):
         raise SearchError(f"prior: study '{name}' learned {' and '.join(there)}, not {wanted}")
     trials = store.trials(name)
-    trials = trials[trials["state"] == COMPLETE]
+    trials = trials[trials["state"] == State.COMPLETE]
     if trials.empty:
         raise SearchError(f"prior: study '{name}' has no complete trial")
     return [

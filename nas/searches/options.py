@@ -189,7 +189,7 @@ class SearchOptions:
     budget_scale: str = _option("mixed", "How the sampler pareto weighs budgets: linear, log, or mixed, half and half.")
     prior: Sequence[str] = _option(
         (),
-        "Earlier study over the same space, such as on other images, which the sampler pareto learns of; may be given several times.",
+        "Earlier study over the same space, such as on other images, of which the sampler pareto learns; may stand several times.",
     )
     seed: int = _option(0, "Of the sampler, of the split of the data, and of the trainings.")
     study: str | None = _option(None, "Name of the study.  [default: SPACE-DATA]")

@@ -8,7 +8,7 @@ import pytest
 from optuna.samplers import NSGAIISampler, TPESampler
 
 from nas.sampler import ParetoSampler
-from nas.sampler.history import PARTIAL
+from nas.sampler.history import PARTIAL, Earlier
 from nas.space.space import Assignment, Space
 from tests.sampler.conftest import NETWORKS, build, regret, search, study_for
 
@@ -235,3 +235,16 @@ def _price(space: Space, architecture: Any) -> Any:
     from nas.architecture.cost import cost
 
     return cost(architecture, space.input, 10)
+
+
+def test_an_earlier_study_is_learned_from_as_far_as_it_tells_something(chain: Space) -> None:
+    """On other images every error is half as large, and nothing else; or the errors belong to other networks."""
+    past = search(chain, ParetoSampler(chain, seed=9), 40)
+    same = [Earlier(item.assignment, 0.5 + 0.5 * item.values[0], 1_000) for item in past]
+    mixed = [Earlier(item.assignment, other.value) for item, other in zip(past, [*same[20:], *same[:20]], strict=True)]
+    regrets = {
+        name: _mean_regret(chain, lambda seed, told=told: ParetoSampler(chain, earlier=told, seed=seed), 12, 2)  # type: ignore[misc]
+        for name, told in (("cold", ()), ("told", [same]), ("misled", [mixed]))
+    }
+    assert regrets["told"] < 0.5 * regrets["cold"]
+    assert regrets["misled"] < 1.5 * regrets["cold"]

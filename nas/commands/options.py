@@ -144,6 +144,13 @@ HOW: dict[str, dict[str, Any]] = {
     "max_macs": {"type": CountType()},
     "limits": {"type": LimitsType()},
     "features": {"type": NamesType(), "default": "", "show_default": False},
+    "prior": {
+        "metavar": "STUDY",
+        "multiple": True,
+        "type": str,
+        "default": (),
+        "shell_complete": shell_completion.studies,
+    },
     "seed": {"type": click.IntRange(0, 2**31 - 1)},
     "blocks": {"metavar": "FILE", "multiple": True, "type": str, "default": ()},
     "study": {"metavar": "NAME", "shell_complete": shell_completion.studies},

@@ -39,7 +39,7 @@ class Earlier:
 
     assignment: Assignment
     value: float
-    """Of the objective that is learned."""
+    """What it reached in the objective that is learned."""
     measured_on: int | None = None
     """Images on which it was measured; None: it is exact."""
 

@@ -84,6 +84,8 @@ class ParetoSampler(BaseSampler):
             raise ValueError(f"budget_scale: must be one of {', '.join(BUDGET_SCALES)}, not {budget_scale!r}")
         if space is None and objectives is not None:
             raise ValueError("objectives: names need a space; without one the first value of a trial is learned")
+        if space is None and earlier:
+            raise ValueError("earlier: studies are compared over a space, and there is none")
         if space is not None and costs is not None:
             raise ValueError("costs: a space knows the costs of its networks")
         names = tuple(objectives or ("accuracy", "parameters"))

@@ -29,11 +29,18 @@ SPACE = {
 }
 
 
+OF_TIMM = {name: block for name, block in BLOCKS.items() if name.startswith("timm:")}
+for _name in OF_TIMM:  # they are there for the tests of this file alone
+    BLOCKS.remove(_name)
+
+
 @pytest.fixture(autouse=True, scope="module")
-def forgotten() -> Iterator[None]:
-    """They are not there for the tests of other files."""
+def known() -> Iterator[None]:
+    """The blocks of timm."""
+    for name, block in OF_TIMM.items():
+        BLOCKS.add(name, block)
     yield
-    for name in [name for name in BLOCKS if name.startswith("timm:")]:
+    for name in OF_TIMM:
         BLOCKS.remove(name)
 
 

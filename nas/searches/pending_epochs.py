@@ -31,8 +31,8 @@ class PendingEpochs:
         """Those of one trial, which are written with what becomes of it."""
         return self._curves.pop(row, [])
 
-    def tick(self) -> None:
-        """Writes all when the first has waited long enough."""
-        if self._curves and time.monotonic() - self._since >= TICK_SECONDS:
+    def tick(self, *, now: bool = False) -> None:
+        """Writes all when the first has waited long enough, or `now`."""
+        if self._curves and (now or time.monotonic() - self._since >= TICK_SECONDS):
             self._store.record_epochs(self._study, self._curves)
             self._curves = {}

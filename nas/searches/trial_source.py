@@ -165,7 +165,7 @@ class TrialSource(JobSource[TrialJob]):
             return
         if not last:
             self._pending.add(job.row, asdict(report.epoch))
-        if report.saved:  # whoever goes on from that checkpoint may not report it again
+        if self.checkpoints is not None:  # whoever goes on from one may not report this again
             self._pending.tick(now=True)
         self.progress.epoch(job.proposal.architecture.hash, report.epoch, self.plan.recipe.epochs)
 

@@ -129,7 +129,9 @@ class TableSearch:
         )
         rungs = setting.rungs(table, scheduler)
         if isinstance(rungs, Advised) and not self.proposer.advises:
-            raise BenchError(f"--scheduler {scheduler}: asks --samplers pareto, and not {sampler}")
+            raise BenchError(
+                f"--scheduler {scheduler}: asks the sampler which trial goes on, and {sampler} cannot say; pareto can"
+            )
         self.epochs = 1 if table.curves is None else table.curves.epochs
         self.stations = (*(rungs.epochs if rungs is not None else ()), self.epochs)
         """Epochs at which something may be decided."""

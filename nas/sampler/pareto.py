@@ -94,7 +94,7 @@ class ParetoSampler(BaseSampler):
                 f"objectives: one must be accuracy, or another that has to be learned, and only one, not {', '.join(names)}"
             )
         self._space, self._input, self._classes, self._names, self._costs = space, input, classes, names, costs
-        self._measured_on, self._earlier = measured_on, earlier
+        self._measured_on, self.earlier = measured_on, tuple(earlier)
         self._features = features or {}
         self._log_share = BUDGET_SCALES[budget_scale]
         self._seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
@@ -182,8 +182,8 @@ class ParetoSampler(BaseSampler):
 
     def _search_of(self, domain: Domain, learned: int) -> _Search:
         begun = _Search(domain, learned, self._measured_on, self._seed, self._rng, self._log_share)
-        if self._earlier:
-            begun.history.recall(self._earlier, OBJECTIVES[self._names[learned]].is_maximized)
+        if self.earlier:
+            begun.history.recall(self.earlier, OBJECTIVES[self._names[learned]].is_maximized)
         return begun
 
 

@@ -294,8 +294,6 @@ class SearchOptions:
                 f"budget_scale: must be one of {', '.join(BUDGET_SCALES)}, not '{self.budget_scale}'"
                 f"{nearest(self.budget_scale, BUDGET_SCALES)}"
             )
-        if self.prior and self.sampler != "pareto":
-            raise SearchError(f"prior: the sampler pareto learns of earlier studies, not {self.sampler}")
         parse_duration(self.time)
         parse_duration(self.trial_timeout, "trial_timeout")
         _ = self.ray, self.timing

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from nas.store import Store
 
 TICK_SECONDS = 1.0
-"""A point waits so long at most. A driver that is killed meanwhile loses it, and a trial that goes on reports it again."""
+"""A point waits so long at most. A driver that is killed meanwhile loses it: its trial begins again, where it has no checkpoint."""
 
 Point = Mapping[str, object]
 

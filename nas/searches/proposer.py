@@ -188,6 +188,11 @@ class Proposer:
         self._study.tell(trial, state=TrialState.FAIL)
 
     @property
+    def recalls(self) -> bool:
+        """Whether the sampler learns of earlier studies."""
+        return hasattr(self._study.sampler, "earlier")
+
+    @property
     def advises(self) -> bool:
         """Whether the sampler can say which trial goes on."""
         return callable(getattr(self._study.sampler, "goes_on", None))

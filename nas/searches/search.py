@@ -293,7 +293,11 @@ def _run(
         earlier=[earlier_trials(store, name, study) for name in options.prior],
     )
     if isinstance(rungs, Advised) and not proposer.advises:
-        raise SearchError(f"--scheduler {options.scheduler}: asks --sampler pareto, and not {options.sampler}")
+        raise SearchError(
+            f"scheduler {options.scheduler}: asks the sampler which trial goes on, and {options.sampler} cannot say; pareto can"
+        )
+    if options.prior and not proposer.recalls:
+        raise SearchError(f"prior: the sampler {options.sampler} learns nothing of earlier studies; pareto does")
     timeout = parse_duration(options.trial_timeout, "trial_timeout")
     measured = measured_epochs(recipe.epochs, rungs.epochs if rungs else ())
     plan = TrialPlan(

@@ -142,7 +142,6 @@ def _drive(
         os.read(begin, 1)
 
     checkpoints = TrialCheckpoints(folder / "kept", {}) if kept else None
-    (folder / "kept").mkdir(exist_ok=True)
 
     def learns(config: Config) -> Iterator[Report]:
         file = config.spec.kept.path if config.spec.kept is not None else folder / "none"
@@ -170,6 +169,9 @@ def _drive(
                 if not store.has_study(study):
                     make_study(store, Space.load(file), study, Recipe(epochs=EPOCHS))
             with store.claim(study, None if checkpoints is None else lambda row: True):
+                if checkpoints is not None:
+                    checkpoints.sweep(store.paused(study)["id"])  # a kill may come between the end of a trial and this
+                    checkpoints.make_folder()
                 tune = SimulatedTune(
                     store, file, study=study, trials=trials, epochs=EPOCHS, worker=learns, checkpoints=checkpoints
                 )

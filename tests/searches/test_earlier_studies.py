@@ -9,7 +9,6 @@ import pytest
 from nas.config.recipe import Recipe
 from nas.errors import SearchError
 from nas.searches.earlier_studies import earlier_trials
-from nas.searches.options import SearchOptions
 from nas.space.space import Space
 from nas.store import Store
 from tests.searches.simulated import SimulatedTune, make_study
@@ -39,5 +38,8 @@ def test_studies_that_tell_nothing_are_refused(store: Store, space_file: Path) -
     ):
         with pytest.raises(SearchError, match=f"prior: {said}"):
             earlier_trials(store, name, now)
-    with pytest.raises(SearchError, match="prior: the sampler pareto learns of earlier studies, not tpe"):
-        SearchOptions("plain", sampler="tpe", prior=["earlier"])
+
+
+@pytest.mark.parametrize("sampler", ["pareto", "tpe"])
+def test_who_learns_of_them_says_so(sampler: str, store: Store, space_file: Path) -> None:
+    assert SimulatedTune(store, space_file, sampler=sampler).proposer.recalls == (sampler == "pareto")

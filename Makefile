@@ -47,7 +47,7 @@ tour: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -m slow tests/test_tour.py
 
 long: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -q -m 'long and not slow' -n 2
+	$(BIN)/python -m pytest -q -m 'long and not slow' -n 2 --dist loadfile
 
 slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -m slow

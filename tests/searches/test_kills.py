@@ -126,10 +126,10 @@ class Searches:
         return recorded
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("kills", [pytest.param(3, marks=pytest.mark.long), pytest.param(20, marks=pytest.mark.slow)])
-def test_kills_lose_no_rung_and_change_no_accuracy(tmp_path: Path, kills: int) -> None:
-    networks = 4 if kills < 10 else 10
+def test_kills_lose_no_rung_and_change_no_accuracy(tmp_path: Path) -> None:
+    kills, networks = 20, 10
     whole, killed = Searches(tmp_path / "whole", networks), Searches(tmp_path / "killed", networks)
     whole.finish()
     recorded = killed.killed(random.Random(kills), kills)

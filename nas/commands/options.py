@@ -145,10 +145,11 @@ HOW: dict[str, dict[str, Any]] = {
     "limits": {"type": LimitsType()},
     "features": {"type": NamesType(), "default": "", "show_default": False},
     "prior": {
-        "metavar": "STUDY",
+        "metavar": "STUDY|FILE",
         "multiple": True,
         "type": str,
         "default": (),
+        "show_default": False,
         "shell_complete": shell_completion.studies,
     },
     "seed": {"type": click.IntRange(0, 2**31 - 1)},

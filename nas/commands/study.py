@@ -164,7 +164,7 @@ def export(name: str | None, storage: str | None, output: Path) -> None:
         study = store.study(_name(store, name))
         trials = store.trials(study.name)
     _say_whether_outdated(study)
-    write(trials, output)
+    write(trials.assign(validation_images=study.validation_images), output)
     say(f"{len(trials)} trials in {output}")
 
 

@@ -1,12 +1,75 @@
-"""What earlier studies over the same space tell a new one."""
+"""What earlier studies over the same space tell a new one: of the same database, of a file, or shipped with the space."""
 
 from __future__ import annotations
 
-from nas.errors import SearchError
-from nas.objectives import learned
+import csv
+import gzip
+import io
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from blocks.base import Scalar
+from nas.config.shipped_files import folder
+from nas.data.task import Tell
+from nas.errors import AssignmentError, SearchError
+from nas.objectives import ACCURACY, learned
 from nas.sampler.history import Earlier
+from nas.space.grammar import Options
+from nas.space.space import Space
 from nas.states import State
 from nas.store import Store, StudyRow
+from nas.store.export import PREFIX, in_csv
+from nas.text.sanitize import expanded
+
+NONE: Final = "none"
+"""What a user says who wants nothing of earlier studies."""
+ENDINGS: Final = (".csv", ".csv.gz")
+IMAGES: Final = "validation_images"
+"""Column of how many images an accuracy was measured on; without it accuracies are taken as exact."""
+
+SIDE: Final = 64
+"""Pixels of the largest images for which what is shipped is of use: it was learned at 32, and other stems serve large ones."""
+
+
+def earlier_studies(
+    named: Sequence[str], sampler: str, store: Store, study: StudyRow, space: Space, tell: Tell
+) -> list[list[Earlier]]:
+    """Those that a user has `named`; where nothing is, what is shipped with the space and of use here.
+
+    Raises SearchError for what tells nothing of this space.
+    """
+    if NONE in named:
+        if len(named) > 1:
+            raise SearchError(
+                f"prior: {NONE} stands alone, not beside {', '.join(name for name in named if name != NONE)}"
+            )
+        return []
+    if named:
+        return [
+            file_trials(expanded(name), space, learned(study.objectives)[0])
+            if name.lower().endswith(ENDINGS)
+            else earlier_trials(store, name, study)
+            for name in named
+        ]
+    shipped, shape = shipped_trials(space), study.task.input
+    alike = shape is not None and shape[0] == 3 and max(shape[1:]) <= SIDE
+    fits = alike and learned(study.objectives) == (ACCURACY.name,)
+    if sampler != "pareto" or not fits or study.recipe.pretrained or not shipped.is_file():
+        return []
+    found, _ = _read(shipped, space, ACCURACY.name)
+    if found:  # a user's space of the same name may have none of them
+        tell(
+            f"learns of {len(found)} networks trained on other photos, shipped with {space.name} (--prior {NONE}: of none)"
+        )
+    return [found] if found else []
+
+
+def shipped_trials(space: Space) -> Path:
+    """The file of trained networks that travels with a space of this name, where there is one."""
+    return folder("search_spaces") / "priors" / f"{space.name}.csv.gz"
 
 
 def earlier_trials(store: Store, name: str, study: StudyRow) -> list[Earlier]:
@@ -30,3 +93,66 @@ def earlier_trials(store: Store, name: str, study: StudyRow) -> list[Earlier]:
         Earlier(assignment, float(value), earlier.validation_images)
         for assignment, value in zip(trials["assignment"], trials[wanted], strict=True)
     ]
+
+
+def file_trials(path: Path, space: Space, wanted: str) -> list[Earlier]:
+    """The complete trials of a CSV file that `nas study export` has written, as far as they are networks of this space.
+
+    Raises SearchError for a file that is none, that lacks the metric `wanted`, or of which no row fits.
+    """
+    found, problem = _read(path, space, wanted)
+    if not found:
+        raise SearchError(f"prior: {path}: no network of the space {space.name}; {problem}")
+    return found
+
+
+def _read(path: Path, space: Space, wanted: str) -> tuple[list[Earlier], str]:
+    """The same, and what is wrong with the last row that does not fit."""
+    found: list[Earlier] = []
+    problem = "it has no row of a complete trial"
+    try:
+        for line, row in _rows(path, wanted):
+            if row.get("state", State.COMPLETE) != State.COMPLETE:
+                continue
+            try:
+                found.append(_earlier(row, space, wanted))
+            except (AssignmentError, ValueError) as wrong:
+                problem = f"line {line}: {wrong}"
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as wrong:
+        raise SearchError(f"prior: {path}: cannot be read: {wrong}") from None
+    return found, problem
+
+
+def _rows(path: Path, wanted: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """The rows of a file with the numbers of their lines."""
+    if not path.is_file():
+        raise SearchError(f"prior: {path}: no such file")
+    with (
+        gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as opened,
+        io.TextIOWrapper(opened, encoding="utf-8", newline="") as file,
+    ):
+        reader = csv.DictReader(file)
+        names = reader.fieldnames or []
+        if wanted not in names or not any(name.startswith(PREFIX) for name in names):
+            raise SearchError(
+                f"prior: {path}: must have a column {wanted} and one for each choice, {PREFIX}…, as `nas study export` writes them"
+            )
+        for row in reader:
+            yield reader.line_num, row
+
+
+def _earlier(row: Mapping[str, str], space: Space, wanted: str) -> Earlier:
+    """Raises AssignmentError for a row that is no network of the space, ValueError for one without a value."""
+
+    def answer(name: str, options: Options) -> Scalar:
+        cell = row.get(PREFIX + name) or ""
+        for option in options:
+            if in_csv(option) == cell:
+                return option
+        raise AssignmentError(f"the choice '{name}' has no option {json.dumps(cell)}")
+
+    value = float(row[wanted])
+    if not math.isfinite(value):
+        raise ValueError(f"{wanted} must be a number, not {row[wanted]}")
+    images = row.get(IMAGES)
+    return Earlier(space.walk(answer).assignment, value, int(images) if images else None)

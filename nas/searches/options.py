@@ -189,7 +189,9 @@ class SearchOptions:
     budget_scale: str = _option("mixed", "How the sampler pareto weighs budgets: linear, log, or mixed, half and half.")
     prior: Sequence[str] = _option(
         (),
-        "Earlier study over the same space, such as on other images, of which the sampler pareto learns; may stand several times.",
+        "Earlier study over the same space, such as on other images, or the .csv that `nas study export` has written of one: the "
+        "sampler pareto learns of it; may stand several times. none: of nothing.  [default: what is shipped with the space, for "
+        "colour images of at most 64 pixels]",
     )
     seed: int = _option(0, "Of the sampler, of the split of the data, and of the trainings.")
     study: str | None = _option(None, "Name of the study.  [default: SPACE-DATA]")

@@ -267,7 +267,7 @@ def _run(
     if finished >= options.trials and paused.empty and (rungs is None or left_out(past, study.objectives, guess).empty):
         progress.note(f"study '{study.name}' has {finished} finished trials already; --trials counts them all")
         return "done"
-    from nas.searches.earlier_studies import earlier_trials
+    from nas.searches.earlier_studies import NONE, earlier_studies
     from nas.searches.optuna_history import rows
     from nas.searches.proposer import Proposer
     from nas.searches.trial_source import TrialPlan, TrialSource
@@ -290,13 +290,13 @@ def _run(
         epochs=recipe.epochs,
         measured_on=len(dataset.measured_labels) if ACCURACY.name in study.objectives else None,
         budget_scale=options.budget_scale,
-        earlier=[earlier_trials(store, name, study) for name in options.prior],
+        earlier=earlier_studies(options.prior, options.sampler, store, study, space, progress.note),
     )
     if isinstance(rungs, Advised) and not proposer.advises:
         raise SearchError(
             f"scheduler {options.scheduler}: asks the sampler which trial goes on, and {options.sampler} cannot say; pareto can"
         )
-    if options.prior and not proposer.recalls:
+    if set(options.prior) - {NONE} and not proposer.recalls:
         raise SearchError(f"prior: the sampler {options.sampler} learns nothing of earlier studies; pareto does")
     timeout = parse_duration(options.trial_timeout, "trial_timeout")
     measured = measured_epochs(recipe.epochs, rungs.epochs if rungs else ())

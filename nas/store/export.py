@@ -48,13 +48,18 @@ def write(trials: pd.DataFrame, path: Path) -> None:
     with uncollected():
         places = _places(trials["assignment"].tolist())
     for name, (options, column) in places.items():
-        words = [_harmless(option) if text and isinstance(option, str) else json.dumps(option) for option in options]
+        words = [in_csv(option) if text else json.dumps(option) for option in options]
         chosen = pa.DictionaryArray.from_arrays(pa.array(column, mask=column < 0), pa.array(words, pa.string()))
         table = table.append_column(PREFIX + name, chosen.cast(pa.string()))
     if text:
         write_csv(table, path)
     else:
         write_table(table, path)
+
+
+def in_csv(option: Scalar) -> str:
+    """An option of a choice as a CSV file has it."""
+    return _harmless(option) if isinstance(option, str) else json.dumps(option)
 
 
 def _harmless(text: str) -> str:

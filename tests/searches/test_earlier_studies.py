@@ -2,28 +2,53 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from nas.cli import cli
 from nas.config.recipe import Recipe
+from nas.config.task import LoadedTask
 from nas.errors import SearchError
-from nas.searches.earlier_studies import earlier_trials
+from nas.searches.earlier_studies import earlier_studies, earlier_trials, file_trials, shipped_trials
 from nas.space.space import Space
 from nas.store import Store
 from tests.searches.simulated import SimulatedTune, make_study
 
 
-def test_complete_trials_of_a_study_over_the_same_space(store: Store, space_file: Path) -> None:
+@pytest.fixture
+def earlier(store: Store, space_file: Path) -> str:
+    """A study of four complete trials."""
     tune = SimulatedTune(store, space_file, study="earlier", trials=4)
     with store.claim("earlier"):
         tune.run(workers=1)
+    return "earlier"
+
+
+def test_complete_trials_of_a_study_over_the_same_space(store: Store, earlier: str, space_file: Path) -> None:
     make_study(store, Space.load(space_file), "now", Recipe())
-    found = earlier_trials(store, "earlier", store.study("now"))
-    trials = store.trials("earlier")
+    found = earlier_trials(store, earlier, store.study("now"))
+    trials = store.trials(earlier)
     assert [(one.assignment, one.value) for one in found] == list(
         zip(trials["assignment"], trials["accuracy"], strict=True)
     )
+
+
+@pytest.mark.parametrize("name", ["trials.csv", "trials.csv.gz"])
+def test_a_file_that_was_exported_tells_what_its_study_does(
+    name: str, store: Store, earlier: str, space_file: Path, tmp_path: Path
+) -> None:
+    make_study(store, Space.load(space_file), "now", Recipe())
+    runner = CliRunner()
+    done = runner.invoke(cli, ["study", "export", earlier, "--storage", store.url, "-o", str(tmp_path / "trials.csv")])
+    assert done.exit_code == 0, done.output
+    if name.endswith("gz"):
+        (tmp_path / name).write_bytes(gzip.compress((tmp_path / "trials.csv").read_bytes()))
+    now, space = store.study("now"), Space.load(space_file)
+    found = earlier_studies([str(tmp_path / name), earlier], "pareto", store, now, space, print)
+    assert found[0] == found[1]
 
 
 def test_studies_that_tell_nothing_are_refused(store: Store, space_file: Path) -> None:
@@ -38,8 +63,65 @@ def test_studies_that_tell_nothing_are_refused(store: Store, space_file: Path) -
     ):
         with pytest.raises(SearchError, match=f"prior: {said}"):
             earlier_trials(store, name, now)
+    with pytest.raises(SearchError, match="prior: none stands alone, not beside empty"):
+        earlier_studies(["none", "empty"], "pareto", store, now, Space.load(space_file), print)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "no such file"),
+        ("trial,loss\n1,2\n", "must have a column accuracy and one for each choice, choice.…"),
+        ("accuracy,choice.stem\n", "no network of the space plain; it has no row of a complete trial"),
+        ("accuracy,choice.stem\n0.5,what\n", "no network of the space plain; line 2: the choice '"),
+        (b"\xff\xfe\x00", "cannot be read"),
+    ],
+)
+def test_files_that_tell_nothing_are_refused(text: str | bytes | None, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "trials.csv"
+    if text is not None:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(SearchError, match="prior: .*trials.csv: ") as problem:
+        file_trials(path, Space.load("plain"), "accuracy")
+    assert said in str(problem.value)
 
 
 @pytest.mark.parametrize("sampler", ["pareto", "tpe"])
 def test_who_learns_of_them_says_so(sampler: str, store: Store, space_file: Path) -> None:
     assert SimulatedTune(store, space_file, sampler=sampler).proposer.recalls == (sampler == "pareto")
+
+
+@pytest.mark.parametrize(
+    ("shape", "sampler", "named", "learns"),
+    [
+        ((3, 32, 32), "pareto", [], True),
+        ((1, 32, 32), "pareto", [], False),
+        ((3, 224, 224), "pareto", [], False),
+        ((3, 32, 32), "tpe", [], False),
+        ((3, 32, 32), "pareto", ["none"], False),
+    ],
+)
+def test_a_search_of_photos_learns_of_the_networks_that_are_shipped(
+    shape: tuple[int, ...], sampler: str, named: list[str], learns: bool, store: Store
+) -> None:
+    space, said = Space.load("attn_cnn"), list[str]()
+    store.create_study(
+        "photos",
+        space=space,
+        task=LoadedTask("invented", fingerprint="x", input=shape),
+        recipe=Recipe(),
+        objectives=["accuracy", "parameters"],
+    )
+    found = earlier_studies(named, sampler, store, store.study("photos"), space, said.append)
+    assert len(found) == len(said) == learns
+    if learns:
+        assert f"learns of {len(found[0])} networks" in said[0]
+
+
+def test_every_network_that_is_shipped_is_one_of_its_space() -> None:
+    space = Space.load("attn_cnn")
+    with gzip.open(shipped_trials(space), "rt") as file:
+        lines = file.read().splitlines()
+    found = file_trials(shipped_trials(space), space, "accuracy")
+    assert len(found) == len(lines) - 1 >= 100
+    assert all(0.1 < one.value < 0.8 and one.measured_on == 1_000 for one in found)

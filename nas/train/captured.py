@@ -9,7 +9,7 @@ has to be undone. Where a step cannot be recorded the training goes on without, 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -56,6 +56,7 @@ class Captured:
     ) -> None:
         self.step, self.batch_size, self.recorder, self.reason = step, batch_size, recorder, reason
         self._rehearsed = 0
+        self._places: _Places | None = None
         self._replay: Callable[[], object] | None = None
 
     @property
@@ -69,15 +70,16 @@ class Captured:
             return self.step(x, targets)
         if len(x) != self.batch_size:
             return self._other_size(x, targets)
-        if self._rehearsed < REHEARSALS:
+        if self._places is None:
             return self._rehearse(self.recorder, x, targets)
+        places = self._places
+        places.fill(x, targets, self.step.optimizer.param_groups)
         if self._replay is not None:
-            self._fill(x, targets)
             self._replay()
-            return self._loss, self._right
-        reason = self._first(self.recorder, x, targets)
+            return places.loss, places.right
+        reason = self._first(self.recorder, places)
         if reason is None:
-            return self._loss, self._right
+            return places.loss, places.right
         self.give_up(reason)
         return self.step(x, targets)
 
@@ -90,7 +92,7 @@ class Captured:
 
     def forget(self) -> None:
         """Gives the memory back: tensors have been replaced, as those of an optimizer are that goes on from a checkpoint."""
-        self._rehearsed, self._replay = 0, None
+        self._rehearsed, self._places, self._replay = 0, None, None
         if self.recorder is not None:
             self.recorder.close()
 
@@ -106,70 +108,40 @@ class Captured:
             if reason is not None:
                 self.give_up(reason)
             else:
-                self._make_room(x, targets, loss, right)
+                self._places = _Places(x, targets, loss, right, self.step.optimizer.param_groups)
         return loss, right
 
-    def _make_room(self, x: Tensor, targets: Targets, loss: Tensor, right: Tensor) -> None:
-        """The tensors that stay where they are."""
-        self._x, self._loss, self._right = torch.empty_like(x), torch.empty_like(loss), torch.empty_like(right)
-        y = torch.empty_like(targets.y)
-        self._targets = Targets(y)
-        if targets.other is not None:
-            share, rest = torch.ones((), device=x.device), torch.zeros((), device=x.device)
-            self._targets = Targets(y, torch.empty_like(y), share, rest)
-        # A GPU's optimizers read float32, and `Trainer` has rounded the rate to it; a CPU's read float64.
-        dtype = torch.float32 if x.device.type == "cuda" else torch.float64
-        groups = self.step.optimizer.param_groups
-        self._rates = [torch.zeros((), dtype=dtype, device=x.device) for _ in groups]
-        self._filled = [0.0 for _ in groups]
-
-    def _fill(self, x: Tensor, targets: Targets) -> None:
-        ours = self._targets
-        self._x.copy_(x)
-        ours.y.copy_(targets.y)
-        if ours.other is not None:
-            assert targets.other is not None
-            assert isinstance(ours.share, Tensor)
-            assert isinstance(ours.rest, Tensor)
-            ours.other.copy_(targets.other)
-            ours.share.fill_(targets.share)
-            ours.rest.fill_(targets.rest)
-        for place, group in enumerate(self.step.optimizer.param_groups):
-            if group["lr"] != self._filled[place]:
-                self._rates[place].fill_(group["lr"])
-                self._filled[place] = group["lr"]
-
-    def _first(self, recorder: Recorder, x: Tensor, targets: Targets) -> str | None:
+    def _first(self, recorder: Recorder, places: _Places) -> str | None:
         """Records the step, and takes it; or takes none, and gives the reason.
 
         What stands in Python alone stays in a recorded step what it was, such as a count of a block of a user's own. Then the first
         loss is mostly another one than that of the network itself.
         """
-        self._fill(x, targets)
         before = _Before(self._tensors(), self.step.device)
         reason = None
+
+        def action() -> None:
+            loss, right = self.step(places.x, places.targets)
+            places.loss.copy_(loss)
+            places.right.copy_(right)
+
         try:
-            expected, _ = recorder.rehearse(lambda: self.step.forward(self._x, self._targets)[1].detach())
+            expected, _ = recorder.rehearse(lambda: self.step.forward(places.x, places.targets)[1].detach())
             before.restore()
-            with _tensors_as_rates(self.step.optimizer, self._rates):
-                replay = recorder.record(self._run)
-            self.step.optimizer.zero_grad(set_to_none=True)  # they lie in the memory of the record
+            with _tensors_as_rates(self.step.optimizer, places.rates):
+                replay = recorder.record(action)
             replay()
-            if not torch.equal(expected, self._loss) and not bool((expected.isnan() & self._loss.isnan()).all()):
+            if not torch.equal(expected, places.loss) and not bool((expected.isnan() & places.loss.isnan()).all()):
                 reason = "the recorded step gives another loss than the network"
         except Exception as problem:  # whatever a network can do
             line = (str(problem).strip().splitlines() or [""])[0][:200]
             reason = f"the step cannot be recorded ({type(problem).__name__}: {line})"
+        self.step.optimizer.zero_grad(set_to_none=True)  # gradients lie in the memory of the record
         if reason is None:
             self._replay = replay
         else:
             before.restore()
         return reason
-
-    def _run(self) -> None:
-        loss, right = self.step(self._x, self._targets)
-        self._loss.copy_(loss)
-        self._right.copy_(right)
 
     def _other_size(self, x: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
         """A step on a batch of another size; what it needs for its maps is not in the memory of the recorded one."""
@@ -189,6 +161,41 @@ class Captured:
         yield from self.step.model.buffers()
         for state in self.step.optimizer.state.values():
             yield from (value for value in state.values() if isinstance(value, Tensor))
+
+
+class _Places:
+    """The tensors that stay where they are: a batch, its targets, its loss, how many are right, learning rates."""
+
+    def __init__(
+        self, x: Tensor, targets: Targets, loss: Tensor, right: Tensor, groups: Sequence[Mapping[str, Any]]
+    ) -> None:
+        self.x, self.loss, self.right = torch.empty_like(x), torch.empty_like(loss), torch.empty_like(right)
+        y = torch.empty_like(targets.y)
+        self.targets = Targets(y)
+        if targets.other is not None:
+            share, rest = torch.ones((), device=x.device), torch.zeros((), device=x.device)
+            self.targets = Targets(y, torch.empty_like(y), share, rest)
+        # A GPU's optimizers read float32, and `Trainer` has rounded the rate to it; a CPU's read float64.
+        dtype = torch.float32 if x.device.type == "cuda" else torch.float64
+        self.rates = [torch.zeros((), dtype=dtype, device=x.device) for _ in groups]
+        self._filled = [0.0 for _ in groups]
+
+    def fill(self, x: Tensor, targets: Targets, groups: Sequence[Mapping[str, Any]]) -> None:
+        """Copies a batch, and the learning rates of the groups of an optimizer that have changed."""
+        ours = self.targets
+        self.x.copy_(x)
+        ours.y.copy_(targets.y)
+        if ours.other is not None:
+            assert targets.other is not None
+            assert isinstance(ours.share, Tensor)
+            assert isinstance(ours.rest, Tensor)
+            ours.other.copy_(targets.other)
+            ours.share.fill_(targets.share)
+            ours.rest.fill_(targets.rest)
+        for place, group in enumerate(groups):
+            if group["lr"] != self._filled[place]:
+                self.rates[place].fill_(group["lr"])
+                self._filled[place] = group["lr"]
 
 
 class _Before:

@@ -9,8 +9,9 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 import torch
 
@@ -81,7 +82,7 @@ class _Shared:
     stream: torch.cuda.Stream
     """cuBLAS keeps a workspace for each stream that it has worked on."""
     pool: Any = None
-    graphs: int = 0
+    graphs: WeakSet[torch.cuda.CUDAGraph] = field(default_factory=WeakSet)
     """That are alive: with the last one the memory of the pool is given back, and the next one has a new pool."""
 
 
@@ -124,7 +125,7 @@ class CudaRecorder(Recorder):
             generator.graphsafe_set_state(undisturbed)  # the other one may believe for ever that it is recorded
             raise
         self._graph = graph
-        ours.graphs += 1
+        ours.graphs.add(graph)
         return graph.replay
 
     def close(self) -> None:
@@ -133,9 +134,9 @@ class CudaRecorder(Recorder):
             return
         with suppress(*UNREACHABLE):
             self._graph.reset()
-        self._graph = None
         ours = self._ours()
-        ours.graphs -= 1
+        ours.graphs.discard(self._graph)
+        self._graph = None
         if not ours.graphs:
             with suppress(*UNREACHABLE):
                 torch.cuda.empty_cache()

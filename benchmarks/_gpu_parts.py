@@ -22,6 +22,7 @@ from torch import Tensor
 from nas.architecture.architecture import Architecture
 from nas.architecture.compile import compile_model
 from nas.architecture.cost import cost
+from nas.config.cuda_graph_switch import SWITCH
 from nas.config.recipe import Augment, Recipe
 from nas.data import Dataset, Task
 from nas.data.task import make_dataset
@@ -30,7 +31,6 @@ from nas.execution.gpu_sharing import training_bytes
 from nas.space.published import PublishedConfig
 from nas.space.space import Space
 from nas.train import Trainer, judge, seed_everything
-from nas.train.cuda_graph import SWITCH
 from nas.train.device import deterministic
 from nas.train.launches import Speed, Work
 from nas.train.mixup import Targets
@@ -88,7 +88,9 @@ class _Step:
         seed_everything(0)
         self.device, batch = device, batch if device.type == "cuda" else min(batch, 4)
         recipe = Recipe(epochs=1, batch_size=batch, schedule="constant", lr=0.01, precision="bf16")
-        self.trainer = Trainer(compile_model(network, INPUT, CLASSES).train(), _dataset(max(2 * batch, 200)), recipe, device)
+        self.trainer = Trainer(
+            compile_model(network, INPUT, CLASSES).train(), _dataset(max(2 * batch, 200)), recipe, device
+        )
         self.trainer._set_lr(0.0)
         self.deterministic = deterministic
         self.x = torch.rand(batch, *INPUT, device=device).contiguous(memory_format=self.trainer.layout)

@@ -5,7 +5,6 @@ NOTE What is here has not run on a GPU yet: its tests are marked `gpu`, and `ben
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,7 +14,7 @@ from weakref import WeakSet
 
 import torch
 
-from nas.errors import NasError
+from nas.config.cuda_graph_switch import SWITCH, cuda_graph_switch
 from nas.train.captured import Captured, Recorder
 from nas.train.device import UNREACHABLE
 from nas.train.launches import Speed, Work
@@ -23,8 +22,6 @@ from nas.train.step import Step
 
 T = TypeVar("T")
 
-SWITCH = "NAS_CUDA_GRAPH"
-"""Environment variable: 0 never records a step, 1 whenever it can be; auto, or nothing, where that pays."""
 SYNCHRONIZES = "called a synchronizing CUDA operation"
 """What PyTorch warns with of a step that makes the CPU wait: it cannot be recorded."""
 PROTOTYPE = "Synchronization debug mode is a prototype feature"
@@ -33,7 +30,7 @@ PROTOTYPE = "Synchronization debug mode is a prototype feature"
 
 def captured(step: Step, batch_size: int, images: int) -> Captured:
     """How the steps of a training on so many images are taken. Raises NasError where the environment variable is wrong."""
-    switch = _switch()
+    switch = cuda_graph_switch()
     if step.device.type != "cuda":
         return Captured(step, batch_size, None, "steps are recorded on CUDA alone")
     reason = _impossible(step, batch_size, images)
@@ -44,13 +41,6 @@ def captured(step: Step, batch_size: int, images: int) -> Captured:
     if reason is not None:
         return Captured(step, batch_size, None, reason)
     return Captured(step, batch_size, CudaRecorder(step.device))
-
-
-def _switch() -> str:
-    value = os.environ.get(SWITCH) or "auto"
-    if value not in ("auto", "0", "1"):
-        raise NasError(f"{SWITCH}: must be 0, 1 or auto, not '{value}'")
-    return value
 
 
 def _impossible(step: Step, batch_size: int, images: int) -> str | None:

@@ -34,12 +34,12 @@ maps never reach."""
 
 @dataclass(frozen=True)
 class Speed:
-    """What a GPU can do at best, in its half precision."""
+    """What a GPU can do at best."""
 
     bytes_per_second: float = 1.5e12
-    """As the other, of an A100: what is taken where nobody has looked."""
+    """Its memory's; what is taken where nobody has looked is an A100, here and below."""
     cycles_per_second: float = 108 * 1.4e9
-    """Of all its multiprocessors together."""
+    """The clocks of all its multiprocessors added up."""
 
     @classmethod
     def of(cls, device: torch.device) -> Self:
@@ -56,7 +56,7 @@ class Work:
 
     operations: int
     made_bytes: int
-    """Of tensors in float32, for one image."""
+    """Bytes of the tensors that it makes of one image, in float32."""
     macs: int
     """For one image."""
     parameters: int

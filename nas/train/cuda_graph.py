@@ -105,14 +105,24 @@ class CudaRecorder(Recorder):
         if not ours.graphs:
             ours.pool = torch.cuda.graph_pool_handle()
         generator = torch.cuda.default_generators[self.device.index]
-        undisturbed = generator.clone_state()
+        undisturbed, current = generator.clone_state(), torch.cuda.current_stream(self.device)
+        cause: BaseException | None = None
         try:
             with torch.cuda.graph(graph, pool=ours.pool, stream=ours.stream, capture_error_mode="thread_local"):
-                action()
-        except BaseException:
+                try:
+                    action()
+                except BaseException as problem:
+                    cause = problem  # the end of the capture fails then too, with words that say nothing of it
+                    raise
+        except BaseException as problem:
+            torch.cuda.set_stream(current)  # PyTorch stays on the other one where the end of a capture fails
             with suppress(*UNREACHABLE):
                 graph.reset()
-            generator.graphsafe_set_state(undisturbed)  # the other one may believe for ever that it is recorded
+            if not ours.graphs:  # graphs that live draw from the one that may believe for ever that it is recorded
+                generator.graphsafe_set_state(undisturbed)
+            _shared.pop(self.device, None)
+            if cause is not None and isinstance(problem, Exception):
+                raise cause from None
             raise
         self._graph = graph
         ours.graphs.add(graph)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from torch import Tensor
 from nas.architecture.architecture import Architecture
 from nas.architecture.compile import compile_model
 from nas.architecture.cost import cost
+from nas.config.cuda_graph_switch import SWITCH
 from nas.config.recipe import Augment, Recipe
 from nas.data import Dataset, Task
 from nas.data.task import make_dataset
@@ -29,6 +31,9 @@ from nas.execution.gpu_sharing import training_bytes
 from nas.space.published import PublishedConfig
 from nas.space.space import Space
 from nas.train import Trainer, judge, seed_everything
+from nas.train.device import deterministic
+from nas.train.launches import Speed, Work
+from nas.train.mixup import Targets
 
 INPUT, CLASSES, BATCH = (3, 32, 32), 10, 128
 STEPS, WARM = 20, 5
@@ -68,14 +73,47 @@ def _wait(device: torch.device) -> None:
 
 
 class _Step:
-    """A whole training step on one batch that stays where it is; a small one where a CPU tries the script."""
+    """The step of a training of this project, on one batch that stays where it is; a small one where a CPU tries the script."""
 
-    def __init__(self, network: Architecture, device: torch.device, batch: int = BATCH, size: int = 32) -> None:
+    def __init__(
+        self,
+        network: Architecture,
+        device: torch.device,
+        batch: int = BATCH,
+        *,
+        recorded: bool = False,
+        deterministic: bool = True,
+    ) -> None:
+        os.environ[SWITCH] = "1" if recorded else "0"
         seed_everything(0)
         self.device, batch = device, batch if device.type == "cuda" else min(batch, 4)
-        model = compile_model(network, (3, size, size), CLASSES)
+        recipe = Recipe(epochs=1, batch_size=batch, schedule="constant", lr=0.01, precision="bf16")
+        self.trainer = Trainer(
+            compile_model(network, INPUT, CLASSES).train(), _dataset(max(2 * batch, 200)), recipe, device
+        )
+        self.trainer._set_lr(0.0)
+        self.deterministic = deterministic
+        self.x = torch.rand(batch, *INPUT, device=device).contiguous(memory_format=self.trainer.layout)
+        self.targets = Targets(torch.arange(batch, device=device) % CLASSES)
+
+    def __call__(self) -> None:
+        with deterministic(self.device) if self.deterministic else nullcontext():
+            self.trainer.steps(self.x, self.targets)
+
+    def weights(self) -> list[Tensor]:
+        """Weights and averages."""
+        return list(self.trainer.model.state_dict().values())
+
+
+class _Bare:
+    """A training step in plain PyTorch, with nothing of this project but the network."""
+
+    def __init__(self, network: Architecture, device: torch.device, batch: int = BATCH) -> None:
+        seed_everything(0)
+        self.device, batch = device, batch if device.type == "cuda" else min(batch, 4)
+        model = compile_model(network, INPUT, CLASSES)
         self.model = model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-        x = torch.rand(batch, 3, size, size, device=device)
+        x = torch.rand(batch, *INPUT, device=device)
         self.x = x.contiguous(memory_format=torch.channels_last)
         self.y = torch.arange(batch, device=device) % CLASSES
         rate: float | Tensor = torch.tensor(0.01, device=device) if device.type == "cuda" else 0.01
@@ -91,7 +129,7 @@ class _Step:
         self.loss.copy_(loss.detach())
 
     def graph(self) -> torch.cuda.CUDAGraph:
-        """The step, captured: after some on another stream, as PyTorch asks for."""
+        """The step, captured in a pool of its own, so that several can run at once."""
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
@@ -169,27 +207,43 @@ def batches(device: torch.device) -> Record:
 
 
 def graphs(device: torch.device) -> Record:
-    """A captured step against an eager one, and the graphs of several trainings on streams of their own."""
-    found = {}
+    """A recorded step against an eager one: time, and whether ten steps give the same weights; and what the rule makes of it."""
+    found: Record = {}
     for name, network in _networks().items():
-        step = _Step(network, device)
-        eager = _milliseconds(step, device)
-        graph = step.graph()
-        alone = _milliseconds(graph.replay, device)
+        eager, recorded = _Step(network, device), _Step(network, device, recorded=True)
+        for step in (eager, recorded):
+            seed_everything(1)  # of dropout
+            for _ in range(10 if device.type == "cuda" else 1):
+                step()
+        same = all(torch.equal(*pair) for pair in zip(eager.weights(), recorded.weights(), strict=True))
+        times = _milliseconds(eager, device), _milliseconds(recorded, device)
+        steps, work = recorded.trainer.steps, Work.of_model(recorded.trainer.model)
+        assert work is not None
+        speed = Speed.of(device) if device.type == "cuda" else Speed()
         found[name] = {
-            "eager ms": eager,
-            "graph ms": alone,
-            "times": eager / alone,
-            "on streams": _on_streams(network, device),
+            "eager ms": times[0],
+            "recorded ms": times[1],
+            "times": times[0] / times[1],
+            "same weights": same,
+            "recorded": steps.reason or steps.replays,
+            "kernels estimated": work.kernels(half=True),
+            "bound ms": work.seconds(BATCH, speed, half=True) * 1e3,
+            "recorded by the rule": work.is_bound_by_launching(BATCH, speed, half=True),
         }
+        eager.trainer.close(), recorded.trainer.close()
     return found
+
+
+def streams(device: torch.device) -> Record:
+    """Steps a second in all, of the graphs of 1 to 8 trainings of a network, each on a stream of its own."""
+    return {name: _on_streams(network, device) for name, network in _networks().items()}
 
 
 def _on_streams(network: Architecture, device: torch.device) -> dict[int, float]:
     """Steps a second in all, of 1 to 8 trainings."""
     found = {}
     for number in (1, 2, 4, 8):
-        steps = [_Step(network, device) for _ in range(number)]  # a graph does not keep its weights alive
+        steps = [_Bare(network, device) for _ in range(number)]  # a graph does not keep its weights alive
         replays = [(step.graph(), torch.cuda.Stream()) for step in steps]
 
         def all_of_them(replays: list[tuple[torch.cuda.CUDAGraph, torch.cuda.Stream]] = replays) -> None:
@@ -288,7 +342,7 @@ def compiling(device: torch.device) -> Record:
     for name, network in list(_networks().items())[:2]:
         step = _Step(network, device)
         eager = _milliseconds(step, device)
-        step.model = torch.compile(step.model)
+        step.trainer.one_step.model = torch.compile(step.trainer.model)
         begun = time.perf_counter()
         step()
         _wait(device)
@@ -322,15 +376,19 @@ def determinism(device: torch.device) -> Record:
     found: Record = {}
     for name, network in _networks().items():
         times = {}
-        for deterministic in (True, False):
-            torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = deterministic, not deterministic
-            times[deterministic] = _milliseconds(_Step(network, device), device)
+        for is_deterministic in (True, False):
+            torch.backends.cudnn.benchmark = True
+            times[is_deterministic] = _milliseconds(_Step(network, device, deterministic=is_deterministic), device)
         found[name] = {"deterministic ms": times[True], "timed ms": times[False], "times": times[True] / times[False]}
     return found
 
 
 def loop(device: torch.device) -> Record:
-    """Our training loop against a bare one, a small VGG on invented images: ours is to be 0.8 of it at least."""
+    """Our training loop against a bare one, a small VGG on invented images: ours is to be 0.8 of it at least.
+
+    Both launch each kernel.
+    """
+    os.environ[SWITCH] = "0"
     dataset = _dataset(FEW_IMAGES if device.type == "cuda" else 64)
     recipe = Recipe(
         epochs=1000,
@@ -340,7 +398,7 @@ def loop(device: torch.device) -> Record:
     )
     network = PublishedConfig.load("kong_vgg16").architecture()
     trainer = Trainer(compile_model(network, INPUT, CLASSES), dataset, recipe, device)
-    step = _Step(network, device)
+    step = _Bare(network, device)
     pixels, labels = torch.from_numpy(dataset.train.x).to(device), torch.from_numpy(dataset.train.y).to(device)
 
     def bare() -> float:
@@ -363,6 +421,7 @@ PARTS: dict[str, Callable[[torch.device], Any]] = {
     "kernels": kernels,
     "batches": batches,
     "graphs": graphs,
+    "streams": streams,
     "processes": processes,
     "memory": memory,
     "faults": faults,

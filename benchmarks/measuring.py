@@ -93,15 +93,15 @@ def train(network: Architecture, dataset: Dataset, recipe: Recipe) -> Trained | 
     accuracy = {epoch.epoch: epoch.accuracy for epoch in trainer.epochs}
     running = stale(trainer)
     every = Batches(dataset.train, dataset, 512, memory_format=trainer.layout)
-    recalibrate(trainer.network, every, trainer._autocast())
-    again = evaluate(trainer.network, trainer.validation_batches, trainer._autocast())["accuracy"]
+    recalibrate(trainer.network, every, trainer.one_step.autocast())
+    again = evaluate(trainer.network, trainer.validation_batches, trainer.one_step.autocast())["accuracy"]
     return Trained(trainer.epochs[-1].accuracy, again, running, accuracy[rungs[0]], trainer.verdict().state)
 
 
 def stale(trainer: Trainer) -> float:
     """Accuracy with the running averages of the model, whose weights are what they were before any was averaged."""
     model: nn.Module = copy.deepcopy(trainer.model)
-    return evaluate(model, trainer.validation_batches, trainer._autocast())["accuracy"]
+    return evaluate(model, trainer.validation_batches, trainer.one_step.autocast())["accuracy"]
 
 
 def share_of_measuring(network: Architecture, dataset: Dataset, recipe: Recipe) -> float:

@@ -302,6 +302,10 @@ class Facts:
     """
     alias_of: int | None
     """Index of the input whose memory the output shares, or None."""
+    operations: int
+    """Operations of PyTorch in that pass that compute or copy something; to look at memory in another way is none."""
+    made_bytes: int
+    """Bytes of all tensors that those make, however long they live."""
 
 
 _facts: dict[tuple[str, Params, tuple[Shape, ...], int], Facts | ShapeError] = {}
@@ -358,7 +362,9 @@ def _measure(block: Block, params: Mapping[str, Scalar], in_shapes: tuple[Shape,
     storage = output.untyped_storage()._cdata
     alias = next((i for i, tensor in enumerate(inputs) if tensor.untyped_storage()._cdata == storage), None)
     count = sum([parameter.numel() for parameter in parameters])
-    return Facts(tuple(output.shape[1:]), count, meter.macs, meter.peak_bytes, alias)
+    return Facts(
+        tuple(output.shape[1:]), count, meter.macs, meter.peak_bytes, alias, meter.operations, meter.made_bytes
+    )
 
 
 def _shapes_text(shapes: tuple[Shape, ...]) -> str:

@@ -115,3 +115,18 @@ def _multiplies(operation: Any) -> bool:
         name = operation.name().rpartition("::")[2].partition(".")[0]
         known = _seen[operation] = any(_MULTIPLIES.fullmatch(part) for part in name.split("_"))
     return known
+
+
+_computing: dict[Any, bool] = {}
+_IDLE = re.compile(r"(new_)?empty\w*|detach\w*|alias|lift_fresh|_unsafe_view|_reshape_alias|_local_scalar_dense")
+
+
+def computes(operation: Any) -> bool:
+    """Whether `operation` computes or copies something, which a GPU needs a kernel for; not where it makes room or a view alone."""
+    known = _computing.get(operation)
+    if known is None:
+        returned = operation._schema.returns
+        view = bool(returned) and all(one.alias_info is not None and not one.alias_info.is_write for one in returned)
+        name = operation.name().rpartition("::")[2].partition(".")[0]
+        known = _computing[operation] = not view and _IDLE.fullmatch(name) is None
+    return known

@@ -19,7 +19,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from blocks.counting import attention_macs, multiply_accumulates
+from blocks.counting import attention_macs, computes, multiply_accumulates
 from blocks.rules import RULES
 
 _INITIALIZERS = {
@@ -69,11 +69,13 @@ class _Attention(TorchFunctionMode):
         return self._attend(*args, **(kwargs or {}))
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        before = self.meter.macs
+        meter = self.meter
+        macs, operations, made_bytes = meter.macs, meter.operations, meter.made_bytes
         result = _fused(query, key, value) if _is_fused(query, key, value, *args, **kwargs) else None
         if result is None:
             result = F.scaled_dot_product_attention(query, key, value, *args, **kwargs)
-        self.meter.macs = before + attention_macs(query, key, value)
+        meter.macs = macs + attention_macs(query, key, value)
+        meter.operations, meter.made_bytes = operations + 1, made_bytes + result.nbytes
         return result
 
 
@@ -103,7 +105,7 @@ def _fused(query: Tensor, key: Tensor, value: Tensor) -> Tensor | None:
 
 
 class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the multiply-accumulates of what runs inside, and the peak bytes of tensors made there.
+    """Counts multiply-accumulates and operations of what runs inside, and bytes of the tensors made there: all, and at the peak.
 
     Tensors in `given` (inputs, weights) and views of them are not counted. Operations are those that PyTorch dispatches
     with gradients off, so what is made of others (`linear`, `max_pool2d`) has come apart before it gets here.
@@ -111,7 +113,7 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self, given: Iterable[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.macs = 0
+        self.macs = self.operations = self.made_bytes = 0
         self.peak_bytes = 0
         self._attention = _Attention(self)
         self._given = {tensor.untyped_storage()._cdata for tensor in given}
@@ -140,19 +142,24 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if result is None:
             result = func(*args, **kwargs)
         self.macs += multiply_accumulates(func, result, args, kwargs)
-        self._watch(result)
+        tensors = [
+            one for one in (result if isinstance(result, tuple | list) else (result,)) if isinstance(one, Tensor)
+        ]
+        if computes(func):
+            self.operations += 1
+            self.made_bytes += sum([tensor.nbytes for tensor in tensors])
+        self._watch(tensors)
         return result
 
-    def _watch(self, result: Any) -> None:
+    def _watch(self, tensors: list[Tensor]) -> None:
         # A tensor dies when its last reference does, so between two operations exactly the living ones hold memory.
         dead = [key for key, (storage, _) in self._alive.items() if storage.expired()]  # type: ignore[no-untyped-call]
         for key in dead:
             del self._alive[key]
-        for tensor in result if isinstance(result, tuple | list) else (result,):
-            if isinstance(tensor, Tensor):
-                storage = tensor.untyped_storage()
-                key = storage._cdata
-                if key not in self._given and key not in self._alive:
-                    reference = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
-                    self._alive[key] = (reference, storage.nbytes())
+        for tensor in tensors:
+            storage = tensor.untyped_storage()
+            key = storage._cdata
+            if key not in self._given and key not in self._alive:
+                reference = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
+                self._alive[key] = (reference, storage.nbytes())
         self.peak_bytes = max(self.peak_bytes, sum(size for _, size in self._alive.values()))

@@ -36,6 +36,7 @@ def compile_model(architecture: Architecture, input: Shape, classes: int) -> fx.
             name=node.name.replace(".", "_"),
         )
         call.meta["shape"] = shape_of[node.name]
+        call.meta["facts"] = measured[node.name]
         values[node.name] = call
     graph.output(values[architecture.output])
     model = fx.GraphModule(root, graph, class_name="Network")

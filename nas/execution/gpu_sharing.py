@@ -19,6 +19,7 @@ from nas.architecture.cost import FLOAT_BYTES, Built, facts
 from nas.config.recipe import OPTIMIZERS, Recipe
 from nas.data import Dataset
 from nas.data.batches import RESIDENT_SHARE
+from nas.train.launches import Speed, Work
 from nas.train.trainer import EVALUATION_BATCH
 
 SHARED_BY = (8, 6, 4, 3, 2, 1)
@@ -137,9 +138,18 @@ def training_bytes(architecture: Architecture, dataset: Dataset, recipe: Recipe,
     maps = sum(fact.peak_bytes for fact in known.facts.values())
     training = 2 * maps * scale * recipe.batch_size
     evaluation = price.activation_bytes * EVALUATION_BATCH * scale
+    peak = max(training, evaluation)
+    images = len(dataset.train)
+    work = Work.of(known.facts.values())
+    can_be = images >= recipe.batch_size and recipe.precision != "fp16"
+    if can_be and work.is_bound_by_launching(recipe.batch_size, Speed(), half=half):
+        # A recorded step keeps its memory while the last batch is trained on, and while the network is measured.
+        rest = images % recipe.batch_size
+        last = recipe.batch_size + 1 if rest == 1 else rest
+        peak = training + max(training * last / recipe.batch_size, evaluation)
     # A batch: bytes, floats, their neighbours in augmentation.
     batch = 3 * _values(dataset.input) * FLOAT_BYTES * max(recipe.batch_size, EVALUATION_BATCH)
-    return int(weights + max(training, evaluation) + batch + _resident_bytes(dataset, gpu))
+    return int(weights + peak + batch + _resident_bytes(dataset, gpu))
 
 
 def _resident_bytes(dataset: Dataset, gpu: Gpu | None) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -23,6 +23,10 @@ class Training(Protocol):
 
     checkpoint: Checkpoint | None
     """What it goes on from in another process; None where nothing is kept, or it has not begun."""
+
+    @property
+    def circumstances(self) -> Mapping[str, str]:
+        """What its result was measured under beside the device and the versions of its process; nothing before it has begun."""
 
     def begin(self) -> Begun:
         """Builds the network."""

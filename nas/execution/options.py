@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from nas.config.cuda_graph_switch import cuda_graph_switch
 from nas.errors import SearchError, nearest
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -28,7 +29,8 @@ class RayOptions:
     """Whether networks are timed on a GPU, which then is for no trial."""
 
     def __post_init__(self) -> None:
-        """Raises SearchError for a value that cannot be."""
+        """Raises SearchError for a value that cannot be, NasError for one of the environment that trainings would refuse."""
+        cuda_graph_switch()
         if self.max_concurrent is not None and self.max_concurrent < 1:
             raise SearchError(f"max_concurrent: must be at least 1, not {self.max_concurrent}")
         if not self.cpus_per_trial > 0:

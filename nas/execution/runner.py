@@ -93,7 +93,7 @@ class Runner:
             tested=tested,
             seconds=time.perf_counter() - self._started,
             device=self.name,
-            environment=self.environment,
+            environment={**self.environment, **self._training.circumstances},
             peak_memory=peak_memory(self.device),
         )
         report = self._with_checkpoint(report, self._training.checkpoint)

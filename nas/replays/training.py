@@ -164,8 +164,15 @@ class SeedTraining:
     def _examine(self, trainer: Trainer, split: Split) -> Examined:
         return examine(trainer.predict(split), torch.from_numpy(split.y), self.plan.dataset.classes)
 
+    @property
+    def circumstances(self) -> Mapping[str, str]:
+        """See `Trainer`."""
+        return {} if self.trainer is None else self.trainer.circumstances
+
     def close(self) -> None:
         """Lets go of the network."""
+        if self.trainer is not None:
+            self.trainer.close()
         self.trainer = None
         if self.checkpoint is not None:
             self.checkpoint.close()

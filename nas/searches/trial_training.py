@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -82,8 +83,15 @@ class TrialTraining:
         assert self.trainer is not None
         return self.trainer.verdict(), None
 
+    @property
+    def circumstances(self) -> Mapping[str, str]:
+        """See `Trainer`."""
+        return {} if self.trainer is None else self.trainer.circumstances
+
     def close(self) -> None:
         """Lets go of the network."""
+        if self.trainer is not None:
+            self.trainer.close()
         self.trainer = None
         if self.checkpoint is not None:
             self.checkpoint.close()

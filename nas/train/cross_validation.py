@@ -119,6 +119,16 @@ class Folds:
             trainer.load_state_dict(its)  # they share PyTorch's generator, whose state is the same in all
         self.epochs = [Epoch(**epoch) for epoch in state["epochs"]]
 
+    @property
+    def circumstances(self) -> dict[str, str]:
+        """Those of the first training: the others have the same network."""
+        return self.trainers[0].circumstances
+
+    def close(self) -> None:
+        """Gives back the memory of recorded steps."""
+        for trainer in self.trainers:
+            trainer.close()
+
     def verdict(self) -> Verdict:
         """How the trainings ended together: complete, or untrained with the reason."""
         last = self.epochs[-1]

@@ -9,7 +9,8 @@ from __future__ import annotations
 import gc
 import os
 import socket
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import torch
 import torch.nn.functional as F
@@ -50,6 +51,21 @@ def peak_memory(device: torch.device) -> int | None:
     with suppress(*UNREACHABLE):
         return int(torch.cuda.max_memory_reserved(device))
     return None
+
+
+@contextmanager
+def deterministic(device: torch.device) -> Iterator[None]:
+    """cuDNN takes the same algorithms each time, and never times them to choose; afterwards it does as it did before."""
+    if device.type != "cuda":
+        yield
+        return
+    cudnn = torch.backends.cudnn
+    before = cudnn.deterministic, cudnn.benchmark
+    cudnn.deterministic, cudnn.benchmark = True, False
+    try:
+        yield
+    finally:
+        cudnn.deterministic, cudnn.benchmark = before
 
 
 def place(device: torch.device) -> str:

@@ -37,6 +37,17 @@ def set_generators(state: Mapping[str, Any], device: torch.device) -> None:
         _set_numpy_state(state["random_numpy"])
 
 
+def drawn_from(before: Mapping[str, Any], after: Mapping[str, Any], device: torch.device) -> list[str]:
+    """The generators that were drawn from between two calls of `generators`, as a user calls them; but not the device's own."""
+    old, new = before["random_numpy"], after["random_numpy"]
+    changed = {
+        "PyTorch's generator of the CPU": device.type != "cpu" and not torch.equal(before["random"], after["random"]),
+        "Python's random": before["random_python"] != after["random_python"],
+        "NumPy's random": old["pos"] != new["pos"] or not torch.equal(old["key"], new["key"]),
+    }
+    return [name for name, is_changed in changed.items() if is_changed]
+
+
 def _numpy_state() -> dict[str, Any]:
     """State of NumPy's generator, as tensors and plain values."""
     state = np.random.get_state(legacy=False)

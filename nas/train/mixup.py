@@ -14,17 +14,19 @@ from nas.config.recipe import Recipe
 
 @dataclass(frozen=True)
 class Targets:
-    """What the images of a batch show: `share` of each has the labels `y` (B, …), the rest the labels `other` (B, …)."""
+    """What the images of a batch show: `share` of each has the labels `y` (B, …), the `rest` the labels `other` (B, …)."""
 
     y: Tensor
     other: Tensor | None = None
     """The other class of each image; None where nothing is mixed."""
-    share: float = 1.0
+    share: float | Tensor = 1.0
+    rest: float | Tensor = 0.0
+    """1 - `share`."""
 
     def loss(self, loss: Loss, outputs: Tensor) -> Tensor:
         """Mean loss of the outputs of a batch, by what `loss` says of them and of labels."""
         first = loss(outputs, self.y)
-        return first if self.other is None else self.share * first + (1 - self.share) * loss(outputs, self.other)
+        return first if self.other is None else self.share * first + self.rest * loss(outputs, self.other)
 
 
 def mixed(x: Tensor, y: Tensor, recipe: Recipe) -> tuple[Tensor, Targets]:
@@ -41,7 +43,7 @@ def mixup(x: Tensor, y: Tensor, strength: float) -> tuple[Tensor, Targets]:
     """
     share = float(torch.distributions.Beta(strength, strength).sample())
     order = torch.randperm(len(x)).to(x.device, non_blocking=True)
-    return torch.lerp(x[order], x, share), Targets(y, y[order], share)
+    return torch.lerp(x[order], x, share), Targets(y, y[order], share, 1 - share)
 
 
 def cutmix(x: Tensor, y: Tensor, strength: float) -> tuple[Tensor, Targets]:
@@ -58,7 +60,8 @@ def cutmix(x: Tensor, y: Tensor, strength: float) -> tuple[Tensor, Targets]:
     left, right = _ends(column, side * width, width)
     x = x.clone()
     x[:, :, top:bottom, left:right] = x[order, :, top:bottom, left:right]
-    return x, Targets(y, y[order], 1 - (bottom - top) * (right - left) / (height * width))
+    share = 1 - (bottom - top) * (right - left) / (height * width)
+    return x, Targets(y, y[order], share, 1 - share)
 
 
 def _ends(centre: int, length: float, extent: int) -> tuple[int, int]:

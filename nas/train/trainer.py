@@ -8,37 +8,38 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from nas.config.losses import Loss, find_loss
-from nas.config.recipe import Augment, Recipe
+from nas.config.recipe import Recipe
 from nas.data import Batches, Dataset, Split
 from nas.data.stored import select
-from nas.errors import RecipeError
 from nas.states import State
 from nas.train.averages import Averaged, recalibrate
-from nas.train.device import forget_peak
-from nas.train.distillation import soft_loss
+from nas.train.captured import Captured
+from nas.train.cuda_graph import captured
+from nas.train.device import deterministic, forget_peak
 from nas.train.evaluation import evaluate, predict
 from nas.train.generators import generators, set_generators
 from nas.train.layout import memory_layout
 from nas.train.mixup import Targets, mixed
 from nas.train.outcome import Diverged, Verdict
 from nas.train.precision import amp_dtype
+from nas.train.recipe_checks import check_fits
 from nas.train.schedule import SHARE, freeze, make_optimizer, schedule
+from nas.train.step import Step
+
+T = TypeVar("T")
 
 CHECK_EVERY = 20  # iterations between two looks at the loss: a look makes the CPU wait for a GPU
 EXPLODED = 1_000.0  # times the loss of a guess; nothing comes back from there
 EVALUATION_BATCH = 512
-DOUBTFUL_NORM = 1e6
-"""Largest norm of all gradients together: what is larger, or no number, is no gradient of a network that trains."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,10 @@ class Trainer:
     norm that were measured for it. Of the epochs those in `measured` and the last are measured, None: all.
 
     The same seed gives the same network: to the bit on a CPU with the same number of threads, and on CUDA where PyTorch's
-    kernels are deterministic. For that cuDNN does not choose its algorithms by timing them. In fp32 on CUDA convolutions may
-    use TF32, as PyTorch has it by default.
+    kernels are deterministic. For that cuDNN does not choose its algorithms by timing them while this trains and measures. In
+    fp32 on CUDA convolutions may use TF32, as PyTorch has it by default.
+
+    `steps` takes the steps: on CUDA it replays a recorded one where that is faster, with the same numbers (`nas.train.captured`).
 
     A `teacher` gives logits (B, classes) for the same images, on the same device; its answers are a share of what is learned.
     """
@@ -112,14 +115,11 @@ class Trainer:
         self.device = torch.device(device)
         seed = recipe.seed if seed is None else seed
         self.layout = memory_layout(recipe, self.device, model)
-        self.amp_dtype = amp_dtype(recipe, self.device, model, dataset.input)
+        precision = amp_dtype(recipe, self.device, model, dataset.input)
         forget_peak(
             self.device
         )  # before the model comes there: one that has no room shall not report the peak of another
         self.model = model.to(self.device, memory_format=self.layout)  # type: ignore[call-overload]
-        if self.device.type == "cuda":
-            torch.backends.cudnn.deterministic = True
-            torch.backends.cudnn.benchmark = False
         self.train_batches = Batches(
             dataset.train,
             dataset,
@@ -140,14 +140,22 @@ class Trainer:
         self.optimizer = make_optimizer(model, recipe)
         self.averaged = Averaged(self.model, recipe.ema) if recipe.ema else None
         self.class_weights = _class_weights(dataset).to(self.device) if recipe.class_weights == "balanced" else None
-        self.loss: Loss = (
+        loss: Loss = (
             find_loss(recipe.loss)
             if recipe.loss
             else partial(self.type.loss, weights=self.class_weights, smoothing=recipe.label_smoothing)
         )
-        # Only fp16 has so few exponents that gradients vanish; the scaler does nothing otherwise.
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.amp_dtype == torch.float16)
-        self.teacher = teacher
+        self.one_step = Step(
+            self.model,
+            self.optimizer,
+            recipe,
+            self.device,
+            loss=loss,
+            right=self.type.right,
+            amp_dtype=precision,
+            teacher=teacher,
+        )
+        self.steps: Captured = captured(self.one_step, recipe.batch_size, len(dataset.train))
         # What a guess has by a loss of a user's own nobody knows.
         self.explosion = math.inf if recipe.loss else EXPLODED * self.type.guess(dataset.classes)
         self.epochs: list[Epoch] = []
@@ -158,6 +166,10 @@ class Trainer:
 
     def step(self) -> Epoch:
         """Trains one epoch and measures. Raises what the model raises, and Diverged."""
+        with deterministic(self.device):
+            return self._epoch()
+
+    def _epoch(self) -> Epoch:
         self._started = time.perf_counter() - (self._under_way.seconds if self._under_way else 0.0)
         train_loss, train_accuracy = self._train_epoch()
         self._synchronize()
@@ -166,9 +178,10 @@ class Trainer:
         number = len(self.epochs) + 1
         is_measured = self.is_measured(number)
         if is_measured and (self.validation_batches.images or number >= self.recipe.epochs):
-            self.settle(self.norm_batches if number >= self.recipe.epochs else self.some_norm_batches)
+            batches = self.norm_batches if number >= self.recipe.epochs else self.some_norm_batches
+            self._in_memory(partial(self.settle, batches))
         if is_measured and self.validation_batches.images:
-            found |= self._evaluate(self.validation_batches)
+            found |= self._in_memory(partial(self._evaluate, self.validation_batches))
             if not math.isfinite(found["loss"]):
                 raise Diverged(f"validation loss is {found['loss']} after epoch {len(self.epochs) + 1}")
         epoch = Epoch(
@@ -207,7 +220,8 @@ class Trainer:
         """Makes `network` ready to be measured: statistics of batch norm for the weights that it has now, over `batches`."""
         if self.averaged is not None:
             self.averaged.take_buffers()
-        recalibrate(self.network, batches or self.norm_batches, self._autocast())
+        with deterministic(self.device):
+            recalibrate(self.network, batches or self.norm_batches, self.one_step.autocast())
 
     def evaluate(self, split: Split) -> dict[str, float]:
         """The mean loss and every metric, by name, on other images, such as those of `nas.data.load_test`."""
@@ -215,7 +229,25 @@ class Trainer:
 
     def predict(self, split: Split) -> Tensor:
         """Outputs (N, …) in float32, on the CPU, for the images of a split in their order."""
-        return predict(self.network, self._evaluation_batches(split, None), self._autocast())
+        with deterministic(self.device):
+            return predict(self.network, self._evaluation_batches(split, None), self.one_step.autocast())
+
+    @property
+    def amp_dtype(self) -> torch.dtype | None:
+        """The type that autocast computes in; None for float32 throughout."""
+        return self.one_step.amp_dtype
+
+    @property
+    def circumstances(self) -> dict[str, str]:
+        """What a result was measured under beside its device and versions: on CUDA whether a recorded step was replayed."""
+        if self.device.type != "cuda":
+            return {}
+        unused = self.steps.reason or ("" if self.steps.replays else "too few steps")
+        return {"cuda_graph": f"not used: {unused}" if unused else "used"}
+
+    def close(self) -> None:
+        """Gives back the memory of a recorded step."""
+        self.steps.forget()
 
     @property
     def finished(self) -> bool:
@@ -231,7 +263,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "averaged": None if self.averaged is None else self.averaged.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "scaler": self.scaler.state_dict(),
+            "scaler": self.one_step.scaler.state_dict(),
             "in_float32": self.amp_dtype is None,
             "batches": self.train_batches.state_dict(),
             **generators(self.device),
@@ -245,9 +277,10 @@ class Trainer:
         if self.averaged is not None:
             self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
+        self.one_step.scaler.load_state_dict(state["scaler"])
         if state.get("in_float32", False):
-            self.amp_dtype = None
+            self.one_step.amp_dtype = None
+        self.steps.forget()
         self.train_batches.load_state_dict(state["batches"])
         set_generators(state, self.device)
         self.epochs = [Epoch(**epoch) for epoch in state["epochs"]]
@@ -276,63 +309,37 @@ class Trainer:
         for place, (x, y) in enumerate(self.train_batches, self.train_batches.done):
             self._set_lr(len(self.epochs) + place / len(self.train_batches))
             x, targets = mixed(x, y, self.recipe) if self.recipe.mixes else (x, Targets(y))
-            logits, loss = self._gradients(x, targets)
-            if self.recipe.clip_norm:
-                self.scaler.unscale_(self.optimizer)
-                norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
-                if self._doubts and not float(norm) < DOUBTFUL_NORM:
-                    self.amp_dtype = None
-                    logits, loss = self._gradients(x, targets)
-                    nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
-            self.scaler.step(self.optimizer)
-            self.scaler.update()
+            loss, right = self.steps(x, targets)
             if self.averaged is not None:
                 self.averaged.update()
-            sums.loss += loss.detach() * len(y)
-            sums.right = sums.right + self.type.right(logits.detach(), y)
+            sums.loss += loss * len(y)
+            sums.right = sums.right + right
             if place % CHECK_EVERY == 0:
-                self._check(float(loss.detach()), place)
+                self._check(float(loss), place)
             self.after_batch()
         self._under_way = None
         mean = float(sums.loss) / self.train_batches.images
         self._check(mean, len(self.train_batches) - 1)
         return mean, sums.right.item() / self.train_batches.images
 
-    @property
-    def _doubts(self) -> bool:
-        """Whether gradients may be wrong though the network is right: oneDNN's in bfloat16, see `nas.train.precision`.
-
-        The rest of the training is then done in float32: AMSRA-Net on digits, whose 7×7 convolution has maps of 2×2, got an
-        infinite gradient at its 18th step, and trains to 99 % without bfloat16.
-        """
-        return self.device.type == "cpu" and self.amp_dtype == torch.bfloat16
-
-    def _gradients(self, x: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
-        """Outputs (B, …) and the loss of a batch, whose gradients are then in the parameters."""
-        with self._autocast():
-            logits = self.model(x)
-            loss = targets.loss(self.loss, logits)
-            if self.teacher is not None:
-                with torch.no_grad():
-                    said = self.teacher(x)
-                taught = soft_loss(logits, said, self.recipe.temperature)
-                loss = torch.lerp(loss, taught, self.recipe.teacher_weight)
-        self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        return logits, loss
-
     def _set_lr(self, epoch: float) -> None:
         for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.lr * schedule(self.recipe, epoch, self.recipe.epochs) * group.get(SHARE, 1.0)
+            rate = self.recipe.lr * schedule(self.recipe, epoch, self.recipe.epochs) * group.get(SHARE, 1.0)
+            # A recorded step reads it from the GPU, in float32: others have the same one.
+            group["lr"] = float(np.float32(rate)) if self.device.type == "cuda" else rate
 
     def _check(self, loss: float, place: int) -> None:
         if not math.isfinite(loss) or loss > self.explosion:
             raise Diverged(f"training loss is {loss:.3g} at iteration {place + 1} of epoch {len(self.epochs) + 1}")
 
-    def _autocast(self) -> AbstractContextManager[Any]:
-        if self.amp_dtype is None:
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=self.amp_dtype)
+    def _in_memory(self, action: Callable[[], T]) -> T:
+        """What comes of `action`, again without the memory of a recorded step where there is too little beside it."""
+        try:
+            return action()
+        except torch.OutOfMemoryError:
+            if not self.steps.give_up("no memory to measure the network beside the recorded step"):
+                raise
+        return action()
 
     def _norm_batches(self, split: Split, seed: int, resident: bool | None) -> Batches:
         """Training images as the model has seen them: with the borders and colours of the augmentation, but not mixed."""
@@ -354,29 +361,12 @@ class Trainer:
         return Batches(split, self.dataset, EVALUATION_BATCH, self.device, memory_format=self.layout, resident=resident)
 
     def _evaluate(self, batches: Batches) -> dict[str, float]:
-        return evaluate(self.network, batches, self._autocast(), self.type)
+        with deterministic(self.device):
+            return evaluate(self.network, batches, self.one_step.autocast(), self.type)
 
     def _synchronize(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
-
-
-def check_fits(recipe: Recipe, dataset: Dataset) -> None:
-    """Raises RecipeError where the recipe asks for what the type of the task does not have."""
-    balanced = [name for name in ("class_weights", "sampling") if getattr(recipe, name) == "balanced"]
-    if balanced and dataset.type.counts(dataset.train.y, dataset.classes) is None:
-        raise RecipeError(f"{balanced[0]} balanced: a task of {dataset.type.name} has no classes to balance")
-    if recipe.sampling == "balanced" and dataset.train.y.ndim > 1:
-        raise RecipeError(f"sampling balanced: an image in a task of {dataset.type.name} is not of one class")
-    plain = Augment(crop_padding=0, flip=False)
-    moved_by = ("crop_padding", "flip", "cutout", "crop_scale", "policy", "erase")
-    moving = [name for name in moved_by if getattr(recipe.augment, name) != getattr(plain, name)]
-    if recipe.cutmix and dataset.type.is_dense:
-        raise RecipeError(f"cutmix: the labels of a task of {dataset.type.name} do not move with the image")
-    if moving and dataset.type.is_dense:
-        raise RecipeError(
-            f"augment {moving[0]}: the labels of a task of {dataset.type.name} do not move with the image"
-        )
 
 
 def _some(split: Split, images: int) -> Split:

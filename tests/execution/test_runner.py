@@ -77,6 +77,7 @@ class Raises:
 
     finished = False
     checkpoint = None
+    circumstances: dict[str, str] = {}
 
     def __init__(self, problem: BaseException) -> None:
         self.problem = problem
@@ -220,6 +221,7 @@ class Trains:
 
     trainer: Trainer | None = None
     checkpoint = None
+    circumstances = {"cuda_graph": "used"}
 
     def __init__(self, make: Callable[[], nn.Module], dataset: Dataset, device: torch.device = CPU) -> None:
         self.make, self.dataset, self.device = make, dataset, device
@@ -275,6 +277,7 @@ def test_a_training_that_goes_well_reports_each_epoch_and_its_end(digits: Datase
     assert 0 < first.seconds < last.seconds
     assert last.device.startswith("cpu")
     assert last.environment["torch"] == torch.__version__
+    assert last.environment["cuda_graph"] == "used"
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,12 @@ from typing import Final
 from nas.errors import NasError
 
 SWITCH: Final = "NAS_CUDA_GRAPH"
-VALUES: Final = ("auto", "0", "1")
-"""Where it pays; never; whenever it can be done."""
+VALUES: Final = ("0", "auto", "1")
+"""Never, which is the default until it has been measured on a GPU; where it pays; whenever it can be done."""
 
 
 def cuda_graph_switch() -> str:
-    """One of `VALUES`; auto where the variable is not set. Raises NasError for anything else."""
+    """One of `VALUES`; 0 where the variable is not set. Raises NasError for anything else."""
     value = os.environ.get(SWITCH) or VALUES[0]
     if value not in VALUES:
         raise NasError(f"{SWITCH}: must be {', '.join(VALUES[:-1])} or {VALUES[-1]}, not '{value}'")

@@ -276,7 +276,7 @@ def test_on_cuda_the_reason_is_said(
 def test_the_switch_has_three_values(digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NAS_CUDA_GRAPH", "yes")
     for refused in (lambda: trainer(digits, RECIPE, None), RayOptions):
-        with pytest.raises(NasError, match="NAS_CUDA_GRAPH: must be auto, 0 or 1, not 'yes'"):
+        with pytest.raises(NasError, match="NAS_CUDA_GRAPH: must be 0, auto or 1, not 'yes'"):
             refused()
 
 

@@ -5,7 +5,8 @@
 The recipe `modern` trains each network (of at most 1.5 M MACs at 16x16 pixels) in 1,000 steps on 3,000 CIFAR-10 photos; it is
 measured on 1,000 others after every epoch, and on 3,000 test images at the end. Four of five are random, the fifth is a mutation
 of one of the front of those before. A fifth of all are trained with a second seed, when all have been trained once. Each training
-is a line of --results; what stands there, or in the table, is not done again.
+is a line of --results; what stands there, or in the table, is not done again. --prior is written anew of what is complete: the file
+that travels with attn_cnn, of which a search of small colour images learns (`nas search --prior`).
 
     nas bench --space attn_cnn --table benchmarks/tables/attn_cnn.csv.gz --mapping benchmarks/tables/attn_cnn.yaml --incomplete
 """
@@ -13,6 +14,7 @@ is a line of --results; what stands there, or in the table, is not done again.
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 import random
 import sys
@@ -20,7 +22,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import gettempdir
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
 import moocore
@@ -41,8 +43,10 @@ from nas.data import Dataset, Split, Task, load, load_test
 from nas.data.sources import augmentation
 from nas.errors import Infeasible
 from nas.sampler.domain import SpaceDomain
+from nas.searches.earlier_studies import IMAGES, shipped_trials
 from nas.searches.options import parse_duration
 from nas.space.space import Assignment, Space
+from nas.store.export import write
 from nas.train import Diverged, Trainer, seed_everything
 
 PHOTOS = PhotoSet("space-table", CLASSES, even("space-table", CLASSES, 400).images, 300)
@@ -163,6 +167,25 @@ def table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     )
 
 
+def write_prior(rows: list[dict[str, Any]], images: int, path: Path) -> int:
+    """Writes what the complete networks reached with the first seed, on so many images, and their choices. Returns how many."""
+    complete = [row for row in rows if row["seed"] == 0 and row["state"] == "complete"]
+    frame = pd.DataFrame(
+        {
+            "accuracy": [row["curve"][-1] for row in complete],
+            IMAGES: images,
+            "assignment": [row["assignment"] for row in complete],
+        }
+    )
+    with TemporaryDirectory() as folder:
+        plain = Path(folder) / "trials.csv"
+        write(frame, plain)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # without the time of writing, so that the same rows make the same file
+        path.write_bytes(gzip.compress(plain.read_bytes(), mtime=0))
+    return len(complete)
+
+
 def read_table(path: Path, networks: Networks) -> list[dict[str, Any]]:
     """The trainings of a table that `table` made."""
     records = read_records(path)
@@ -190,6 +213,7 @@ def main() -> None:
     parser.add_argument("--time", default="3h", help="start no training after this")
     parser.add_argument("--results", type=Path, default=Path("runs/space_table.jsonl"))
     parser.add_argument("--output", type=Path, default=TABLE)
+    parser.add_argument("--prior", type=Path, default=shipped_trials(Space.load("attn_cnn")))
     options = parser.parse_args()
     torch.set_num_threads(1)
     cache = Path(gettempdir()) / "nas-photos"
@@ -222,9 +246,10 @@ def main() -> None:
             file=sys.stderr,
             flush=True,
         )
-    # without the time of writing, so that the same rows make the same file
     table(rows).to_csv(options.output, index=False, compression={"method": "gzip", "mtime": 0})
     print(f"{options.output}: {len(table(rows))} networks, {len(rows)} trainings")
+    complete = write_prior(rows, len(dataset.validation), options.prior)
+    print(f"{options.prior}: {complete} complete networks")
 
 
 if __name__ == "__main__":

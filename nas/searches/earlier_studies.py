@@ -31,7 +31,7 @@ IMAGES: Final = "validation_images"
 """Column of how many images an accuracy was measured on; without it accuracies are taken as exact."""
 
 SIDE: Final = 64
-"""Pixels of the largest images for which what is shipped is of use: it was learned at 32, and other stems serve large ones."""
+"""Pixels of the largest images for which what is shipped is of use: it was learned at 16, and other stems serve large ones."""
 
 
 def earlier_studies(

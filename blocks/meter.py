@@ -111,8 +111,8 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     layers on the way to each.
 
     Tensors in `given` (inputs, weights) and views of them are not counted as made. A layer is a convolution or a matrix
-    product that reads one of `weights`. In a product of two maps that come from `inputs`, the one with more layers is a gate
-    and weighs the other; its layers are not on the way. Operations are those that PyTorch dispatches
+    product that reads one of `weights`. In a product of two tensors that come from `inputs`, the smaller one, or the one with more
+    layers, is a gate that weighs the other; its layers are not on the way. Operations are those that PyTorch dispatches
     with gradients off, so what is made of others (`linear`, `max_pool2d`) has come apart before it gets here.
     """
 
@@ -167,14 +167,19 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _deepen(self, func: Any, results: list[Tensor], args: tuple[Any, ...], multiplies: bool) -> None:
         # By storages: views and operations in place are where their tensor is. One of a dead tensor may come again, and then
         # the operation that made it says anew how deep it is. What comes of weights alone is on no way.
-        read = [tensor.untyped_storage()._cdata for tensor in _tensors(args)]
-        known = [self._layers[storage] for storage in read if storage in self._layers]
+        given = [(tensor.untyped_storage()._cdata, tensor.numel()) for tensor in _tensors(args)]
+        read = {storage for storage, _ in given}
+        known = [(self._layers[storage], size) for storage, size in given if storage in self._layers]
         made = [tensor.untyped_storage()._cdata for tensor in results]
         if not known:
             for storage in made:
                 self._layers.pop(storage, None)
             return
-        depth = min(known) if func in _PRODUCTS else max(known)
+        if func in _PRODUCTS:
+            largest = max(size for _, size in known)
+            depth = min(layers for layers, size in known if size == largest)
+        else:
+            depth = max(layers for layers, _ in known)
         if multiplies and not self._weights.isdisjoint(read):
             depth += 1
         self._layers |= dict.fromkeys(made, depth)

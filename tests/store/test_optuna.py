@@ -315,3 +315,14 @@ def test_ids_choices_and_what_is_new(store: Store) -> None:
     optuna.delete_study(study_name=study, storage=store.optuna_storage())
     with pytest.raises(StorageError, match="Optuna's copy of study 'first' is gone"):
         store.optuna_ids(study)
+
+
+def test_outlines_go_with_their_study(store: Store) -> None:
+    for name in ("first", "second"):
+        make_study(store, name, outlined=True)
+        fill(store, name, 3)
+    store.delete_study("first")
+    assert len(store.outlines("second")) == 3
+    with store._engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM nas_outlines")).scalar_one() == 3
+        assert connection.execute(text("SELECT count(DISTINCT study_id) FROM nas_outline_parameters")).scalar_one() == 1

@@ -17,7 +17,10 @@ from blocks.common import KernelSize, Reduction, same_padding, squeezed
 
 
 @block(
-    "se", source="Hu et al. 2018, Squeeze-and-Excitation Networks, eqs. 2-4", link="https://arxiv.org/abs/1709.01507"
+    "se",
+    family="attention",
+    source="Hu et al. 2018, Squeeze-and-Excitation Networks, eqs. 2-4",
+    link="https://arxiv.org/abs/1709.01507",
 )
 class SqueezeExcitation(nn.Module):
     """x (B, C, H, W) -> (B, C, H, W)
@@ -38,7 +41,12 @@ class SqueezeExcitation(nn.Module):
         return x * weight_BC11
 
 
-@block("eca", source="Wang et al. 2020, ECA-Net, eqs. 9 and 12", link="https://arxiv.org/abs/1910.03151")
+@block(
+    "eca",
+    family="attention",
+    source="Wang et al. 2020, ECA-Net, eqs. 9 and 12",
+    link="https://arxiv.org/abs/1910.03151",
+)
 class EfficientChannelAttention(nn.Module):
     """x (B, C, H, W) -> (B, C, H, W)
 
@@ -67,7 +75,9 @@ class EfficientChannelAttention(nn.Module):
         return x * weight_BC[:, :, None, None]
 
 
-@block("cbam", source="Woo et al. 2018, CBAM, eqs. 2 and 3", link="https://arxiv.org/abs/1807.06521")
+@block(
+    "cbam", family="attention", source="Woo et al. 2018, CBAM, eqs. 2 and 3", link="https://arxiv.org/abs/1807.06521"
+)
 class ConvolutionalBlockAttention(nn.Module):
     """x (B, C, H, W) -> (B, C, H, W)
 

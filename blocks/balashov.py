@@ -72,6 +72,7 @@ class IntegratedConv(nn.Module):
 
 @block(
     "attention_conv",
+    family="convolution",
     source=f"{_PAPER}, eqs. 2-6",
     idle=(
         ("reduction", "attention", ("none", "spatial")),

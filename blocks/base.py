@@ -29,11 +29,11 @@ import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from blocks.counting import UncountedError
 from blocks.hyperparameter import MOST_CHANNELS, Allowed, Hyperparameter, OneOf, Range, Scalar, Width, resolve_width
-from nas.errors import BlockError
+from nas.errors import BlockError, nearest
 from nas.plugins.registry import Registry
 
 if TYPE_CHECKING:  # who only reads what blocks there are needs no PyTorch, which takes a second
@@ -41,6 +41,7 @@ if TYPE_CHECKING:  # who only reads what blocks there are needs no PyTorch, whic
 
 __all__ = [
     "BLOCKS",
+    "FAMILIES",
     "Allowed",
     "Block",
     "Facts",
@@ -63,6 +64,16 @@ Params = tuple[tuple[str, Scalar], ...]
 """Hyperparameters of one block as sorted pairs: hashable, and the same for the same values."""
 M = TypeVar("M", bound="nn.Module")
 
+FAMILIES: Final = (
+    "convolution",
+    "residual",
+    "dense",
+    "attention",
+    "transformer",
+    "embedding",
+    "downsampling",
+)
+"""What a block can be, in one word: `Block.family`. An embedding makes tokens of an image."""
 _FILLED_IN = ("in_channels", "in_shape", "in_shapes", "classes")
 
 
@@ -86,6 +97,8 @@ class Block:
     source: str = ""
     link: str = ""
     """Where its paper stands: arXiv or a DOI; empty where neither is known."""
+    family: str = ""
+    """One of `FAMILIES`, by which networks are summed up; empty for what is none of them."""
     passthrough: bool = False
     """With one input, returns it unchanged: such a node is no node of an architecture."""
     commutative: bool = False
@@ -204,6 +217,9 @@ def described(
         meaning = next((item for item in reversed(metadata) if isinstance(item, str)), "")
         hyperparameters[argument] = Hyperparameter(argument, allowed, default, meaning)
     made = Block(name, home, documentation, hyperparameters, filled_in, load, **flags)
+    if made.family and made.family not in FAMILIES:
+        families = f"{', '.join(FAMILIES)}{nearest(made.family, FAMILIES)}"
+        raise BlockError(f"block '{name}': family is '{made.family}', not one of {families}")
     if not hyperparameters.keys() >= set(made.some_on):
         raise BlockError(f"block '{name}': some_on names hyperparameters, not {', '.join(made.some_on)}")
     for idle, other, values in made.idle:
@@ -226,6 +242,7 @@ def block(
     *,
     source: str = "",
     link: str = "",
+    family: str = "",
     passthrough: bool = False,
     commutative: bool = False,
     zero: bool = False,
@@ -235,13 +252,15 @@ def block(
 ) -> Callable[[type[M]], type[M]]:
     """Registers a class of `nn.Module` as a block; docs/extending.md tells how to write one.
 
-    `source` says where it comes from, `link` where that is to be read. A class that is defined again, as in a cell of a notebook
-    that is run twice, replaces the one before. Raises BlockError when the name is taken, or the constructor does not follow the
-    rules there.
+    `source` says where it comes from, `link` where that is to be read, `family` what it is in one word, by which the pages of
+    Optuna Dashboard count: convolution, residual, dense, attention, transformer, embedding (tokens of an image) or
+    downsampling. A class that is defined again, as in a cell of a notebook that is run twice, replaces the one before. Raises
+    BlockError when the name is taken, or the constructor does not follow the rules there.
     """
-    flags = {
+    flags: dict[str, Any] = {
         "source": source,
         "link": link,
+        "family": family,
         "passthrough": passthrough,
         "commutative": commutative,
         "zero": zero,
@@ -306,6 +325,9 @@ class Facts:
     """Operations of PyTorch in that pass that compute or copy something; to look at memory in another way is none."""
     made_bytes: int
     """Bytes of all tensors that those make, however long they live."""
+    layers: int
+    """Convolutions and products with trained weights on the longest way through it, without those of gates: 2 of a basic
+    residual block."""
 
 
 _facts: dict[tuple[str, Params, tuple[Shape, ...], int], Facts | ShapeError] = {}
@@ -349,7 +371,7 @@ def _measure(block: Block, params: Mapping[str, Scalar], in_shapes: tuple[Shape,
                 raise
             raise ShapeError(f"block '{block.name}' cannot take {_shapes_text(in_shapes)}: {problem}") from None
     parameters = list(module.parameters())
-    with torch.no_grad(), Meter([*inputs, *parameters, *module.buffers()]) as meter:
+    with torch.no_grad(), Meter([*inputs, *parameters, *module.buffers()], inputs, parameters) as meter:
         try:
             output = module(*inputs)
         except UncountedError as problem:
@@ -363,7 +385,14 @@ def _measure(block: Block, params: Mapping[str, Scalar], in_shapes: tuple[Shape,
     alias = next((i for i, tensor in enumerate(inputs) if tensor.untyped_storage()._cdata == storage), None)
     count = sum([parameter.numel() for parameter in parameters])
     return Facts(
-        tuple(output.shape[1:]), count, meter.macs, meter.peak_bytes, alias, meter.operations, meter.made_bytes
+        tuple(output.shape[1:]),
+        count,
+        meter.macs,
+        meter.peak_bytes,
+        alias,
+        meter.operations,
+        meter.made_bytes,
+        meter.layers(output),
     )
 
 

@@ -28,6 +28,7 @@ from blocks.common import (
 
 @block(
     "coordinate_attention",
+    family="attention",
     source="Hou et al. 2021, Coordinate Attention for Efficient Mobile Networks, eqs. 4-9",
     link="https://arxiv.org/abs/2103.02907",
 )
@@ -64,6 +65,7 @@ class CoordinateAttention(nn.Module):
 
 @block(
     "strip_pooling",
+    family="attention",
     source="Hou et al. 2020, Strip Pooling: Rethinking Spatial Pooling, section 3.1, eqs. 1-4",
     link="https://arxiv.org/abs/2003.13328",
 )
@@ -97,6 +99,7 @@ class StripPooling(nn.Module):
 
 @block(
     "gather_excite",
+    family="attention",
     source="Hu et al. 2018, Gather-Excite: Exploiting Feature Context in CNNs, sections 2 and 3",
     link="https://arxiv.org/abs/1810.12348",
     idle=(("reduction", "mlp", (False,)), ("norm", "gather", ("mean",))),

@@ -16,6 +16,7 @@ from blocks.common import Activation, Dilation, KernelSize, Norm, Stride, make_a
 
 @block(
     "conv",
+    family="convolution",
     source="Simonyan and Zisserman 2015, Very Deep Convolutional Networks, section 2.1",
     link="https://arxiv.org/abs/1409.1556",
     idle=(("dilation", "kernel_size", (1,)),),

@@ -15,7 +15,11 @@ from blocks.base import OneOf, block
 from blocks.common import KernelSize, Switch, same_padding
 
 
-@block("softmax_attention", source="Davis et al., Attention-Based Convolutional Neural Networks, section 3.1")
+@block(
+    "softmax_attention",
+    family="attention",
+    source="Davis et al., Attention-Based Convolutional Neural Networks, section 3.1",
+)
 class SoftmaxAttention(nn.Module):
     """x (B, C, H, W) -> (B, C, H, W)
 

@@ -17,6 +17,7 @@ from blocks.common import Activation, KernelSize, Norm, Rate, make_activation, m
 
 @block(
     "dense_layer",
+    family="dense",
     source="Huang et al. 2017, Densely Connected Convolutional Networks, section 3, eq. 2",
     link="https://arxiv.org/abs/1608.06993",
 )

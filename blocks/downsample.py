@@ -27,6 +27,7 @@ def _check(in_shape: Shape, stride: int, what: str) -> None:
 
 @block(
     "max_pool",
+    family="downsampling",
     source="Simonyan and Zisserman 2015, Very Deep Convolutional Networks, section 2.1",
     link="https://arxiv.org/abs/1409.1556",
 )
@@ -48,6 +49,7 @@ class MaxPool(nn.Module):
 
 @block(
     "avg_pool",
+    family="downsampling",
     source="Huang et al. 2017, Densely Connected Convolutional Networks, section 3",
     link="https://arxiv.org/abs/1608.06993",
 )
@@ -70,6 +72,7 @@ class AvgPool(nn.Module):
 
 @block(
     "strided_conv",
+    family="downsampling",
     source="Springenberg et al. 2015, Striving for Simplicity: The All Convolutional Net, section 2",
     link="https://arxiv.org/abs/1412.6806",
 )
@@ -102,6 +105,7 @@ class StridedConv(nn.Module):
 
 @block(
     "resize",
+    family="downsampling",
     source="Tan and Le 2019, EfficientNet, section 3.1 (resolution)",
     link="https://arxiv.org/abs/1905.11946",
 )

@@ -41,6 +41,7 @@ def _norm(channels: int) -> nn.Module:
 
 @block(
     "tf_conv",
+    family="convolution",
     source="Tan and Le 2019, EfficientNet, table 1 (stem and last convolution), as TensorFlow computes them",
     link="https://arxiv.org/abs/1905.11946",
 )
@@ -71,6 +72,7 @@ class TfConv(nn.Module):
 
 @block(
     "tf_inverted_residual",
+    family="residual",
     source="Tan and Le 2019, EfficientNet, table 1 (MBConv), as EfficientNet-Lite has it",
     link="https://arxiv.org/abs/1905.11946",
 )

@@ -36,6 +36,7 @@ _PAPER = "Jiang and Yu 2026, Adaptive Multi-Scale Residual Attention Network"
 
 @block(
     "multi_scale",
+    family="convolution",
     source=f"{_PAPER}, abstract (multi-scale feature decoupler)",
     link="https://doi.org/10.1142/S0218001426540042",
 )
@@ -85,6 +86,7 @@ class MultiScale(nn.Module):
 
 @block(
     "gated_self_attention",
+    family="attention",
     source=f"{_PAPER}, abstract (lightweight gated self-attention engine)",
     link="https://doi.org/10.1142/S0218001426540042",
 )

@@ -60,7 +60,7 @@ class Interaction(nn.Module):
         return y
 
 
-@block("aim", source=f"{_PAPER}, section 2.2, eqs. 1-3")
+@block("aim", family="convolution", source=f"{_PAPER}, section 2.2, eqs. 1-3")
 class AdaptiveInteraction(Interaction):
     """x (B, C, H, W) -> (B, C, H, W)
 
@@ -79,7 +79,7 @@ class AdaptiveInteraction(Interaction):
         super().__init__(in_channels, in_channels, pool_size=pool_size, dilation=dilation, norm=norm)
 
 
-@block("aim_conv", source=f"{_PAPER}, section 2.2, figure 2")
+@block("aim_conv", family="convolution", source=f"{_PAPER}, section 2.2, figure 2")
 class InteractionConv(nn.Module):
     """x (B, C, H, W) -> (B, channels, H, W)
 
@@ -107,7 +107,7 @@ class InteractionConv(nn.Module):
         return y
 
 
-@block("cam", source=f"{_PAPER}, section 2.3, eqs. 4-10")
+@block("cam", family="attention", source=f"{_PAPER}, section 2.3, eqs. 4-10")
 class CrossAttention(nn.Module):
     """x (B, C, H, W) -> (B, C, H, W)
 

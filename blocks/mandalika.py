@@ -36,6 +36,7 @@ def local_deviation(y: Tensor, size: int) -> Tensor:
 
 @block(
     "hierarchical_attention",
+    family="attention",
     source="Mandalika, A Novel Attention-Based Approach, section III.C, eqs. 12-13",
     some_on=("hierarchy", "relevance", "neighbourhood"),
     idle=(("reduction", "hierarchy", (False,)),),

@@ -33,6 +33,8 @@ _INITIALIZERS = {
     torch.Tensor.zero_,
 }
 
+_PRODUCTS = {torch.ops.aten.mul.Tensor, torch.ops.aten.mul_.Tensor}
+
 
 @contextmanager
 def without_weights() -> Iterator[None]:
@@ -105,19 +107,28 @@ def _fused(query: Tensor, key: Tensor, value: Tensor) -> Tensor | None:
 
 
 class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts multiply-accumulates and operations of what runs inside, and bytes of the tensors made there: all, and at the peak.
+    """Counts multiply-accumulates and operations of what runs inside, bytes of the tensors made there (all, and at the peak), and
+    layers on the way to each.
 
-    Tensors in `given` (inputs, weights) and views of them are not counted. Operations are those that PyTorch dispatches
+    Tensors in `given` (inputs, weights) and views of them are not counted as made. A layer is a convolution or a matrix
+    product that reads one of `weights`. In a product of two tensors that come from `inputs`, the smaller one, or the one with more
+    layers, is a gate that weighs the other; its layers are not on the way. Operations are those that PyTorch dispatches
     with gradients off, so what is made of others (`linear`, `max_pool2d`) has come apart before it gets here.
     """
 
-    def __init__(self, given: Iterable[Tensor]) -> None:
+    def __init__(self, given: Iterable[Tensor], inputs: Iterable[Tensor] = (), weights: Iterable[Tensor] = ()) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.macs = self.operations = self.made_bytes = 0
         self.peak_bytes = 0
         self._attention = _Attention(self)
         self._given = {tensor.untyped_storage()._cdata for tensor in given}
         self._alive: dict[int, tuple[StorageWeakRef, int]] = {}
+        self._weights = {tensor.untyped_storage()._cdata for tensor in weights}
+        self._layers = {tensor.untyped_storage()._cdata: 0 for tensor in inputs}
+
+    def layers(self, tensor: Tensor) -> int:
+        """How many layers there are on the longest way to a tensor, which must be alive."""
+        return self._layers.get(tensor.untyped_storage()._cdata, 0)
 
     def __enter__(self) -> Self:
         self._attention.__enter__()  # type: ignore[no-untyped-call]
@@ -141,15 +152,37 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         result = None if rule is None else rule(*args, **kwargs)
         if result is None:
             result = func(*args, **kwargs)
-        self.macs += multiply_accumulates(func, result, args, kwargs)
+        macs = multiply_accumulates(func, result, args, kwargs)
+        self.macs += macs
         tensors = [
             one for one in (result if isinstance(result, tuple | list) else (result,)) if isinstance(one, Tensor)
         ]
         if computes(func):
             self.operations += 1
             self.made_bytes += sum([tensor.nbytes for tensor in tensors])
+        self._deepen(func, tensors, args, bool(macs))
         self._watch(tensors)
         return result
+
+    def _deepen(self, func: Any, results: list[Tensor], args: tuple[Any, ...], multiplies: bool) -> None:
+        # By storages: views and operations in place are where their tensor is. One of a dead tensor may come again, and then
+        # the operation that made it says anew how deep it is. What comes of weights alone is on no way.
+        given = [(tensor.untyped_storage()._cdata, tensor.numel()) for tensor in _tensors(args)]
+        read = {storage for storage, _ in given}
+        known = [(self._layers[storage], size) for storage, size in given if storage in self._layers]
+        made = [tensor.untyped_storage()._cdata for tensor in results]
+        if not known:
+            for storage in made:
+                self._layers.pop(storage, None)
+            return
+        if func in _PRODUCTS:
+            largest = max(size for _, size in known)
+            depth = min(layers for layers, size in known if size == largest)
+        else:
+            depth = max(layers for layers, _ in known)
+        if multiplies and not self._weights.isdisjoint(read):
+            depth += 1
+        self._layers |= dict.fromkeys(made, depth)
 
     def _watch(self, tensors: list[Tensor]) -> None:
         # A tensor dies when its last reference does, so between two operations exactly the living ones hold memory.
@@ -163,3 +196,11 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 reference = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
                 self._alive[key] = (reference, storage.nbytes())
         self.peak_bytes = max(self.peak_bytes, sum(size for _, size in self._alive.values()))
+
+
+def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, tuple | list):
+            yield from _tensors(value)

@@ -29,6 +29,7 @@ def as_map(tokens: Tensor, height: int, width: int) -> Tensor:
 
 @block(
     "non_local",
+    family="attention",
     source="Wang et al. 2018, Non-local Neural Networks, eqs. 1, 3 and 6",
     link="https://arxiv.org/abs/1711.07971",
 )
@@ -103,6 +104,7 @@ class ChannelMeans(nn.Module):
 
 @block(
     "dual_attention",
+    family="attention",
     source="Fu et al. 2019, Dual Attention Network for Scene Segmentation, eqs. 1-4",
     link="https://arxiv.org/abs/1809.02983",
     idle=(("reduction", "parts", ("channel",)),),

@@ -62,6 +62,7 @@ def _make_shortcut(name: str, in_channels: int, channels: int, stride: int, norm
 
 @block(
     "basic_residual",
+    family="residual",
     source="He et al. 2016, Deep Residual Learning, figure 5 left; Balashov, eq. 6",
     link="https://arxiv.org/abs/1512.03385",
     idle=(
@@ -132,6 +133,7 @@ class BasicResidual(nn.Module):
 
 @block(
     "bottleneck_residual",
+    family="residual",
     source="He et al. 2016, Deep Residual Learning, figure 5 right; Balashov, eq. 6",
     link="https://arxiv.org/abs/1512.03385",
     idle=(

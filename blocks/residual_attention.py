@@ -17,6 +17,7 @@ from blocks.residual import BottleneckResidual
 
 @block(
     "residual_attention",
+    family="attention",
     source="Wang et al. 2017, Residual Attention Network, section 3, eqs. 1 and 3",
     link="https://arxiv.org/abs/1704.06904",
 )

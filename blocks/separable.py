@@ -28,6 +28,7 @@ from blocks.common import (
 
 @block(
     "depthwise_separable",
+    family="convolution",
     source="Howard et al. 2017, MobileNets, section 3.1",
     link="https://arxiv.org/abs/1704.04861",
     idle=(("dilation", "kernel_size", (1,)),),
@@ -68,6 +69,7 @@ class DepthwiseSeparable(nn.Module):
 
 @block(
     "inverted_residual",
+    family="residual",
     source="Sandler et al. 2018, MobileNetV2, section 3.3; MobileNetV3, figure 4",
     link="https://arxiv.org/abs/1801.04381",
 )
@@ -115,6 +117,7 @@ class InvertedResidual(nn.Module):
 
 @block(
     "projection",
+    family="convolution",
     source="He et al. 2016, Deep Residual Learning, section 3.3, option B",
     link="https://arxiv.org/abs/1512.03385",
 )

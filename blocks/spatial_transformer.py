@@ -18,6 +18,7 @@ _HIDDEN = 32
 
 @block(
     "spatial_transformer",
+    family="attention",
     source="Jaderberg et al. 2015, Spatial Transformer Networks, section 3, eqs. 1 and 5",
     link="https://arxiv.org/abs/1506.02025",
 )

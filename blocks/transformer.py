@@ -35,7 +35,9 @@ _VIT = "Dosovitskiy et al. 2021, An Image is Worth 16x16 Words"
 _CCT = "Hassani et al. 2021, Escaping the Big Data Paradigm with Compact Transformers"
 
 
-@block("patch_embedding", source=f"{_VIT}, section 3.1, eq. 1", link="https://arxiv.org/abs/2010.11929")
+@block(
+    "patch_embedding", family="embedding", source=f"{_VIT}, section 3.1, eq. 1", link="https://arxiv.org/abs/2010.11929"
+)
 class PatchEmbedding(nn.Module):
     """x (B, C, H, W) -> (B, channels, ⌈H/patch_size⌉, ⌈W/patch_size⌉)
 
@@ -63,7 +65,12 @@ class PatchEmbedding(nn.Module):
         return y
 
 
-@block("conv_tokenizer", source=f"{_CCT}, section 3 (convolutional tokenizer)", link="https://arxiv.org/abs/2104.05704")
+@block(
+    "conv_tokenizer",
+    family="embedding",
+    source=f"{_CCT}, section 3 (convolutional tokenizer)",
+    link="https://arxiv.org/abs/2104.05704",
+)
 class ConvTokenizer(nn.Module):
     """x (B, C, H, W) -> (B, channels, H', W'), each of `layers` dividing H and W by 2 · stride, rounded up
 
@@ -190,6 +197,7 @@ def sine_positions(channels: int, height: int, width: int) -> Tensor:
 
 @block(
     "transformer_encoder",
+    family="transformer",
     source=f"{_VIT}, section 3.1, eqs. 1-4; Hassani et al. 2021, section 3",
     link="https://arxiv.org/abs/2010.11929",
 )

@@ -210,10 +210,13 @@ def search(
     The same call again resumes the study. Raises `nas.errors.NasError` when an option is unknown or cannot be met.
     """
     options = {name: value for name, value in locals().items() if name not in ("space", "progress", "unknown")}
+    import os
+
     from nas.searches.options import SearchOptions, check_names
     from nas.searches.search import search as run
 
     check_names(unknown)
+    options["storage"] = storage or os.environ.get("NAS_STORAGE")
     return run(SearchOptions(space, **options), progress)
 
 

@@ -43,6 +43,8 @@ class Layer:
     """One class of timm."""
 
     about: str
+    family: str
+    """As `Block.family`."""
     make: Callable[..., nn.Module]
     """From the channels that enter and, by name, hyperparameters."""
     arguments: tuple[Argument, ...] = ()
@@ -72,27 +74,35 @@ def _split(in_channels: int, *, channels: int, **chosen: Any) -> nn.Module:
 
 
 LAYERS: Mapping[str, Layer] = {
-    "eca": Layer("Efficient channel attention.", EcaModule, (_chosen("kernel_size", 3, "side of the kernel", 5, 7),)),
+    "eca": Layer(
+        "Efficient channel attention.", "attention", EcaModule, (_chosen("kernel_size", 3, "side of the kernel", 5, 7),)
+    ),
     "gc": Layer(
         "Global context attention.",
+        "attention",
         GlobalContext,
         (_chosen("fuse_add", False, "whether the context is added too", True),),
     ),
     "split_attn": Layer(
         "Split attention of ResNeSt.",
+        "convolution",
         _split,
         (STRIDE, _chosen("radix", 2, "splits", 1, 4)),
         widens=True,
     ),
     "selective_kernel": Layer(
         "A selective-kernel convolution.",
+        "convolution",
         lambda in_channels, *, channels, stride: SelectiveKernel(in_channels, channels, stride=stride),
         (STRIDE,),
         widens=True,
     ),
-    "blur_pool": Layer("Pooling behind a blur.", BlurPool2d, (_chosen("filt_size", 3, "side of the blur", 5), STRIDE)),
+    "blur_pool": Layer(
+        "Pooling behind a blur.", "downsampling", BlurPool2d, (_chosen("filt_size", 3, "side of the blur", 5), STRIDE)
+    ),
     "EdgeResidual": Layer(
         "A residual with a dense expansion, of EfficientNet-EdgeTPU and V2.",
+        "residual",
         lambda in_channels, *, channels, **chosen: EdgeResidual(in_channels, channels, **chosen),
         (
             STRIDE,
@@ -103,6 +113,7 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "UniversalInvertedResidual": Layer(
         "The universal inverted bottleneck of MobileNetV4.",
+        "residual",
         lambda in_channels, *, channels, **chosen: UniversalInvertedResidual(in_channels, channels, **chosen),
         (
             STRIDE,
@@ -114,6 +125,7 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "ConvNeXtBlock": Layer(
         "A block of ConvNeXt.",
+        "residual",
         _convnext,
         (
             STRIDE,
@@ -125,6 +137,7 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "ConvNeXtStage": Layer(
         "A stage of ConvNeXt: a downsampling where needed, and blocks.",
+        "residual",
         _stage,
         (
             _chosen("stride", 2, "2 halves the map", 1),
@@ -162,7 +175,7 @@ def _register(name: str, layer: Layer) -> None:
     arguments = [*layer.arguments, *([WIDTH] if layer.widens else [])]
     out = "(B, channels, H', W')" if layer.widens else "(B, C, H', W')"
     about = f"x (B, C, H, W) -> {out}\n\n{layer.about} As in timm."
-    flags = {"source": "timm (Wightman 2019, PyTorch Image Models)", "link": REPOSITORY}
+    flags = {"source": "timm (Wightman 2019, PyTorch Image Models)", "link": REPOSITORY, "family": layer.family}
     made = described(f"timm:{name}", (__name__, "TimmModule"), about, ("in_channels",), arguments, lambda: kind, flags)
     BLOCKS.add(f"timm:{name}", made)
 

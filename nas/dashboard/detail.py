@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nas.analysis.evidence import Evidence
 from nas.dashboard.notes import Tested, study_note, trial_note
-from nas.dashboard.trials import Options, attributes, trial_json
+from nas.dashboard.trials import Parameters, attributes, trial_json
 from nas.dashboard.upstream import get_note_from_system_attrs, get_study, note_ver_key, serialize_study_detail
 from nas.objectives import OBJECTIVES
 from nas.pareto import pareto
+from nas.space.outline import Parameter
 from nas.states import COMPLETE, STOPPED_EARLY
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from blocks.base import Scalar
     from nas.store import Store
 
 
@@ -40,7 +42,8 @@ class StudyDetail:
         self._written: list[bytes] = []
         self._curves: dict[int, list[tuple[int, float]]] = {}
         self._frames: list[pd.DataFrame] = []
-        self._options = Options()
+        self._outlined = False
+        self._parameters = Parameters()
         self._everywhere: set[str] | None = None
         self._numeric: dict[str, bool] = {}
         self._learned = False
@@ -77,8 +80,8 @@ class StudyDetail:
                 frozen,
                 [],
                 [],
-                self._options.space(self._everywhere or set()),
-                self._options.space(set(self._options)),
+                self._parameters.space(self._everywhere or set()),
+                self._parameters.space(set(self._parameters)),
                 list(self._numeric.items()),
                 self._learned,
                 {},
@@ -113,15 +116,24 @@ class StudyDetail:
             if new.empty:
                 return since
             self._ids |= ids
-            self._options.meet(self._store.choices(name))
+            drawn = self._meet(name, since)
             self._read_curves(self._store.epochs(name, since=since))
             for row in new.to_dict("records"):
-                self._add(row)
+                self._add(row, drawn.get(row["trial"], {}) if self._outlined else row["assignment"])
             self._frames.append(new)
             return len(self._written)
 
-    def _add(self, row: dict[str, Any]) -> None:
-        number, names = row["trial"], set(row["assignment"])
+    def _meet(self, name: str, since: int) -> Mapping[int, Mapping[str, Scalar]]:
+        """Learns the parameters that Optuna has, and gives the outlines of trials from number `since` on, if there are any."""
+        outline = self._store.outline_parameters(name)
+        self._outlined = bool(outline)
+        self._parameters.meet(
+            outline or {path: Parameter(options) for path, options in self._store.choices(name).items()}
+        )
+        return self._store.outlines(name, since=since)
+
+    def _add(self, row: dict[str, Any], params: Mapping[str, Scalar]) -> None:
+        number, names = row["trial"], set(params)
         curve = self._curves.get(number, [])
         if row["state"] in (COMPLETE, STOPPED_EARLY):
             self._everywhere = names if self._everywhere is None else self._everywhere & names
@@ -137,8 +149,8 @@ class StudyDetail:
                 optuna_trial=self._ids[number],
                 objectives=self.study.objectives,
                 curve=curve,
-                note=trial_note(self.study, row, self._store.shown_url, bool(curve)),
-                params=self._options.params(row["assignment"]),
+                note=self._note(row),
+                params=self._parameters.json(params),
             )
         )
 
@@ -158,10 +170,13 @@ class StudyDetail:
                 if own:
                     data["note"] = get_note_from_system_attrs(dict(system), self._ids[number])
                 else:
-                    learned = bool(self._curves.get(number))
-                    data["note"]["body"] = trial_note(self.study, row, self._store.shown_url, learned, lines)
+                    data["note"]["body"] = self._note(row, lines)
                 written[number] = json.dumps(data).encode()
         return written
+
+    def _note(self, row: Mapping[str, Any], tested: Sequence[str] = ()) -> str:
+        curve = bool(self._curves.get(row["trial"]))
+        return trial_note(self.study, row, self._store.shown_url, curve, tested, choices=self._outlined)
 
     def _evidence(self, trials: pd.DataFrame) -> Evidence:
         import pandas as pd

@@ -66,10 +66,18 @@ class Tested:
         ]
 
 
-def trial_note(study: StudyRow, row: Mapping[str, Any], url: str, curve: bool, tested: Sequence[str] = ()) -> str:
+def trial_note(
+    study: StudyRow,
+    row: Mapping[str, Any],
+    url: str,
+    curve: bool,
+    tested: Sequence[str] = (),
+    *,
+    choices: bool = False,
+) -> str:
     """What is known about one trial: costs, result, drawing, learning curve, what to do with it.
 
-    `row` is one of `Store.trials`; `tested` are lines of `Tested.of`.
+    `row` is one of `Store.trials`; `tested` are lines of `Tested.of`; with `choices` all of them are listed by path.
     """
     number = row["trial"]
     lines = []
@@ -102,7 +110,13 @@ def trial_note(study: StudyRow, row: Mapping[str, Any], url: str, curve: bool, t
     if isinstance(row["published"], str):
         commands.append((f"nas replay {shlex.quote(row['published'])}{_where(url)}", "train it as its paper does"))
     lines += block("sh", "\n".join(f"# {what}\n{command}" for command, what in commands))
+    if choices:
+        lines += ["", "Its choices:", "", *block("yaml", "\n".join(_chosen(row["assignment"])))]
     return "\n".join(lines)
+
+
+def _chosen(assignment: Mapping[str, Any]) -> list[str]:
+    return [f"{path}: {str(value).lower() if isinstance(value, bool) else value}" for path, value in assignment.items()]
 
 
 def study_note(evidence: Evidence, tested: Tested, url: str, optuna_id: int) -> str:

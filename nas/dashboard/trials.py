@@ -6,59 +6,65 @@ The form is that of `optuna_dashboard._serializer.serialize_frozen_trial`; a tes
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from optuna.distributions import CategoricalDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
 from blocks.base import Scalar
 from nas.dashboard.upstream import serialize_search_space
+from nas.space.outline import Parameter
 from nas.states import COMPLETE
 from nas.store.optuna_projection import attribute_names, optuna_state
 
 
-class Options:
-    """The choices of a study with their options, and the JSON of each option taken, made once."""
+class Parameters:
+    """The parameters of a study as Optuna has them, and the JSON of each value taken, made once."""
 
     def __init__(self) -> None:
-        self._options: dict[str, tuple[Scalar, ...]] = {}
-        self._json: dict[str, list[bytes]] = {}
+        self._known: dict[str, Parameter] = {}
+        self._json: dict[tuple[str, type, Scalar], bytes] = {}
 
-    def __iter__(self) -> Any:
-        return iter(self._options)
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
 
-    def meet(self, choices: Mapping[str, tuple[Scalar, ...]]) -> None:
+    def meet(self, parameters: Mapping[str, Parameter]) -> None:
         """Adds those that are new."""
-        for name, options in choices.items():
-            if name in self._options:
-                continue
-            self._options[name] = options
-            space = serialize_search_space([(name, CategoricalDistribution(options))])
-            self._json[name] = [
-                json.dumps(
-                    {
-                        "name": name,
-                        "param_internal_value": place,
-                        "param_external_value": str(option),
-                        "param_external_pytyp": str(type(option)),
-                        "distribution": space[0]["distribution"],
-                    }
-                ).encode()
-                for place, option in enumerate(options)
-            ]
+        for name, parameter in parameters.items():
+            self._known.setdefault(name, parameter)
 
-    def params(self, assignment: Mapping[str, Scalar]) -> bytes:
-        """An assignment as a JSON list."""
-        taken = (self._json[name][_place(self._options[name], value)] for name, value in assignment.items())
-        return b"[" + b",".join(taken) + b"]"
+    def json(self, params: Mapping[str, Scalar]) -> bytes:
+        """The values of a trial as a JSON list."""
+        return b"[" + b",".join([self._value(name, value) for name, value in params.items()]) + b"]"
 
-    def space(self, names: set[str]) -> list[tuple[str, CategoricalDistribution]]:
-        """Optuna's distributions of these choices."""
-        return [(name, CategoricalDistribution(self._options[name])) for name in sorted(names)]
+    def _value(self, name: str, value: Scalar) -> bytes:
+        key = (name, type(value), value)  # a dict cannot tell 1 from True and from 1.0
+        if key not in self._json:
+            parameter = self._known[name]
+            self._json[key] = json.dumps(
+                {
+                    "name": name,
+                    "param_internal_value": _place(parameter.options, value) if parameter.options else value,
+                    "param_external_value": str(value),
+                    "param_external_pytyp": str(type(value)),
+                    "distribution": serialize_search_space(self.space({name}))[0]["distribution"],
+                }
+            ).encode()
+        return self._json[key]
+
+    def space(self, names: set[str]) -> list[tuple[str, BaseDistribution]]:
+        """Optuna's distributions of these parameters."""
+        return [(name, _distribution(self._known[name])) for name in sorted(names)]
+
+
+def _distribution(parameter: Parameter) -> BaseDistribution:
+    if parameter.options:
+        return CategoricalDistribution(parameter.options)
+    return IntDistribution(parameter.low, parameter.high, log=parameter.log)
 
 
 def attributes(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What Optuna has as user attributes, of a row of `Store.trials`."""
+    """What Optuna has as user attributes, of a row of `Store.trials`; its choices, which would fill a table, are in the note."""
     import pandas as pd
 
     return {name: row[name] for name in attribute_names() if name in row and not pd.isna(row[name])}

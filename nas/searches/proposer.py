@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
 import optuna
@@ -25,6 +25,7 @@ from nas.searches.samplers import SAMPLERS, Problem
 from nas.searches.seed_points import SeedPoint
 from nas.space.feasibility import ENUMERABLE
 from nas.space.grammar import Options
+from nas.space.outline import Outlines
 from nas.space.space import Assignment, Plan, Space
 from nas.store import Reading
 from nas.store.frames import uncollected
@@ -49,6 +50,8 @@ class Proposal:
     """Number of the trial in the sampler's memory."""
     readings: tuple[Reading, ...] = ()
     """What probes measured of it; `cost` has the values too."""
+    outline: Mapping[str, Scalar] = field(default_factory=dict)
+    """It in a few words: `nas.space.outline`."""
 
 
 class Proposer:
@@ -89,6 +92,7 @@ class Proposer:
         self._measure, self._refused, self._foresight = measure, refused, foresight
         self._trials: dict[int, Trial] = {}
         self.space, self.input, self.classes = space, input, classes
+        self._outlines = Outlines(space)
         self.objectives = tuple(objectives)
         self.seen: set[str] = set()
         self.rejected = 0
@@ -287,7 +291,8 @@ class Proposer:
             self._reject(trial)
             return None
         self._trials[trial.number] = trial
-        return Proposal(plan.assignment, met, architecture, price, published, trial.number, readings)
+        outline = self._outlines.of(built, plan.assignment)
+        return Proposal(plan.assignment, met, architecture, price, published, trial.number, readings, outline)
 
     def _reject(self, trial: Trial) -> None:
         self._study.tell(trial.number, state=TrialState.FAIL)

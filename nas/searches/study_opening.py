@@ -15,6 +15,7 @@ from nas.data.metrics import KIND as METRIC
 from nas.data.objects import KIND as MEMORY
 from nas.errors import SearchError, StudyExists
 from nas.searches.options import SearchOptions
+from nas.space.outline import Outlines
 from nas.space.space import Space
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def open_study(
                 seed=options.seed,
                 constraints=space.constraints,
                 blocks={**origins(space.blocks), **metrics},
+                outline=Outlines(space).parameters,
             )
     study = store.study(name)
     check_blocks(name, study.blocks)

@@ -303,6 +303,7 @@ class TrialSource(JobSource[TrialJob]):
             architecture=proposal.architecture,
             cost=proposal.cost,
             published=proposal.published,
+            outline=proposal.outline,
         )
         for reading in proposal.readings:
             self.store.add_reading(replace(reading, row=row))

@@ -16,6 +16,8 @@ from nas.store.schema import (
     EpochValueRow,
     Measurement,
     MemoryRow,
+    OutlineParameterRow,
+    OutlineRow,
     ReadingRow,
     Study,
     StudyBlockRow,
@@ -33,7 +35,7 @@ def delete_study(session: Session, study: int) -> tuple[int, list[Path]]:
     ours = select(Trial.id).where(Trial.study_id == study)
     count = session.execute(select(func.count()).where(Trial.study_id == study)).scalar_one()
     _hand_over(session, study)
-    for table in (Measurement, ReadingRow, MemoryRow, StudyBlockRow):
+    for table in (Measurement, ReadingRow, MemoryRow, StudyBlockRow, OutlineParameterRow, OutlineRow):
         if inspect(session.connection()).has_table(table.__tablename__):
             _forget(session, table, study)
     for curve in (EpochRow, EpochValueRow, ValueRow):
@@ -69,7 +71,7 @@ def _forget(session: Session, table: type[Base], study: int) -> None:
         session.execute(update(Measurement).where(Measurement.study_id == study).values(study_id=None, trial=None))
     elif table is ReadingRow:
         session.execute(update(ReadingRow).where(ReadingRow.trial_id.in_(ours)).values(trial_id=None))
-    elif table is StudyBlockRow:
-        session.execute(delete(StudyBlockRow).where(StudyBlockRow.study_id == study))
-    else:
-        session.execute(delete(MemoryRow).where(MemoryRow.trial_id.in_(ours)))
+    elif table is StudyBlockRow or table is OutlineParameterRow:
+        session.execute(delete(table).where(table.study_id == study))
+    elif table is MemoryRow or table is OutlineRow:
+        session.execute(delete(table).where(table.trial_id.in_(ours)))

@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from sqlalchemy import (
     DateTime,
@@ -35,6 +35,7 @@ from sqlalchemy.orm import Session
 
 from blocks.base import Scalar
 from nas.objectives import OBJECTIVES, before_training
+from nas.space.outline import Parameter
 from nas.states import COMPLETE, STOPPED_EARLY
 from nas.store import damaged
 
@@ -82,8 +83,12 @@ _OPTUNA_STATE: Final = {COMPLETE: "COMPLETE", STOPPED_EARLY: "PRUNED"}  # every 
 
 
 def attribute_names() -> tuple[str, ...]:
-    """What Optuna has of a trial as user attributes, as far as a trial has it."""
+    """What Optuna has of a trial as user attributes, as far as a trial has it; beside them stands `CHOICES`."""
     return ("hash", *before_training(), "state", "reason", "seconds", "device", "published", "key")
+
+
+CHOICES: Final = "choices"
+"""User attribute with the assignment of a trial, where it is not among the parameters."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,41 @@ class Choice:
                 return place
         raise ValueError(f"{value!r} is none of the options {list(self.options)}")
 
+    def internal(self, value: Scalar) -> float:
+        """What Optuna stores for `value`. Raises ValueError."""
+        return float(self.index(value))
+
+
+@dataclass(frozen=True)
+class WholeNumber:
+    """A parameter that is a whole number, and what Optuna calls it."""
+
+    low: int
+    high: int
+    distribution: str
+
+    @classmethod
+    def of(cls, parameter: Parameter) -> WholeNumber:
+        """A parameter of an outline that has no options."""
+        from optuna.distributions import IntDistribution, distribution_to_json
+
+        known = IntDistribution(parameter.low, parameter.high, log=parameter.log)
+        return cls(parameter.low, parameter.high, distribution_to_json(known))
+
+    def internal(self, value: Scalar) -> float:
+        """What Optuna stores for `value`. Raises ValueError."""
+        if type(value) is not int or not self.low <= value <= self.high:
+            raise ValueError(f"{value!r} is no whole number from {self.low} to {self.high}")
+        return float(value)
+
+
+Distribution: TypeAlias = Choice | WholeNumber
+
+
+def distribution(parameter: Parameter) -> Distribution:
+    """What Optuna calls a parameter of an outline."""
+    return Choice.of(parameter.options) if parameter.options else WholeNumber.of(parameter)
+
 
 @dataclass(frozen=True)
 class Finished:
@@ -114,7 +154,8 @@ class Finished:
 
     number: int
     state: str
-    assignment: Mapping[str, Scalar]
+    params: Mapping[str, Scalar]
+    """The outline of its network; its choices by path in a study that was begun without outlines."""
     values: tuple[float, ...] | None
     """One per objective; None unless the state is complete."""
     attributes: Mapping[str, object]
@@ -122,8 +163,13 @@ class Finished:
     finished_at: datetime.datetime
 
     @classmethod
-    def from_row(cls, row: Mapping[str, object], objectives: Sequence[str]) -> Finished:
-        """From the columns of one row of `nas_trials`, and other values by the names of objectives."""
+    def from_row(
+        cls, row: Mapping[str, object], objectives: Sequence[str], outline: Mapping[str, Scalar] | None
+    ) -> Finished:
+        """From the columns of one row of `nas_trials`, and other values by the names of objectives.
+
+        `outline` is that of its network; None in a study without outlines.
+        """
         state = str(row["state"])
         values = tuple(_number(row, name) for name in objectives) if state == COMPLETE else None
         number, started_at, finished_at = row["number"], row["started_at"], row["finished_at"]
@@ -131,12 +177,14 @@ class Finished:
             raise damaged.Damaged(f"the number of a trial is {number!r}")
         if not isinstance(started_at, datetime.datetime) or not isinstance(finished_at, datetime.datetime):
             raise damaged.Damaged(f"trial {number} ran from {started_at!r} to {finished_at!r}")
+        assignment = damaged.assignment(row["assignment"])
+        attributes = {name: row[name] for name in attribute_names() if row.get(name) is not None}
         return cls(
             number,
             state,
-            damaged.assignment(row["assignment"]),
+            assignment if outline is None else outline,
             values,
-            {name: row[name] for name in attribute_names() if row.get(name) is not None},
+            attributes if outline is None else {**attributes, CHOICES: assignment},
             started_at,
             finished_at,
         )
@@ -251,8 +299,11 @@ def clear(session: Session, study: int) -> None:
     session.execute(delete(_TRIALS).where(_TRIALS.c.study_id == study))
 
 
-def add(session: Session, study: int, trials: Sequence[Finished], choices: Mapping[str, Choice]) -> None:
-    """Writes `trials`, in their order, as Optuna's `Study.add_trial` would."""
+def add(session: Session, study: int, trials: Sequence[Finished], distributions: Mapping[str, Distribution]) -> None:
+    """Writes `trials`, in their order, as Optuna's `Study.add_trial` would.
+
+    `distributions` are those of their parameters, the same in every trial of a study.
+    """
     ids: dict[int, int] = {}
     for trial in trials:  # one by one: Optuna lists trials by their id, and that must be the order of their numbers
         ids[trial.number] = session.execute(
@@ -270,11 +321,11 @@ def add(session: Session, study: int, trials: Sequence[Finished], choices: Mappi
         {
             "trial_id": ids[trial.number],
             "param_name": name,
-            "param_value": float(choices[name].index(value)),
-            "distribution_json": choices[name].distribution,
+            "param_value": distributions[name].internal(value),
+            "distribution_json": distributions[name].distribution,
         }
         for trial in trials
-        for name, value in trial.assignment.items()
+        for name, value in trial.params.items()
     ]
     values = [
         {"trial_id": ids[trial.number], "objective": place, "value": value, "value_type": "FINITE"}

@@ -19,6 +19,7 @@ from nas.store import (
     measurements,
     migration,
     optuna_projection,
+    outlines,
     readings,
     study_blocks,
     values,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from optuna.storages import RDBStorage
 
     from blocks.base import Scalar
+    from nas.space.outline import Parameter
 
 
 class Reader:
@@ -202,6 +204,18 @@ class Reader:
         query = select(ChoiceRow.name, ChoiceRow.options).where(ChoiceRow.study_id == row.id).order_by(ChoiceRow.name)
         with reading(self._engine) as session:
             return {name: tuple(damaged.sequence(options, "options")) for name, options in session.execute(query)}
+
+    def outline_parameters(self, study: str) -> dict[str, Parameter]:
+        """What the outlines of the study's networks have, in order; nothing of a study that was begun without outlines."""
+        row = self.study(study)
+        with reading(self._engine) as session:
+            return outlines.parameters(session, row.id)
+
+    def outlines(self, study: str, *, since: int = 0) -> dict[int, dict[str, Scalar]]:
+        """The outlines of the networks of finished trials from number `since` on; none of a study without outlines."""
+        row = self.study(study)
+        with reading(self._engine) as session:
+            return outlines.of_study(session, row.id, since) if outlines.parameters(session, row.id) else {}
 
     def optuna_ids(self, study: str, *, since: int = 0) -> tuple[int, dict[int, int]]:
         """Optuna's id of the study, and of its trials from number `since` on, by their number.

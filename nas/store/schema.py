@@ -18,6 +18,8 @@
     nas_memories        how much device memory trials took
     nas_study_blocks    blocks that are none of ours, by which version of them
     nas_checkpoints     where checkpoints of trials lie
+    nas_outlines        networks of trials in a few words, which are Optuna's parameters
+    nas_outline_parameters  what those words can be
 
 Mappings and lists are stored as canonical JSON text, moments as naive UTC (Optuna does the same), a number that is not
 finite as NULL.
@@ -285,6 +287,27 @@ class StudyBlockRow(Base):
     """File or module that it came from."""
     digest: Mapped[str]
     """SHA-256 of its source, hexadecimal."""
+
+
+class OutlineParameterRow(Base):
+    """A parameter of the outlines of a study's networks. A database that was made before this table gets it with its first row."""
+
+    __tablename__ = "nas_outline_parameters"
+    study_id: Mapped[int] = mapped_column(ForeignKey("nas_studies.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    place: Mapped[int]
+    """Where it stands among the others."""
+    options: Mapped[str] = mapped_column(Text)
+    """JSON: the options in their order, or {"low", "high", "log"} of whole numbers."""
+
+
+class OutlineRow(Base):
+    """The outline of the network of a trial. A database that was made before this table gets it with its first row."""
+
+    __tablename__ = "nas_outlines"
+    trial_id: Mapped[int] = mapped_column(ForeignKey("nas_trials.id"), primary_key=True)
+    values: Mapped[str] = mapped_column(Text)
+    """JSON: a value for each parameter."""
 
 
 class CheckpointsRow(Base):

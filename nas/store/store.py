@@ -22,6 +22,7 @@ from nas.config.task import LoadedTask
 from nas.errors import StorageError, StudyExists, nearest
 from nas.objectives import OBJECTIVES
 from nas.space.grammar import Bounds
+from nas.space.outline import Parameter
 from nas.space.space import Space
 from nas.states import COMPLETE
 from nas.store import (
@@ -31,6 +32,7 @@ from nas.store import (
     gpu_memory,
     measurements,
     optuna_projection,
+    outlines,
     readings,
     recounting,
     study_blocks,
@@ -41,7 +43,6 @@ from nas.store.connection import DEFAULT_URL, reading, writing
 from nas.store.gpu_memory import Memory
 from nas.store.lease import Heart
 from nas.store.measurements import Measured
-from nas.store.optuna_projection import Choice
 from nas.store.reader import Reader
 from nas.store.readings import Reading
 from nas.store.records import PastResult, Reconciled, StudyRow, TrialResult
@@ -56,7 +57,7 @@ from nas.text.sanitize import problem_of_name
 class _Claim:
     study: StudyRow
     heart: Heart
-    choices: dict[str, Choice] = field(default_factory=dict)
+    known: steps.Known = field(default_factory=steps.Known)
     rows: set[int] = field(default_factory=set)
     """Rows of the trials that this process has begun."""
     resumable: Callable[[int], bool] | None = None
@@ -91,9 +92,11 @@ class Store(Reader):
         seed: int = 0,
         constraints: Mapping[str, Bounds] | None = None,
         blocks: Mapping[str, Origin] | None = None,
+        outline: Mapping[str, Parameter] | None = None,
     ) -> StudyRow:
         """Makes a study, here and for Optuna. The space's file is kept with it.
 
+        `outline` has the parameters of the outlines of its networks, which Optuna is told; without it Optuna is told every choice.
         `blocks`: where those of the space's blocks come from that are a user's own.
 
         Raises StudyExists when there is one of that name, StorageError when the name is that of a study of Optuna's that
@@ -133,9 +136,11 @@ class Store(Reader):
                 counting_rules=COUNTING_RULES,
             )
             session.add(row)
+            session.flush()
             if blocks:
-                session.flush()
                 study_blocks.record(session, row.id, blocks)
+            if outline:
+                outlines.define(session, row.id, outline)
         with connection.explained(self.url):
             optuna_projection.create_study(storage, name, objectives)
         return self.study(name)
@@ -172,7 +177,7 @@ class Store(Reader):
         def end(again: bool) -> int:
             with self._writing() as session:
                 claim.heart.beat(session)
-                claim.choices = steps.choices(session, claim.study)
+                claim.known = steps.Known(steps.choices(session, claim.study), steps.outline_of(session, claim.study))
                 return steps.leave_running(session, claim.study, "the driver was killed", claim.resumable)
 
         interrupted = self.patience(end)
@@ -216,13 +221,16 @@ class Store(Reader):
         architecture: Architecture,
         cost: Cost,
         published: str | None = None,
+        outline: Mapping[str, Scalar] | None = None,
     ) -> int:
         """Records that a trial runs. Returns its row in `nas_trials`, which is not its number: that is given at the finish.
 
-        `options` has the options of every choice in `assignment`; they must be the same in all trials of a study.
+        `options` has the options of every choice in `assignment`; they must be the same in all trials of a study. `outline`
+        has a value of each parameter that the study was made with.
         """
         claim = self._claimed_by_name(study)
-        new = steps.check_choices(claim.study, claim.choices, assignment, options)
+        new = steps.check_choices(claim.study, claim.known.choices, assignment, options)
+        drawn = steps.check_outline(claim.study, claim.known.outline, outline or {})
 
         def write(again: bool) -> int:
             with self._writing() as session:
@@ -230,11 +238,11 @@ class Store(Reader):
                 begun = steps.running(session, claim.study, architecture.hash) if again else None
                 if begun is not None:
                     return begun
-                return steps.start(session, claim.study, new, assignment, architecture, cost, published)
+                return steps.start(session, claim.study, new, assignment, architecture, cost, published, drawn)
 
         row = self.patience(write)
         claim.rows.add(row)
-        claim.choices.update(new)
+        claim.known.choices.update(new)
         return row
 
     def record_epochs(self, study: str, curves: Mapping[int, Sequence[Mapping[str, object]]]) -> None:
@@ -262,7 +270,7 @@ class Store(Reader):
 
         def end(session: Session, claim: _Claim) -> tuple[int, bool]:
             steps.write_epochs(session, {row: epochs})
-            return steps.finish(session, claim.study, claim.choices, row, state, result)
+            return steps.finish(session, claim.study, claim.known, row, state, result)
 
         return self._finish(row, end)
 
@@ -300,7 +308,7 @@ class Store(Reader):
 
     def take_over(self, row: int, past: PastResult) -> int:
         """Ends a running trial that need not run, with the result of another one. Returns its number."""
-        return self._finish(row, lambda session, claim: steps.take_over(session, claim.study, claim.choices, row, past))
+        return self._finish(row, lambda session, claim: steps.take_over(session, claim.study, claim.known, row, past))
 
     def find_result(self, study: str, digest: str, states: Sequence[str] = (COMPLETE,)) -> PastResult | None:
         """As `Reader.find_result`, waiting for the database."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -16,9 +17,9 @@ from nas.architecture.cost import Cost
 from nas.errors import StorageError
 from nas.objectives import OBJECTIVES, learned
 from nas.states import COMPLETE, FINISHED, INTERRUPTED, PAUSED, RUNNING
-from nas.store import damaged, optuna_projection
+from nas.store import damaged, optuna_projection, outlines
 from nas.store import values as by_name
-from nas.store.optuna_projection import Choice, Finished
+from nas.store.optuna_projection import Choice, Distribution, Finished
 from nas.store.records import PastResult, StudyRow, TrialResult
 from nas.store.schema import (
     EPOCH_VALUES,
@@ -34,6 +35,22 @@ from nas.store.schema import (
     utc_now,
 )
 
+
+@dataclass
+class Known:
+    """What a study knows of the parameters of its trials."""
+
+    choices: dict[str, Choice] = field(default_factory=dict)
+    """Those that it has met, by path."""
+    outline: dict[str, Distribution] = field(default_factory=dict)
+    """The parameters of the outlines of its networks; none in a study without outlines."""
+
+    @property
+    def params(self) -> Mapping[str, Distribution]:
+        """What Optuna is told of a trial."""
+        return self.outline or self.choices
+
+
 _EPOCHS = Base.metadata.tables[EpochRow.__tablename__]
 _DELETE_EPOCH = _EPOCHS.delete().where(_EPOCHS.c.trial_id == bindparam("row"), _EPOCHS.c.epoch == bindparam("number"))
 
@@ -42,6 +59,26 @@ def choices(session: Session, study: StudyRow) -> dict[str, Choice]:
     """Every choice that the study has met."""
     rows = session.execute(select(ChoiceRow.name, ChoiceRow.options).where(ChoiceRow.study_id == study.id))
     return {name: Choice.of(damaged.sequence(options, "options")) for name, options in rows}
+
+
+def outline_of(session: Session, study: StudyRow) -> dict[str, Distribution]:
+    """The parameters of the outlines of a study's networks; none of a study without outlines."""
+    known = outlines.parameters(session, study.id)
+    return {name: optuna_projection.distribution(parameter) for name, parameter in known.items()}
+
+
+def check_outline(
+    study: StudyRow, known: Mapping[str, Distribution], outline: Mapping[str, Scalar]
+) -> dict[str, Scalar]:
+    """The outline of a network as it is stored, which is empty in a study without outlines.
+
+    Raises ValueError for one that lacks a parameter of the study's, or has a value that the parameter does not have.
+    """
+    if missing := sorted(known.keys() - outline.keys()):
+        raise ValueError(f"study '{study.name}': the outline of a network lacks '{missing[0]}'")
+    for name, parameter in known.items():
+        parameter.internal(outline[name])
+    return {name: outline[name] for name in known}
 
 
 def check_choices(
@@ -76,6 +113,7 @@ def start(
     architecture: Architecture,
     cost: Cost,
     published: str | None,
+    outline: Mapping[str, Scalar],
 ) -> int:
     """Adds the running trial, and what it refers to. Returns its row."""
     for name, choice in new_choices.items():
@@ -100,6 +138,8 @@ def start(
         .returning(Trial.id)
     ).scalar_one()
     by_name.write(session, row, cost.others)
+    if outline:
+        outlines.record(session, row, outline)
     return row
 
 
@@ -130,7 +170,7 @@ def write_epochs(session: Session, curves: Mapping[int, Sequence[Mapping[str, ob
 def finish(
     session: Session,
     study: StudyRow,
-    known: Mapping[str, Choice],
+    known: Known,
     row: int,
     state: str,
     result: TrialResult,
@@ -172,8 +212,9 @@ def finish(
     optuna_study = optuna_projection.study_id(session, study.name)
     if optuna_study is None:
         return number, False
-    trial = Finished.from_row({**ended, **by_name.of_trial(session, row)}, study.objectives)
-    optuna_projection.add(session, optuna_study, [trial], known)
+    outline = outlines.of_trial(session, row) if known.outline else None
+    trial = Finished.from_row({**ended, **by_name.of_trial(session, row)}, study.objectives, outline)
+    optuna_projection.add(session, optuna_study, [trial], known.params)
     return number, True
 
 
@@ -191,9 +232,7 @@ def _environment(session: Session, environment: Mapping[str, object]) -> str:
     return digest
 
 
-def take_over(
-    session: Session, study: StudyRow, known: Mapping[str, Choice], row: int, past: PastResult
-) -> tuple[int, bool]:
+def take_over(session: Session, study: StudyRow, known: Known, row: int, past: PastResult) -> tuple[int, bool]:
     """Ends a trial that never ran with the result of another one. Returns as `finish` does.
 
     The learning curve stays where it is: `source` refers to it.
@@ -288,14 +327,18 @@ def project_missing(session: Session, study: StudyRow, optuna_study: int) -> int
         .where(Trial.study_id == study.id, Trial.number >= len(theirs))
         .order_by(Trial.number)
     ).mappings()
-    known = by_name.of_trials(session.connection(), study.id)
+    others = by_name.of_trials(session.connection(), study.id)
+    known = Known(choices(session, study), outline_of(session, study))
+    drawn = outlines.of_study(session, study.id, len(theirs)) if known.outline else {}
     trials = [
         Finished.from_row(
-            {**row, **{name: of[row["id"]] for name, of in known.items() if row["id"] in of}}, study.objectives
+            {**row, **{name: of[row["id"]] for name, of in others.items() if row["id"] in of}},
+            study.objectives,
+            drawn.get(row["number"], {}) if known.outline else None,
         )
         for row in rows
     ]
-    optuna_projection.add(session, optuna_study, trials, choices(session, study))
+    optuna_projection.add(session, optuna_study, trials, known.params)
     return len(trials)
 
 

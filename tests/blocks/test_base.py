@@ -72,6 +72,12 @@ def _unknown(self: nn.Module, channels_in: int) -> None: ...
 
 
 @pytest.mark.usefixtures("empty_registry")
+def test_a_family_is_one_of_those_that_there_are() -> None:
+    with pytest.raises(BlockError, match="family is 'atention', not one of convolution, .*; did you mean 'attention'?"):
+        block("new", family="atention")(type("New", (nn.Module,), {}))
+
+
+@pytest.mark.usefixtures("empty_registry")
 @pytest.mark.parametrize(
     ("constructor", "message"),
     [

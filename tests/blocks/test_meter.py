@@ -180,8 +180,36 @@ def test_peak_of_merges(name: str, peak: int) -> None:
     assert facts(name, {}, (INPUT,)).peak_bytes == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "params", "layers"),
+    [
+        ("conv", {}, 1),
+        ("max_pool", {}, 0),
+        ("basic_residual", {}, 2),
+        ("basic_residual", {"channels": 8}, 2),  # a projection as shortcut is beside the way
+        ("basic_residual", {"gate": "se", "gate_reduction": 4}, 2),  # what weighs a map is beside it too
+        ("bottleneck_residual", {"attention": "both", "reduction": 2}, 3),
+        ("inverted_residual", {}, 3),
+        ("multi_scale", {"scales": 2}, 2),  # side by side, then fused
+        ("transformer_encoder", {"depth": 3}, 12),  # queries, projection and two of the MLP
+        ("classifier", {"hidden": 8}, 2),
+    ],
+)
+def test_layers_by_hand(name: str, params: dict[str, Scalar], layers: int) -> None:
+    assert facts(name, params, (INPUT,)).layers == layers
+
+
 def facts(name: str, params: dict[str, Scalar], shapes: tuple[Shape, ...]) -> blocks.Facts:
     return measure(name, tuple(sorted(params.items())), shapes, 10)
+
+
+def test_weights_that_scale_a_map_do_not_gate_it() -> None:
+    x, gamma, kernel = (torch.empty(*shape, device="meta") for shape in ((1, 4, 6, 6), (4,), (4, 4, 3, 3)))
+    with torch.no_grad(), Meter([x, gamma, kernel], [x], [gamma, kernel]) as meter:
+        y = nn.functional.conv2d(x, kernel) * gamma.sigmoid().view(1, 4, 1, 1)
+        assert meter.layers(y) == 1
+        assert meter.layers(nn.functional.conv2d(y, kernel) * y.mean((2, 3), keepdim=True)) == 2
+        assert meter.layers(torch.cat([y, nn.functional.conv2d(y, kernel, padding=1)], 1)) == 2
 
 
 def test_a_tensor_that_is_let_go_counts_no_more() -> None:

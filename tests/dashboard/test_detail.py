@@ -12,8 +12,8 @@ import pytest
 from optuna_dashboard import save_note, wsgi
 
 from nas.store import Store
-from tests.dashboard.conftest import ask, detail, fill_study
-from tests.store.filling import finish, make_study, measure, start
+from tests.dashboard.conftest import TASK, ask, detail, fill_study, serving
+from tests.store.filling import fill, finish, make_study, measure, start
 
 
 def original(store: Store, study: int = 1) -> dict[str, Any]:
@@ -36,7 +36,10 @@ def _comparable(study: dict[str, Any]) -> dict[str, Any]:
     def choices(space: list[dict[str, Any]]) -> list[dict[str, Any]]:
         # Their options come out of a set.
         return [
-            {"name": param["name"], "choices": sorted(map(str, param["distribution"]["choices"]))} for param in space
+            {"name": param["name"], "choices": sorted(map(str, param["distribution"]["choices"]))}
+            if "choices" in param["distribution"]
+            else param
+            for param in space
         ]
 
     own = {
@@ -54,6 +57,23 @@ def test_says_what_optuna_dashboard_says(store: Store, address: str) -> None:
     ours, theirs = detail(address), original(store)
     assert _comparable(ours) == _comparable(theirs)
     assert set(ours) >= set(theirs) - {"objective_names"}
+
+
+def test_a_study_with_outlines_has_its_choices_in_the_notes(store: Store) -> None:
+    make_study(store, "large", space="attn_cnn", task=TASK, outlined=True)
+    fill(store, "large", 8, space="attn_cnn")
+    theirs = original(store, 2)
+    with serving(store) as address:
+        ours = detail(address, study=2)
+    for trial in theirs["trials"]:
+        trial["user_attrs"] = [one for one in trial["user_attrs"] if one["key"] != "choices"]
+    theirs["best_trials"] = [theirs["trials"][trial["number"]] for trial in theirs["best_trials"]]
+    theirs["union_user_attrs"] = [one for one in theirs["union_user_attrs"] if one["key"] != "choices"]
+    assert _comparable(ours) == _comparable(theirs)
+    assert [len(trial["params"]) for trial in ours["trials"]] == 8 * [len(store.outline_parameters("large"))]
+    for trial, assignment in zip(ours["trials"], store.trials("large")["assignment"], strict=True):
+        assert f"\nbody: {assignment['body']}\n" in trial["note"]["body"]
+        assert all(f"\n{path}: " in trial["note"]["body"] for path in assignment)
 
 
 def test_objectives_have_units_and_curves_are_there(address: str) -> None:

@@ -70,6 +70,14 @@ def test_python_and_the_command_line_have_the_same_options_and_defaults(monkeypa
     }
 
 
+def test_a_search_in_python_takes_the_database_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nas.searches.search.search", lambda options, progress: options)
+    monkeypatch.setenv("NAS_STORAGE", "sqlite:///of_the_team.db")
+    found: Any = nas.search("nas_bench_macro")
+    named: Any = nas.search("nas_bench_macro", storage="sqlite:///mine.db")
+    assert (found.storage, named.storage) == ("sqlite:///of_the_team.db", "sqlite:///mine.db")
+
+
 def test_the_help_of_a_search_needs_no_torch() -> None:
     code = (
         "import sys\ntry:\n    from nas.cli import main\n    main(['search', '--help'])\nexcept SystemExit:\n    pass\n"

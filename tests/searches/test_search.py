@@ -86,7 +86,8 @@ def test_a_search_finds_a_front_and_continues(
     assert study.metric_names == ["accuracy", "parameters"]
     for trial, row in zip(study.trials, more.trials.to_dict("records"), strict=True):
         assert trial.values == ([row["accuracy"], row["parameters"]] if row["state"] == "complete" else None)
-        assert trial.params == row["assignment"]
+        assert trial.user_attrs["choices"] == row["assignment"]
+        assert trial.params.keys() == study.trials[0].params.keys() >= {"depth (layers)", "width (channels)"}
         assert {"hash", "parameters", "macs", "state", "seconds", "device"} <= trial.user_attrs.keys()
 
     with Store.open(storage) as store:

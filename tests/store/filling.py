@@ -9,10 +9,11 @@ from typing import Any, Literal
 
 from blocks.base import Scalar, Shape
 from nas.architecture.architecture import Architecture
-from nas.architecture.cost import cost
+from nas.architecture.cost import Built
 from nas.config.recipe import Recipe
 from nas.config.task import LoadedTask
 from nas.errors import Infeasible
+from nas.space.outline import Outlines
 from nas.space.space import Space
 from nas.store import Measured, Store, TrialResult
 
@@ -21,12 +22,15 @@ INPUT: Shape = (3, 32, 32)
 
 
 def make_study(store: Store, name: str = "first", space: str = "nas_bench_macro", **changes: Any) -> str:
+    """Without outlines of its networks, unless `outlined` is among the changes."""
     values: dict[str, Any] = {
         "space": Space.load(space),
         "task": {"dataset": "digits", "root": None, "validation": 0.2, "seed": 0, "image_size": 32},
         "recipe": {"epochs": 3, "seed": 0, "lr": 0.1},
         "objectives": ["accuracy", "parameters"],
     }
+    if changes.pop("outlined", False):
+        values["outline"] = Outlines(values["space"]).parameters
     values |= changes
     store.create_study(name, **values | _typed(values["task"], values["recipe"]))
     return name
@@ -38,6 +42,12 @@ def _typed(task: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[str, Any]
 
 def draw(space: Space, rng: random.Random) -> tuple[dict[str, Scalar], dict[str, Sequence[Scalar]], Architecture]:
     """An assignment, the options of its choices, and its architecture."""
+    assignment, options, built = draw_built(space, rng)
+    return assignment, options, built.architecture
+
+
+def draw_built(space: Space, rng: random.Random) -> tuple[dict[str, Scalar], dict[str, Sequence[Scalar]], Built]:
+    """The same with all that is known of the network."""
     while True:
         options: dict[str, Sequence[Scalar]] = {}
 
@@ -47,20 +57,20 @@ def draw(space: Space, rng: random.Random) -> tuple[dict[str, Scalar], dict[str,
 
         plan = space.walk(choose)
         try:
-            return plan.assignment, options, space.resolve(plan, INPUT, 10).architecture
+            return plan.assignment, options, space.resolve(plan, INPUT, 10)
         except Infeasible:
             continue
 
 
 def start(store: Store, study: str, rng: random.Random, space: str = "nas_bench_macro", **changes: Any) -> int:
-    assignment, options, architecture = draw(Space.load(space), rng)
+    assignment, options, built = draw_built(Space.load(space), rng)
     return store.start_trial(
         study,
         assignment=assignment,
         options=options,
-        architecture=architecture,
-        cost=cost(architecture, INPUT, 10),
-        **changes,
+        architecture=built.architecture,
+        cost=built.cost,
+        **{"outline": Outlines(Space.load(space)).of(built, assignment), **changes},
     )
 
 

@@ -17,6 +17,7 @@ from sqlalchemy import Engine, event, text
 
 from nas.architecture.cost import cost
 from nas.errors import StorageError
+from nas.space.outline import Outlines
 from nas.space.space import Space
 from nas.store import Reconciled, Store, optuna_projection
 from tests.store.filling import INPUT, draw, fill, finish, make_study, start
@@ -35,9 +36,10 @@ def test_a_study_with_its_directions_and_names(store: Store) -> None:
     assert study.metric_names == ["accuracy", "macs"]
 
 
+@pytest.mark.parametrize("outlined", [True, False])
 @pytest.mark.parametrize("space", ["nas_bench_macro", "attn_cnn"])
-def test_rows_are_those_that_optuna_would_have_written(store: Store, space: str) -> None:
-    make_study(store, space=space)
+def test_rows_are_those_that_optuna_would_have_written(store: Store, space: str, outlined: bool) -> None:
+    make_study(store, space=space, outlined=outlined)
     fill(store, "first", 12, space=space)
     study = load(store)
     theirs = optuna.create_study(directions=study.directions, storage=store.optuna_storage(), study_name="theirs")
@@ -94,6 +96,55 @@ def test_trials_as_the_dashboard_shows_them(store: Store) -> None:
             assert trial.user_attrs[name] == row[name]
 
 
+def test_trials_of_a_large_space_have_few_parameters_and_the_same_ones(store: Store) -> None:
+    make_study(store, space="attn_cnn", outlined=True)
+    fill(store, "first", 12, space="attn_cnn")
+    frame = store.trials("first")
+    trials = load(store).trials
+    assert [trial.user_attrs["choices"] for trial in trials] == frame["assignment"].tolist()
+    assert all(trial.distributions == trials[0].distributions for trial in trials)
+    assert list(trials[0].params) == list(Outlines(Space.load("attn_cnn")).parameters)
+    assert store.outlines("first") == {trial.number: trial.params for trial in trials}
+    complete = load(store).get_trials(states=[TrialState.COMPLETE])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        importance = optuna.importance.get_param_importances(
+            load(store), evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0), target=lambda t: t.values[0]
+        )
+    assert importance.keys() == complete[0].params.keys()
+
+
+def test_a_study_without_outlines_keeps_its_choices_as_parameters(store: Store) -> None:
+    make_study(store)
+    fill(store, "first", 3)
+    fill(store, "first", 3, seed=1)
+    assert store.outlines("first") == store.outline_parameters("first") == {}
+    assert [trial.params for trial in load(store).trials] == store.trials("first")["assignment"].tolist()
+    assert not any("choices" in trial.user_attrs for trial in load(store).trials)
+
+
+def test_a_trial_of_a_study_with_outlines_needs_one(store: Store) -> None:
+    make_study(store, outlined=True)
+    with store.claim("first"):
+        with pytest.raises(ValueError, match="the outline of a network lacks 'convolution"):
+            start(store, "first", random.Random(0), outline={})
+        outline = {**dict.fromkeys(store.outline_parameters("first"), 1), "stages": 99}
+        with pytest.raises(ValueError, match="99 is no whole number from 1 to 16"):
+            start(store, "first", random.Random(0), outline=outline)
+    assert store.trials("first").empty
+
+
+def test_a_trial_that_a_nas_without_outlines_has_added_has_no_parameters(store: Store) -> None:
+    make_study(store, outlined=True)
+    fill(store, "first", 3)
+    with store._engine.begin() as connection:
+        connection.execute(text("DELETE FROM nas_outlines WHERE trial_id = 2"))
+    optuna.delete_study(study_name="first", storage=store.optuna_storage())
+    with store.claim("first") as repaired:
+        assert repaired.projected == 3
+    assert [bool(trial.params) for trial in load(store).trials] == [True, False, True]
+
+
 def test_a_trial_that_did_not_complete_is_never_complete(store: Store) -> None:
     from nas.states import FINISHED
 
@@ -147,7 +198,7 @@ def test_a_kill_between_the_two_sides_cannot_separate_them(store: Store, monkeyp
     ],
 )
 def test_reconcile_repairs_what_optuna_lacks(store: Store, damage: str, projected: int) -> None:
-    make_study(store)
+    make_study(store, outlined=True)
     fill(store, "first", 7)
     before = [_comparable(trial) for trial in load(store).trials]
     with store._engine.connect() as connection:
@@ -264,3 +315,14 @@ def test_ids_choices_and_what_is_new(store: Store) -> None:
     optuna.delete_study(study_name=study, storage=store.optuna_storage())
     with pytest.raises(StorageError, match="Optuna's copy of study 'first' is gone"):
         store.optuna_ids(study)
+
+
+def test_outlines_go_with_their_study(store: Store) -> None:
+    for name in ("first", "second"):
+        make_study(store, name, outlined=True)
+        fill(store, name, 3)
+    store.delete_study("first")
+    assert len(store.outlines("second")) == 3
+    with store._engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM nas_outlines")).scalar_one() == 3
+        assert connection.execute(text("SELECT count(DISTINCT study_id) FROM nas_outline_parameters")).scalar_one() == 1

@@ -21,7 +21,7 @@ def address(postgres: PostgresServer) -> str:
 
 def test_a_study_on_a_server(address: str) -> None:
     with Store.open(address, create=True) as store:
-        make_study(store, space="attn_cnn")
+        make_study(store, space="attn_cnn", outlined=True)
         fill(store, "first", 12, space="attn_cnn")
         with store.claim("first"):
             start(store, "first", random.Random(9), "attn_cnn")
@@ -34,7 +34,8 @@ def test_a_study_on_a_server(address: str) -> None:
         frame = store.trials("first")
         assert frame["state"].value_counts().to_dict() == {"complete": 10, "diverged": 2, "interrupted": 1}
         trials = optuna.load_study(study_name="first", storage=store.optuna_storage()).trials
-        assert [trial.params for trial in trials] == frame["assignment"].tolist()
+        assert {trial.number: trial.params for trial in trials} == store.outlines("first")
+        assert [trial.user_attrs["choices"] for trial in trials] == frame["assignment"].tolist()
         assert [trial.user_attrs["hash"] for trial in trials] == frame["hash"].tolist()
         optuna.delete_study(study_name="first", storage=store.optuna_storage())
         with store.claim("first") as repaired:

@@ -45,7 +45,7 @@ def find_network(
         *("--max-concurrent", str(options.max_concurrent), "--retrain", str(options.retrain)),
         *shlex.split(options.search_options),
     ]
-    search, retrain = [*command, "--trials", "100000"], [*command, "--trials", "1", "--json"]
+    search, retrain = [*command, "--trials", "100000", "--time", "30d"], [*command, "--trials", "1", "--json"]
     searched = run_watched(search, work, "search", environment, say, budget.search)
     _check(search, searched, work, "search")
     retrained = run_watched(retrain, work, "retrain", environment, say)

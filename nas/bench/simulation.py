@@ -124,6 +124,7 @@ class TableSearch:
             sampler=sampler,
             seed=seed,
             budget_scale=setting.budget_scale or SearchOptions.budget_scale,
+            timed=setting.budget == "hours",
             epochs=None if table.curves is None else table.curves.epochs,
             measure=_measure(table, [name for name in setting.objectives if OBJECTIVES[name].known == "measured"]),
         )

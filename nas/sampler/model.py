@@ -48,6 +48,8 @@ class Known:
     observed: Sequence[Observation]
     pending: Sequence[int]
     """Candidates that are trained now."""
+    paces: Array
+    """(candidates): by what an improvement is divided for the time that a training takes; 1 where trials are what is counted."""
     earlier: Sequence[Observation] = ()
     """Complete trials of earlier studies."""
 
@@ -124,7 +126,7 @@ class Model:
         """`count` of the candidates `scored`, each chosen with those before taken as trained; and the hope in each."""
         now = self._now(known, scored)
         mean, variance = now.posterior(known.matrix[scored])
-        hopes = now.improvement()(mean, variance, now.scaled[scored])
+        hopes = now.improvement()(mean, variance, now.scaled[scored]) / known.paces[scored]
         if hopes.max() <= 0:  # nothing can be better, as far as the model knows: learn where it knows least
             hopes = variance * 1e-12
         order = np.argsort(-hopes, kind="stable")
@@ -135,7 +137,7 @@ class Model:
         joint = now.posterior.covariance(known.matrix[rows], known.matrix[rows])
         chosen: list[int] = []
         for _ in range(min(count, len(short))):
-            left = now.improvement()(mean, np.maximum(np.diag(joint), 1e-10), now.scaled[rows])
+            left = now.improvement()(mean, np.maximum(np.diag(joint), 1e-10), now.scaled[rows]) / known.paces[rows]
             left[chosen] = -1
             best = int(np.argmax(left))
             chosen.append(best)
@@ -158,14 +160,15 @@ class Model:
         prices = np.zeros(len(paused))
         for share in {item.share for item in paused}:
             those = np.flatnonzero([item.share == share for item in paused])
-            prices[those] = self._prices(now, improvement, mean[those], variance[those], rows[those], course, share)
+            priced = self._prices(now, improvement, mean[those], variance[those], rows[those], course, share)
+            prices[those] = priced / known.paces[rows[those]]
         if not len(scored):
             return Compared(prices, 0.0, None, np.empty(0))
         mean, variance = now.posterior(known.matrix[scored])
-        hopes = improvement(mean, variance, now.scaled[scored])
+        hopes = improvement(mean, variance, now.scaled[scored]) / known.paces[scored]
         short = np.argsort(-hopes, kind="stable")[:SHORTLIST]
         mean, variance = mean[short], variance[short] + now.posterior.noise
-        new = self._prices(now, improvement, mean, variance, scored[short], course, 0.0)
+        new = self._prices(now, improvement, mean, variance, scored[short], course, 0.0) / known.paces[scored[short]]
         best = int(np.argmax(new))
         return Compared(prices, float(new[best]), int(scored[short[best]]), hopes)
 

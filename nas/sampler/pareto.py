@@ -37,6 +37,8 @@ CANDIDATES_AT_MOST: Final = 20_000
 """Most candidates in the pool, or twice as many as were observed where that is more."""
 SCORED_AT_MOST: Final = 4_000
 """Candidates that are compared for one proposal."""
+TIMED: Final = 0.5
+"""Power of the time that a training takes by which an improvement is divided, where time is what is spent."""
 BATCHES: Final = 100
 """A proposal takes longer the more is known, so after this many trials two are made at once, then three …"""
 
@@ -54,6 +56,9 @@ class ParetoSampler(BaseSampler):
 
     `budget_scale` says how budgets between the cheapest and the dearest candidate are weighed: ``linear``, ``log`` or ``mixed``,
     half and half.
+
+    `timed`: what is spent is time, and not trials. Then an improvement is divided by the root of the time that a training step
+    takes, which is estimated from what the network computes (`nas.sampler.domain.pace`), not by a clock.
 
     `earlier` are the complete trials of earlier studies over the same space, study by study: on other images, say. How much their
     errors tell of those here is learned, and the first two proposals are from their fronts.
@@ -77,6 +82,7 @@ class ParetoSampler(BaseSampler):
         measured_on: int | None = None,
         features: Mapping[str, Callable[[Architecture], float]] | None = None,
         budget_scale: str = "mixed",
+        timed: bool = False,
         earlier: Sequence[Sequence[Earlier]] = (),
         seed: int | None = None,
     ) -> None:
@@ -96,7 +102,7 @@ class ParetoSampler(BaseSampler):
         self._space, self._input, self._classes, self._names, self._costs = space, input, classes, names, costs
         self._measured_on, self.earlier = measured_on, tuple(earlier)
         self._features = features or {}
-        self._log_share = BUDGET_SCALES[budget_scale]
+        self._log_share, self._timed = BUDGET_SCALES[budget_scale], timed
         self._seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
         self._random = RandomSampler(seed=self._seed)
         self._rng = np.random.default_rng(self._seed)
@@ -181,7 +187,7 @@ class ParetoSampler(BaseSampler):
         return self._search_of(domain, place)
 
     def _search_of(self, domain: Domain, learned: int) -> _Search:
-        begun = _Search(domain, learned, self._measured_on, self._seed, self._rng, self._log_share)
+        begun = _Search(domain, learned, self._measured_on, self._seed, self._rng, self._log_share, self._timed)
         if self.earlier:
             begun.history.recall(self.earlier, OBJECTIVES[self._names[learned]].is_maximized)
         return begun
@@ -198,8 +204,9 @@ class _Search:
         seed: int,
         rng: np.random.Generator,
         log_share: float,
+        timed: bool,
     ) -> None:
-        self._domain, self._rng = domain, rng
+        self._domain, self._rng, self._timed = domain, rng, timed
         self._pool = Pool(domain, seed)
         self.history = History(domain, self._pool, learned, measured_on)
         self._model = Model(seed, log_share)
@@ -290,7 +297,8 @@ class _Search:
         known = pool.costs()
         wanted = np.concatenate([rows, np.array(history.pending, dtype=np.int64), compared])
         costs = self._model.predict_costs(matrix, group, age, known, rows, history.costs(known), wanted)
-        return Known(matrix, group, age, costs, history.observed, history.pending, history.earlier)
+        paces = pool.paces() ** TIMED if self._timed else np.ones(len(pool))
+        return Known(matrix, group, age, costs, history.observed, history.pending, paces, history.earlier)
 
     def _drop(self, kept: Numbers) -> None:
         """Forgets candidates that were neither observed nor are `kept`."""

@@ -118,6 +118,10 @@ class Pool:
         """Those of the candidates from `start` on."""
         return [description.features for description in self.descriptions[start:]]
 
+    def paces(self) -> npt.NDArray[np.float64]:
+        """How long a training step of each candidate takes, in an unknown unit: (candidates)."""
+        return np.array([description.pace for description in self.descriptions])
+
     def costs(self) -> npt.NDArray[np.float64]:
         """Costs of the candidates: (candidates, costs)."""
         return np.array([description.costs for description in self.descriptions], dtype=np.float64)

@@ -146,7 +146,9 @@ class SearchOptions:
     )
     folds: int = _option(1, "Cross-validation in so many parts: as many trainings a trial.")
     trials: int = _option(DEFAULT_TRIALS, "Finished trials of the study in all.")
-    time: str | float | None = _option(None, "Stop after this long, such as 30m or 1h30m.")
+    time: str | float | None = _option(
+        None, "Stop after this long, such as 30m or 1h30m; the sampler pareto then prefers networks that train fast."
+    )
     retrain: int = _option(
         0,
         "At the end, after the time limit too, train the K most accurate of the front again for long enough to be used, with 2 "

@@ -79,6 +79,7 @@ class Proposer:
         epochs: int | None = None,
         measured_on: int | None = None,
         budget_scale: str = "mixed",
+        timed: bool = False,
         earlier: Sequence[Sequence[Earlier]] = (),
     ) -> None:
         """`epochs` of a full training say what a past trial that was stopped early is worth; without it, nothing.
@@ -86,8 +87,8 @@ class Proposer:
         `measured_on` is how many images an accuracy comes from, None where it is exact. `measure` says what else is to be known
         of a network before it is trained, and raises Unmeasured for one that is then left out; `refused` is told it of one that
         then breaks a constraint. `foresight` says which would surely, and are not measured. `features` are values that a sampler
-        may have of every candidate; `budget_scale` is how it weighs budgets, and `earlier` what it learns of other
-        studies, as in `Problem`.
+        may have of every candidate; `budget_scale` is how it weighs budgets, `timed` whether time is what is spent, and `earlier`
+        what it learns of other studies, as in `Problem`.
         """
         self._measure, self._refused, self._foresight = measure, refused, foresight
         self._trials: dict[int, Trial] = {}
@@ -105,7 +106,9 @@ class Proposer:
             for name in self.objectives
         ]
         logging.getLogger("optuna").setLevel(logging.ERROR)
-        problem = Problem(space, input, classes, self.objectives, measured_on, features or {}, budget_scale, earlier)
+        problem = Problem(
+            space, input, classes, self.objectives, measured_on, features or {}, budget_scale, timed, earlier
+        )
         storage = InMemoryStorage()
         self._study = optuna.create_study(
             storage=storage, directions=directions, sampler=SAMPLERS.find(sampler)(seed + 7919 * len(past), problem)

@@ -35,6 +35,8 @@ class Problem:
     """Values by the names of objectives that a sampler may have of every candidate."""
     budget_scale: str = "mixed"
     """How budgets between the cheapest and the dearest network are weighed: linear, log, or mixed, half and half."""
+    timed: bool = False
+    """Whether time is what is spent, and not trials."""
     earlier: Sequence[Sequence[Earlier]] = ()
     """Complete trials of earlier studies over the same space, study by study."""
 
@@ -55,6 +57,7 @@ def _pareto(seed: int, problem: Problem) -> BaseSampler:
         measured_on=problem.measured_on,
         features=problem.features,
         budget_scale=problem.budget_scale,
+        timed=problem.timed,
         earlier=problem.earlier,
         seed=seed,
     )

@@ -290,6 +290,7 @@ def _run(
         epochs=recipe.epochs,
         measured_on=len(dataset.measured_labels) if ACCURACY.name in study.objectives else None,
         budget_scale=options.budget_scale,
+        timed=options.time is not None,
         earlier=earlier_studies(options.prior, options.sampler, store, study, space, progress.note),
     )
     if isinstance(rungs, Advised) and not proposer.advises:

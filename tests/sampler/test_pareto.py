@@ -8,6 +8,7 @@ import pytest
 from optuna.samplers import NSGAIISampler, TPESampler
 
 from nas.sampler import ParetoSampler
+from nas.sampler.domain import SpaceDomain
 from nas.sampler.history import PARTIAL, Earlier
 from nas.space.space import Assignment, Space
 from tests.sampler.conftest import NETWORKS, build, regret, search, study_for
@@ -248,3 +249,16 @@ def test_an_earlier_study_is_learned_from_as_far_as_it_tells_something(chain: Sp
     }
     assert regrets["told"] < 0.5 * regrets["cold"]
     assert regrets["misled"] < 1.5 * regrets["cold"]
+
+
+def test_where_time_is_spent_trials_take_less_of_it(chain: Space) -> None:
+    """In an estimate, since no clock decides."""
+
+    def taken(timed: bool, seed: int) -> float:
+        domain = SpaceDomain(chain, chain.input, 10, ["parameters"])
+        tried = search(chain, ParetoSampler(chain, timed=timed, seed=seed), 20)
+        described = [domain.describe(item.assignment) for item in tried]
+        return sum(one.pace for one in described if one is not None)
+
+    assert sum(taken(True, seed) for seed in range(2)) < 0.95 * sum(taken(False, seed) for seed in range(2))
+    assert _mean_regret(chain, lambda seed: ParetoSampler(chain, timed=True, seed=seed), 30, 2) < 0.02

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from nas.architecture.architecture import Architecture
 from nas.config.block_files import own_blocks
-from nas.config.losses import check_loss, functions_of
+from nas.config.losses import functions_of
 from nas.config.own_functions import noted, with_functions
 from nas.config.recipe import Recipe
 from nas.config.recipe_presets import check_recipe
 from nas.data import Dataset, Task, TaskType, load, source
 from nas.data.images import left_out_line
 from nas.data.metrics import KIND as METRIC
-from nas.data.metrics import check_metric
 from nas.data.objects import hand_over
 from nas.data.task import Told
 from nas.errors import SearchError
@@ -30,6 +29,7 @@ from nas.objectives import ACCURACY, LATENCY, OBJECTIVES, learned
 from nas.pareto import hypervolume, left_out, pareto
 from nas.replays.options import TrainingOptions
 from nas.replays.plan import teacher_of
+from nas.searches.checks import check_functions, check_reported, check_retraining
 from nas.searches.early_stopping import SCHEDULERS, Advised, EarlyStopping, Promoting, StoppingOptions
 from nas.searches.options import SearchOptions, parse_duration
 from nas.searches.progress import Progress
@@ -191,31 +191,6 @@ def _space(given: str | Path | Space | Mapping[str, object], task_type: TaskType
 
 def _trials(number: int) -> str:
     return "1 trial is" if number == 1 else f"{number} trials are"
-
-
-def check_reported(objectives: Sequence[str], task: Task, task_type: TaskType) -> None:
-    """Raises SearchError for an objective that a training on these data does not report."""
-    for name in learned(objectives):
-        if name not in task_type.reported():
-            known = ", ".join(task_type.reported())
-            raise SearchError(
-                f"data '{task.dataset}': a training reports {known}, and no {name}; name other --objectives, such as by "
-                f"--metric {task_type.metrics[0].name}"
-            )
-
-
-def check_functions(recipe: Recipe, dataset: Dataset) -> None:
-    """Tries the loss and the metrics of a user's own. Raises a NasError where they give no number for these labels."""
-    if recipe.loss:
-        check_loss(recipe.loss, dataset.type.output(dataset.input, dataset.classes), dataset.train.y)
-    for metric in noted(METRIC, dataset.type.further):
-        check_metric(metric.name, dataset.measured_labels, dataset.classes)
-
-
-def check_retraining(retrain: int, task_type: TaskType) -> None:
-    """Raises SearchError where networks are to be retrained whose test set is not read: what is kept of one is accuracy."""
-    if retrain and ACCURACY not in task_type.metrics:
-        raise SearchError(f"retrain: chooses by accuracy, which a task of {task_type.name} does not have; leave it out")
 
 
 def _finished(result: SearchResult, options: SearchOptions, space: Space, progress: Progress) -> SearchResult:

@@ -219,7 +219,7 @@ def test_a_process_of_ray_that_dies_is_seen_at_once(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["raylet", "gcs_server"])
-def test_a_ray_that_dies_ends_the_search_with_one_line_and_pauses_its_trials(
+def test_a_ray_that_dies_ends_the_search_with_one_line_and_fails_no_trial(
     driver: subprocess.Popen[str], storage: str, name: str
 ) -> None:
     os.kill(_of_ray(driver.pid)[name], 9)
@@ -232,5 +232,5 @@ def test_a_ray_that_dies_ends_the_search_with_one_line_and_pauses_its_trials(
     ]
     with Store.open(storage) as store, store.claim("tiny-digits"):
         trials, paused = store.trials("tiny-digits"), store.paused("tiny-digits")
-    assert set(trials["state"]) <= {"complete"}
-    assert len(paused)
+    assert set(trials["state"]) <= {"complete", "interrupted"}  # what has no checkpoint yet begins again
+    assert len(paused) + (trials["state"] == "interrupted").sum()

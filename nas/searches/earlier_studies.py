@@ -13,7 +13,6 @@ from typing import Final
 
 from blocks.base import Scalar
 from nas.config.shipped_files import folder
-from nas.data.task import Tell
 from nas.errors import AssignmentError, SearchError
 from nas.objectives import ACCURACY, learned
 from nas.sampler.history import Earlier
@@ -34,9 +33,7 @@ SIDE: Final = 64
 """Pixels of the largest images for which what is shipped is of use: it was learned at 16, and other stems serve large ones."""
 
 
-def earlier_studies(
-    named: Sequence[str], sampler: str, store: Store, study: StudyRow, space: Space, tell: Tell
-) -> list[list[Earlier]]:
+def earlier_studies(named: Sequence[str], store: Store, study: StudyRow, space: Space) -> list[list[Earlier]]:
     """Those that a user has `named`; where nothing is, what is shipped with the space and of use here.
 
     Raises SearchError for what tells nothing of this space.
@@ -56,15 +53,15 @@ def earlier_studies(
         ]
     shipped, shape = shipped_trials(space), study.task.input
     alike = shape is not None and shape[0] == 3 and max(shape[1:]) <= SIDE
-    fits = alike and learned(study.objectives) == (ACCURACY.name,)
-    if sampler != "pareto" or not fits or study.recipe.pretrained or not shipped.is_file():
-        return []
-    found, _ = _read(shipped, space, ACCURACY.name)
-    if found:  # a user's space of the same name may have none of them
-        tell(
-            f"learns of {len(found)} networks trained on other photos, shipped with {space.name} (--prior {NONE}: of none)"
-        )
-    return [found] if found else []
+    fits = alike and learned(study.objectives) == (ACCURACY.name,) and not study.recipe.pretrained
+    found = _read(shipped, space, ACCURACY.name)[0] if fits and shipped.is_file() else []
+    return [found] if found else []  # a user's space of the same name may have none of them
+
+
+def shipped_line(studies: Sequence[Sequence[Earlier]], space: Space) -> str:
+    """What a user is told who has named no study, and whose search learns of these."""
+    networks = sum(map(len, studies))
+    return f"learns of {networks} networks trained on other photos, shipped with {space.name} (--prior {NONE}: of none)"
 
 
 def shipped_trials(space: Space) -> Path:

@@ -242,7 +242,7 @@ def _run(
     if finished >= options.trials and paused.empty and (rungs is None or left_out(past, study.objectives, guess).empty):
         progress.note(f"study '{study.name}' has {finished} finished trials already; --trials counts them all")
         return "done"
-    from nas.searches.earlier_studies import NONE, earlier_studies
+    from nas.searches.earlier_studies import NONE, earlier_studies, shipped_line
     from nas.searches.optuna_history import rows
     from nas.searches.proposer import Proposer
     from nas.searches.trial_source import TrialPlan, TrialSource
@@ -251,6 +251,7 @@ def _run(
     measurer = _measurer(options, study, space, store, dataset, progress)
     foresight = _foresight(options, study, space, store, dataset, past)
     ray_options = replace(options.ray, timed=measurer is not None and measurer.on_gpu)
+    earlier = earlier_studies(options.prior, store, study, space)
     proposer = Proposer(
         space,
         dataset.input,
@@ -266,7 +267,7 @@ def _run(
         measured_on=len(dataset.measured_labels) if ACCURACY.name in study.objectives else None,
         budget_scale=options.budget_scale,
         timed=options.time is not None,
-        earlier=earlier_studies(options.prior, options.sampler, store, study, space, progress.note),
+        earlier=earlier,
     )
     if isinstance(rungs, Advised) and not proposer.advises:
         raise SearchError(
@@ -274,6 +275,8 @@ def _run(
         )
     if set(options.prior) - {NONE} and not proposer.recalls:
         raise SearchError(f"prior: the sampler {options.sampler} learns nothing of earlier studies; pareto does")
+    if earlier and not options.prior and proposer.recalls:
+        progress.note(shipped_line(earlier, space))
     timeout = parse_duration(options.trial_timeout, "trial_timeout")
     measured = measured_epochs(recipe.epochs, rungs.epochs if rungs else ())
     plan = TrialPlan(

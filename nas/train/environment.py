@@ -19,7 +19,7 @@ from nas.version import __version__
 def device_name(device: torch.device) -> str:
     """What a result was measured on, such as ``cuda: NVIDIA H100`` or ``cpu: Intel Xeon``. Never raises."""
     if device.type != "cuda":
-        return f"{device.type}: {_cpu_name()}"
+        return f"{device.type}: {cpu_name()}"
     try:
         return _gpu_name(device)
     except UNREACHABLE:
@@ -31,7 +31,8 @@ def _gpu_name(device: torch.device) -> str:
     return f"cuda: {torch.cuda.get_device_name(device)}"
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
+    """The processor by the name that its maker gave it, such as ``AMD EPYC 9R14``."""
     try:
         with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
             for line in file:

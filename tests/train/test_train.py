@@ -14,7 +14,7 @@ from nas.data import Batches, Dataset, Task, load, load_test
 from nas.data.task_type import CLASSIFICATION
 from nas.train import Epoch, Trainer, environment, evaluate, seed_everything
 from nas.train.mixup import mixup
-from nas.train.precision import depthwise_share, passes
+from nas.train.precision import cpu_gains_from_bf16, depthwise_share, passes
 
 RECIPE = Recipe(epochs=2, batch_size=64, lr=0.05, precision="fp32", augment=Augment(crop_padding=1, flip=False))
 
@@ -158,6 +158,24 @@ def test_bfloat16_is_chosen_where_the_cpu_gains_by_it(digits: Dataset, monkeypat
         assert chosen(_WithDepthwise(3)) is fast
         assert chosen(_WithDepthwise(5), precision="bf16") is torch.bfloat16
         assert chosen(_WithDepthwise(3), precision="fp32") is None
+
+
+@pytest.mark.parametrize(
+    ("amx", "avx512_bf16", "name", "gains"),
+    [
+        (True, True, "Intel(R) Xeon(R) Platinum 8488C", True),
+        (False, True, "Intel(R) Xeon(R) Processor", False),  # a virtual machine that hides AMX
+        (False, True, "AMD EPYC 9R14", True),
+        (False, False, "AMD EPYC 7R13 Processor", False),
+    ],
+)
+def test_a_cpu_gains_from_bfloat16_where_its_hardware_was_seen_to(
+    monkeypatch: pytest.MonkeyPatch, amx: bool, avx512_bf16: bool, name: str, gains: bool
+) -> None:
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: avx512_bf16)
+    monkeypatch.setattr("nas.train.precision.cpu_name", lambda: name)
+    assert cpu_gains_from_bf16() is gains
 
 
 class _Strided(nn.Module):

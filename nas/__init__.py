@@ -172,7 +172,7 @@ def search(
     limits: Mapping[str, float] | None = None,
     features: Sequence[str] = (),
     sampler: str = "pareto",
-    budget_scale: str = "mixed",
+    budget_scale: str = "auto",
     prior: Sequence[str] = (),
     seed: int = 0,
     study: str | None = None,

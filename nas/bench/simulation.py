@@ -35,8 +35,8 @@ class Setting:
     """What `budget` counts: networks, or the whole trainings that a search has the steps or hours of."""
     budget: str = "trials"
     """trials, steps or hours."""
-    budget_scale: str | None = None
-    """How budgets are weighed, by regret and by the sampler; None: linear by regret, by the sampler as in a search."""
+    budget_scale: str = "linear"
+    """How budgets are weighed, by regret and by the sampler."""
     min_epochs: int | None = None
     reduction_factor: float = SearchOptions.reduction_factor
     """The two as in a search."""
@@ -113,7 +113,7 @@ class TableSearch:
 
     def __init__(self, table: Table, sampler: str, setting: Setting, seed: int, scheduler: str) -> None:
         self.table, self.setting, self.seed = table, setting, seed
-        scale = setting.budget_scale or "linear"
+        scale = setting.budget_scale
         heard = None if table.heard is None else table.losses(setting.objectives, seed, scale)
         self.regret = RegretCurve(table.losses(setting.objectives, budget_scale=scale), heard)
         self.proposer = Proposer(
@@ -123,7 +123,7 @@ class TableSearch:
             objectives=setting.objectives,
             sampler=sampler,
             seed=seed,
-            budget_scale=setting.budget_scale or SearchOptions.budget_scale,
+            budget_scale=setting.budget_scale,
             timed=setting.budget == "hours",
             epochs=None if table.curves is None else table.curves.epochs,
             measure=_measure(table, [name for name in setting.objectives if OBJECTIVES[name].known == "measured"]),

@@ -20,8 +20,8 @@ from nas.commands.options import (
     storage_option,
     whole,
 )
-from nas.errors import BenchError
-from nas.searches.options import BUDGET_SCALES
+from nas.errors import BenchError, nearest
+from nas.searches.options import WEIGHINGS
 
 if TYPE_CHECKING:
     from nas.bench.runs import Source
@@ -72,8 +72,10 @@ AFTER = {"trials": "finished trials", "steps": "whole trainings' steps", "hours"
 @click.option("--incomplete", is_flag=True, help="The table lacks networks or values: only what it has is proposed.")
 @click.option(
     "--budget-scale",
-    metavar="|".join(BUDGET_SCALES),
-    help="How budgets are weighed, by regret and by the sampler pareto.  [default: linear by regret, the sampler's own]",
+    default="linear",
+    show_default=True,
+    metavar="|".join(WEIGHINGS),
+    help="How budgets are weighed, by regret and by the sampler pareto.",
 )
 @limits
 @input_option
@@ -94,7 +96,7 @@ def command(
     workers: str,
     objectives: str,
     jobs: int,
-    budget_scale: str | None,
+    budget_scale: str,
     output: Path | None,
     as_json: bool,
     **source: Any,
@@ -125,13 +127,17 @@ def command(
         SAMPLERS.find(name)
     words = _words(objectives, "--objectives")
     goals = tuple("accuracy" if word == "error" else word for word in words)  # the same, seen from the other side
+    if budget_scale not in WEIGHINGS:
+        raise BenchError(
+            f"budget_scale: must be one of {', '.join(WEIGHINGS)}, not '{budget_scale}'{nearest(budget_scale, WEIGHINGS)}"
+        )
     # refuses what a search refuses
     schedulers = _words(scheduler, "--scheduler")
     for word in schedulers:
         SearchOptions(
             source["space"],
             objectives=goals,
-            budget_scale=budget_scale or SearchOptions.budget_scale,
+            budget_scale=budget_scale,
             scheduler=word,
             min_epochs=min_epochs,
             reduction_factor=reduction_factor,

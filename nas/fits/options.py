@@ -79,7 +79,7 @@ def fit_options(
     starts_trained = start != RANDOM and Space.load(values["space"], shapes=False).pretrained is not None
     names = default_references(values["space"], start) if references is None else tuple(references)
     if values["max_parameters"] is None and not starts_trained:
-        values["max_parameters"] = MOST_PARAMETERS
+        values |= {"max_parameters": MOST_PARAMETERS, "budget_scale": "mixed"}  # nobody has asked for as many
     if values["trials"] is None:
         values["trials"] = DEFAULT_TRIALS if values["time"] is None else UNTIL_TIME
     study = values.pop("study") or study_name_of(photos)

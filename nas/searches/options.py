@@ -41,8 +41,10 @@ SEED_POINTS: dict[str, Callable[[int, int], int] | None] = {
 """How many published networks of the space are the first trials at most, by those that every search starts with and the trials of
 the study; None: nobody looks for them."""
 
-BUDGET_SCALES = ("linear", "log", "mixed")
+WEIGHINGS = ("linear", "log", "mixed")
 """How budgets between the cheapest and the dearest network can be weighed."""
+BUDGET_SCALES = ("auto", *WEIGHINGS)
+"""The same as a user says it: `SearchOptions.weighing` says what auto is."""
 
 DEFAULT_TRIALS = 32
 UNTIL_TIME = 1_000_000
@@ -188,7 +190,11 @@ class SearchOptions:
         (), "What is measured of every candidate for the sampler pareto, such as a zero-cost proxy of your own."
     )
     sampler: str = _option("pareto", _other_samplers)
-    budget_scale: str = _option("mixed", "How the sampler pareto weighs budgets: linear, log, or mixed, half and half.")
+    budget_scale: str = _option(
+        "auto",
+        "How the sampler pareto weighs budgets: linear, log, or mixed, half and half; auto: linear up to a limit of yours on a "
+        "cost that is an objective, mixed without one.",
+    )
     prior: Sequence[str] = _option(
         (),
         "Earlier study over the same space, such as on other images, or the .csv that `nas study export` has written of one: the "
@@ -308,6 +314,16 @@ class SearchOptions:
         return timing_of(
             self.probe_device, self.latency_runtime, self.latency_command, self.latency_format, self.latency_timeout
         )
+
+    def weighing(self, objectives: Sequence[str]) -> str:
+        """How budgets are weighed in a search for these objectives: whoever names a limit wants networks of all sizes up to it.
+
+        Without one the dearest network is whatever the space has room for, a thousand times the cheapest and more.
+        """
+        if self.budget_scale != "auto":
+            return self.budget_scale
+        named = {"parameters": self.max_parameters, "macs": self.max_macs, **(self.limits or {})}
+        return "linear" if any(named.get(name) is not None for name in objectives) else "mixed"
 
     @property
     def metrics(self) -> tuple[str, ...]:

@@ -265,7 +265,7 @@ def _run(
         foresight=foresight,
         epochs=recipe.epochs,
         measured_on=len(dataset.measured_labels) if ACCURACY.name in study.objectives else None,
-        budget_scale=options.budget_scale,
+        budget_scale=options.weighing(study.objectives),
         timed=options.time is not None,
         earlier=earlier,
     )

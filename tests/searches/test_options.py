@@ -109,3 +109,20 @@ def test_images_that_have_changed_are_told_in_words() -> None:
         "other images or labels in imagefolder:photos than it has now"
     ]
     assert _other_data(begun, replace(begun, image_size=64, fingerprint="7ad0")) == ["image_size 32, not 64"]
+
+
+@pytest.mark.parametrize(
+    ("options", "objectives", "weighed"),
+    [
+        ({}, ("accuracy", "parameters"), "mixed"),
+        ({"max_parameters": 1e5}, ("accuracy", "parameters"), "linear"),
+        ({"max_macs": 1e7}, ("accuracy", "parameters"), "mixed"),  # the front is not of this cost
+        ({"max_macs": 1e7}, ("accuracy", "macs"), "linear"),
+        ({"limits": {"activation_bytes": 1e6}}, ("accuracy", "activation_bytes"), "linear"),
+        ({"max_parameters": 1e5, "budget_scale": "log"}, ("accuracy", "parameters"), "log"),
+    ],
+)
+def test_budgets_are_weighed_evenly_up_to_a_limit_of_the_users(
+    options: dict[str, Any], objectives: tuple[str, ...], weighed: str
+) -> None:
+    assert SearchOptions("attn_cnn", **options).weighing(objectives) == weighed

@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from nas.network.model_selection import Retrained, cheaper, final, of_way
-from nas.objectives import OBJECTIVES, learned
+from nas.objectives import ACCURACY, OBJECTIVES, learned
 from nas.pareto import pareto
 from nas.replays.options import SEEDS, TrainingOptions
 from nas.replays.plan import longer
 from nas.searches.options import SearchOptions
 from nas.searches.progress import Progress, duration
+from nas.states import State
+from nas.statistics.informed import informed_accuracies
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,9 +42,20 @@ class Final:
         return cheaper(self.candidates, self.network)
 
 
-def most_accurate(trials: pd.DataFrame, objectives: Sequence[str], space: Space, number: int) -> pd.DataFrame:
-    """So many of the front, the best by what was learned first, of the networks that keep the constraints of `space` as it is."""
-    inside = trials
+def most_promising(
+    trials: pd.DataFrame,
+    objectives: Sequence[str],
+    space: Space,
+    number: int,
+    images: int | None = None,
+    classes: int = 0,
+) -> pd.DataFrame:
+    """So many trials, the best by what was learned first, of the front of those that keep the constraints of `space` as it is.
+
+    An accuracy on so many validation `images` of so many `classes` is what the loss on the same images makes of it
+    (`informed_accuracies`): the front of accuracies as they are is that of the luckiest. None: they are exact.
+    """
+    inside = trials[trials["state"] == State.COMPLETE]
     for name, bounds in space.constraints.items():
         if name not in inside:
             return inside.head(0)  # it was not known of the trials, which were searched without this constraint
@@ -48,9 +63,12 @@ def most_accurate(trials: pd.DataFrame, objectives: Sequence[str], space: Space,
             inside = inside[inside[name] >= bounds.min]
         if bounds.max is not None:
             inside = inside[inside[name] <= bounds.max]
-    front = pareto(inside, objectives)
     metric = OBJECTIVES[learned(objectives)[0]]
-    return front.sort_values([metric.name, "trial"], ascending=[not metric.is_maximized, True]).head(number)
+    if metric.name == ACCURACY.name and images is not None:
+        accuracies, losses = (inside[name].to_numpy(dtype=np.float64) for name in (ACCURACY.name, "loss"))
+        inside = inside.assign(accuracy=informed_accuracies(accuracies, losses, images, classes))
+    front = pareto(inside, objectives).sort_values([metric.name, "trial"], ascending=[not metric.is_maximized, True])
+    return trials.loc[front.index[:number]]
 
 
 def finish(options: SearchOptions, study: str, chosen: pd.DataFrame, progress: Progress) -> list[Ran]:
@@ -94,6 +112,6 @@ def _tell(plans: Sequence[Plan], chosen: pd.DataFrame, training: TrainingOptions
     slowest = float(chosen["seconds"].max()) * longer(plans[0].recipe)
     about = f"; one takes up to about {duration(slowest)}" if slowest >= 1 else ""
     progress.note(
-        f"retraining the {len(plans)} most accurate of the front (trial {names}): {training.seeds} seeds of {steps:,} steps each, "
+        f"retraining the {len(plans)} most promising (trial {names}): {training.seeds} seeds of {steps:,} steps each, "
         f"chosen by {images:,} validation images{about}"
     )

@@ -153,7 +153,7 @@ class SearchOptions:
     )
     retrain: int = _option(
         0,
-        "At the end, after the time limit too, train the K most accurate of the front again for long enough to be used, with 2 "
+        "At the end, after the time limit too, train the K most promising networks again for long enough to be used, with 2 "
         "seeds and 8 times the steps, and name the final network.",
     )
     teacher: str | Path | None = _option(  # noqa: RUF009  Path is immutable

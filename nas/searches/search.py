@@ -178,7 +178,9 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
             ended,
             study.validation_images,
         )
-    return _finished(result, options, space, progress) if options.retrain and ended != "interrupted" else result
+    if not options.retrain or ended == "interrupted":
+        return result
+    return _finished(result, options, space, progress, dataset.classes)
 
 
 def _space(given: str | Path | Space | Mapping[str, object], task_type: TaskType) -> Space:
@@ -193,11 +195,13 @@ def _trials(number: int) -> str:
     return "1 trial is" if number == 1 else f"{number} trials are"
 
 
-def _finished(result: SearchResult, options: SearchOptions, space: Space, progress: Progress) -> SearchResult:
-    """The result with its most accurate networks retrained; interrupted where the user stops that."""
-    from nas.searches.final_network import final_network, finish, most_accurate
+def _finished(
+    result: SearchResult, options: SearchOptions, space: Space, progress: Progress, classes: int
+) -> SearchResult:
+    """The result with its most promising networks retrained; interrupted where the user stops that."""
+    from nas.searches.final_network import final_network, finish, most_promising
 
-    chosen = most_accurate(result.trials, result.objectives, space, options.retrain)
+    chosen = most_promising(result.trials, result.objectives, space, options.retrain, result.measured_on, classes)
     if chosen.empty:
         progress.note("no network to retrain: no trial inside the constraints is complete")
         return result

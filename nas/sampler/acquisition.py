@@ -131,7 +131,7 @@ class Improvement:
         """Errors at which the integrand is cut: evenly on the model's scale, and wherever the front steps."""
         top = float(self._warp(np.array([self._reference]))[0])
         front = self._warp(self._errors[self._errors < self._reference])
-        low = min(float((mean - 5 * deviation).min()), float(front.min(initial=top)))
+        low = min(float((mean - 3 * deviation).min()), float(front.min(initial=top)))
         cuts = np.concatenate([np.linspace(low, top, LEVELS), np.unique(front), np.unique(front) - 1e-9])
         return self._warp.inverse(np.sort(cuts))
 

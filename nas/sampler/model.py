@@ -126,8 +126,7 @@ class Model:
         """`count` of the candidates `scored`, each chosen with those before taken as trained; and the hope in each."""
         now = self._now(known, scored)
         mean, variance = now.posterior(known.matrix[scored])
-        own = now.posterior.noise  # what is off the features is part of what a network is worth, for better or worse
-        hopes = now.improvement()(mean, variance + own, now.scaled[scored]) / known.paces[scored]
+        hopes = now.improvement()(mean, variance, now.scaled[scored]) / known.paces[scored]
         if hopes.max() <= 0:  # nothing can be better, as far as the model knows: learn where it knows least
             hopes = variance * 1e-12
         order = np.argsort(-hopes, kind="stable")
@@ -138,8 +137,7 @@ class Model:
         joint = now.posterior.covariance(known.matrix[rows], known.matrix[rows])
         chosen: list[int] = []
         for _ in range(min(count, len(short))):
-            spread = np.maximum(np.diag(joint), 1e-10) + own
-            left = now.improvement()(mean, spread, now.scaled[rows]) / known.paces[rows]
+            left = now.improvement()(mean, np.maximum(np.diag(joint), 1e-10), now.scaled[rows]) / known.paces[rows]
             left[chosen] = -1
             best = int(np.argmax(left))
             chosen.append(best)
@@ -251,7 +249,7 @@ class Model:
             )
         weights, posterior, seen = self._posterior(seen, known)
         if measured.any():  # the luckiest measurements are not the front
-            front_errors = warp.inverse(posterior.themselves(matrix[front_rows], front_rows)[0])
+            front_errors = warp.inverse(posterior(matrix[front_rows])[0])
         reference = float(front_errors.max())
         now = _Now(
             posterior,

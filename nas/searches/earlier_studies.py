@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import math
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -21,13 +22,19 @@ from nas.space.space import Space
 from nas.states import State
 from nas.store import Store, StudyRow
 from nas.store.export import PREFIX, in_csv
-from nas.text.sanitize import expanded
+from nas.text.sanitize import beginning, expanded
 
 NONE: Final = "none"
 """What a user says who wants nothing of earlier studies."""
 ENDINGS: Final = (".csv", ".csv.gz")
 IMAGES: Final = "validation_images"
 """Column of how many images an accuracy was measured on; without it accuracies are taken as exact."""
+MOST_BYTES: Final = 128 << 20
+"""Longest file, unpacked: a row of attn_cnn has some 600 bytes, and the sampler learns of a hundred."""
+MOST_ROWS: Final = 100_000
+_DIGITS: Final = 12
+_LARGEST: Final = 1e100
+"""Squares of values have to be numbers."""
 
 SIDE: Final = 64
 """Pixels of the largest images for which what is shipped is of use: it was learned at 16, and other stems serve large ones."""
@@ -115,30 +122,36 @@ def _read(path: Path, space: Space, wanted: str) -> tuple[list[Earlier], str]:
                 found.append(_earlier(row, space, wanted))
             except (AssignmentError, ValueError) as wrong:
                 problem = f"line {line}: {wrong}"
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as wrong:
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error) as wrong:
         raise SearchError(f"prior: {path}: cannot be read: {wrong}") from None
     return found, problem
 
 
-def _rows(path: Path, wanted: str) -> Iterator[tuple[int, dict[str, str]]]:
+def _rows(path: Path, wanted: str) -> Iterator[tuple[int, dict[str, str | None]]]:
     """The rows of a file with the numbers of their lines."""
+    reader = csv.DictReader(io.StringIO(_text(path), newline=""))
+    names = reader.fieldnames or []
+    if wanted not in names or not any(name.startswith(PREFIX) for name in names):
+        raise SearchError(
+            f"prior: {path}: must have a column {wanted} and one for each choice, {PREFIX}…, as `nas study export` writes them"
+        )
+    for number, row in enumerate(reader):
+        if number == MOST_ROWS:
+            raise SearchError(f"prior: {path}: has more than {MOST_ROWS:,} rows")
+        yield reader.line_num, row
+
+
+def _text(path: Path) -> str:
     if not path.is_file():
-        raise SearchError(f"prior: {path}: no such file")
-    with (
-        gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as opened,
-        io.TextIOWrapper(opened, encoding="utf-8", newline="") as file,
-    ):
-        reader = csv.DictReader(file)
-        names = reader.fieldnames or []
-        if wanted not in names or not any(name.startswith(PREFIX) for name in names):
-            raise SearchError(
-                f"prior: {path}: must have a column {wanted} and one for each choice, {PREFIX}…, as `nas study export` writes them"
-            )
-        for row in reader:
-            yield reader.line_num, row
+        raise SearchError(f"prior: {path}: {'is no file' if path.exists() else 'no such file'}")
+    with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
+        data = file.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise SearchError(f"prior: {path}: holds more than {MOST_BYTES >> 20} MiB of text")
+    return data.decode("utf-8-sig")
 
 
-def _earlier(row: Mapping[str, str], space: Space, wanted: str) -> Earlier:
+def _earlier(row: Mapping[str, str | None], space: Space, wanted: str) -> Earlier:
     """Raises AssignmentError for a row that is no network of the space, ValueError for one without a value."""
 
     def answer(name: str, options: Options) -> Scalar:
@@ -146,10 +159,21 @@ def _earlier(row: Mapping[str, str], space: Space, wanted: str) -> Earlier:
         for option in options:
             if in_csv(option) == cell:
                 return option
-        raise AssignmentError(f"the choice '{name}' has no option {json.dumps(cell)}")
+        raise AssignmentError(f"the choice '{name}' has no option {json.dumps(beginning(cell))}")
 
-    value = float(row[wanted])
-    if not math.isfinite(value):
-        raise ValueError(f"{wanted} must be a number, not {row[wanted]}")
-    images = row.get(IMAGES)
+    value, images = _number(wanted, row[wanted]), row.get(IMAGES)
+    if wanted == ACCURACY.name and not 0 <= value <= 1:
+        raise ValueError(f"{wanted} must be from 0 to 1, not {row[wanted]}")
+    if images and not (images.isdecimal() and len(images) <= _DIGITS and int(images)):
+        raise ValueError(f"{IMAGES} must be a whole number from 1 on, not {beginning(images)}")
     return Earlier(space.walk(answer).assignment, value, int(images) if images else None)
+
+
+def _number(name: str, cell: str | None) -> float:
+    try:
+        value = float(cell or "")
+    except ValueError:
+        value = math.nan
+    if not abs(value) <= _LARGEST:  # NaN is not
+        raise ValueError(f"{name} must be a number, not {json.dumps(beginning(cell or ''))}")
+    return value

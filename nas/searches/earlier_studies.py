@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
 import math
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -22,6 +20,7 @@ from nas.space.space import Space
 from nas.states import State
 from nas.store import Store, StudyRow
 from nas.store.export import PREFIX, in_csv
+from nas.system.files import read_bounded
 from nas.text.sanitize import beginning, expanded
 
 NONE: Final = "none"
@@ -122,14 +121,20 @@ def _read(path: Path, space: Space, wanted: str) -> tuple[list[Earlier], str]:
                 found.append(_earlier(row, space, wanted))
             except (AssignmentError, ValueError) as wrong:
                 problem = f"line {line}: {wrong}"
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error) as wrong:
+    except csv.Error as wrong:
         raise SearchError(f"prior: {path}: cannot be read: {wrong}") from None
     return found, problem
 
 
 def _rows(path: Path, wanted: str) -> Iterator[tuple[int, dict[str, str | None]]]:
     """The rows of a file with the numbers of their lines."""
-    reader = csv.DictReader(io.StringIO(_text(path), newline=""))
+    try:
+        text = read_bounded(path, MOST_BYTES).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise SearchError(f"prior: {path}: no text in UTF-8") from None
+    except ValueError as problem:
+        raise SearchError(f"prior: {path}: {problem}") from None
+    reader = csv.DictReader(io.StringIO(text, newline=""))
     names = reader.fieldnames or []
     if wanted not in names or not any(name.startswith(PREFIX) for name in names):
         raise SearchError(
@@ -139,16 +144,6 @@ def _rows(path: Path, wanted: str) -> Iterator[tuple[int, dict[str, str | None]]
         if number == MOST_ROWS:
             raise SearchError(f"prior: {path}: has more than {MOST_ROWS:,} rows")
         yield reader.line_num, row
-
-
-def _text(path: Path) -> str:
-    if not path.is_file():
-        raise SearchError(f"prior: {path}: {'is no file' if path.exists() else 'no such file'}")
-    with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
-        data = file.read(MOST_BYTES + 1)
-    if len(data) > MOST_BYTES:
-        raise SearchError(f"prior: {path}: holds more than {MOST_BYTES >> 20} MiB of text")
-    return data.decode("utf-8-sig")
 
 
 def _earlier(row: Mapping[str, str | None], space: Space, wanted: str) -> Earlier:

@@ -111,6 +111,8 @@ class Table:
                         f"{path}: row {place + 1}: '{empty}' must be a number, not {records[place].get(empty)!r}"
                     )
                 if numbers is not None:
+                    if name in ("seconds", *exact()) and any(number < 0 for number in numbers):
+                        raise BenchError(f"{path}: row {place + 1}: {name} must not be below 0")
                     values.setdefault(hash, {}).setdefault(name, []).append(numbers)
         means = {hash: _means(row) for hash, row in values.items() if row.keys() == columns.keys()}
         for hash, row_means in means.items():

@@ -14,10 +14,13 @@ several columns, one a seed, a search hears of one of them.
 
 from __future__ import annotations
 
+import io
 import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from glob import escape
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,7 +31,8 @@ from nas.errors import AssignmentError, BenchError, nearest
 from nas.objectives import OBJECTIVES
 from nas.space.grammar import Options
 from nas.space.space import Assignment, Space
-from nas.text.sanitize import read_json
+from nas.system.files import check_parquet, read_bounded
+from nas.text.sanitize import beginning, read_json
 
 
 def aliases() -> dict[str, tuple[str, ...]]:
@@ -44,6 +48,10 @@ def aliases() -> dict[str, tuple[str, ...]]:
 SCORED: Final = "test_accuracy"
 """The metric by which a front is scored, where it is another than searches hear of; only a mapping names its columns."""
 SUFFIXES: Final = (".csv", ".csv.gz", ".parquet", ".json")
+MOST_BYTES: Final = 256 << 20
+"""Largest table as text, unpacked: 15,625 networks with three curves of 200 epochs have some 200 MiB."""
+MOST_CELLS: Final = 32_000_000
+_MOST_STARS: Final = 4
 KEY_COLUMNS: Final = ("key", "arch", "architecture", "arch_str")
 
 
@@ -69,6 +77,12 @@ class Mapping:
     """The columns of the accuracy after each epoch: ``epoch_{epoch}`` or, with several trainings, ``epoch_{epoch}_{seed}``."""
     epochs: str | None = None
     """Epochs of a whole training, where they are not one more than the curve has."""
+
+    def __post_init__(self) -> None:
+        """Raises BenchError for a pattern with so many stars that looking for it would take long."""
+        for text in (*self.metrics.values(), *self.choices, *self.choices.values()):
+            if text.count("*") > _MOST_STARS:
+                raise BenchError(f"'{beginning(text)}': a column has at most {_MOST_STARS} *")
 
     @classmethod
     def load(cls, path: Path) -> Mapping:
@@ -117,7 +131,7 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     kind = ending(path)
     try:
         if kind == ".json":
-            data = read_json(path.read_text(encoding="utf-8"))
+            data = read_json(read_bounded(path, MOST_BYTES))
             if isinstance(data, dict):
                 data = [{"key": key, **row} for key, row in data.items() if isinstance(row, dict)]
             if not isinstance(data, list) or not data or not all(isinstance(row, dict) for row in data):
@@ -125,14 +139,16 @@ def read_records(path: Path) -> list[dict[str, Any]]:
             return data
         if not kind:
             raise BenchError(f"{path}: a table is {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
-        texts = dict.fromkeys(KEY_COLUMNS, str)
-        frame = pd.read_parquet(path) if kind == ".parquet" else pd.read_csv(path, dtype=texts, low_memory=False)
+        if kind == ".parquet":
+            check_parquet(path, MOST_CELLS)
+            frame = pd.read_parquet(path)
+        else:
+            texts = dict.fromkeys(KEY_COLUMNS, str)
+            frame = pd.read_csv(io.BytesIO(read_bounded(path, MOST_BYTES)), dtype=texts, low_memory=False)
         records: list[dict[str, Any]] = frame.to_dict("records")
         return records
-    except FileNotFoundError:
-        raise BenchError(f"{path}: no such file") from None
     except (OSError, ValueError) as problem:
-        raise BenchError(f"{path}: cannot be read: {str(problem).splitlines()[0]}") from None
+        raise BenchError(f"{path}: {str(problem).splitlines()[0]}") from None
 
 
 def metric_columns(path: Path, records: list[dict[str, Any]], mapping: Mapping) -> dict[str, tuple[str, ...]]:
@@ -142,8 +158,8 @@ def metric_columns(path: Path, records: list[dict[str, Any]], mapping: Mapping) 
     for metric, column in mapping.metrics.items():
         if metric not in aliases():
             raise BenchError(f"no metric '{metric}'; known: {', '.join(aliases())}{nearest(metric, aliases())}")
-        pattern = re.compile(".*".join(map(re.escape, column.replace("{seed}", "*").split("*"))))
-        found[metric] = tuple(name for name in there if pattern.fullmatch(name))
+        pattern = "*".join(map(escape, column.replace("{seed}", "*").split("*")))
+        found[metric] = tuple(name for name in there if fnmatchcase(name, pattern))
         if not found[metric]:
             raise BenchError(f"{path}: no column '{column}'; columns: {', '.join(there)}{nearest(column, there)}")
     for metric, names in aliases().items():
@@ -294,11 +310,12 @@ def _key_reader(space: Space, choices: dict[str, Options], mapping: Mapping) -> 
 def read_number(path: Path, place: int, column: str, value: Any) -> float:
     """A metric of the row at `place`. Raises BenchError for what is no number."""
     try:
-        number = float(np.mean(value))  # several seeds in one field: their mean
-    except (TypeError, ValueError):
+        values = np.asarray(value, dtype=np.float64)
+        number = float(values.mean()) if values.size else math.nan  # several seeds in one field: their mean
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        raise BenchError(f"{path}: row {place + 1}: '{column}' must be a number, not {value!r}")
+        raise BenchError(f"{path}: row {place + 1}: '{column}' must be a number, not {beginning(repr(value))}")
     return number
 
 

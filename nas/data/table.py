@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 import numpy as np
@@ -22,12 +22,17 @@ from nas.data.listing import Labelled, Listing, set_aside
 from nas.data.task import one_line
 from nas.errors import DataError, nearest
 from nas.limits import MAX_CLASSES
+from nas.system.files import check_parquet
 from nas.text.sanitize import expanded
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ENDINGS = (".csv", ".tsv", ".txt", ".parquet", ".pq")
+MOST_COLUMNS: Final = 10_000
+MOST_CELLS: Final = 32_000_000
+"""Of a Parquet file, in which a few bytes can stand for many cells."""
+_LONGEST_HEADER: Final = 1 << 20
 NAMED = 8  # faults that an error names; the others it counts
 PARTS = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -131,10 +136,13 @@ def _read_csv(file: Path) -> pd.DataFrame:
 
     try:
         with file.open(encoding="utf-8-sig") as lines:
-            header = lines.readline()
+            header = lines.readline(_LONGEST_HEADER)
+        separator = "\t" if file.suffix.lower() == ".tsv" else max(",;\t", key=header.count)
+        if header.count(separator) >= MOST_COLUMNS:
+            raise DataError(f"table:{file}: has more than {MOST_COLUMNS:,} columns")
         frame = pd.read_csv(
             file,
-            sep="\t" if file.suffix.lower() == ".tsv" else max(",;\t", key=header.count),
+            sep=separator,
             dtype=str,
             keep_default_na=False,
             skip_blank_lines=False,
@@ -152,7 +160,10 @@ def _read_parquet(file: Path) -> pd.DataFrame:
     import pandas as pd
 
     try:
+        check_parquet(file, MOST_CELLS)
         return pd.read_parquet(file)
+    except ValueError as problem:
+        raise DataError(f"table:{file}: {one_line(problem)}") from None
     except Exception as problem:  # whatever a damaged file makes of Arrow's reader
         raise DataError(f"table:{file}: cannot be read as Parquet ({one_line(problem)})") from None
 

@@ -71,7 +71,7 @@ class Axis:
         if self.scale == "error":
             return _errors(1 - high, 1 - low, self.least if self.zero else 0.0)
         if self.scale == "percent":
-            return _percents(low, min(high, 1.0))
+            return _percents(low, high)
         return _powers(low, high) if self.scale == "log" else _round(low, high)
 
 
@@ -128,7 +128,7 @@ def accuracy_axis(
     room = max(0.08 * (high - low), 0.005)
     low, high = max(low - room, -room / 2), min(high + room, 1 + room / 2)
     label = f"accuracy{TESTED}" if tested else "validation accuracy"
-    return Axis(low, high, label, "percent", _percents(max(low, 0.0), min(high, 1.0)))
+    return Axis(low, high, label, "percent", _percents(low, high))
 
 
 def _errors(low: float, high: float, zero: float) -> Ticks:
@@ -138,7 +138,9 @@ def _errors(low: float, high: float, zero: float) -> Ticks:
 
 
 def _percents(low: float, high: float) -> Ticks:
-    return [(mark / 100, text) for mark, text in _round(100 * low, 100 * high, " %")]
+    """Between these two, as far as accuracies go: an axis has room below 0 and above 1."""
+    low, high = max(low, 0.0), min(high, 1.0)
+    return [(mark / 100, text) for mark, text in _round(100 * low, 100 * high, " %")] if low < high else []
 
 
 def _powers(low: float, high: float) -> Ticks:

@@ -29,6 +29,7 @@ from nas.states import State
 from nas.statistics.scores import Score
 from nas.store import Measured
 from nas.store.schema import utc_now
+from nas.text.sanitize import in_cell, one_line
 from nas.train import Diverged, Epoch, Trainer, Verdict, environment, seed_everything
 from nas.train.evaluation import measured_epochs
 
@@ -235,8 +236,9 @@ def write_confusion(path: Path, confusion: Counts, names: tuple[str, ...]) -> No
     """A table with a row for each true class and a column for each predicted one. Raises NasError."""
     import pandas as pd
 
+    cells = [in_cell(one_line(name)) for name in names]
     try:
-        pd.DataFrame(confusion, index=list(names), columns=list(names)).rename_axis("true").to_csv(path)
+        pd.DataFrame(confusion, index=cells, columns=cells).rename_axis("true").to_csv(path)
     except OSError as problem:
         raise NasError(f"{path}: cannot be written: {problem.strerror or problem}") from None
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from nas.report.accuracy_tables import with_error
 from nas.statistics.scores import CHANCE
 from nas.text.formatting import short
+from nas.text.sanitize import one_line
 from nas.text.terminal import styled
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def seen_lines(seen: Overview) -> list[str]:
     ]
     fewest, most = min(counts), max(counts)
     spread = f"{fewest:,} of each" if fewest == most else f"{fewest:,} to {most:,} of a class"
-    lines = [f"{len(seen.classes)} classes: {_listed(seen.classes)}"]
+    lines = [f"{len(seen.classes)} classes: {_listed([one_line(name) for name in seen.classes])}"]
     parts = f"{sum(counts):,} images to learn from ({spread})"
     if seen.validation is not None:
         parts += f", {sum(seen.validation):,} of them to measure on, as the {seen.kind} says"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
 import math
@@ -21,13 +20,20 @@ from nas.space.space import Space
 from nas.states import State
 from nas.store import Store, StudyRow
 from nas.store.export import PREFIX, in_csv
-from nas.text.sanitize import expanded
+from nas.system.files import read_bounded
+from nas.text.sanitize import beginning, expanded
 
 NONE: Final = "none"
 """What a user says who wants nothing of earlier studies."""
 ENDINGS: Final = (".csv", ".csv.gz")
 IMAGES: Final = "validation_images"
 """Column of how many images an accuracy was measured on; without it accuracies are taken as exact."""
+MOST_BYTES: Final = 128 << 20
+"""Longest file, unpacked: a row of attn_cnn has some 600 bytes, and the sampler learns of a hundred."""
+MOST_ROWS: Final = 100_000
+_DIGITS: Final = 12
+_LARGEST: Final = 1e100
+"""Squares of values have to be numbers."""
 
 SIDE: Final = 64
 """Pixels of the largest images for which what is shipped is of use: it was learned at 16, and other stems serve large ones."""
@@ -115,30 +121,32 @@ def _read(path: Path, space: Space, wanted: str) -> tuple[list[Earlier], str]:
                 found.append(_earlier(row, space, wanted))
             except (AssignmentError, ValueError) as wrong:
                 problem = f"line {line}: {wrong}"
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as wrong:
+    except csv.Error as wrong:
         raise SearchError(f"prior: {path}: cannot be read: {wrong}") from None
     return found, problem
 
 
-def _rows(path: Path, wanted: str) -> Iterator[tuple[int, dict[str, str]]]:
+def _rows(path: Path, wanted: str) -> Iterator[tuple[int, dict[str, str | None]]]:
     """The rows of a file with the numbers of their lines."""
-    if not path.is_file():
-        raise SearchError(f"prior: {path}: no such file")
-    with (
-        gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as opened,
-        io.TextIOWrapper(opened, encoding="utf-8", newline="") as file,
-    ):
-        reader = csv.DictReader(file)
-        names = reader.fieldnames or []
-        if wanted not in names or not any(name.startswith(PREFIX) for name in names):
-            raise SearchError(
-                f"prior: {path}: must have a column {wanted} and one for each choice, {PREFIX}…, as `nas study export` writes them"
-            )
-        for row in reader:
-            yield reader.line_num, row
+    try:
+        text = read_bounded(path, MOST_BYTES).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise SearchError(f"prior: {path}: no text in UTF-8") from None
+    except ValueError as problem:
+        raise SearchError(f"prior: {path}: {problem}") from None
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    names = reader.fieldnames or []
+    if wanted not in names or not any(name.startswith(PREFIX) for name in names):
+        raise SearchError(
+            f"prior: {path}: must have a column {wanted} and one for each choice, {PREFIX}…, as `nas study export` writes them"
+        )
+    for number, row in enumerate(reader):
+        if number == MOST_ROWS:
+            raise SearchError(f"prior: {path}: has more than {MOST_ROWS:,} rows")
+        yield reader.line_num, row
 
 
-def _earlier(row: Mapping[str, str], space: Space, wanted: str) -> Earlier:
+def _earlier(row: Mapping[str, str | None], space: Space, wanted: str) -> Earlier:
     """Raises AssignmentError for a row that is no network of the space, ValueError for one without a value."""
 
     def answer(name: str, options: Options) -> Scalar:
@@ -146,10 +154,21 @@ def _earlier(row: Mapping[str, str], space: Space, wanted: str) -> Earlier:
         for option in options:
             if in_csv(option) == cell:
                 return option
-        raise AssignmentError(f"the choice '{name}' has no option {json.dumps(cell)}")
+        raise AssignmentError(f"the choice '{name}' has no option {json.dumps(beginning(cell))}")
 
-    value = float(row[wanted])
-    if not math.isfinite(value):
-        raise ValueError(f"{wanted} must be a number, not {row[wanted]}")
-    images = row.get(IMAGES)
+    value, images = _number(wanted, row[wanted]), row.get(IMAGES)
+    if wanted == ACCURACY.name and not 0 <= value <= 1:
+        raise ValueError(f"{wanted} must be from 0 to 1, not {row[wanted]}")
+    if images and not (images.isdecimal() and len(images) <= _DIGITS and int(images)):
+        raise ValueError(f"{IMAGES} must be a whole number from 1 on, not {beginning(images)}")
     return Earlier(space.walk(answer).assignment, value, int(images) if images else None)
+
+
+def _number(name: str, cell: str | None) -> float:
+    try:
+        value = float(cell or "")
+    except ValueError:
+        value = math.nan
+    if not abs(value) <= _LARGEST:  # NaN is not
+        raise ValueError(f"{name} must be a number, not {json.dumps(beginning(cell or ''))}")
+    return value

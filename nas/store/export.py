@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from blocks.base import Scalar
 from nas.store.frames import uncollected
+from nas.text.sanitize import in_cell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +43,7 @@ def write(trials: pd.DataFrame, path: Path) -> None:
     plain = trials.drop(columns="assignment")
     if text:
         plain = plain.assign(
-            **{name: plain[name].map(_harmless, na_action="ignore") for name in FOREIGN if name in plain}
+            **{name: plain[name].map(in_cell, na_action="ignore") for name in FOREIGN if name in plain}
         )
     table = pa.Table.from_pandas(plain, preserve_index=False)
     with uncollected():
@@ -59,11 +60,7 @@ def write(trials: pd.DataFrame, path: Path) -> None:
 
 def in_csv(option: Scalar) -> str:
     """An option of a choice as a CSV file has it."""
-    return _harmless(option) if isinstance(option, str) else json.dumps(option)
-
-
-def _harmless(text: str) -> str:
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    return in_cell(option) if isinstance(option, str) else json.dumps(option)
 
 
 def _places(assignments: Sequence[Mapping[str, Scalar]]) -> dict[str, tuple[list[Scalar], npt.NDArray[np.int16]]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Final
 
 from sqlalchemy import Table, insert, inspect, select
 from sqlalchemy.orm import Session
@@ -16,6 +17,9 @@ from blocks.base import Scalar
 from nas.space.outline import Parameter
 from nas.store import damaged
 from nas.store.schema import OutlineParameterRow, OutlineRow, Trial, dump_options
+
+_HIGHEST: Final = 1 << 31
+"""Above every number of layers, channels or blocks."""
 
 
 def define(session: Session, study: int, parameters: Mapping[str, Parameter]) -> None:
@@ -44,10 +48,13 @@ def parameters(session: Session, study: int) -> dict[str, Parameter]:
 
 
 def _parameter(text: str) -> Parameter:
-    if text.startswith("["):
-        return Parameter(tuple(damaged.sequence(text, "options")))
+    if isinstance(text, str) and text.startswith("["):
+        options = tuple(damaged.sequence(text, "options"))
+        if options and all(isinstance(option, str | int | float) for option in options):
+            return Parameter(options)
+        raise damaged.Damaged(f"options of a parameter: {text}")
     match damaged.mapping(text, "options"):
-        case {"low": int(low), "high": int(high), "log": bool(log)}:
+        case {"low": int(low), "high": int(high), "log": bool(log)} if log <= low <= high <= _HIGHEST:
             return Parameter(low=low, high=high, log=log)
     raise damaged.Damaged(f"options of a parameter: {text}")
 

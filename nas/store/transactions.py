@@ -212,7 +212,7 @@ def finish(
     optuna_study = optuna_projection.study_id(session, study.name)
     if optuna_study is None:
         return number, False
-    outline = outlines.of_trial(session, row) if known.outline else None
+    outline = _stored_outline(known, outlines.of_trial(session, row)) if known.outline else None
     trial = Finished.from_row({**ended, **by_name.of_trial(session, row)}, study.objectives, outline)
     optuna_projection.add(session, optuna_study, [trial], known.params)
     return number, True
@@ -334,12 +334,22 @@ def project_missing(session: Session, study: StudyRow, optuna_study: int) -> int
         Finished.from_row(
             {**row, **{name: of[row["id"]] for name, of in others.items() if row["id"] in of}},
             study.objectives,
-            drawn.get(row["number"], {}) if known.outline else None,
+            _stored_outline(known, drawn.get(row["number"], {})) if known.outline else None,
         )
         for row in rows
     ]
     optuna_projection.add(session, optuna_study, trials, known.params)
     return len(trials)
+
+
+def _stored_outline(known: Known, outline: dict[str, Scalar]) -> dict[str, Scalar]:
+    """The outline of a trial as it was read. Raises Damaged where it has what no network of the study has."""
+    for name, value in outline.items():
+        try:
+            known.outline[name].internal(value)
+        except (KeyError, ValueError):
+            raise damaged.Damaged(f"outline of a network: {name} is {value!r}") from None
+    return outline
 
 
 def next_number(session: Session, study: StudyRow) -> int:

@@ -40,6 +40,11 @@ def one_line(text: object) -> str:
     return _BREAKS.sub(_escaped, visible(text))
 
 
+def in_cell(text: str) -> str:
+    """A text for a cell of a CSV file, which a spreadsheet takes for no formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
 def expanded(path: str | Path) -> Path:
     """A path that a user gave, with the folder of a user in place of ``~``; as it is where there is no such user.
 

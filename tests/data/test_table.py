@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -133,6 +135,8 @@ def test_all_faults_of_a_table_are_said_at_once_with_their_lines(photos: Path) -
         ("header.csv", r"header.csv: no rows"),
         ("latin.csv", r"no text in UTF-8"),
         ("broken.parquet", r"cannot be read as Parquet"),
+        ("bomb.parquet", r"bomb.parquet: has 32,000,002 cells; at most 32,000,000"),
+        ("wide.csv", r"wide.csv: has more than 10,000 columns"),
     ],
 )  # fmt: skip
 def test_a_table_that_cannot_be_read_is_one_line(place: str, message: str, photos: Path) -> None:
@@ -141,6 +145,8 @@ def test_a_table_that_cannot_be_read_is_one_line(place: str, message: str, photo
     (photos / "header.csv").write_text("path,label\n")
     (photos / "latin.csv").write_bytes("path,label\nü.png,x\n".encode("latin-1"))
     (photos / "broken.parquet").write_bytes(b"PAR1")
+    (photos / "wide.csv").write_text("x," * 10_000)
+    pq.write_table(pa.table(dict.fromkeys(("path", "label"), pa.nulls(16_000_001))), photos / "bomb.parquet")
     with pytest.raises(DataError, match=message) as problem:
         load(Task(f"table:{photos}/{place}"))
     assert len(str(problem.value).splitlines()) == 1

@@ -56,6 +56,14 @@ def test_an_error_bar_across_the_top_stays_in_the_picture_and_is_no_error_of_zer
     assert "◆ test" in axis.label
 
 
+@pytest.mark.parametrize("members", [[1.0], [0.99, 1.0], [0.0], [1.0, 1.0, 1.0], [0.97, 0.98]])
+def test_finer_ticks_of_an_axis_that_ends_at_no_error_or_at_nothing_right(members: list[float]) -> None:
+    axis = accuracy_axis(members)
+    for ticks in axis.zooms():
+        assert ticks
+        assert all(0 <= value <= 1 and 0 <= axis.at(value) <= 1 for value, _ in ticks)
+
+
 AXES = [logarithmic([2e4, 1e7], "parameters"), accuracy_axis([0.9, 0.99, 0.999]), accuracy_axis([0.3, 0.8])]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -219,6 +220,10 @@ def test_welch() -> None:
     assert differ([0.9], [0.1, 0.2]) is None
     assert differ([0.9, 0.9], [0.9, 0.9]) is False
     assert differ([0.9, 0.9], [0.8, 0.8]) is True
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert differ([1.0, 1.0], [0.9, 0.99]) is False
+        assert differ([1.0, 1.0], [0.9, 0.901]) is True
 
 
 def test_measurements_of_a_database_without_any(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import signal
@@ -11,10 +12,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from nas.network.weights import read_weights
+from nas.replays.training import read_confusion, write_confusion
 from nas.store import Store
 from tests.conftest import Run
 from tests.replays.conftest import QUICK
@@ -62,6 +65,16 @@ def test_the_confusion_matrix_counts_every_test_image(run: Run, config: Path, tm
     assert sum(map(sum, counts)) == 1797 - 1433
     right = sum(counts[place][place] for place in range(10))
     assert right / (1797 - 1433) == pytest.approx(record["accuracy"])
+
+
+def test_names_of_classes_are_no_formulas_in_the_confusion_matrix(tmp_path: Path) -> None:
+    path, names = tmp_path / "confusion.csv", ("=cmd|' /C calc'!A0", "@x", "\x1b[31m\n+1", "\udcff")
+    write_confusion(path, np.arange(16).reshape(4, 4), names)
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["true", "'=cmd|' /C calc'!A0", "'@x", "\\x1b[31m\\n+1", "\\udcff"]
+    assert [row[0] for row in rows[1:]] == rows[0][1:]
+    assert (read_confusion(path, 4) == np.arange(16).reshape(4, 4)).all()
 
 
 def test_what_is_measured_is_not_trained_again(run: Run, config: Path) -> None:

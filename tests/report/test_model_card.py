@@ -16,6 +16,7 @@ from nas.export.int8 import Quantized
 from nas.fits.choice import Candidate, Choice
 from nas.network.model_selection import Retrained
 from nas.report.model_card import card_path, model_card, write_card
+from nas.report.verdict import seen_lines
 from nas.statistics.scores import Score
 
 NAMES = ("plum", "a | b `c` <script>", "Zwetschge ü")
@@ -72,3 +73,8 @@ def test_a_card_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     seen = Overview(NAMES, (30, 30, 30), None, (100, 100, 100), False, {(8, 8): 90}, None)
     with pytest.raises(NasError, match=r"README.md: cannot be written: Is a directory"):
         write_card(tmp_path / "README.md", "s", seen, Choice(way, None, None, None), [way], data, [], [])
+
+
+def test_a_line_of_what_is_in_a_folder_stays_one_whatever_a_class_is_called() -> None:
+    seen = Overview(("a\nb", "\x1b[31mc"), (3, 3), None, (1, 1), True, {(8, 8): 6}, None)
+    assert seen_lines(seen)[0] == "2 classes: a\\nb, \\x1b[31mc"

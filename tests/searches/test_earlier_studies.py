@@ -12,7 +12,15 @@ from nas.cli import cli
 from nas.config.recipe import Recipe
 from nas.config.task import LoadedTask
 from nas.errors import SearchError
-from nas.searches.earlier_studies import earlier_studies, earlier_trials, file_trials, shipped_line, shipped_trials
+from nas.searches.earlier_studies import (
+    MOST_BYTES,
+    MOST_ROWS,
+    earlier_studies,
+    earlier_trials,
+    file_trials,
+    shipped_line,
+    shipped_trials,
+)
 from nas.space.space import Space
 from nas.store import Store
 from tests.searches.simulated import SimulatedTune, make_study
@@ -74,7 +82,15 @@ def test_studies_that_tell_nothing_are_refused(store: Store, space_file: Path) -
         ("trial,loss\n1,2\n", "must have a column accuracy and one for each choice, choice.…"),
         ("accuracy,choice.stem\n", "no network of the space plain; it has no row of a complete trial"),
         ("accuracy,choice.stem\n0.5,what\n", "no network of the space plain; line 2: the choice '"),
-        (b"\xff\xfe\x00", "cannot be read"),
+        (b"\xff\xfe\x00", "no text in UTF-8"),
+        ("accuracy,choice.stem\n81.3,what\n", "line 2: accuracy must be from 0 to 1, not 81.3"),
+        ("choice.stem,accuracy\nwhat\n", 'line 2: accuracy must be a number, not ""'),
+        ("accuracy,choice.stem\n1e308,what\n", 'line 2: accuracy must be a number, not "1e308"'),
+        (
+            "accuracy,validation_images,choice.stem\n0.5,0,what\n",
+            "validation_images must be a whole number from 1 on, not 0",
+        ),
+        ('accuracy,choice.stem\n"' + "x" * 200_000, "cannot be read: field larger than field limit"),
     ],
 )
 def test_files_that_tell_nothing_are_refused(text: str | bytes | None, said: str, tmp_path: Path) -> None:
@@ -84,6 +100,28 @@ def test_files_that_tell_nothing_are_refused(text: str | bytes | None, said: str
     with pytest.raises(SearchError, match="prior: .*trials.csv: ") as problem:
         file_trials(path, Space.load("plain"), "accuracy")
     assert said in str(problem.value)
+
+
+def test_a_damaged_archive_is_said_to_be(tmp_path: Path) -> None:
+    path, whole = tmp_path / "trials.csv.gz", gzip.compress(b"accuracy,choice.stem\n" + bytes(range(97, 123)) * 9)
+    for place in range(10, len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        with pytest.raises(SearchError, match=r"prior: .*trials.csv.gz: (cannot be read|must have a column|no text)"):
+            file_trials(path, Space.load("plain"), "accuracy")
+
+
+@pytest.mark.parametrize(
+    ("rest", "said"),
+    [
+        (b"x" * (MOST_BYTES + 1), "holds more than 128 MiB"),
+        (b",\n" * (MOST_ROWS + 1), "has more than 100,000 rows"),
+    ],
+)
+def test_what_an_archive_holds_is_bounded(rest: bytes, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "trials.csv.gz"
+    path.write_bytes(gzip.compress(b"accuracy,choice.stem\n" + rest, 1))
+    with pytest.raises(SearchError, match=said):
+        file_trials(path, Space.load("plain"), "accuracy")
 
 
 @pytest.mark.parametrize("sampler", ["pareto", "tpe"])

@@ -191,3 +191,32 @@ def test_the_heart_notices_it_while_nothing_is_written(
             time.sleep(0.02)
     assert (tmp_path / "nas-saved.db").exists()
     assert not os.path.lexists(tmp_path / "nas-saved2.db")
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        *[("nas_outlines.values", text) for text in ('{"stages": 1e999}', '{"stages": "x"}', '{"stages": 0}', '{"x": 1}', "{")],
+        *[
+            ("nas_outline_parameters.options", text)
+            for text in ("[]", "[[1]]", '{"low": 5, "high": 1, "log": false}', '{"low": 0, "high": 9, "log": true}', b"\xff")
+        ],
+    ],
+)  # fmt: skip
+def test_outlines_that_no_network_has_are_one_line(column: str, value: str | bytes, tmp_path: Path) -> None:
+    path, (table, name) = tmp_path / "nas.db", column.split(".")
+    with Store.open(f"sqlite:///{path}", create=True) as store:
+        make_study(store, outlined=True)
+        fill(store, "first", 2)
+    with sqlite3.connect(path) as database:
+        database.execute(f'UPDATE {table} SET "{name}" = ?', (value,))
+        for emptied in ("trials", "trial_params", "trial_values", "trial_user_attributes"):  # Optuna's are made anew
+            database.execute(f"DELETE FROM {emptied}")
+    database.close()
+    with (
+        Store.open(f"sqlite:///{path}") as store,
+        pytest.raises(StorageError, match="a row is damaged") as problem,
+        store.claim("first"),
+    ):
+        pass
+    assert "\n" not in str(problem.value)

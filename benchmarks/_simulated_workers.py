@@ -36,9 +36,11 @@ class Workers:
         self.seconds: dict[int, float] = {}
         self.fresh: set[int] = set()
         self.waits: list[tuple[bool, float]] = []
+        self.made = 0.0
 
     async def make(self, key: int, trainable: Any, kwargs: dict[str, Any]) -> None:
-        """Starts one."""
+        """Starts one. Only what happens when all are there is remembered."""
+        self.waits, self.made = [], time.perf_counter()
         self._begin(key)
         self.workers[key] = trainable(**kwargs)
 
@@ -66,13 +68,12 @@ class Workers:
         self.answered.pop(key, None)
         self.workers.pop(key).stop()
 
-    async def waited(self) -> list[tuple[bool, float]]:
-        """Seconds that a worker had nothing to do between a report and its next epoch, and whether that was of another training.
+    async def waited(self) -> tuple[float, list[tuple[bool, float]]]:
+        """When the last worker was made, and each time that one had nothing to do since: between a report and its next epoch.
 
-        Forgotten then.
+        With whether that epoch was of another training, and the seconds.
         """
-        waits, self.waits = self.waits, []
-        return waits
+        return self.made, self.waits
 
 
 class _Method:

@@ -22,6 +22,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ from _common import environment_line
 import nas
 import nas.searches.trial_training as trials_of_a_search
 from nas.execution.report import Begun
+from nas.searches.trial_source import TrialSource
 from nas.states import State
 from nas.train import Epoch, Verdict
 
@@ -97,6 +99,8 @@ class Cost:
     between_epochs: tuple[float, ...] = ()
     """Pauses of such a worker inside a training."""
     between_trials: tuple[float, ...] = ()
+    steps: tuple[float, ...] = ()
+    """Processor time of each step of Tune's loop: so long nobody is answered, on a machine that does nothing else."""
 
     def gpus(self, minutes: float, epochs: int) -> int:
         """So many trainings at a time leave half of a core."""
@@ -108,8 +112,10 @@ class Cost:
         if self.busy is None:
             return known
         return (
-            f"{known}\n  while they train, {100 * self.busy:.0f} % of a core; pause of a worker between epochs "
-            f"{_quantiles(self.between_epochs)}, between trials {_quantiles(self.between_trials)}"
+            f"{known}\n  while they train, {100 * self.busy:.0f} % of a core\n"
+            f"  pause of a worker between epochs {_quantiles(self.between_epochs)}\n"
+            f"  pause between trials {_quantiles(self.between_trials)}\n"
+            f"  processor time of a step of the driver {_quantiles(self.steps)}"
         )
 
 
@@ -137,10 +143,10 @@ def measured_with(workers: int, storage: str, sampler: str, epoch_seconds: float
         searched(storage, f"warm-{workers}", 4, 1, sampler, workers, share)
         few, _ = searched(storage, f"few-{workers}", few_trials, 1, sampler, workers, share)
         many, wall = searched(storage, f"many-{workers}", 2 * few_trials, 1, sampler, workers, share)
-        ray.get(process.waited.remote())
         trials = 2 * workers
-        long, seconds = searched(storage, f"long-{workers}", trials, LONG, sampler, workers, share)
-        pauses = ray.get(process.waited.remote())
+        with ticks() as ticked:
+            long, seconds = searched(storage, f"long-{workers}", trials, LONG, sampler, workers, share)
+        since, pauses = ray.get(process.waited.remote())
     trial = (many - few) / few_trials
     return Cost(
         trial,
@@ -149,7 +155,25 @@ def measured_with(workers: int, storage: str, sampler: str, epoch_seconds: float
         long / seconds,
         tuple(pause for new, pause in pauses if not new),
         tuple(pause for new, pause in pauses if new),
+        tuple(after[1] - before[1] for before, after in pairwise(ticked) if before[0] > since),
     )
+
+
+@contextmanager
+def ticks() -> Iterator[list[tuple[float, float]]]:
+    """The time, and the processor time of the driver, after each step of Tune's loop."""
+    found = []
+    tick = TrialSource.tick
+
+    def noted(source: TrialSource) -> None:
+        found.append((time.perf_counter(), time.thread_time()))
+        tick(source)
+
+    TrialSource.tick = noted  # type: ignore[method-assign]
+    try:
+        yield found
+    finally:
+        TrialSource.tick = tick  # type: ignore[method-assign]
 
 
 @contextmanager
@@ -203,6 +227,7 @@ def main() -> None:
                 **asdict(cost),
                 "between_epochs": sorted(cost.between_epochs)[-100:],
                 "between_trials": sorted(cost.between_trials)[-100:],
+                "steps": sorted(cost.steps)[-100:],
                 "workers": workers,
                 "gpus": gpus,
                 "storage": kind,

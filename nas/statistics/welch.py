@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 STEPS = 10_000
-"""Of the continued fraction, which needs some tens of them."""
+"""The continued fraction needs some tens of steps; so many are taken at most."""
 EXACT = 1e-15
 
 

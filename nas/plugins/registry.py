@@ -14,8 +14,8 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
-from typing import Generic, TypeVar
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Generic, TypeVar
 
 from nas.errors import NasError, nearest
 
@@ -136,7 +136,7 @@ class Registry(Mapping[str, T], Generic[T]):
 
 
 @cache
-def _entry_points() -> EntryPoints:
+def _entry_points() -> Any:  # its type is another one before Python 3.12, with the same `select`
     """Those of all packages: reading them takes as long as reading those of one group, and help asks for seven."""
     return entry_points()
 

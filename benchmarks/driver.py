@@ -169,7 +169,7 @@ def ticks() -> Iterator[list[tuple[float, float]]]:
         found.append((time.perf_counter(), time.thread_time()))
         tick(source)
 
-    TrialSource.tick = noted  # type: ignore[method-assign]
+    TrialSource.tick = noted  # type: ignore[method-assign, assignment]
     try:
         yield found
     finally:

@@ -21,7 +21,9 @@ import ray
 from ray.tune.execution import tune_controller
 
 NICER = 0.25
-"""Epochs last between so much less and so much more than was said, so that workers do not report in step."""
+"""Epochs of a training last between so much less and so much more than each other, so that workers do not report in step."""
+UNLIKE = 0.5
+"""The epochs of one training last between so much less and so much more than was said: networks are not equally large."""
 
 
 class Workers:
@@ -31,21 +33,34 @@ class Workers:
         self.epoch_seconds = epoch_seconds
         self.workers: dict[int, Any] = {}
         self.answered: dict[int, float] = {}
-        self.waits: list[float] = []
+        self.seconds: dict[int, float] = {}
+        self.fresh: set[int] = set()
+        self.waits: list[tuple[bool, float]] = []
+        self.made = 0.0
 
     async def make(self, key: int, trainable: Any, kwargs: dict[str, Any]) -> None:
-        """Starts one."""
+        """Starts one. Only what happens when all are there is remembered."""
+        self.waits, self.made = [], time.perf_counter()
+        self._begin(key)
         self.workers[key] = trainable(**kwargs)
+
+    def _begin(self, key: int) -> None:
+        self.fresh.add(key)
+        self.seconds[key] = self.epoch_seconds * random.uniform(1 - UNLIKE, 1 + UNLIKE)
 
     async def call(self, key: int, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What one answers; that of `train` takes as long as an epoch."""
-        answered = self.answered.pop(key, None)
-        if method in ("train", "reset") and answered is not None:
-            self.waits.append(time.perf_counter() - answered)
+        if method == "reset":
+            self._begin(key)
         if method == "train":
-            await asyncio.sleep(self.epoch_seconds * random.uniform(1 - NICER, 1 + NICER))
+            answered = self.answered.pop(key, None)
+            if answered is not None:
+                self.waits.append((key in self.fresh, time.perf_counter() - answered))
+            self.fresh.discard(key)
+            await asyncio.sleep(self.seconds[key] * random.uniform(1 - NICER, 1 + NICER))
         answer = getattr(self.workers[key], method)(*args, **kwargs)
-        self.answered[key] = time.perf_counter()
+        if method == "train":
+            self.answered[key] = time.perf_counter()
         return answer
 
     async def stop(self, key: int) -> None:
@@ -53,10 +68,12 @@ class Workers:
         self.answered.pop(key, None)
         self.workers.pop(key).stop()
 
-    async def waited(self) -> list[float]:
-        """Seconds that a worker had nothing to do, between a report and the next call; forgotten then."""
-        waits, self.waits = self.waits, []
-        return waits
+    async def waited(self) -> tuple[float, list[tuple[bool, float]]]:
+        """When the last worker was made, and each time that one had nothing to do since: between a report and its next epoch.
+
+        With whether that epoch was of another training, and the seconds.
+        """
+        return self.made, self.waits
 
 
 class _Method:
@@ -120,7 +137,7 @@ def simulated(epoch_seconds: float) -> Iterator[Any]:
 
 @contextmanager
 def far_away(port: int, seconds: float) -> Iterator[int]:
-    """A port that leads to another one of this machine, `seconds` later; in a process of its own."""
+    """A port that leads to another one of this machine, there and back `seconds` later; in a process of its own."""
     context = get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_forward, args=(port, seconds, sender), daemon=True)
@@ -138,9 +155,9 @@ def _forward(port: int, seconds: float, sender: Any) -> None:
     while True:
         near, _ = listening.accept()
         far = socket.create_connection(("127.0.0.1", port))
-        for one, other, delay in ((near, far, seconds), (far, near, 0.0)):
+        for one, other in ((near, far), (far, near)):
             one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            threading.Thread(target=_pass_on, args=(one, other, delay), daemon=True).start()
+            threading.Thread(target=_pass_on, args=(one, other, seconds / 2), daemon=True).start()
 
 
 def _pass_on(source: socket.socket, target: socket.socket, delay: float) -> None:

@@ -4,7 +4,8 @@
 
 Real searches on a real Ray. Without --workers: four processes that train nothing, so that only the driver's side is left:
 proposing, Ray Tune, both sets of tables. With it: so many workers, simulated in one process, whose epochs last a while; Tune's
-loop, its calls and their answers are real, and it is measured how long a worker waits between a report and what follows on it.
+loop, its calls and their answers are real, and it is measured how long a worker waits between a report and its next epoch, of the
+same training or of another one.
 
 CPU seconds of the driver's process, from searches of two lengths (a trial) and with more epochs (an epoch); other load on the
 machine hardly changes them. The GPUs: as many as keep one core of the driver at half its time, when a training on each takes so
@@ -18,9 +19,10 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -32,15 +34,16 @@ from _common import environment_line
 import nas
 import nas.searches.trial_training as trials_of_a_search
 from nas.execution.report import Begun
+from nas.searches.trial_source import TrialSource
 from nas.states import State
 from nas.train import Epoch, Verdict
 
 FEW, MANY, EPOCHS = 40, 120, 11
 WORKERS = 4
-LONG = 6
+LONG = 15
 """Epochs of the longer trainings of simulated workers."""
 AWAY = 0.001
-"""Seconds that every message to PostgreSQL takes."""
+"""Seconds that a message to PostgreSQL and its answer take longer."""
 LOAD = 0.5
 """Of a core, so that a burst of finished trials does not wait."""
 
@@ -91,8 +94,13 @@ class Cost:
     epoch: float
     """Each further one."""
     trials_a_second: float
-    pauses: tuple[float, ...] = ()
-    """Of workers, where they are simulated."""
+    busy: float | None = None
+    """Of a core, while simulated workers train."""
+    between_epochs: tuple[float, ...] = ()
+    """Pauses of such a worker inside a training."""
+    between_trials: tuple[float, ...] = ()
+    steps: tuple[float, ...] = ()
+    """Processor time of each step of Tune's loop: so long nobody is answered, on a machine that does nothing else."""
 
     def gpus(self, minutes: float, epochs: int) -> int:
         """So many trainings at a time leave half of a core."""
@@ -101,12 +109,19 @@ class Cost:
     def text(self) -> str:
         """In milliseconds."""
         known = f"a trial of one epoch {self.trial * 1e3:.1f} ms, each further epoch {self.epoch * 1e3:.1f} ms"
-        if not self.pauses:
+        if self.busy is None:
             return known
-        middle, high, most = (1e3 * float(np.quantile(self.pauses, part)) for part in (0.5, 0.99, 1.0))
         return (
-            f"{known}, pause of a worker {middle:.0f} ms (median), {high:.0f} ms (99 of 100), {most:.0f} ms (longest)"
+            f"{known}\n  while they train, {100 * self.busy:.0f} % of a core\n"
+            f"  pause of a worker between epochs {_quantiles(self.between_epochs)}\n"
+            f"  pause between trials {_quantiles(self.between_trials)}\n"
+            f"  processor time of a step of the driver {_quantiles(self.steps)}"
         )
+
+
+def _quantiles(pauses: Sequence[float]) -> str:
+    middle, high, most = (1e3 * float(np.quantile(pauses, part)) for part in (0.5, 0.99, 1.0))
+    return f"{middle:.0f} ms (median), {high:.0f} ms (99 of 100), {most:.0f} ms (longest of {len(pauses)})"
 
 
 def measured(storage: str, sampler: str) -> Cost:
@@ -119,7 +134,7 @@ def measured(storage: str, sampler: str) -> Cost:
 
 
 def measured_with(workers: int, storage: str, sampler: str, epoch_seconds: float) -> Cost:
-    """With so many simulated workers."""
+    """With so many simulated workers: two searches of trials of one epoch, and one in which each worker trains twice."""
     import ray
     from _simulated_workers import simulated
 
@@ -127,12 +142,38 @@ def measured_with(workers: int, storage: str, sampler: str, epoch_seconds: float
     with simulated(epoch_seconds) as process:
         searched(storage, f"warm-{workers}", 4, 1, sampler, workers, share)
         few, _ = searched(storage, f"few-{workers}", few_trials, 1, sampler, workers, share)
-        ray.get(process.waited.remote())
-        many, wall = searched(storage, f"many-{workers}", 3 * few_trials, 1, sampler, workers, share)
-        long, _ = searched(storage, f"long-{workers}", few_trials, LONG, sampler, workers, share)
-        pauses = ray.get(process.waited.remote())
-    trial, epoch = (many - few) / (2 * few_trials), (long - few) / (few_trials * (LONG - 1))
-    return Cost(trial, epoch, 3 * few_trials / wall, tuple(pauses))
+        many, wall = searched(storage, f"many-{workers}", 2 * few_trials, 1, sampler, workers, share)
+        trials = 2 * workers
+        with ticks() as ticked:
+            long, seconds = searched(storage, f"long-{workers}", trials, LONG, sampler, workers, share)
+        since, pauses = ray.get(process.waited.remote())
+    trial = (many - few) / few_trials
+    return Cost(
+        trial,
+        (long - trials * trial) / (trials * (LONG - 1)),
+        2 * few_trials / wall,
+        long / seconds,
+        tuple(pause for new, pause in pauses if not new),
+        tuple(pause for new, pause in pauses if new),
+        tuple(after[1] - before[1] for before, after in pairwise(ticked) if before[0] > since),
+    )
+
+
+@contextmanager
+def ticks() -> Iterator[list[tuple[float, float]]]:
+    """The time, and the processor time of the driver, after each step of Tune's loop."""
+    found = []
+    tick = TrialSource.tick
+
+    def noted(source: TrialSource) -> None:
+        found.append((time.perf_counter(), time.thread_time()))
+        tick(source)
+
+    TrialSource.tick = noted  # type: ignore[method-assign, assignment]
+    try:
+        yield found
+    finally:
+        TrialSource.tick = tick  # type: ignore[method-assign]
 
 
 @contextmanager
@@ -184,8 +225,9 @@ def main() -> None:
         if arguments.as_json:
             found = {
                 **asdict(cost),
-                "pauses": sorted(cost.pauses)[-100:],
-                "median_pause": float(np.median(cost.pauses or [0.0])),
+                "between_epochs": sorted(cost.between_epochs)[-100:],
+                "between_trials": sorted(cost.between_trials)[-100:],
+                "steps": sorted(cost.steps)[-100:],
                 "workers": workers,
                 "gpus": gpus,
                 "storage": kind,

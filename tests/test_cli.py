@@ -89,9 +89,11 @@ READING = [
     ["study", "show", "--json"],
     ["study", "pareto"],
     ["why", "--all"],
+    ["choose"],
 ]
 """Commands that build no network."""
 WITHOUT_DATABASE = READING[:4]
+HEAVY = ("torch", "ray", "optuna", "sklearn", "matplotlib", "scipy", "networkx", "sqlalchemy", "pandas", "numpy")
 
 
 def imported(commands: list[list[str]], folder: Path, **environment: str) -> list[str]:
@@ -99,8 +101,7 @@ def imported(commands: list[list[str]], folder: Path, **environment: str) -> lis
     code = (
         f"import sys\nfrom nas.cli import main\nfor command in {commands!r}:\n    try:\n        main(command)\n"
         "    except SystemExit as end:\n        assert not end.code, command\n"
-        "heavy = ('torch', 'ray', 'optuna', 'sqlalchemy', 'pandas', 'numpy')\n"
-        "print('\\n' + ' '.join(name for name in heavy if name in sys.modules))"
+        f"print('\\n' + ' '.join(name for name in {HEAVY} if name in sys.modules))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from nas.statistics.kendall import kendall_tau_b
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -53,12 +55,7 @@ def kendall_tau(first: npt.ArrayLike, second: npt.ArrayLike) -> float | None:
 
     None where all are equal in one of them, or there are fewer than `FEWEST`.
     """
-    from scipy.stats import kendalltau
-
-    if np.size(first) < FEWEST:
-        return None
-    found = float(kendalltau(first, second).statistic)
-    return found if np.isfinite(found) else None
+    return None if np.size(first) < FEWEST else kendall_tau_b(first, second)
 
 
 def rank_correlations(accuracies: pd.DataFrame, epochs: Sequence[int]) -> list[dict[str, Any]]:

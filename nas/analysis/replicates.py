@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from nas.statistics.welch import welch
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -121,11 +123,7 @@ def differ(first: Sequence[float], second: Sequence[float]) -> bool | None:
         return None
     if np.ptp(first) == 0 and np.ptp(second) == 0:  # no spread at all: the test would divide by zero
         return bool(first[0] != second[0])
-    from scipy.stats import ttest_ind_from_stats
-
-    # From these it warns of nothing where one of both has no spread.
-    described = [part for each in (first, second) for part in (np.mean(each), np.std(each, ddof=1), len(each))]
-    return bool(ttest_ind_from_stats(*described, equal_var=False).pvalue < SIGNIFICANCE)
+    return welch(first, second) < SIGNIFICANCE
 
 
 def _text(value: object) -> str | None:

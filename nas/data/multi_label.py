@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from blocks.base import Shape
 from nas.data.task_type import Labels, TaskType
 from nas.errors import DataError
 from nas.objectives import EXACT_MATCH, MACRO_F1, MEAN_AVERAGE_PRECISION
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from blocks.base import Shape
 
 
 class MultiLabel(TaskType):

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from blocks.base import Shape
 from nas.errors import DataError, RecipeError
 from nas.objectives import ACCURACY, BUILT_IN, Objective, register_objective
 from nas.statistics.proportion import standard_error
 
 if TYPE_CHECKING:
     from torch import Tensor  # a list of data sets needs no PyTorch
+
+    from blocks.base import Shape
 
 Labels = npt.NDArray[np.int64]
 EXPLODED = 10.0

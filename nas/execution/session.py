@@ -83,7 +83,7 @@ def run_jobs(
     from nas.execution.scheduler import EachStep, Scheduler, Starts
     from nas.execution.tune_searcher import JobSearcher
 
-    searcher = JobSearcher(source, stop, timeout)
+    searcher = JobSearcher(source, stop, timeout, resources.concurrent)
     trainable = tune.with_parameters(
         worker.Worker,
         trainings=trainings,
@@ -106,7 +106,6 @@ def run_jobs(
                 search_alg=searcher,
                 scheduler=Scheduler(searcher),
                 num_samples=-1,
-                max_concurrent_trials=resources.concurrent,
                 reuse_actors=True,
                 trial_name_creator=lambda trial: trial.trial_id,
                 trial_dirname_creator=lambda trial: trial.trial_id,

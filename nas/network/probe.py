@@ -7,16 +7,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Real
-from typing import ClassVar
-
-import torch
+from typing import TYPE_CHECKING, ClassVar
 
 from blocks.base import Scalar, Shape
 from nas.architecture.architecture import Architecture
 from nas.errors import ExportError, NasError, Unmeasured
 from nas.objectives import Objective
 from nas.store import Reading
-from nas.train import device_name
+
+if TYPE_CHECKING:
+    import torch  # who only chooses among networks needs none
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,8 @@ class Probe(ABC):
 
 def place_of(probe: Probe, device: torch.device) -> torch.device:
     """Where a probe measures, in a search that measures on `device`."""
+    import torch
+
     return device if probe.on_device else torch.device("cpu")
 
 
@@ -79,6 +81,10 @@ def take(probe: Probe, architecture: Architecture, input: Shape, classes: int, d
 
     It is an Unmeasured where others may be measured.
     """
+    import torch
+
+    from nas.train import device_name
+
     place = place_of(probe, device)
     name, network = probe.objective.name, architecture.hash[:8]
     with torch.random.fork_rng(devices=[]):

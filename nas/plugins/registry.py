@@ -13,8 +13,9 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from nas.errors import NasError, nearest
 
@@ -126,12 +127,18 @@ class Registry(Mapping[str, T], Generic[T]):
         if self._loaded:
             return
         self._loaded = True
-        for point in entry_points(group=self.group):
+        for point in _entry_points().select(group=self.group):
             try:
                 point.load()
             except Exception as problem:  # whatever a package of others can do
                 reason = " ".join(str(problem).split()) or type(problem).__name__
                 self._broken.append(f"entry point '{point.name}' of {_package(point)} cannot be imported: {reason}")
+
+
+@cache
+def _entry_points() -> Any:  # its type is another one before Python 3.12, with the same `select`
+    """Those of all packages: reading them takes as long as reading those of one group, and help asks for seven."""
+    return entry_points()
 
 
 def _place(by: object) -> tuple[str, str] | None:

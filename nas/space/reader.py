@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from blocks import BLOCKS
 from blocks.base import Scalar, Shape
@@ -31,12 +32,9 @@ from nas.space.grammar import (
     Value,
     options_of,
 )
-from nas.space.validation import Extent, check_edges, check_extent, check_shared
+from nas.space.validation import Extent, check_edges, check_extent, check_shared, find_cycle
 from nas.text.formatting import digits, shorten
 from nas.text.sanitize import one_line
-
-if TYPE_CHECKING:
-    import networkx as nx
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OF_NODES = ("inputs", "present", "repeat", "share", "first")
@@ -112,19 +110,14 @@ class _Parser:
     def named_graphs(self, data: dict[str, Any]) -> None:
         bodies = self.doc.mapping(("graphs",), data.get("graphs", {}), "graphs")
         # Sub-graphs are read before those that use them; one that contains itself has no such order.
-        import networkx as nx
-
-        uses: nx.DiGraph[str] = nx.DiGraph()
-        uses.add_nodes_from(bodies)
+        uses: dict[str, list[str]] = {}
         for name, body in bodies.items():
             self.check_name(("graphs", name), name, "graph")
-            for used in _graphs_named(body):
-                if used in bodies:
-                    uses.add_edge(used, name)
-        if cycle := next(iter(nx.simple_cycles(uses)), None):
+            uses[name] = [used for used in _graphs_named(body) if used in bodies]
+        if cycle := find_cycle(uses):
             inside = [*reversed(cycle), cycle[-1]]
             self.fail(("graphs", inside[0]), f"cyclic graph: {' contains '.join(repr(name) for name in inside)}")
-        for name in nx.topological_sort(uses):
+        for name in TopologicalSorter(uses).static_order():
             self.graphs[name] = self.graph(name, ("graphs", name), bodies[name])
 
     def graph(self, name: str, where: KeyPath, data: Any) -> Graph:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
+from typing import NamedTuple
 
 from nas.architecture.architecture import INPUT
 from nas.config.yaml_document import Document, KeyPath
@@ -12,48 +13,52 @@ from nas.limits import MAX_DEPTH, MAX_NODES
 from nas.space.grammar import NONE, Graph, GraphItem, GraphNode, SwitchNode, always_met, options_of, shared_everywhere
 from nas.text.formatting import shorten
 
-if TYPE_CHECKING:
-    import networkx as nx
-
 
 def check_edges(document: Document, where: KeyPath, items: Sequence[GraphItem]) -> None:
     """Inputs must name nodes that run before; every node but the last must be able to reach another one."""
     names = [item.name for item in items]
     turns = {name: turn for turn, name in enumerate(names)}
-    import networkx as nx
-
-    edges: nx.DiGraph[str] = nx.DiGraph()
-    edges.add_nodes_from([INPUT, *names])
+    sources: dict[str, list[str]] = {name: [] for name in (INPUT, *names)}
     for place, item in enumerate(items):
         parts = item.nodes.values() if isinstance(item, SwitchNode) else (item,)
         for part in parts:
             if part.inputs is None:
-                edges.add_edge(names[place - 1] if place else INPUT, item.name)
+                sources[item.name].append(names[place - 1] if place else INPUT)
             for value in part.inputs or ():
                 for option in options_of(value):
                     if option == NONE:
                         continue
-                    if option not in edges:
+                    if option not in sources:
                         known = [INPUT, *names[:place]]
                         hint = nearest(option, known) or f"; nodes before it: {shorten(', '.join(known), 300)[1:-1]}"
                         document.fail(
                             (*where, item.name), f"node '{item.name}': no node '{option}' in this graph{hint}"
                         )
-                    edges.add_edge(str(option), item.name)
-    if cycle := next(iter(nx.simple_cycles(edges)), None):
+                    sources[item.name].append(str(option))
+    if cycle := find_cycle(sources):
         start = min(cycle, key=names.index)
         turn = cycle.index(start)
         around = [*cycle[turn:], *cycle[:turn], start]
         document.fail((*where, start), f"cyclic graph: {' -> '.join(around)}")
+    read = {source for found in sources.values() for source in found}
     for place, item in enumerate(items):
-        later = [name for name in edges.predecessors(item.name) if turns.get(name, -1) >= place]
+        later = [name for name in sources[item.name] if turns.get(name, -1) >= place]
         if later:
             document.fail(
                 (*where, item.name),
                 f"node '{item.name}': its input '{later[0]}' runs later; nodes run in the order written",
             )
-        if item is not items[-1] and not list(edges.successors(item.name)):
+        if item is not items[-1] and item.name not in read:
             document.fail((*where, item.name), f"node '{item.name}': no other node takes it as input; it leads nowhere")
+
+
+def find_cycle(sources: Mapping[str, Sequence[str]]) -> list[str]:
+    """A cycle of a graph that is given as what leads to each node: each leads to the next one, the last to the first. Else none."""
+    try:
+        TopologicalSorter(sources).prepare()
+    except CycleError as problem:
+        return list(problem.args[1][:-1])
+    return []
 
 
 def check_shared(document: Document, graph: Graph) -> None:

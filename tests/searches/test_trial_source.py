@@ -390,3 +390,17 @@ def test_a_network_that_learned_nothing_is_untrained_and_the_sampler_hears_of_a_
     )
     # another study does not take such a result over
     assert len(run(store, space_file, "other", trials=8, epochs=1).configs) == 4
+
+
+def test_as_many_run_as_may_and_digits_that_tune_draws_again_cost_nothing(store: Store, space_file: Path) -> None:
+    tune = SimulatedTune(store, space_file, trials=3)
+    tune.searcher.concurrent = 2
+    with store.claim("tiny"):
+        assert isinstance(tune.searcher.suggest("0a"), dict)
+        assert tune.searcher.suggest("0a") is None  # Tune itself ends the run here
+        assert isinstance(tune.searcher.suggest("0b"), dict)
+        assert tune.searcher.suggest("0c") is None  # two run
+        tune.searcher.on_trial_complete("0a", {"report": report(epoch(3, 0.5), "complete").to_json()})
+        assert isinstance(tune.searcher.suggest("0c"), dict)
+        tune.searcher.close()
+    assert len(store.trials("tiny")["hash"].unique()) == 3

@@ -31,14 +31,18 @@ def seen_lines(seen: Overview) -> list[str]:
         ours + (0 if seen.validation is None else seen.validation[place]) for place, ours in enumerate(seen.train)
     ]
     fewest, most = min(counts), max(counts)
-    spread = f"{fewest:,} of each" if fewest == most else f"{fewest:,} to {most:,} of a class"
-    lines = [f"{len(seen.classes)} classes: {_listed(seen.classes)}"]
-    parts = f"{sum(counts):,} images to learn from ({spread})"
+    kind, whole = ("class", "each class") if seen.labels is None else ("label", "them")
+    spread = f"{fewest:,} of each" if fewest == most else f"{fewest:,} to {most:,} of a {kind}"
+    noun = "classes" if seen.labels is None else "labels"
+    several = "" if seen.labels is None else f"; an image has {seen.labels:.1f} of them on average"
+    lines = [f"{len(seen.classes)} {noun}: {_listed(seen.classes)}{several}"]
+    train, validation, test = seen.parts
+    parts = f"{train + validation:,} images to learn from ({spread})"
     if seen.validation is not None:
-        parts += f", {sum(seen.validation):,} of them to measure on, as the {seen.kind} says"
+        parts += f", {validation:,} of them to measure on, as the {seen.kind} says"
     chosen = "in a folder of their own" if seen.kind == "folder" else f"as the {seen.kind} says"
-    how = "a fifth of each class, set aside by itself" if seen.test_is_drawn else chosen
-    lines.append(f"{parts}; {sum(seen.test):,} images to test ({how})")
+    how = f"a fifth of {whole}, set aside by itself" if seen.test_is_drawn else chosen
+    lines.append(f"{parts}; {test:,} images to test ({how})")
     sizes = list(seen.sizes)
     if seen.size is not None:
         lines.append(f"all of {seen.size[0]}×{seen.size[1]} pixels")

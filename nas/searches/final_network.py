@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nas.network.model_selection import Retrained, cheaper, final, of_way
-from nas.objectives import OBJECTIVES, learned
+from nas.objectives import ACCURACY, metric_of
 from nas.pareto import pareto
 from nas.replays.options import SEEDS, TrainingOptions
 from nas.replays.plan import longer
@@ -30,7 +30,7 @@ class Final:
     """Its trainings, one for each seed."""
     network: Retrained
     candidates: tuple[Retrained, ...]
-    """All that were retrained, the most accurate first."""
+    """All that were retrained, the best first."""
 
     @property
     def cheaper(self) -> Retrained | None:
@@ -49,7 +49,7 @@ def most_accurate(trials: pd.DataFrame, objectives: Sequence[str], space: Space,
         if bounds.max is not None:
             inside = inside[inside[name] <= bounds.max]
     front = pareto(inside, objectives)
-    metric = OBJECTIVES[learned(objectives)[0]]
+    metric = metric_of(objectives)
     return front.sort_values([metric.name, "trial"], ascending=[not metric.is_maximized, True]).head(number)
 
 
@@ -76,9 +76,9 @@ def finish(options: SearchOptions, study: str, chosen: pd.DataFrame, progress: P
 
 
 def final_network(rans: Sequence[Ran]) -> Final | None:
-    """The most accurate of them by validation accuracy; None when none was trained to its end."""
+    """The best of them on validation images; None when none was trained to its end."""
     found = [(ran, way) for ran in rans if (way := of_way(ran.measured)) is not None]
-    found.sort(key=lambda pair: (-(pair[1].mean or 0.0), pair[1].parameters))
+    found.sort(key=lambda pair: (-pair[1].worth, pair[1].parameters))
     chosen = final([way for _, way in found])
     if chosen is None:
         return None
@@ -93,7 +93,8 @@ def _tell(plans: Sequence[Plan], chosen: pd.DataFrame, training: TrainingOptions
     images = len(plans[0].dataset.validation)
     slowest = float(chosen["seconds"].max()) * longer(plans[0].recipe)
     about = f"; one takes up to about {duration(slowest)}" if slowest >= 1 else ""
+    word = "most accurate" if plans[0].metric == ACCURACY.name else "best"
     progress.note(
-        f"retraining the {len(plans)} most accurate of the front (trial {names}): {training.seeds} seeds of {steps:,} steps each, "
+        f"retraining the {len(plans)} {word} of the front (trial {names}): {training.seeds} seeds of {steps:,} steps each, "
         f"chosen by {images:,} validation images{about}"
     )

@@ -27,8 +27,6 @@ def export(
 
     Raises ExportError when it cannot be written so, or what was written computes something else.
     """
-    from nas.data import source
-    from nas.data.task_type import Classification
     from nas.export.python import Notes
 
     exporter = EXPORTERS.find(format)
@@ -47,7 +45,7 @@ def export(
         trained.card.class_names,
         trained.card.mean,
         trained.card.std,
-        network.task is None or isinstance(source(network.task).type, Classification),
+        trained.type,
         features,
     )
     return exporter.write(trained.model, trained.card, notes, path, trained=has_weights)

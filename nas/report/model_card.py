@@ -10,6 +10,7 @@ import yaml
 
 from nas.data.task_type import Classification
 from nas.errors import NasError
+from nas.export.inference import can_say
 from nas.report.accuracy_tables import class_text, estimate_text, metric_name, shown_metrics
 from nas.report.verdict import seen_lines, verdict
 from nas.text.formatting import short, words
@@ -90,7 +91,7 @@ def model_card(
         "",
         "## How to use it",
         "",
-        *_use(files),
+        *_use(files, data),
         "",
         "## What it was trained on",
         "",
@@ -160,17 +161,15 @@ def _what(data: Dataset) -> str:
     return f"A network for {data.type.name} with {data.classes} classes"
 
 
-def _use(files: Sequence[str]) -> list[str]:
+def _use(files: Sequence[str], data: Dataset) -> list[str]:
     python = next((name for name in files if name.endswith(".py")), None)
     lines = [f"Files: {', '.join(code(name) for name in files)}."]
     if python is not None:
         stem = python.removesuffix(".py")
-        text = [
-            f"import {stem}",
-            "",
-            f'{stem}.predict("photo.jpg")  # the classes with their probabilities',
-            f"{stem}.load()",
-        ]
+        predicts = [f'{stem}.predict("photo.jpg")  # the classes with their probabilities']
+        if data.type.bound is not None:
+            predicts.append(f'{stem}.labels("photo.jpg")  # those above THRESHOLD')
+        text = [f"import {stem}", "", *(predicts if can_say(data.type) else ()), f"{stem}.load()"]
         lines += ["", *block("python", "\n".join(text))]
         lines += ["", f"{code(python)} needs torch, safetensors and Pillow."]
     return lines

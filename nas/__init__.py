@@ -243,6 +243,7 @@ def fit(
     space: str | Path = "attn_cnn",
     pretrained: str | None = None,
     recipe: str | Path | Recipe | None = None,
+    metric: str | Callable[..., Any] | None = None,
     teacher: str | Path | None = None,
     blocks: Sequence[str] = (),
     seed: int = 0,

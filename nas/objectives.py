@@ -83,6 +83,16 @@ class Objective:
         """Whether more is better."""
         return self.direction == "maximize"
 
+    @property
+    def sign(self) -> int:
+        """What a value is multiplied by so that more is better."""
+        return 1 if self.is_maximized else -1
+
+    @property
+    def is_share(self) -> bool:
+        """Whether values lie between 0 and 1 and are shown in per cent."""
+        return self.known == "learned" and self.scale == "linear" and self.range == (0.0, 1.0)
+
     def on_axis(self, value: float) -> float:
         """Where a value stands on an axis: a logarithmic one has no room below `range`."""
         return max(value, self.range[0]) if self.scale == "logarithmic" else value
@@ -157,17 +167,25 @@ MEAN_AVERAGE_PRECISION: Final = Objective(
     columns=("mean_average_precision", "map"),
 )
 MACRO_F1: Final = Objective(
-    "macro_f1", "maximize", "learned", (0.0, 1.0), "linear", "macro F1 on validation images", "validation macro F1"
+    "macro_f1",
+    "maximize",
+    "learned",
+    (0.0, 1.0),
+    "linear",
+    "macro F1 on validation images",
+    "validation macro F1",
+    "macro F1",
+)
+BALANCED_ACCURACY: Final = Objective(
+    "balanced_accuracy",
+    "maximize",
+    "learned",
+    (0.0, 1.0),
+    "linear",
+    "mean accuracy of the classes on validation images",
 )
 _METRICS = (
-    Objective(
-        "balanced_accuracy",
-        "maximize",
-        "learned",
-        (0.0, 1.0),
-        "linear",
-        "mean accuracy of the classes on validation images",
-    ),
+    BALANCED_ACCURACY,
     Objective(
         "top5", "maximize", "learned", (0.0, 1.0), "linear", "top-5 accuracy on validation images", heading="top-5"
     ),
@@ -270,6 +288,11 @@ def adopt(objective: Objective) -> None:
 def learned(names: Iterable[str]) -> tuple[str, ...]:
     """Those of these objectives that a training reports."""
     return tuple(name for name in names if OBJECTIVES[name].known == "learned")
+
+
+def metric_of(names: Iterable[str]) -> Objective:
+    """What networks are chosen by where these are the objectives: the first that a training reports; accuracy where none is."""
+    return next((OBJECTIVES[name] for name in learned(names)), ACCURACY)
 
 
 def exact() -> tuple[str, ...]:

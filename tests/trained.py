@@ -16,6 +16,7 @@ from nas.config.recipe import Recipe
 from nas.data import Dataset, Task, augmentation, load
 from nas.network.weights import Card, save_weights
 from nas.space.space import Space
+from nas.statistics.scores import Estimate, Score
 from nas.store import Store, TrialResult
 from nas.store.measurements import Measured
 from nas.train import Trainer, environment
@@ -89,9 +90,6 @@ def make_trained_study(folder: Path) -> str:
                         seed=0,
                         state="complete",
                         reason="",
-                        accuracy=last.accuracy,
-                        top5=last.top5,
-                        loss=last.loss,
                         parameters=price.parameters,
                         macs=price.macs,
                         task=data.loaded_task,
@@ -106,6 +104,7 @@ def make_trained_study(folder: Path) -> str:
                         study=STUDY,
                         trial=0,
                         weights=str(weights),
+                        scores={"test": Score({"accuracy": Estimate(last.accuracy), "loss": Estimate(last.loss)})},
                     )
                 )
     return url

@@ -25,7 +25,7 @@ class BlockRecord:
     bad: int
     """Trials with it that ended badly."""
     worth: float | None
-    """Mean accuracy at equal cost of networks with it minus that of networks without, in percentage points."""
+    """How much better networks with it are at equal cost than those without, on average; shares in percentage points."""
     half: float | None
     """Half the width of the 95 % confidence interval of `worth`."""
 
@@ -35,7 +35,7 @@ def block_records(evidence: Evidence) -> list[BlockRecord]:
     complete, front, judged = evidence.complete, evidence.front, evidence.judged
     parts = evidence.parts
     names = sorted({name for digest in judged["hash"].unique() for name in parts.get(digest, ()) if " " not in name})
-    cost = at_equal_cost(complete, evidence.costs)
+    cost = at_equal_cost(complete, evidence.costs, evidence.metric)
     bad = judged["state"].isin(BAD).to_numpy()
     records = []
     for name in names:

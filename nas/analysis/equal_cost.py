@@ -1,4 +1,4 @@
-"""Accuracy at equal cost: what is left of a network's accuracy after its cost has explained what it can."""
+"""What networks are chosen by at equal cost: what is left of its value after the cost of a network has explained what it can."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
+
+from nas.objectives import ACCURACY, Objective
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,13 +23,13 @@ class EqualCost:
     """For each network, in the order of the frame it was made from."""
 
     residual: npt.NDArray[np.float64]
-    """Accuracy minus what its cost predicts, in percentage points."""
+    """The value minus what its cost predicts, the larger the better; shares in percentage points."""
     explained: float
-    """Share of the variance of accuracy that cost alone explains (R², at least 0)."""
+    """Share of the variance of the value that cost alone explains (R², at least 0)."""
 
 
-def at_equal_cost(complete: pd.DataFrame, costs: Sequence[str]) -> EqualCost | None:
-    """Regresses accuracy on a parabola in the logarithm of each cost. None with fewer than `FEWEST` networks.
+def at_equal_cost(complete: pd.DataFrame, costs: Sequence[str], metric: Objective = ACCURACY) -> EqualCost | None:
+    """Regresses a metric on a parabola in the logarithm of each cost. None with fewer than `FEWEST` networks.
 
     Huber's loss, so that the few networks that did not learn do not bend the curve.
     """
@@ -35,7 +37,7 @@ def at_equal_cost(complete: pd.DataFrame, costs: Sequence[str]) -> EqualCost | N
 
     if len(complete) < FEWEST:
         return None
-    accuracy = complete["accuracy"].to_numpy(float) * 100
+    value = complete[metric.name].to_numpy(float) * metric.sign * (100 if metric.is_share else 1)
     columns = []
     for cost in costs:
         logarithm = np.log10(np.maximum(complete[cost].to_numpy(float), 1))
@@ -43,11 +45,11 @@ def at_equal_cost(complete: pd.DataFrame, costs: Sequence[str]) -> EqualCost | N
         if spread > 1e-9:
             scaled = (logarithm - logarithm.mean()) / spread
             columns += [scaled, scaled**2]
-    if not columns or float(accuracy.std()) < 1e-9:
-        return EqualCost(accuracy - accuracy.mean(), 0.0)
+    if not columns or float(value.std()) < 1e-9:
+        return EqualCost(value - value.mean(), 0.0)
     x = np.column_stack(columns)
-    scale = float(accuracy.std())
-    model = HuberRegressor(max_iter=1000).fit(x, accuracy / scale)
-    residual = accuracy - model.predict(x) * scale
+    scale = float(value.std())
+    model = HuberRegressor(max_iter=1000).fit(x, value / scale)
+    residual = value - model.predict(x) * scale
     residual -= residual.mean()
-    return EqualCost(residual, max(0.0, 1 - float(residual.var() / accuracy.var())))
+    return EqualCost(residual, max(0.0, 1 - float(residual.var() / value.var())))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from nas.architecture.architecture import Architecture
 from nas.errors import StorageError
 from nas.export.int8 import INT8_ACCURACY
+from nas.objectives import Objective, metric_of
 from nas.pareto import pareto
 from nas.text.formatting import shorten
 from nas.text.sanitize import read_json
@@ -72,8 +73,13 @@ class Evidence:
 
     @property
     def costs(self) -> tuple[str, ...]:
-        """The costs that the study minimizes; parameters where it minimizes none."""
-        return tuple(name for name in self.study.objectives if name != "accuracy") or ("parameters",)
+        """The objectives beside the metric; parameters where there are none."""
+        return tuple(name for name in self.study.objectives if name != self.metric.name) or ("parameters",)
+
+    @property
+    def metric(self) -> Objective:
+        """What the study chooses by."""
+        return metric_of(self.study.objectives)
 
     @property
     def input(self) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Test accuracies beside a search: its front retrained, and published networks as claimed and as replayed here.
+"""Test values beside a search: its front retrained, and published networks as claimed and as replayed here.
 
 A search measures on validation images; these were measured on test images, once for each seed. Two members of a front are
 *tied* when Welch's two-sided t-test over their seeds does not tell their test accuracies apart (p at least 0.05): then
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from nas.analysis.replicates import Summary, differ, summaries
 from nas.errors import NasError
+from nas.objectives import ACCURACY, OBJECTIVES, metric_of
 from nas.space.published import PublishedConfig, published_configs
 from nas.space.space import Space
 
@@ -66,9 +67,9 @@ class FrontTests:
             return None
         verdict = self.verdicts.get(trial)
         return {
-            "accuracy": summary.mean,
+            summary.metric: summary.mean,
             "std": summary.deviation,
-            "seeds": len(summary.accuracies),
+            "seeds": len(summary.values),
             "epochs": summary.epochs,
             "tied_with": verdict.trial if verdict and verdict.relation == "tied" else None,
             "below": verdict.trial if verdict and verdict.relation == "below" else None,
@@ -82,7 +83,7 @@ def front_tests(
     networks that the study has met, or that were replayed on its data.
     """
     ours = measured[(measured["kind"] == "retrain") & (measured["study"] == study.name)]
-    retrained = {summary.hash: summary for summary in summaries(ours) if summary.accuracies}  # the latest way wins
+    retrained = {summary.hash: summary for summary in summaries(ours) if summary.values}  # the latest way wins
     members = [
         (int(trial), retrained[digest])
         for trial, digest in zip(front["trial"], front["hash"], strict=True)
@@ -100,23 +101,29 @@ def verdicts(members: Sequence[tuple[int, Summary]]) -> dict[int, Verdict]:
     found: dict[int, Verdict] = {}
     for place, (trial, summary) in enumerate(members):
         for other, cheaper in members[:place]:
-            if (cheaper.epochs, cheaper.fraction) != (summary.epochs, summary.fraction):
+            ours, theirs = ((one.epochs, one.fraction, one.metric) for one in (summary, cheaper))
+            if ours != theirs:
                 continue
-            different = differ(summary.accuracies, cheaper.accuracies)
+            different = differ(summary.values, cheaper.values)
             if different is False:
                 found.setdefault(trial, Verdict("tied", other))
-            elif different and sum(summary.accuracies) / len(summary.accuracies) < (cheaper.mean or 0.0):
+            elif different and _worth(summary) < _worth(cheaper):
                 found[trial] = Verdict("below", other)
                 break
     return found
 
 
+def _worth(summary: Summary) -> float:
+    """The mean of the test values, the larger the better."""
+    return OBJECTIVES[summary.metric].sign * (summary.mean or 0.0)
+
+
 def _published(study: StudyRow, trials: pd.DataFrame, measured: pd.DataFrame) -> tuple[PublishedPoint, ...]:
     data, input, classes = study.task.dataset, study.task.input, study.task.classes
-    if input is None or classes is None:
-        return ()
+    if input is None or classes is None or metric_of(study.objectives) != ACCURACY:
+        return ()  # what papers claim is accuracy
     replays = measured[(measured["kind"] == "replay") & measured["published"].notna()]
-    here = [summary for summary in summaries(replays) if summary.data == data and summary.accuracies]
+    here = [summary for summary in summaries(replays) if summary.data == data and summary.values]
     replayed = {str(summary.published): summary for summary in here}
     met = set(trials["published"].dropna())
     if not met and not replayed:

@@ -1,4 +1,4 @@
-"""Which choices matter for accuracy at equal cost, and what each option is worth.
+"""Which choices matter at equal cost, and what each option is worth.
 
 Copies of a choice (the cells of a stage, say) count together, so that a study of a hundred trials can speak about a
 space with a hundred choices. A forest of randomized trees predicts the residual of `equal_cost` from the share of
@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from blocks.base import Scalar
 from nas.analysis.equal_cost import at_equal_cost
+from nas.objectives import ACCURACY, Objective
 from nas.space.choices import options_taken
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Effect:
     networks: int
     """Number of networks in which it was taken at least once."""
     mean: float
-    """Percentage points of accuracy above what the cost predicts, weighted by the share of copies."""
+    """How much better than the cost predicts, weighted by the share of copies; shares in percentage points."""
     half: float
     """Half the width of the 95 % confidence interval."""
 
@@ -64,14 +65,17 @@ class Importances:
 
     networks: int
     cost_explains: float
-    """Share of the variance of accuracy that cost alone explains."""
+    """Share of the variance of the metric that cost alone explains."""
     predicted: float
     """R² of the forest on unseen networks; at most 0 when the choices predict nothing."""
     roles: tuple[Importance, ...]
 
 
-def importances(complete: pd.DataFrame, costs: Sequence[str]) -> Importances | None:
-    """The importance of each choice of these networks (complete trials, each network once). None with fewer than `FEWEST`."""
+def importances(complete: pd.DataFrame, costs: Sequence[str], metric: Objective = ACCURACY) -> Importances | None:
+    """The importance of each choice of these networks (complete trials, each network once) for a metric.
+
+    None with fewer than `FEWEST`.
+    """
     from sklearn.ensemble import ExtraTreesRegressor
     from sklearn.model_selection import KFold
 
@@ -79,7 +83,7 @@ def importances(complete: pd.DataFrame, costs: Sequence[str]) -> Importances | N
         return None
     if len(complete) > MOST:
         complete = complete.iloc[np.linspace(0, len(complete) - 1, MOST).round().astype(int)]
-    cost = at_equal_cost(complete, costs)
+    cost = at_equal_cost(complete, costs, metric)
     assert cost is not None
     y = cost.residual
     shares = _shares(complete)

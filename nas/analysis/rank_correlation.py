@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from nas.objectives import ACCURACY, Objective
 from nas.statistics.kendall import kendall_tau_b
 
 if TYPE_CHECKING:
@@ -32,13 +33,15 @@ class RankCorrelation:
     """That have a value at each of these epochs."""
 
 
-def rank_correlation(epochs: pd.DataFrame, complete: pd.DataFrame) -> RankCorrelation | None:
+def rank_correlation(
+    epochs: pd.DataFrame, complete: pd.DataFrame, metric: Objective = ACCURACY
+) -> RankCorrelation | None:
     """Rank correlation of the epochs of complete trials; None where there are fewer than `FEWEST` of them, or only one epoch.
 
     Only networks that were trained to the end are compared: of the others nobody knows where they would have ended.
     """
     curves = epochs[epochs["trial"].isin(complete["trial"])]
-    table = curves.pivot_table(index="trial", columns="epoch", values="accuracy", aggfunc="last")
+    table = curves.pivot_table(index="trial", columns="epoch", values=metric.name, aggfunc="last")
     chosen = _spread([int(epoch) for epoch in table.columns])
     if len(chosen) < 2:
         return None
@@ -58,13 +61,17 @@ def kendall_tau(first: npt.ArrayLike, second: npt.ArrayLike) -> float | None:
     return None if np.size(first) < FEWEST else kendall_tau_b(first, second)
 
 
-def rank_correlations(accuracies: pd.DataFrame, epochs: Sequence[int]) -> list[dict[str, Any]]:
+def rank_correlations(
+    reached: pd.DataFrame, epochs: Sequence[int], metric: Objective = ACCURACY
+) -> list[dict[str, Any]]:
     """How well the order of trials at one epoch foretells their order at a later one, for every pair of `epochs`.
 
-    `accuracies` has a row per trial and epoch: trial, epoch, accuracy. Each record has ``epoch``, ``later``, ``trials`` (that
+    `reached` has a row per trial and epoch: trial, epoch, and the metric. Each record has ``epoch``, ``later``, ``trials`` (that
     reached both) and ``tau`` of `kendall_tau`. Trials that were stopped are not in it from there on, which lowers tau.
     """
-    wide = accuracies.pivot_table(index="trial", columns="epoch", values="accuracy")
+    if metric.name not in reached:
+        return []
+    wide = reached.pivot_table(index="trial", columns="epoch", values=metric.name)
     found = []
     for epoch, later in combinations([epoch for epoch in sorted(set(epochs)) if epoch in wide.columns], 2):
         both = wide[[epoch, later]].dropna()

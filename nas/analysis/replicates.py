@@ -1,15 +1,16 @@
-"""Test accuracies over seeds: mean, standard deviation, and which networks cannot be told apart."""
+"""Test values over seeds: mean, standard deviation, and which networks cannot be told apart."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from nas.objectives import OBJECTIVES
 from nas.statistics.welch import welch
+from nas.text.formatting import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from nas.store.deviations import Deviation
 
 SIGNIFICANCE: Final = 0.05
-"""Below this p-value of Welch's t-test two test accuracies count as different."""
+"""Below this p-value of Welch's t-test the test values of two networks count as different."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,12 @@ class Summary:
     epochs: int
     """Epochs of the recipe."""
     fraction: float
-    accuracies: tuple[float, ...]
-    """Test accuracies in [0, 1] of the seeds that completed."""
-    top5: float | None
-    """Mean top-5 accuracy."""
+    metric: str
+    """What its study chooses by."""
+    values: tuple[float, ...]
+    """Its values on the test images, of the seeds that completed."""
+    others: Mapping[str, float]
+    """Means of what else was measured on the test images."""
     seeds: int
     """Trained, whatever their end."""
     states: tuple[str, ...]
@@ -48,13 +51,13 @@ class Summary:
 
     @property
     def mean(self) -> float | None:
-        """Mean of the test accuracies."""
-        return float(np.mean(self.accuracies)) if self.accuracies else None
+        """Mean of the test values."""
+        return float(np.mean(self.values)) if self.values else None
 
     @property
     def deviation(self) -> float | None:
-        """Standard deviation of the test accuracies (of a sample: n - 1); None for fewer than two."""
-        return float(np.std(self.accuracies, ddof=1)) if len(self.accuracies) > 1 else None
+        """Standard deviation of the test values (of a sample: n - 1); None for fewer than two."""
+        return float(np.std(self.values, ddof=1)) if len(self.values) > 1 else None
 
     def record(self) -> dict[str, Any]:
         """Plain data, for `--json`."""
@@ -63,10 +66,11 @@ class Summary:
             "epochs": self.epochs,
             "fraction": self.fraction,
             "seeds": self.seeds,
-            "accuracies": list(self.accuracies),
-            "accuracy": self.mean,
+            "metric": self.metric,
+            "values": list(self.values),
+            **self.others,
+            self.metric: self.mean,
             "std": self.deviation,
-            "top5": self.top5,
             "states": list(self.states),
             "deviations": [str(deviation) for deviation in self.deviations],
             "device": self.device,
@@ -81,7 +85,9 @@ def summaries(measured: pd.DataFrame) -> list[Summary]:
     for _, group in measured.groupby("key", sort=False):
         first = group.iloc[0]
         complete = group[group["state"] == "complete"]
-        top5 = complete["top5"].mean()
+        metric = str(first["metric"])
+        tested = [score for row in complete["scores"] if (score := row.get("test")) is not None]
+        names = dict.fromkeys(name for score in tested for name in score.metrics if name != metric)
         found.append(
             Summary(
                 kind=str(first["kind"]),
@@ -94,8 +100,9 @@ def summaries(measured: pd.DataFrame) -> list[Summary]:
                 data=first["task"].dataset,
                 epochs=first["recipe"].epochs,
                 fraction=float(first["fraction"]),
-                accuracies=tuple(map(float, complete["accuracy"])),
-                top5=None if math.isnan(top5) else float(top5),
+                metric=metric,
+                values=tuple(score.value(metric) for score in tested if metric in score.metrics),
+                others={name: float(np.mean([score.value(name) for score in tested])) for name in names},
                 seeds=len(group),
                 states=tuple(map(str, group["state"])),
                 deviations=tuple(first["deviations"]),
@@ -105,20 +112,22 @@ def summaries(measured: pd.DataFrame) -> list[Summary]:
     return found
 
 
-def accuracy_text(record: Mapping[str, Any], *, short: bool = False) -> str:
+def summary_text(summary: Summary, *, short: bool = False) -> str:
     """``88.10 ± 0.31 % (3 seeds)``, ``88.10 % (1 seed)``, or the states of what did not complete; `short`: ``(3)``."""
-    accuracies = record["accuracies"]
-    failed = [state for state in record["states"] if state != "complete"]
-    if not accuracies:
+    failed = [state for state in summary.states if state != "complete"]
+    mean, deviation, seeds = summary.mean, summary.deviation, len(summary.values)
+    if mean is None:
         return ", ".join(sorted(set(failed)))
-    mean, deviation = record["accuracy"], record["std"]
-    text = f"{mean * 100:.2f} %" if deviation is None else f"{mean * 100:.2f} ± {deviation * 100:.2f} %"
-    text += f" ({len(accuracies)})" if short else f" ({len(accuracies)} seed{'' if len(accuracies) == 1 else 's'})"
+    if OBJECTIVES[summary.metric].is_share:
+        text = f"{mean * 100:.2f} %" if deviation is None else f"{mean * 100:.2f} ± {deviation * 100:.2f} %"
+    else:
+        text = f"{mean:.4g}" if deviation is None else f"{mean:.4g} ± {deviation:.2g}"
+    text += f" ({seeds})" if short else f" ({counted(seeds, 'seed')})"
     return f"{text}, {', '.join(failed)}" if failed else text
 
 
 def differ(first: Sequence[float], second: Sequence[float]) -> bool | None:
-    """Whether two networks differ in test accuracy, by Welch's two-sided t-test at `SIGNIFICANCE`; None with one seed."""
+    """Whether two networks differ in their test values, by Welch's two-sided t-test at `SIGNIFICANCE`; None with one seed."""
     if min(len(first), len(second)) < 2:
         return None
     if np.ptp(first) == 0 and np.ptp(second) == 0:  # no spread at all: the test would divide by zero

@@ -19,7 +19,7 @@ from nas.commands.options import (
     study_option,
 )
 from nas.commands.search import at
-from nas.text.formatting import short
+from nas.text.formatting import difference_text, metric_text, short, words
 
 if TYPE_CHECKING:
     from nas.fits.choice import Candidate, Choice
@@ -49,7 +49,7 @@ def command(
     as_json: bool,
     **latency: Any,
 ) -> None:
-    """Pick a network of a study by what you have room for: the most accurate one inside the limits.
+    """Pick a network of a study by what you have room for: the best one inside the limits, by what the study compares.
 
     Networks that were retrained come first, and references that `nas compare` trained take part. The runner-up is named with
     what it would cost. Latency is measured on this machine with one thread, or by a command of yours, and kept.
@@ -94,7 +94,7 @@ def _lines(choice: Choice, where: str) -> list[str]:
     lines = [f"{chosen.word}  {_facts(chosen)}"]
     if chosen.retrained is None:
         lines.append(
-            f"  its accuracy is that of the search's short training: nas retrain --study {shlex.quote(study)} "
+            f"  its {words(chosen.metric)} is that of the search's short training: nas retrain --study {shlex.quote(study)} "
             f"--trial {number}{where} makes it ready for use"
         )
     else:
@@ -107,28 +107,32 @@ def _lines(choice: Choice, where: str) -> list[str]:
     if choice.smaller is not None and choice.smaller is not choice.runner_up:
         lines.append(f"smaller, within one standard error  {choice.smaller.word}  {_facts(choice.smaller)}")
     if choice.promising is not None:
-        lines.append(f"more accurate in the search, not retrained  {choice.promising.word}  {_facts(choice.promising)}")
+        lines.append(f"better in the search, not retrained  {choice.promising.word}  {_facts(choice.promising)}")
     return lines
 
 
 def _facts(one: Candidate) -> str:
-    from nas.report.accuracy_tables import with_error
-
-    accuracy = with_error(one.accuracy, one.error) if one.error is not None else f"{one.accuracy:.1%}"
+    value = f"{words(one.metric)} {metric_text(one.metric, one.value, one.error)}"
     kind = "validation" if one.retrained is not None else "in the search"
     if one.int8 is not None:
-        accuracy, before = one.int8.both()
-        kind = f"validation in 8-bit integers, {before} in float32"
+        after, before = one.int8.both()
+        value, kind = f"{words(one.metric)} {after}", f"validation in 8-bit integers, {before} in float32"
     time = "" if one.milliseconds is None else f", {one.milliseconds:.3g} ms"
     caption = f" ({one.caption})" if one.caption else ""
-    return f"{accuracy} {kind}{caption}, {one.parameters:,} parameters, {short(one.macs)} MACs{time}"
+    return f"{value} {kind}{caption}, {one.parameters:,} parameters, {short(one.macs)} MACs{time}"
 
 
 def _against(other: Candidate, chosen: Candidate) -> str:
     return (
-        f": {(other.worth - chosen.worth) * 100:+.1f} points for {other.parameters / chosen.parameters:.2g} times the "
+        f": {_apart(other, chosen)} for {other.parameters / chosen.parameters:.2g} times the "
         f"parameters and {other.macs / chosen.macs:.2g} times the MACs"
     )
+
+
+def _apart(other: Candidate, chosen: Candidate) -> str:
+    """How far the metric of both is apart, with its sign."""
+    difference = other.sign * (other.worth - chosen.worth)
+    return f"{'-' if difference < 0 else '+'}{difference_text(other.metric, abs(difference))}"
 
 
 def _record(choice: Choice) -> dict[str, Any]:

@@ -66,6 +66,11 @@ if TYPE_CHECKING:
 @search_option("pretrained")
 @no_pretrained_option
 @search_option("recipe")
+@search_option(
+    "metric",
+    help="Choose networks by it; several: the first, and measure the others too (nas search --help lists them).  [default: "
+    "accuracy; of several labels an image mean_average_precision]",
+)
 @search_option("teacher")
 @search_option("blocks")
 @search_option("seed")

@@ -42,9 +42,9 @@ def command(
 ) -> None:
     """Classify IMAGEs by a TRIAL of a study, or a published network by NAME, with trained weights.
 
-    Lists the most likely classes with their probabilities, and writes IMAGE-gradcam.png: the image as the network saw
-    it, and beside it in red what spoke for the first class (Grad-CAM of the last feature map). Images are resized to
-    what the network takes.
+    Says what is on each, which of several labels have a probability above a half, lists the most likely classes with
+    theirs, and writes IMAGE-gradcam.png: the image as the network saw it, and beside it in red what spoke for the likeliest
+    class (Grad-CAM of the last feature map). Images are resized to what the network takes.
 
     \b
     nas predict 23 photo.jpg --study attn_cnn-digits
@@ -71,6 +71,7 @@ def command(
                 {
                     "image": str(one.image),
                     "classes": [{"class": name, "probability": share} for name, share in one.classes],
+                    "said": list(one.said),
                     "overlay": None if picture is None else str(picture),
                 }
                 for one, picture in zip(found, pictures, strict=True)
@@ -81,14 +82,15 @@ def command(
 
     from nas.text.terminal import Terminal
 
-    console = Terminal()
+    console, several = Terminal(), None if trained.type is None else trained.type.bound
     for one, picture in zip(found, pictures, strict=True):
         table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
         table.add_column(justify="right", no_wrap=True)
         table.add_column(overflow="fold")
         for name, share in one.classes:
             table.add_row(f"{share:.1%}", name)
-        console.print(str(one.image), markup=False, style="bold", soft_wrap=True)
+        said = "" if several is None else f"  {', '.join(one.said) or f'none above {several:.0%}'}"
+        console.print(f"{one.image}{said}", markup=False, style="bold", soft_wrap=True)
         console.print(table)
         if picture is not None:
             console.print(str(picture), markup=False, soft_wrap=True)

@@ -14,7 +14,7 @@ from nas.errors import NasError
 
 @click.command(name="retrain")
 @study_option("The study whose networks are retrained.", required=True)
-@click.option("--top", type=int, metavar="K", help="The K most accurate of the front.  [default: the whole front]")
+@click.option("--top", type=int, metavar="K", help="The K best of the front.  [default: the whole front]")
 @click.option("--trial", "trials", type=int, multiple=True, metavar="N", help="This trial; may be given several times.")
 @click.option(
     "--validation",

@@ -126,12 +126,11 @@ def _show(result: SearchResult, plot: Path, storage: str | None, blocks: Sequenc
         return
     with Store.open(storage or DEFAULT_URL) as store:
         view = front_view(store.study(result.study), result.trials, store.measurements())
-        if not view.not_drawn:
-            write_front(store, view, plot)
+        write_front(store, view, plot)
     console.print(front_table(view, f"Pareto front of {result.study}"))
     why = {"done": "all trials are done", "exhausted": "nothing is left to try"}.get(result.ended, result.ended)
     console.print(f"{counts}; hypervolume {result.hypervolume:.4f}; ended: {why}")
-    console.print(view.not_drawn or f"picture      {plot}", soft_wrap=True)
+    console.print(f"picture      {plot}", soft_wrap=True)
     if result.retrained:
         print_retrained(console, result.retrained)
     if result.final is not None:

@@ -83,6 +83,7 @@ def show(name: str | None, storage: str | None, as_json: bool) -> None:
     """
     from nas.analysis.rank_correlation import rank_correlations
     from nas.front.view import front_view
+    from nas.objectives import metric_of
     from nas.report.tables import print_summary, summary_record
     from nas.searches.early_stopping import rung_epochs
 
@@ -95,7 +96,7 @@ def show(name: str | None, storage: str | None, as_json: bool) -> None:
         full = study.recipe.epochs
         stops = trials.loc[trials["state"] == "stopped_early", "epochs"].unique().tolist()
         epochs = sorted({*rung_epochs(full), *stops, full})
-        correlations = rank_correlations(store.accuracies(study.name, epochs), epochs)
+        correlations = rank_correlations(store.accuracies(study.name, epochs), epochs, metric_of(study.objectives))
         view = front_view(study, trials, store.measurements(), published=False)
     _say_whether_outdated(study)
     if as_json:

@@ -15,7 +15,7 @@ from nas.analysis.evidence import Evidence
 from nas.dashboard.notes import Tested, study_note, trial_note
 from nas.dashboard.trials import Parameters, attributes, trial_json
 from nas.dashboard.upstream import get_note_from_system_attrs, get_study, note_ver_key, serialize_study_detail
-from nas.objectives import OBJECTIVES
+from nas.objectives import OBJECTIVES, metric_of
 from nas.pareto import pareto
 from nas.space.outline import Parameter
 from nas.states import COMPLETE, STOPPED_EARLY
@@ -60,7 +60,7 @@ class StudyDetail:
             return self._frames[0] if self._frames else self._store.trials(self.study.name, since=2**31)
 
     def curve(self, number: int) -> list[tuple[int, float]]:
-        """Epoch and validation accuracy of each point of the learning curve of a trial."""
+        """Epoch, and value of what the study chooses by, of each point of the learning curve of a trial."""
         self.refresh()
         with self._lock:
             return list(self._curves.get(number, []))
@@ -155,9 +155,10 @@ class StudyDetail:
         )
 
     def _read_curves(self, epochs: pd.DataFrame) -> None:
-        known = epochs[epochs["accuracy"].notna() & epochs["trial"].notna()]
-        for number, epoch, accuracy in zip(known["trial"], known["epoch"], known["accuracy"], strict=True):
-            self._curves.setdefault(int(number), []).append((int(epoch), float(accuracy)))
+        metric = metric_of(self.study.objectives).name
+        known = epochs[epochs[metric].notna() & epochs["trial"].notna()]
+        for number, epoch, value in zip(known["trial"], known["epoch"], known[metric], strict=True):
+            self._curves.setdefault(int(number), []).append((int(epoch), float(value)))
 
     def _with_later_notes(self, system: Mapping[str, Any], tested: Tested) -> list[bytes]:
         """The trials with what came after them: test accuracies; and what a user has written instead of our note."""

@@ -10,16 +10,15 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from nas.analysis.evidence import Evidence, kind_of_reason
-from nas.analysis.replicates import Summary, accuracy_text, summaries
+from nas.analysis.replicates import Summary, summaries, summary_text
 from nas.architecture.cost import FLOAT_BYTES
 from nas.config.shipped_files import every
 from nas.front.table import TIED, Column, columns
-from nas.front.view import front_view, further
-from nas.objectives import OBJECTIVES
+from nas.front.view import front_view, further, search_error
+from nas.objectives import OBJECTIVES, metric_of
 from nas.space.published import PublishedConfig
-from nas.statistics.proportion import with_error
 from nas.store import DEFAULT_URL
-from nas.text.formatting import counted, short, value_text
+from nas.text.formatting import counted, metric_text, short, value_text
 from nas.text.markdown import block, code, folded, plain, table
 
 if TYPE_CHECKING:
@@ -92,7 +91,7 @@ def trial_note(
     for line in tested:
         lines += [line, ""]
     drawing = f"/nas/network/{study.id}/{row['hash']}.svg"
-    cells = _cells(row, study.validation_images)
+    cells = _cells(row, study)
     lines += [
         *table(list(cells), [list(cells.values())], range(len(cells))),
         "",
@@ -166,7 +165,8 @@ def _front(evidence: Evidence, tested: Tested, optuna_id: int) -> list[str]:
         "",
         f"{plain(view.counts)}.",
         "",
-        *([f"![front of the study]({picture})", ""] if view.has_accuracy else []),
+        f"![front of the study]({picture})",
+        "",
         *table(head, cells, right),
         "",
         *listed,
@@ -186,7 +186,8 @@ def _published(evidence: Evidence, tested: Tested) -> list[str]:
     rows = []
     for row in known.to_dict("records"):
         name = row["published"]
-        here = f"{row['accuracy']:.2%}" if row["state"] == "complete" else plain(row["state"].replace("_", " "))
+        metric = metric_of(evidence.study.objectives).name
+        here = metric_text(metric, row[metric]) if row["state"] == "complete" else plain(row["state"].replace("_", " "))
         replays = "; ".join(f"{_accuracy(replay)}, {_way(replay)}" for replay in tested.replayed.get(name, ()))
         rows.append((code(name), _claims(name), replays or "–", here, f"{row['parameters']:,}"))
     head = ("network", "its paper claims", "replayed (test)", "in this study (validation)", "parameters")
@@ -205,16 +206,18 @@ def _ends(evidence: Evidence) -> list[str]:
     return ["### Trials without a result", "", *table(("trials", "state", "reason"), rows, (0,)), ""]
 
 
-def _cells(row: Mapping[str, Any], images: int | None) -> dict[str, str]:
-    """Result and costs of a trial, by their headings; an accuracy measured on so many images has its standard error."""
+def _cells(row: Mapping[str, Any], study: StudyRow) -> dict[str, str]:
+    """Result and costs of a trial, by their headings; what the study chooses by first, with its error where it is known."""
+    metric, images = metric_of(study.objectives), study.validation_images
+    value = row[metric.name]
     cells = {
-        "accuracy": with_error(row["accuracy"], images) if row["accuracy"] == row["accuracy"] else "–",
+        metric.heading: metric_text(metric.name, value, search_error(value, metric, images)) or "–",
         "parameters": f"{row['parameters']:,}",
         "float32": f"{row['parameters'] * FLOAT_BYTES / 2**20:,.2f} MiB",
         "MACs": short(row["macs"]),
         "peak activations": f"{row['activation_bytes'] / 2**20:,.2f} MiB",
     }
-    for name in further(row):
+    for name in [name for name in further(row) if name != metric.name]:
         cells[name.replace("_", " ")] = value_text(OBJECTIVES[name], row[name], unit=True)
     seconds = f"{row['seconds']:,.1f} s" if row["seconds"] == row["seconds"] else "–"
     return cells | {"epochs": str(row["epochs"]), "training": seconds}
@@ -229,7 +232,7 @@ def _claims(name: str) -> str:
 
 
 def _accuracy(summary: Summary) -> str:
-    return plain(accuracy_text(summary.record()))
+    return plain(summary_text(summary))
 
 
 def _way(summary: Summary) -> str:

@@ -14,7 +14,9 @@ from nas.errors import StorageError
 from nas.front.axes import linear
 from nas.front.png import PIXELS_PER_INCH, write_png
 from nas.front.view import front_view
+from nas.objectives import ACCURACY, Objective
 from nas.system.temporary_folders import scratch_folder
+from nas.text.formatting import words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,17 +56,18 @@ def front_svg(study: StudyRow, trials: pd.DataFrame, measurements: pd.DataFrame)
     ).encode()
 
 
-def curve_svg(points: Sequence[tuple[int, float]]) -> bytes:
-    """A learning curve: accuracy (in [0, 1]) after each epoch."""
+def curve_svg(points: Sequence[tuple[int, float]], metric: Objective = ACCURACY) -> bytes:
+    """A learning curve: the value of a metric after each epoch."""
+    scale, unit, floor = (100, " %", 0.0) if metric.is_share else (1, "", None)
     width, height, left, top, right, bottom = 460.0, 190.0, 46.0, 24.0, 14.0, 34.0
     first, last = points[0][0], max(points[-1][0], points[0][0] + 1)
-    axis = linear([100 * value for _, value in points], "", unit=" %", margin=0.08, floor=0.0)
+    axis = linear([scale * value for _, value in points], "", unit=unit, margin=0.08, floor=floor)
 
     def place(epoch: float, percent: float) -> tuple[float, float]:
         x = left + (epoch - first) / (last - first) * (width - left - right)
         return x, height - bottom - axis.at(percent) * (height - top - bottom)
 
-    places = [place(epoch, 100 * value) for epoch, value in points]
+    places = [place(epoch, scale * value) for epoch, value in points]
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
     dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5"/>' for x, y in places) if len(places) <= 60 else ""
     grid = ""
@@ -80,7 +83,7 @@ def curve_svg(points: Sequence[tuple[int, float]]) -> bytes:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
         f'viewBox="0 0 {width:.0f} {height:.0f}" font-family="DejaVu Sans,Verdana,sans-serif" font-size="10" '
         f'fill="#5d6b78"><rect width="100%" height="100%" rx="4" fill="#fff"/>{grid}{ends}'
-        f'<text x="{left - 6}" y="13">validation accuracy</text>'
+        f'<text x="{left - 6}" y="13">validation {words(metric.name)}</text>'
         f'<text x="{width - right}" y="{height - 5:.0f}" text-anchor="end">epoch</text>'
         f'<polyline points="{line}" fill="none" stroke="#0072b2" stroke-width="1.6"/><g fill="#0072b2">{dots}</g></svg>'
     ).encode()

@@ -27,6 +27,7 @@ from nas.dashboard.detail import StudyDetail
 from nas.dashboard.pictures import curve_svg, front_svg, network_svg
 from nas.dashboard.upstream import wsgi
 from nas.errors import NasError, StorageError
+from nas.objectives import metric_of
 from nas.text.sanitize import read_json
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ class Dashboard:
         points = detail.curve(int(number))
         if not points:
             raise StorageError(f"study '{detail.study.name}': trial {number} has no learning curve")
-        return Answer(curve_svg(points), "image/svg+xml", headers=PICTURE)
+        return Answer(curve_svg(points, metric_of(detail.study.objectives)), "image/svg+xml", headers=PICTURE)
 
     def _front(self, query: Query, study_id: str, count: str) -> Answer:
         detail = self._by_id(int(study_id))

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from nas.data.task_type import Labels, TaskType
+from nas.data.task_type import Labels, TaskType, Values
 from nas.errors import DataError
 from nas.objectives import EXACT_MATCH, MACRO_F1, MEAN_AVERAGE_PRECISION
+from nas.statistics.proportion import standard_error
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,6 +28,8 @@ class MultiLabel(TaskType):
     name = "multi-label classification"
     metrics = (MEAN_AVERAGE_PRECISION, MACRO_F1, EXACT_MATCH)
     further = (MEAN_AVERAGE_PRECISION.name,)
+    class_metric = "average_precision"
+    bound = 0.5
 
     def __init__(self, focal: float = 0.0) -> None:
         """`focal`: see `Recipe.focal`."""
@@ -74,13 +77,29 @@ class MultiLabel(TaskType):
 
     def measure(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
         """Mean over the labels of the area under precision against recall; labels that no image has do not count."""
+        return self.measured(outputs, targets)[0]
+
+    def by_class(self, outputs: Tensor, targets: Tensor) -> Values:
+        """Average precision of each label; NaN of one that no image has."""
         from sklearn.metrics import average_precision_score
 
         scores, meant = outputs.numpy(), targets.numpy()
         there = meant.any(0)
-        if not there.any():
-            return {MEAN_AVERAGE_PRECISION.name: math.nan}
-        return {MEAN_AVERAGE_PRECISION.name: float(average_precision_score(meant[:, there], scores[:, there]))}
+        found = np.full(meant.shape[1], np.nan)
+        if there.any():
+            found[there] = average_precision_score(meant[:, there], scores[:, there], average=None)
+        return found
+
+    def measured(self, outputs: Tensor, targets: Tensor) -> tuple[dict[str, float], Values]:
+        """Both at once."""
+        classes = self.by_class(outputs, targets)
+        there = classes[np.isfinite(classes)]
+        return {MEAN_AVERAGE_PRECISION.name: float(there.mean()) if len(there) else math.nan}, classes
+
+    def standard_errors(self, outputs: Tensor, targets: Tensor) -> tuple[dict[str, float], Values | None]:
+        """A share of the images without a mistake is binomial; the bootstrap does the others."""
+        images = len(targets)
+        return {EXACT_MATCH.name: standard_error(float(self.right(outputs, targets)) / images, images)}, None
 
     def right(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Images without a mistake."""

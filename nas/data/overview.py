@@ -34,6 +34,21 @@ class Overview:
     """Files that are no images by their endings, and those that are skipped, in words."""
     kind: str = "folder"
     """What the images lie in, or are listed by."""
+    images: tuple[int, int, int] | None = None
+    """Images to train on, to validate and to test where an image may have several labels, or none; None where each has one."""
+
+    @property
+    def parts(self) -> tuple[int, int, int]:
+        """Images to train on, images to measure on that lie in a part of their own, and images to test."""
+        return self.images or (sum(self.train), sum(self.validation or ()), sum(self.test))
+
+    @property
+    def labels(self) -> float | None:
+        """Labels an image on average; None where each has one."""
+        if self.images is None:
+            return None
+        said = sum(self.train) + sum(self.validation or ()) + sum(self.test)
+        return said / max(1, sum(self.images))
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -72,6 +87,11 @@ def overview_of(listing: Listing, *, skip_bad: bool = False) -> Overview:
     if faults.unusable:
         lines.append(left_out_line(list(faults.unusable.values()), len(paths)))
     classes = len(listing.classes)
+    several = train.y.ndim > 1
+    images = [
+        0 if part is None else sum(path not in faults.unusable for path in part.paths)
+        for part in (train, validation, test)
+    ]
     return Overview(
         listing.classes,
         _counts(train, classes, faults.unusable),
@@ -81,6 +101,7 @@ def overview_of(listing: Listing, *, skip_bad: bool = False) -> Overview:
         dict(sizes.most_common()),
         "; ".join(lines) or None,
         listing.kind,
+        (images[0], images[1], images[2]) if several else None,
     )
 
 

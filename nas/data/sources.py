@@ -22,7 +22,7 @@ from nas.data.images import check_images
 from nas.data.listing import Lister, Listing, reader, test_counter, validation_reader
 from nas.data.multi_label import MULTI_LABEL
 from nas.data.stored import Pixels, StoredImages
-from nas.data.table import list_table, parse
+from nas.data.table import columns_of, list_table, parse
 from nas.data.task import (
     Dataset,
     Images,
@@ -118,7 +118,7 @@ def _table(task: Task) -> Listing:
 
 
 def _type_of_table(task: Task) -> TaskType:
-    return MULTI_LABEL if parse(folder_of(task))[1].is_multi_label else CLASSIFICATION
+    return MULTI_LABEL if columns_of(folder_of(task))[1].is_multi_label else CLASSIFICATION
 
 
 def photographic(size: int) -> Augment:

@@ -3,14 +3,15 @@
 ``table:photos.csv`` has the columns `path` and `label`, and if you like `split` with train, val and test. Where they have other
 names, options say so behind a question mark: ``table:photos.csv?path=file&label=species&split=part``. Several labels an image
 stand in one cell (``?separator=|``), or in a column each with 0 and 1 (``?label=cat,dog``, or ``?label=*`` for all columns
-that are left). Relative paths begin at the folder of the table.
+that are left). A table without a column `label` says by itself which it is: a column `labels` or `tags` holds several in one
+cell, and other columns that all hold 0 and 1 are a label each. Relative paths begin at the folder of the table.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -28,7 +29,8 @@ from nas.text.sanitize import expanded
 if TYPE_CHECKING:
     import pandas as pd
 
-ENDINGS = (".csv", ".tsv", ".txt", ".parquet", ".pq")
+PARQUET = (".parquet", ".pq")
+ENDINGS = (".csv", ".tsv", ".txt", *PARQUET)
 MOST_COLUMNS: Final = 10_000
 MOST_CELLS: Final = 32_000_000
 """Of a Parquet file, in which a few bytes can stand for many cells."""
@@ -40,6 +42,10 @@ PARTS = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 """What a column of parts may say, and what it means."""
+PLURALS = ("labels", "tags")
+"""Columns that hold several labels of an image."""
+SEPARATORS = ("|", ";", ",")
+"""What may stand between them, the first that there is."""
 YES, NO = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no", "")
 
 
@@ -103,6 +109,33 @@ def parse(place: str) -> tuple[Path, Columns]:
     return expanded(name), columns
 
 
+def columns_of(place: str) -> tuple[Path, Columns]:
+    """The file and the columns of what stands behind ``table:``, as far as the table says them itself. Raises DataError."""
+    file, columns = parse(place)
+    if columns.label != ("label",) or columns.separator is not None or not file.is_file():
+        return file, columns
+    if file.suffix.lower() not in ENDINGS:
+        return file, columns  # which is an error that others tell
+    status = file.stat()
+    frame = _frame(file, status.st_mtime_ns, status.st_size)
+    return file, _seen(frame, columns)
+
+
+def _seen(frame: pd.DataFrame, columns: Columns) -> Columns:
+    """Where there is no column `label`: which column, or columns, hold several labels of an image."""
+    names = [str(name) for name in frame.columns]
+    if "label" in names:
+        return columns
+    for name in PLURALS:
+        if name in names:
+            cells = _texts(frame.iloc[:, names.index(name)])
+            between = next((one for one in SEPARATORS if any(one in cell for cell in cells)), SEPARATORS[0])
+            return replace(columns, label=(name,), separator=between)
+    others = [place for place, name in enumerate(names) if name not in (columns.path, columns.split or "split")]
+    marks = {cell.lower() for place in others for cell in _texts(frame.iloc[:, place])}
+    return replace(columns, label=("*",)) if len(others) > 1 and marks <= {*YES, *NO} else columns
+
+
 def _example(key: str) -> str:
     return {"path": "file", "label": "species", "split": "part", "separator": "|"}[key]
 
@@ -112,7 +145,7 @@ def list_table(place: str, *, skip_bad: bool = False) -> Listing:
 
     Raises DataError that names all faults at once, with the numbers of their rows.
     """
-    file, columns = parse(place)
+    file, columns = columns_of(place)
     if not file.is_file():
         what = "is a folder; for its images write imagefolder:PATH" if file.is_dir() else "no such file"
         raise DataError(f"table:{file}: {what}")
@@ -124,10 +157,14 @@ def list_table(place: str, *, skip_bad: bool = False) -> Listing:
 
 @lru_cache(maxsize=4)  # a search asks four times: for the images of each part, and for how many there are
 def _listed(file: Path, columns: Columns, skip_bad: bool, *_: int) -> Listing:
-    is_parquet = file.suffix.lower() in (".parquet", ".pq")
-    frame = _read_parquet(file) if is_parquet else _read_csv(file)
-    first, word = (1, "row") if is_parquet else (2, "line")
+    frame = _frame(file, *_).copy()
+    first, word = (1, "row") if file.suffix.lower() in PARQUET else (2, "line")
     return list_frame(frame, columns, file.parent, f"table:{file}", first, word, skip_bad=skip_bad)
+
+
+@lru_cache(maxsize=1)
+def _frame(file: Path, *_: int) -> pd.DataFrame:
+    return _read_parquet(file) if file.suffix.lower() in PARQUET else _read_csv(file)
 
 
 def _read_csv(file: Path) -> pd.DataFrame:

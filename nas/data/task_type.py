@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nas.errors import DataError, RecipeError
-from nas.objectives import ACCURACY, BUILT_IN, Objective, register_objective
+from nas.objectives import ACCURACY, BALANCED_ACCURACY, BUILT_IN, Objective, register_objective
 from nas.statistics.proportion import standard_error
+from nas.statistics.scores import error_of_mean
 
 if TYPE_CHECKING:
     from torch import Tensor  # a list of data sets needs no PyTorch
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from blocks.base import Shape
 
 Labels = npt.NDArray[np.int64]
+Values = npt.NDArray[np.float64]
 EXPLODED = 10.0
 """Times the loss of a guess: a validation loss above says that the network does not work."""
 
@@ -36,6 +38,10 @@ class TaskType(ABC):
     """What is measured after an epoch beside the loss, each a row whose `known` is ``learned``: the objectives of a search."""
     further: tuple[str, ...] = ()
     """Metrics that sums over batches cannot give: `measure` does, of the answers to all images, which are kept for it."""
+    class_metric: ClassVar[str] = ""
+    """What each class is measured by (`by_class`); empty where labels are no classes."""
+    bound: ClassVar[float | None] = None
+    """The probability above which a class counts as said, where an image may have several; None where the likeliest does."""
     is_dense: ClassVar[bool] = False
     """Whether labels lie in the image, so that they would have to move with it: no augmentation moves it then."""
 
@@ -59,6 +65,25 @@ class TaskType(ABC):
         """The metrics `further`, by name, from the outputs (N, …) and labels (N, …) of all images. Both lie on the CPU."""
         return {}
 
+    def by_class(self, outputs: Tensor, targets: Tensor) -> Values | None:
+        """The value of `class_metric` for each class (classes,), NaN for one that no image has. Both lie on the CPU."""
+        return None
+
+    def measured(self, outputs: Tensor, targets: Tensor) -> tuple[dict[str, float], Values | None]:
+        """`measure` and `by_class` of the same answers, for a type of which one follows from the other."""
+        return self.measure(outputs, targets), self.by_class(outputs, targets)
+
+    def standard_errors(self, outputs: Tensor, targets: Tensor) -> tuple[dict[str, float], Values | None]:
+        """Standard errors of metrics by name, and of the classes (classes,), as far as there are formulas for them.
+
+        Of all others the bootstrap makes one: see `nas.train.scoring`.
+        """
+        return {}, None
+
+    def confusion(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
+        """(classes, classes): images of the class of the row taken for that of the column; None where no image is of one class."""
+        return None
+
     @abstractmethod
     def right(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """How many images of a batch are answered right, a scalar; of one that is partly right its share."""
@@ -66,6 +91,14 @@ class TaskType(ABC):
     @abstractmethod
     def probabilities(self, outputs: Tensor) -> Tensor:
         """Outputs as probabilities, of the same shape."""
+
+    def said(self, probabilities: Tensor) -> Tensor:
+        """Which classes are said (B, classes), where there are classes: those above `bound`, or the likeliest."""
+        import torch
+
+        if self.bound is not None:
+            return probabilities > self.bound
+        return torch.zeros_like(probabilities, dtype=torch.bool).scatter(1, probabilities.argmax(1, keepdim=True), True)
 
     def reported(self) -> tuple[str, ...]:
         """The names of everything that is measured after an epoch."""
@@ -112,6 +145,7 @@ class Classification(TaskType):
 
     name = "classification"
     metrics = (ACCURACY,)
+    class_metric = ACCURACY.name
 
     def __init__(self, further: tuple[str, ...] = (), focal: float = 0.0) -> None:
         """`further`: names in `nas.data.metrics.METRICS` of what is measured too; `focal`: see `Recipe.focal`."""
@@ -134,6 +168,45 @@ class Classification(TaskType):
 
         probabilities, labels = outputs.double().softmax(1).numpy(), targets.numpy()
         return {name: float(METRICS.find(name)(probabilities, labels)) for name in self.further}
+
+    def by_class(self, outputs: Tensor, targets: Tensor) -> Values:
+        """The share of the images of each class that is right."""
+        right, images = self._counts(outputs, targets)
+        with np.errstate(invalid="ignore"):
+            shares: Values = right / images
+        return shares
+
+    def standard_errors(self, outputs: Tensor, targets: Tensor) -> tuple[dict[str, float], Values]:
+        """Those of shares are binomial; the loss is a mean, and balanced accuracy one of shares of images of their own."""
+        import torch.nn.functional as F
+
+        right, images = self._counts(outputs, targets)
+        total = len(targets)
+        top5 = float((outputs.topk(min(5, outputs.shape[1])).indices == targets[:, None]).any(1).double().mean())
+        losses = F.cross_entropy(outputs, targets, reduction="none").double()
+        found = {
+            ACCURACY.name: standard_error(float(right.sum() / total), total),
+            "top5": standard_error(top5, total),
+            "loss": float(losses.std(correction=1)) / math.sqrt(total) if total > 1 else math.nan,
+        }
+        there = np.flatnonzero(images)
+        classes = np.full(len(images), np.nan)
+        classes[there] = [standard_error(float(right[one] / images[one]), int(images[one])) for one in there]
+        if BALANCED_ACCURACY.name in self.further:
+            found[BALANCED_ACCURACY.name] = error_of_mean(classes[there].tolist())
+        return found, classes
+
+    def confusion(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The largest logit says the class."""
+        import torch
+
+        classes = outputs.shape[1]
+        return torch.bincount(targets * classes + outputs.argmax(1), minlength=classes**2).view(classes, classes)
+
+    def _counts(self, outputs: Tensor, targets: Tensor) -> tuple[Labels, Labels]:
+        """Right answers, and images, of each class."""
+        counts = self.confusion(outputs, targets)
+        return counts.diag().numpy(), counts.sum(1).numpy()
 
     def output(self, input: Shape, classes: int) -> Shape:
         """A logit for each class."""

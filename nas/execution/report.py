@@ -37,14 +37,10 @@ class Begun:
 class Evaluated:
     """What a trained network is worth on the test images, where its training ends with a look at them."""
 
-    accuracy: float
-    """In [0, 1], like `top5`."""
-    top5: float
-    loss: float
     weights: str
     """File of the weights that were tested."""
     scores: Mapping[str, Score]
-    """Scores by part of the data, ``validation`` and ``test``."""
+    """What they are worth, by part of the data, ``validation`` and ``test``."""
 
 
 @dataclass(frozen=True)

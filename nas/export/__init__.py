@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from nas.errors import ExportError
 from nas.export.formats import EXPORTERS
 from nas.export.writing import Exported
+from nas.objectives import ACCURACY
+from nas.text.formatting import metric_text, words
 
 if TYPE_CHECKING:
     from nas.network.load import Trained
@@ -25,8 +27,6 @@ def export(
 
     Raises ExportError when it cannot be written so, or what was written computes something else.
     """
-    from nas.data import source
-    from nas.data.task_type import Classification
     from nas.export.python import Notes
 
     exporter = EXPORTERS.find(format)
@@ -45,7 +45,7 @@ def export(
         trained.card.class_names,
         trained.card.mean,
         trained.card.std,
-        network.task is None or isinstance(source(network.task).type, Classification),
+        trained.type,
         features,
     )
     return exporter.write(trained.model, trained.card, notes, path, trained=has_weights)
@@ -66,9 +66,12 @@ def _facts(network: Network, trained: Trained) -> list[str]:
     ]
     facts = trained.card.facts
     data = f" on {facts['data']}" if "data" in facts else ""
-    if network.accuracy is not None:
-        lines.append(f"Validation accuracy in the search: {network.accuracy:.2%}{data}.")
-    if isinstance(facts.get("test_accuracy"), float) and trained.weights is not None:
-        lines.append(f"Test accuracy of the weights: {facts['test_accuracy']:.2%}{data}.")
+    if network.searched is not None:
+        searched = metric_text(network.metric, network.searched)
+        lines.append(f"Validation {words(network.metric)} in the search: {searched}{data}.")
+    metric = str(facts.get("metric", ACCURACY.name))
+    tested = facts.get(f"test_{metric}")
+    if isinstance(tested, float) and trained.weights is not None:
+        lines.append(f"Test {words(metric)} of the weights: {metric_text(metric, tested)}{data}.")
     lines.append(f"Architecture {network.architecture.hash}.")
     return lines

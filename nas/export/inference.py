@@ -5,11 +5,19 @@ The text below is written into the file. It reads images as `nas.data.images` do
 
 from __future__ import annotations
 
+from nas.data.multi_label import MultiLabel
+from nas.data.task_type import Classification, TaskType
 from nas.export.source import Imported
 
 IMPORTS = (Imported("sys", None, "sys"), Imported("pathlib", "Path", "Path"))
-NAMES = ("Path", "WEIGHTS", "load", "predict", "sys", "transform")
+NAMES = ("Path", "THRESHOLD", "WEIGHTS", "labels", "load", "predict", "sys", "transform")
 """What no definition of a block may be called beside them."""
+
+
+def can_say(task_type: TaskType | None) -> bool:
+    """Whether an exported file can say what is on an image: its answers are logits of classes, or of labels."""
+    return isinstance(task_type, Classification | MultiLabel)
+
 
 LOAD = '''def load(weights: str | Path = Path(__file__).with_name(WEIGHTS)) -> Network:
     """The network in evaluation mode, with the weights of a file: by default that beside this one."""
@@ -59,6 +67,19 @@ PREDICT = '''def predict(path: str | Path, network: Network | None = None) -> di
     return dict(sorted(zip(CLASSES, probabilities), key=lambda pair: -pair[1]))
 '''
 
+PREDICT_LABELS = PREDICT.replace(
+    """The classes with their probabilities for the image of a file, the likeliest first.
+""",
+    """Each label with its probability for the image of a file, the likeliest first; they add up to nothing.
+""",
+).replace(".softmax(1)", ".sigmoid()")
+"""The same where an image may have several labels, or none."""
+
+LABELS = '''def labels(path: str | Path, network: Network | None = None, threshold: float = THRESHOLD) -> list[str]:
+    """The labels of the image of a file whose probability is above `threshold`, the likeliest first."""
+    return [name for name, probability in predict(path, network).items() if probability > threshold]
+'''
+
 MAIN = '''def main() -> None:
     """Says what is on the images of the files that are named, or what the network is."""
     network = load()
@@ -73,3 +94,14 @@ MAIN = '''def main() -> None:
 if __name__ == "__main__":
     main()
 '''
+
+MAIN_LABELS = MAIN.replace(
+    """        best = list(predict(path, network).items())[:5]
+        print(path, ", ".join(f"{name} {probability:.1%}" for name, probability in best))
+""",
+    """        found = predict(path, network)
+        said = [f"{name} {probability:.1%}" for name, probability in found.items() if probability > THRESHOLD]
+        likeliest = next(iter(found))
+        print(path, ", ".join(said) or f"none above {THRESHOLD:.0%}; the likeliest: {likeliest} {found[likeliest]:.1%}")
+""",
+)

@@ -13,7 +13,7 @@ import logging
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -23,12 +23,14 @@ import numpy as np
 from nas.errors import ExportError
 from nas.export.onnx_graph import to_onnx
 from nas.export.writing import Exported, first_line, random_images, whole
+from nas.objectives import ACCURACY
 from nas.plugins.packages import ONNX, require
-from nas.statistics.proportion import standard_error, with_error
+from nas.statistics.proportion import standard_error
+from nas.statistics.scores import Estimate
+from nas.text.formatting import metric_text, words
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    import torch
     from onnx import ModelProto
 
     from blocks.base import Scalar
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
 CALIBRATION: Final = 256
 """Training images whose activations decide the scales."""
 BATCH: Final = 32
+ERRORS: Final = ("error", "error_before")
+"""Fields that a reading keeps under their names, where they are known."""
 INT8_ACCURACY: Final = "int8_accuracy"
 """Name of the reading that a study database keeps."""
 
@@ -62,22 +66,28 @@ class Quantized:
     """Sizes of the ONNX files."""
     part: str = "test"
     """Whose the images are: ``test`` or ``validation``."""
+    error: float | None = None
+    """Standard error of `after`, where it is known."""
+    error_before: float | None = None
+    """The same of `before`."""
 
-    @property
-    def error(self) -> float | None:
-        """Standard error of `after`, where it is an accuracy."""
-        return standard_error(self.after, self.images) if self.metric == "accuracy" else None
+    def __post_init__(self) -> None:
+        """Fills in the errors of accuracies, which older versions did not keep."""
+        if self.metric == ACCURACY.name:
+            for name, value in (("error", self.after), ("error_before", self.before)):
+                if getattr(self, name) is None:
+                    object.__setattr__(self, name, standard_error(value, self.images))
 
     def both(self) -> tuple[str, str]:
-        """As people read them: in 8-bit integers, in float32; with standard errors where they are accuracies."""
-        images = self.images if self.metric == "accuracy" else None
-        return with_error(self.after, images), with_error(self.before, images)
+        """As people read them: in 8-bit integers, in float32."""
+        after, before = (self.after, self.error), (self.before, self.error_before)
+        return metric_text(self.metric, *after), metric_text(self.metric, *before)
 
     def sentence(self) -> str:
         """Both in one line."""
         after, before = self.both()
         return (
-            f"INT8: {self.metric.replace('_', ' ')} {after} on {self.images:,} {self.part} images, {before} in float32; "
+            f"INT8: {words(self.metric)} {after} on {self.images:,} {self.part} images, {before} in float32; "
             f"{self.bytes_after:,} bytes, {self.bytes_before:,} in float32"
         )
 
@@ -135,7 +145,8 @@ def export_int8(network: Network, trained: Trained, path: Path) -> tuple[Exporte
         raise ExportError(f"{network.title}: --int8 needs trained weights: {trained.note}")
     task = network.task.unread(network.task.root)
     dataset, test = load(task), load_test(task)
-    return write_int8(trained, dataset, test, path)
+    dataset = replace(dataset, type=dataset.type.reporting((network.metric,)))
+    return write_int8(trained, dataset, test, path, metric=network.metric)
 
 
 def keep(found: Quantized, network: Network, trained: Trained, storage: str | None) -> None:
@@ -148,6 +159,7 @@ def keep(found: Quantized, network: Network, trained: Trained, storage: str | No
         f"{found.part}_images": found.images,
         "calibration_images": found.calibration,
         "weights": digest_of(trained),
+        **{name: value for name in ERRORS if (value := getattr(found, name)) is not None},
         "bytes": found.bytes_after,
         "float32_bytes": found.bytes_before,
     }
@@ -176,17 +188,20 @@ def kept(reading: Reading) -> Quantized | None:
     if part is None or not isinstance(before, float) or not isinstance(metric, str):
         return None
     images, calibration, bytes_before, bytes_after = (count if isinstance(count, int) else 0 for count in counts)
-    return Quantized(metric, before, reading.value, images, calibration, bytes_before, bytes_after, part)
+    errors = [value if isinstance(value := known.get(name), float) else None for name in ERRORS]
+    return Quantized(metric, before, reading.value, images, calibration, bytes_before, bytes_after, part, *errors)
 
 
 def write_int8(
-    trained: Trained, dataset: Dataset, test: Split, path: Path, part: str = "test"
+    trained: Trained, dataset: Dataset, test: Split, path: Path, part: str = "test", metric: str = ACCURACY.name
 ) -> tuple[Exported, Quantized]:
-    """Writes the model in 8-bit integers, calibrated with training images, and measures both on the images `test`, which are
-    that `part` of the data.
+    """Writes the model in 8-bit integers, calibrated with training images, and measures both by `metric` on the images `test`,
+    which are that `part` of the data.
     """
     import onnx
     import torch
+
+    from nas.train.scoring import score
 
     card, model = trained.card, trained.model
     floats = to_onnx(model, random_images(card, 2), any_batch=True)
@@ -200,19 +215,11 @@ def write_int8(
         return found
 
     proto = quantize(floats, (scaled(images[start : start + BATCH]) for start in range(0, len(images), BATCH)))
-    metric = dataset.type.metrics[0].name
 
-    def worth(run: Any) -> float:
-        sums: torch.Tensor | None = None
-        for start in range(0, len(test), BATCH):
-            outputs, labels = (
-                run(scaled(test.x[start : start + BATCH])),
-                torch.from_numpy(test.y[start : start + BATCH]),
-            )
-            tally = dataset.type.tally(outputs.float(), labels)
-            sums = tally if sums is None else sums + tally
-        assert sums is not None
-        return dataset.type.summary(sums, len(test))[metric]
+    def worth(run: Any) -> Estimate:
+        starts = range(0, len(test), BATCH)
+        outputs = torch.cat([run(scaled(test.x[start : start + BATCH])).float() for start in starts])
+        return score(dataset.type, outputs, torch.from_numpy(test.y)).metrics[metric]
 
     with torch.no_grad():
         before = worth(lambda x: model(torch.from_numpy(x)))
@@ -221,7 +228,8 @@ def write_int8(
         run = _session(file)
         after = worth(run)
         size = file.stat().st_size
-    found = Quantized(metric, before, after, len(test), len(images), floats.ByteSize(), size, part)
+    facts = len(test), len(images), floats.ByteSize(), size, part, after.error, before.error
+    found = Quantized(metric, before.value, after.value, *facts)
     return Exported((path,), f"run with onnxruntime on {len(test):,} {part} images"), found
 
 

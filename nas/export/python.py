@@ -12,6 +12,7 @@ from blocks import BLOCKS
 from blocks.base import Scalar, Shape
 from nas.architecture.architecture import INPUT, Architecture, Node
 from nas.architecture.cost import shapes
+from nas.data.task_type import TaskType
 from nas.export import features, inference
 from nas.export.source import WIDTH, Extract, Imported, extract
 from nas.text.sanitize import visible
@@ -76,16 +77,20 @@ class Notes:
     class_names: Sequence[str] = ()
     mean: Sequence[float] = ()
     std: Sequence[float] = field(default=())
-    answers: bool = False
-    """Whether what comes out of the network are logits of classes, one of which an image is of."""
-
+    type: TaskType | None = None
+    """What comes out of the network; None: nobody knows."""
     features: bool = False
     """Whether there is a class `Features` too, which returns the maps of every stage."""
 
     @property
     def can_predict(self) -> bool:
         """Whether the file knows enough to say what is on an image: the weights, and how images and classes are to be taken."""
-        return self.answers and self.weights is not None and bool(self.class_names) and bool(self.mean)
+        return inference.can_say(self.type) and self.weights is not None and bool(self.class_names) and bool(self.mean)
+
+    @property
+    def bound(self) -> float | None:
+        """The probability above which a label counts as said, where an image may have several."""
+        return None if self.type is None else self.type.bound
 
 
 def to_python(architecture: Architecture, input: Shape, classes: int, notes: Notes) -> str:
@@ -126,7 +131,9 @@ def to_python(architecture: Architecture, input: Shape, classes: int, notes: Not
     if notes.features:
         parts += [features.FEATURE_INFO, _features(architecture, shape_of, input)]
     if notes.can_predict:
-        parts += [inference.LOAD, inference.TRANSFORM, inference.PREDICT, inference.MAIN]
+        parts += [inference.LOAD, inference.TRANSFORM]
+        several = (inference.PREDICT_LABELS, inference.LABELS, inference.MAIN_LABELS)
+        parts += [inference.PREDICT, inference.MAIN] if notes.bound is None else several
     else:
         parts.append(_MAIN)
     return "\n\n\n".join(part.strip("\n") for part in parts) + "\n"
@@ -137,6 +144,7 @@ def _head(notes: Notes, input: Shape, classes: int) -> str:
     if notes.can_predict:
         example = [
             'predict("photo.jpg")  # the classes with their probabilities, the likeliest first',
+            *(['labels("photo.jpg")  # those above THRESHOLD'] if notes.bound is not None else []),
             "network = load()",
         ]
     elif notes.weights is not None:
@@ -182,6 +190,8 @@ def _constants(notes: Notes, input: Shape) -> str:
         lines += [f"MEAN = {tuple(notes.mean)!r}", f"STD = {tuple(notes.std)!r}"]
     if notes.can_predict:
         lines.append(f"WEIGHTS = {_value(notes.weights or '')}  # beside this file")
+        if notes.bound is not None:
+            lines.append(f"THRESHOLD = {notes.bound!r}  # the probability above which a label is said to be there")
     if notes.class_names:
         lines.append(_call("CLASSES = (", [_value(name) for name in notes.class_names], ")", 0, many=True))
     return "\n".join(lines)

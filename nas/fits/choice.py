@@ -1,7 +1,8 @@
-"""Which network to take from a study that is done: the most accurate one inside what the user has room for."""
+"""Which network to take from a study that is done: the best one by its metric inside what the user has room for."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from nas.errors import SearchError, StorageError
 from nas.fits import caption_of
 from nas.network.lookup import find_network
 from nas.network.model_selection import Retrained, of_study, references_of_study
+from nas.objectives import ACCURACY, OBJECTIVES, metric_of
 from nas.pareto import pareto
 from nas.statistics.proportion import standard_error
 from nas.store import Store
@@ -32,14 +34,16 @@ class Candidate:
     """What other commands take for it: ``STUDY:23``, ``STUDY:resnet8``."""
     parameters: int
     macs: int
-    accuracy: float
-    """On validation images: the mean of its retrainings, else what the search measured."""
+    value: float
+    """What it is chosen by, on validation images: the mean of its retrainings, else what the search measured."""
     error: float | None
-    """Standard error of `accuracy`."""
+    """Standard error of `value`; None where nobody knows it."""
     retrained: Retrained | None
-    """None where it was only searched: then its accuracy is that of a short training."""
+    """None where it was only searched: then its value is that of a short training."""
+    metric: str = ACCURACY.name
+    """The metric that `value` is of: the first learned objective of the study."""
     searched: float | None = None
-    """Accuracy in the search; None for a reference."""
+    """The value in the search; None for a reference."""
     caption: str = ""
     """What a reference is; empty for other networks."""
     milliseconds: float | None = None
@@ -48,9 +52,19 @@ class Candidate:
     """What its weights are worth in 8-bit integers on validation images, where that was asked for."""
 
     @property
+    def accuracy(self) -> float | None:
+        """`value`, where that is an accuracy."""
+        return self.value if self.metric == ACCURACY.name else None
+
+    @property
     def worth(self) -> float:
-        """The accuracy that it is chosen by."""
-        return self.accuracy if self.int8 is None else self.int8.after
+        """What it is chosen by, the larger the better: in 8-bit integers where it was measured so."""
+        return self.sign * (self.value if self.int8 is None else self.int8.after)
+
+    @property
+    def sign(self) -> int:
+        """1 where more of the metric is better, else -1."""
+        return OBJECTIVES[self.metric].sign
 
     @property
     def worth_error(self) -> float | None:
@@ -90,36 +104,37 @@ class Choice:
 
     chosen: Candidate
     runner_up: Candidate | None
-    """The next most accurate one inside the limits."""
+    """The next best one inside the limits."""
     smaller: Candidate | None
     """The smallest one that is within a standard error of the chosen one; None where that is the smallest itself."""
     promising: Candidate | None
-    """One that was more accurate in the search than all that were retrained, and was not retrained itself."""
+    """One that did better in the search than all that were retrained, and was not retrained itself."""
 
 
 def candidates(store: Store, study: StudyRow) -> list[Candidate]:
-    """The front of a study, its retrained networks and its references, the most accurate first; retrained ones before others."""
+    """The front of a study, its retrained networks and its references, the best first; retrained ones before others."""
     trials = store.trials(study.name, assignments=False)
     measured = store.measurements()
     retrained = {one.hash: one for one in of_study(measured, study.name) if one.mean is not None}
     complete = trials[trials["state"] == "complete"].drop_duplicates("hash")
     front = set(pareto(trials, study.objectives)["hash"])
-    images = study.validation_images
+    images, metric = study.validation_images, metric_of(study.objectives).name
     found = []
     for row in complete[complete["hash"].isin(front | set(retrained))].to_dict("records"):
         number, way = int(row["trial"]), retrained.get(str(row["hash"]))
-        accuracy = float(row["accuracy"])
-        error = standard_error(accuracy, images) if images else None
+        searched = float(row[metric])
+        error = standard_error(searched, images) if images and metric == ACCURACY.name else None
         found.append(
             Candidate(
                 f"trial {number}" + (f", {row['published']}" if isinstance(row["published"], str) else ""),
                 f"{study.name}:{number}",
                 int(row["parameters"]),
                 int(row["macs"]),
-                accuracy if way is None or way.mean is None else way.mean,
+                searched if way is None or way.mean is None else way.mean,
                 error if way is None else way.error,
                 way,
-                searched=accuracy,
+                metric,
+                searched,
             )
         )
     for name, way in references_of_study(measured, study.name).items():
@@ -127,10 +142,18 @@ def candidates(store: Store, study: StudyRow) -> list[Candidate]:
             caption = caption_of(name)
             found.append(
                 Candidate(
-                    name, f"{study.name}:{name}", way.parameters, way.macs, way.mean, way.error, way, caption=caption
+                    name,
+                    f"{study.name}:{name}",
+                    way.parameters,
+                    way.macs,
+                    way.mean,
+                    way.error,
+                    way,
+                    metric,
+                    caption=caption,
                 )
             )
-    return sorted(found, key=lambda one: (one.retrained is None, -one.accuracy, one.parameters))
+    return sorted(found, key=lambda one: (one.retrained is None, -one.worth, one.parameters))
 
 
 def choose(
@@ -139,10 +162,10 @@ def choose(
     timed: Callable[[Candidate], float] | None = None,
     quantized: Callable[[Candidate], Quantized | None] | None = None,
 ) -> Choice:
-    """The most accurate candidate inside the limits. `timed` gives the milliseconds of one, for a limit on them. `quantized`
+    """The best candidate inside the limits. `timed` gives the milliseconds of one, for a limit on them. `quantized`
     gives what one is worth in 8-bit integers, to choose by that among all that were retrained; None leaves one out.
 
-    Where some were retrained the choice is among these, whose accuracies are of long trainings. Candidates are timed only
+    Where some were retrained the choice is among these, whose values are of long trainings. Candidates are timed only
     until it is settled. Raises SearchError that names the nearest when none is inside.
     """
     inside = [one for one in offered if limits.hold(one)]
@@ -203,7 +226,7 @@ def _fast_enough(
 
 
 def _in_int8(ranked: Sequence[Candidate], quantized: Callable[[Candidate], Quantized | None]) -> list[Candidate]:
-    """Those with trained weights, the most accurate in 8-bit integers first."""
+    """Those with trained weights, the best in 8-bit integers first."""
     trained = [one for one in ranked if one.retrained is not None]
     if not trained:
         raise SearchError(
@@ -226,9 +249,11 @@ def _promising(chosen: Candidate, inside: Sequence[Candidate]) -> Candidate | No
     others = [one for one in inside if one.retrained is None]
     if chosen.retrained is None or not others:
         return None
-    best = max(others, key=lambda one: one.accuracy)
-    bar = max((one.searched for one in inside if one.retrained and one.searched is not None), default=0.0)
-    return best if best.accuracy > bar else None
+    best = max(others, key=lambda one: one.worth)
+    bar = max(
+        (one.sign * one.searched for one in inside if one.retrained and one.searched is not None), default=-math.inf
+    )
+    return best if best.worth > bar else None
 
 
 def _too_tight(offered: Sequence[Candidate], limits: Limits) -> str:

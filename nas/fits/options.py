@@ -16,7 +16,7 @@ from nas.export import EXPORTERS
 from nas.fits import REFERENCES
 from nas.fits.choice import parse_milliseconds
 from nas.fits.references import check_references, default_references
-from nas.objectives import LATENCY
+from nas.objectives import ACCURACY, LATENCY
 from nas.plugins.packages import ONNX, require
 from nas.searches.options import DEFAULT_TRIALS, RANDOM, UNTIL_TIME, SearchOptions
 from nas.space.space import Space
@@ -83,6 +83,8 @@ def fit_options(
     if values["trials"] is None:
         values["trials"] = DEFAULT_TRIALS if values["time"] is None else UNTIL_TIME
     study = values.pop("study") or study_name_of(photos)
+    if values["metric"] is None:
+        values["metric"] = metric_for(photos)
     most = parse_milliseconds(None if max_latency is None else str(max_latency))
     search = SearchOptions(
         data=data_of(photos),
@@ -102,6 +104,12 @@ def fit_options(
         most,
         int8=int8,
     )
+
+
+def metric_for(photos: Path) -> str | None:
+    """What networks for a folder or table are chosen by where a user names nothing; None: by accuracy."""
+    metrics = source(Task(data_of(photos))).type.metrics
+    return None if ACCURACY in metrics else metrics[0].name
 
 
 def data_of(photos: Path) -> str:

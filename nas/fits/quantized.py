@@ -44,14 +44,16 @@ def quantizer(
             data.append(study_data(study, training, note))
         images = data[0].dataset
         held_out = one.retrained.validation
-        if held_out is None or held_out.total != len(images.validation):
+        if held_out is None or held_out.images != len(images.validation):
             raise SearchError(
                 f"int8: {one.word} was retrained with another --validation share than nas retrain takes by itself, so that its "
                 "validation images are not known any more"
             )
         with tempfile.TemporaryDirectory(prefix="nas-int8-") as folder:
             try:
-                _, found = write_int8(trained, images, images.validation, Path(folder, "network.onnx"), "validation")
+                _, found = write_int8(
+                    trained, images, images.validation, Path(folder, "network.onnx"), "validation", one.metric
+                )
             except ExportError as problem:
                 note(f"{one.word}: left out: {problem}")
                 return None

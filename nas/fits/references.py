@@ -148,7 +148,12 @@ def reference_plans(
     A whole published network that a user has `named` is trained whatever the limits: it says what these cost.
     """
     data = study_data(study, options, tell)
-    input, classes = data.dataset.input, data.dataset.classes
+    input, classes, kind = data.dataset.input, data.dataset.classes, data.dataset.type
+    wanted = tuple(kind.output(input, classes))
+    if wanted != (classes,):
+        raise SearchError(
+            f"references give logits {(classes,)}, and a task of {kind.name} wants {wanted}; there are none to compare"
+        )
     plans: list[tuple[Reference, Plan]] = []
     missing = []
     for name in check_references(names):

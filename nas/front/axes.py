@@ -1,6 +1,6 @@
 """Axes of plots: from data to the unit interval, with round ticks, at several zooms.
 
-What may stand on the axis of accuracies, and on which scale, is decided here for every output: see `accuracy_axis`.
+What may stand on the axis of accuracies, and on which scale, is decided here for every output: see `metric_axis`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final, Literal
 
-from nas.text.formatting import tick
+from nas.objectives import Objective
+from nas.text.formatting import tick, words
 
 Ticks = list[tuple[float, str]]
 Scale = Literal["linear", "percent", "log", "error"]
@@ -101,10 +102,35 @@ def logarithmic(values: Sequence[float], label: str) -> Axis:
     return Axis(low, high, label, "log", _powers(low, high))
 
 
-def accuracy_axis(
-    members: Sequence[float], others: Sequence[float] = (), bars: Sequence[float] = (), *, tested: bool = False
+def metric_axis(
+    metric: Objective,
+    members: Sequence[float],
+    others: Sequence[float] = (),
+    bars: Sequence[float] = (),
+    *,
+    tested: bool = False,
 ) -> Axis:
-    """The axis on which accuracies in [0, 1] of the `members` of a front, of `others` and the ends of error bars have room.
+    """The axis on which values of a metric that networks are chosen by have room: `share_axis` where they are shares of which more
+    is better, else the scale of its row.
+    """
+    if metric.is_share and metric.is_maximized:
+        return share_axis(members, others, bars, tested=tested, name=words(metric.name))
+    label = f"{words(metric.name)}{TESTED}" if tested else f"validation {words(metric.name)}"
+    shown = [*members, *others, *bars]
+    if metric.scale == "logarithmic":
+        return logarithmic([metric.on_axis(value) for value in shown], label)
+    return linear(shown, label)
+
+
+def share_axis(
+    members: Sequence[float],
+    others: Sequence[float] = (),
+    bars: Sequence[float] = (),
+    *,
+    tested: bool = False,
+    name: str = "accuracy",
+) -> Axis:
+    """The axis on which shares in [0, 1] of the `members` of a front, of `others` and the ends of error bars have room.
 
     It shows the error, 1 − accuracy, on a logarithmic scale where accuracies crowd near the top: where at least half of the
     members have an error of at most `CROWDED`, and the largest error of a member is at least `APART` times the smallest. There
@@ -122,12 +148,13 @@ def accuracy_axis(
         room = (max(ends) / min(ends)) ** 0.06
         low, high = min(ends) / room, min(max(ends) * room, 1.0)
         zero = min(errors) == 0
-        label = f"error, log scale{TESTED}" if tested else "validation error (1 − accuracy), log scale"
+        word = "error" if name == "accuracy" else f"1 − {name}"
+        label = f"{word}, log scale{TESTED}" if tested else f"validation error (1 − {name}), log scale"
         return Axis(1 - high, 1 - low, label, "error", _errors(low, high, least if zero else 0.0), least, zero)
     low, high = min([*shown, *bars]), max([*shown, *bars])
     room = max(0.08 * (high - low), 0.005)
     low, high = max(low - room, -room / 2), min(high + room, 1 + room / 2)
-    label = f"accuracy{TESTED}" if tested else "validation accuracy"
+    label = f"{name}{TESTED}" if tested else f"validation {name}"
     return Axis(low, high, label, "percent", _percents(low, high))
 
 

@@ -26,7 +26,7 @@ def front_html(view: FrontView, title: str, notes: Sequence[str] = ()) -> Html:
         tag("p", tag("strong", title)),
         [tag("p", line) for line in lines],
         table([column.name for column in shown], rows) if rows else None,
-        tag("p", view.not_drawn) if view.not_drawn else _picture(view) if rows else None,
+        _picture(view) if rows else None,
     )
 
 

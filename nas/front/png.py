@@ -125,7 +125,7 @@ def _points(axes: Axes, panel: Panel, series: Series) -> None:
     axes.plot([x for x, _ in places], [y for _, y in places], **look)
     for point, (x, _) in zip(shown, places, strict=True):
         if point.spread:
-            ends = [panel.y.at(point.values["accuracy"] + sign * point.spread) for sign in (-1, 1)]
+            ends = [panel.y.at(end) for end in panel.ends(point)]
             color, layer = look["color"], look["zorder"]
             axes.plot([x, x], ends, color=color, lw=1.2, marker="_", markersize=5, zorder=layer - 0.1)
 
@@ -147,7 +147,7 @@ def _names(figure: Figure, axes: Axes, view: FrontView, panel: Panel, corners: S
         extent = text.get_window_extent(renderer)
         return Rect(extent.x0 / unit, extent.y0 / unit, extent.width / unit, extent.height / unit)
 
-    anchors = points([panel.place(cost, accuracy) for _, cost, accuracy in panel.names])
+    anchors = points([panel.place(cost, value) for _, cost, value in panel.names])
     lines: list[tuple[Point, Point]] = []
     for before, after in pairwise(points(corners)):
         lines += [(before, (after[0], before[1])), ((after[0], before[1]), after)]

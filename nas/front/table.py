@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from nas.analysis.replicates import accuracy_text
+from nas.analysis.replicates import summary_text
 from nas.front.view import FrontView, Network
 from nas.objectives import OBJECTIVES
 from nas.text.formatting import value_text
@@ -27,6 +27,8 @@ class Column:
     """Set to the left."""
     can_go: bool = False
     """May be left out where there is little room."""
+    is_metric: bool = False
+    """What networks are chosen by."""
 
 
 def columns(view: FrontView) -> list[Column]:
@@ -34,7 +36,7 @@ def columns(view: FrontView) -> list[Column]:
     tested, members = view.is_tested, view.members
     found = [
         Column("trial", tuple(str(one.trial) for one in members)),
-        *([Column("accuracy", tuple(one.text for one in members))] if view.has_accuracy else []),
+        Column(view.metric.heading, tuple(one.text for one in members), is_metric=True),
         _values(view, "parameters"),
         _values(view, "macs", can_go="macs" not in view.objectives),
         *(_values(view, name) for name in view.costs if name not in ("parameters", "macs")),
@@ -75,10 +77,11 @@ def front_table(view: FrontView, title: str, *, last: int | None = None) -> Grou
 
 
 def front_records(view: FrontView) -> list[dict[str, Any]]:
-    """The members as plain data, cheapest first; accuracy in [0, 1], null in a task that has none.
+    """The members as plain data, cheapest first; accuracy is null in a task that has none.
 
-    An accuracy has a standard error, null where nobody knows on how many images it was measured. Where the view knows of
-    tests, each member has what the test set said about it under the key "test"; null when it was not retrained.
+    Where networks are chosen by accuracy it has a standard error, null where nobody knows on how many images it was measured.
+    Where the view knows of tests, each member has what the test set said about it under the key "test"; null when it was not
+    retrained.
     """
     return [
         {
@@ -106,4 +109,4 @@ def _values(view: FrontView, name: str, *, can_go: bool = False) -> Column:
 
 
 def _test(one: Network) -> str:
-    return accuracy_text(one.test.record(), short=True) if one.test else ""
+    return summary_text(one.test, short=True) if one.test else ""

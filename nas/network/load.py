@@ -8,10 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.architecture.compile import compile_model
+from nas.config.task import LoadedTask
+from nas.data import source
+from nas.data.multi_label import MULTI_LABEL
+from nas.data.task_type import CLASSIFICATION, TaskType
 from nas.network.lookup import Network
 from nas.network.model_selection import in_order, latest_first
 from nas.network.weights import Card, fill, read_weights
+from nas.statistics.scores import Score
 from nas.store import Store
+from nas.text.formatting import metric_text, words
 
 if TYPE_CHECKING:
     from torch import fx
@@ -28,6 +34,19 @@ class Trained:
     """The file they were read from; None means random weights."""
     note: str
     """One line for people: where the weights are from, or how to get some."""
+    task: LoadedTask | None = None
+    """Task of the study that the network is of; None for other networks."""
+
+    @property
+    def type(self) -> TaskType | None:
+        """What its answers are: as its weights say, or the data of its study; classes where nobody says. None: nobody knows."""
+        said = self.card.facts.get("task")
+        known = next((one for one in (CLASSIFICATION, MULTI_LABEL) if one.name == said), None)
+        if known is not None:
+            return known
+        if self.task is None:
+            return CLASSIFICATION if said is None else None
+        return source(self.task).type
 
 
 def build(
@@ -45,7 +64,7 @@ def build(
             return _with(network, path, f"{what}: {path}")
         lost = lost or f"random weights: the file {path} ({what}) is not there any more; {_remedy(network)}"
     note = lost or f"random weights: no checkpoint of this {_kind(network)}; {_remedy(network)}"
-    return Trained(_model(network, seed), _card(network), None, note)
+    return Trained(_model(network, seed), _card(network), None, note, network.task)
 
 
 def _with(network: Network, path: Path, note: str) -> Trained:
@@ -58,7 +77,7 @@ def _with(network: Network, path: Path, note: str) -> Trained:
     own = _card(network)
     if card is not None:
         own = replace(card, facts={**card.facts, **own.facts}, input=own.input)
-    return Trained(model, own, path, note)
+    return Trained(model, own, path, note, network.task)
 
 
 def _model(network: Network, seed: int) -> fx.GraphModule:
@@ -76,7 +95,7 @@ def _card(network: Network) -> Card:
         "study": network.study,
         "trial": network.trial,
         "published": network.published,
-        "validation_accuracy": network.accuracy,
+        f"validation_{network.metric}": network.searched,
         "data": network.task and network.task.dataset,
         "parameters": network.cost.parameters,
         "macs": network.cost.macs,
@@ -107,8 +126,10 @@ def _known(network: Network, storage: str | None) -> list[tuple[Path, str]]:
             continue
         if network.task is not None and task.dataset != network.task.dataset:
             continue
-        accuracy = "" if row["accuracy"] != row["accuracy"] else f", test accuracy {row['accuracy']:.2%}"
-        known.append((Path(row["weights"]), f"{row['kind']} of {row['epochs']} epochs, seed {row['seed']}{accuracy}"))
+        metric = row["metric"]
+        value = row["scores"].get("test", Score({})).value(metric)
+        tested = f", test {words(metric)} {metric_text(metric, value)}" if value == value else ""
+        known.append((Path(row["weights"]), f"{row['kind']} of {row['epochs']} epochs, seed {row['seed']}{tested}"))
     return known
 
 

@@ -29,6 +29,7 @@ from nas.config.task import LoadedTask
 from nas.errors import AssignmentError, Infeasible, NasError, StorageError, StudyError, nearest
 from nas.limits import MAX_CLASSES, MAX_EXTENT
 from nas.network.model_selection import final, of_study, references_of_study
+from nas.objectives import metric_of
 from nas.pareto import pareto
 from nas.space.published import PublishedConfig
 from nas.space.space import Space
@@ -57,8 +58,10 @@ class Network:
     trial: int | None = None
     published: str | None = None
     """Name of the published config that it is."""
-    accuracy: float | None = None
-    """Validation accuracy of the trial."""
+    metric: str = "accuracy"
+    """What its study chooses by."""
+    searched: float | None = None
+    """Its value on validation images, after the training of the search."""
     task: LoadedTask | None = None
     """Task of the study; None for other networks."""
     assignment: Mapping[str, Scalar] | None = None
@@ -146,7 +149,8 @@ def _of_store(word: str, study: str | None, storage: str | None, input: Shape | 
         study=row.name,
         trial=number,
         published=trial.published,
-        accuracy=trial.accuracy,
+        metric=metric_of(row.objectives).name,
+        searched=trial.values.get(metric_of(row.objectives).name),
         task=row.task,
         assignment=trial.assignment,
     )
@@ -178,11 +182,12 @@ def _of_reference(
 
 
 def _best(store: Store, row: StudyRow) -> int:
-    """The final network of a study whose most accurate trial was retrained, else that trial."""
+    """The final network of a study whose best trial was retrained, else that trial."""
     front = pareto(store.trials(row.name), row.objectives)
     if front.empty:
         raise StorageError(f"study '{row.name}' has no complete trial yet")
-    most = front.loc[front["accuracy"].idxmax()]
+    metric = metric_of(row.objectives)
+    most = front.loc[(metric.sign * front[metric.name]).idxmax()]
     retrained = of_study(store.measurements(), row.name)
     chosen = final(retrained) if most["hash"] in {one.hash for one in retrained} else None
     return int(most["trial"]) if chosen is None or chosen.trial is None else chosen.trial

@@ -5,13 +5,14 @@ What is kept is chosen by images that no training saw, the validation part of a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nas.statistics.proportion import standard_error
+from nas.objectives import BALANCED_ACCURACY, OBJECTIVES, Objective
 from nas.statistics.scores import Score
 
 if TYPE_CHECKING:
@@ -29,10 +30,17 @@ class Retrained:
     macs: int
     kept: Mapping[str, Any] = field(repr=False)
     """The row of `Store.measurements` of the training that is kept."""
+    metric: str
+    """What seeds and networks are chosen by."""
     validated: tuple[float, ...]
-    """Validation accuracies of all trainings; empty where nothing was held out."""
+    """Its values on the validation images of all trainings; empty where nothing was held out."""
     tested: tuple[float, ...]
-    """Test accuracies of all trainings."""
+    """Its values on the test images of all trainings."""
+
+    @property
+    def worth(self) -> float:
+        """The mean validation value, the larger the better."""
+        return -math.inf if self.mean is None else OBJECTIVES[self.metric].sign * self.mean
 
     @property
     def seed(self) -> int:
@@ -51,15 +59,13 @@ class Retrained:
 
     @property
     def mean(self) -> float | None:
-        """Mean validation accuracy of all trainings."""
+        """Mean over the validation values of all trainings."""
         return float(np.mean(self.validated)) if self.validated else None
 
     @property
     def error(self) -> float | None:
-        """Standard error of a validation accuracy at `mean`."""
-        return (
-            None if self.validation is None or self.mean is None else standard_error(self.mean, self.validation.total)
-        )
+        """Standard error of a validation value, that of the training that is kept."""
+        return None if self.validation is None else self.validation.error(self.metric)
 
 
 def of_way(rows: pd.DataFrame) -> Retrained | None:
@@ -67,16 +73,16 @@ def of_way(rows: pd.DataFrame) -> Retrained | None:
     complete = rows[rows["state"] == "complete"].to_dict("records")
     if not complete:
         return None
-    kept = max(complete, key=_worth)
-    scores = [score for row in complete if (score := _score(row, "validation")) is not None]
+    kept, metric = max(complete, key=_worth), str(complete[0]["metric"])
     return Retrained(
         None if kept.get("kind") == "reference" else int(kept["trial"]),
         str(kept["hash"]),
         int(kept["parameters"]),
         int(kept["macs"]),
         kept,
-        tuple(score.accuracy for score in scores),
-        tuple(float(row["accuracy"]) for row in complete),
+        metric,
+        _values(complete, "validation", metric),
+        _values(complete, "test", metric),
     )
 
 
@@ -112,29 +118,37 @@ def in_order(rows: pd.DataFrame) -> list[dict[Any, Any]]:
 
 
 def final(candidates: Sequence[Retrained]) -> Retrained | None:
-    """The most accurate of retrained networks: by the mean validation accuracy over seeds; of equal ones the smallest.
+    """The best of retrained networks: by the mean validation value over seeds; of equal ones the smallest.
 
     The mean of several trainings tells more of a network than the luckiest of them. None where no network was validated.
     """
     validated = [candidate for candidate in candidates if candidate.mean is not None]
-    return max(validated, key=lambda one: (one.mean, -one.parameters, -one.macs), default=None)
+    return max(validated, key=lambda one: (one.worth, -one.parameters, -one.macs), default=None)
 
 
 def cheaper(candidates: Sequence[Retrained], chosen: Retrained) -> Retrained | None:
-    """The smallest network with a mean validation accuracy within one standard error of the chosen one's; None: that itself."""
-    assert chosen.mean is not None
-    assert chosen.error is not None
-    least = chosen.mean - chosen.error
-    near = [one for one in candidates if one.mean is not None and one.mean >= least]
+    """The smallest network with a mean validation value within one standard error of the chosen one's; None: that itself."""
+    least = chosen.worth - (chosen.error or 0.0)
+    near = [one for one in candidates if one.mean is not None and one.worth >= least]
     smallest = min(near, key=lambda one: (one.parameters, one.macs))
     return smallest if smallest.parameters < chosen.parameters else None
 
 
-def _worth(row: Mapping[Any, Any]) -> tuple[float, float, float]:
-    """What a training is chosen by: validation accuracy, of equal ones balanced accuracy, and then the first seed."""
-    score = _score(row, "validation")
-    accuracies = (0.0, 0.0) if score is None else (score.accuracy, score.balanced)
-    return *accuracies, -float(row["seed"])
+def _worth(row: Mapping[Any, Any]) -> tuple[float, ...]:
+    """What a training is chosen by: the metric on validation images, of equal ones balanced accuracy, and then the first seed."""
+    score = _score(row, "validation") or Score({})
+    metrics = (OBJECTIVES[row["metric"]], BALANCED_ACCURACY)
+    return *(_better(score.value(one.name), one) for one in metrics), -float(row["seed"])
+
+
+def _better(value: float, metric: Objective) -> float:
+    """The larger the better; what was not measured is worst."""
+    return -math.inf if math.isnan(value) else metric.sign * value
+
+
+def _values(rows: Sequence[Mapping[Any, Any]], part: str, metric: str) -> tuple[float, ...]:
+    scores = [score for row in rows if (score := _score(row, part)) is not None and metric in score.metrics]
+    return tuple(score.value(metric) for score in scores)
 
 
 def _score(row: Mapping[Any, Any], part: str) -> Score | None:

@@ -30,18 +30,23 @@ class Prediction:
     image: Path
     classes: tuple[tuple[str, float], ...]
     """Names and probabilities of the most likely classes, the first first."""
+    said: tuple[str, ...]
+    """Names of the classes that are there for it: the likeliest, or of several labels those above the bound of the task."""
     picture: Pixels | None
-    """(H, W, 3): the image as the network saw it, and beside it what spoke for the first class."""
+    """(H, W, 3): the image as the network saw it, and beside it what spoke for the likeliest class."""
 
 
 def ready(network: Network, trained: Trained) -> Trained:
     """`trained` with the names of the classes and the scale of the images, read from the data set where they are missing.
 
-    Raises WeightsError, saying how to get weights, when they are random.
+    Raises WeightsError, saying how to get weights, when they are random, DataError where the answers are no classes.
     """
     if trained.weights is None:
         raise WeightsError(f"{network.title}: {trained.note}")
-    card = trained.card
+    known, card = trained.type, trained.card
+    if known is None or known.output(card.input, card.classes) != (card.classes,):
+        kind = card.facts.get("task") if known is None else known.name
+        raise DataError(f"{network.title}: a task of {kind} has no classes that an image could be said to be of")
     if card.mean and card.class_names:
         return trained
     if network.task is None:
@@ -63,17 +68,20 @@ def predict(trained: Trained, images: Sequence[Path], *, top: int = TOP, picture
     x_BCHW = torch.from_numpy(np.stack(pixels)).float() / 255
     mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (card.mean, card.std))
     x_BCHW = (x_BCHW - mean) / std
+    task_type = trained.type or CLASSIFICATION
     with torch.no_grad():
-        shares_BK = CLASSIFICATION.probabilities(model(x_BCHW))
+        shares_BK = task_type.probabilities(model(x_BCHW))
     best = shares_BK.topk(min(top, card.classes))
+    said_BK = task_type.said(shares_BK).tolist()
     drawn = _pictures(trained, pixels, x_BCHW, best.indices[:, 0]) if pictures else [None] * len(pixels)
     return [
         Prediction(
             path,
             tuple((_name(card, int(place)), float(share)) for place, share in zip(places, shares, strict=True)),
+            tuple(_name(card, place) for place, is_said in enumerate(said) if is_said),
             picture,
         )
-        for path, places, shares, picture in zip(images, best.indices, best.values, drawn, strict=True)
+        for path, places, shares, said, picture in zip(images, best.indices, best.values, said_BK, drawn, strict=True)
     ]
 
 

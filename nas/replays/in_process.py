@@ -10,6 +10,7 @@ from nas.data.task import Tell, silent
 from nas.errors import NasError, SearchError, StorageError
 from nas.execution.gpu_sharing import Slot
 from nas.execution.runner import run_here
+from nas.objectives import metric_of
 from nas.pareto import pareto
 from nas.replays.jobs import Ran, Series, alone, choose_device, read_test
 from nas.replays.options import TrainingOptions
@@ -34,7 +35,7 @@ def retrain_plans(
 ) -> list[Plan]:
     """How front members of a study are to be trained again. Raises a NasError when they cannot be.
 
-    `trials` names finished trials, of the front or not; `top` takes the most accurate of the front; neither: the front.
+    `trials` names finished trials, of the front or not; `top` takes the best of the front; neither: the front.
     """
     if options.data is not None or options.image_size is not None:
         raise SearchError(f"study '{study}': is retrained on its own data; --data and --image-size belong to a replay")
@@ -76,11 +77,12 @@ def run(plans: Sequence[Plan], options: TrainingOptions, progress: Progress) -> 
 
 
 def _members(store: Store, study: str, top: int | None) -> list[int]:
-    front = pareto(store.trials(study, assignments=False), store.study(study).objectives)
+    objectives = store.study(study).objectives
+    front, metric = pareto(store.trials(study, assignments=False), objectives), metric_of(objectives)
     if front.empty:
         raise StorageError(f"study '{study}': no complete trial, so no front to retrain")
     if top is not None:
-        front = front.sort_values(["accuracy", "trial"], ascending=[False, True]).head(top)
+        front = front.sort_values([metric.name, "trial"], ascending=[not metric.is_maximized, True]).head(top)
     return [int(number) for number in front["trial"]]
 
 

@@ -19,7 +19,7 @@ from nas.execution.job import Outcome
 from nas.replays.options import TrainingOptions
 from nas.replays.plan import Plan
 from nas.replays.progress import Progress
-from nas.replays.results import RESULTS, of_plan
+from nas.replays.results import RESULTS, has_metric, of_plan
 from nas.replays.training import Files, measured
 from nas.states import State
 from nas.store import Store
@@ -55,7 +55,7 @@ class Series:
     def waiting(self, *, again: bool) -> list[int]:
         """The seeds that have no result yet, or all of them with `again`; the others are told of."""
         past = of_plan(self.store, self.plan)
-        results = past[past["state"].isin(RESULTS)].set_index("seed")
+        results = past[past["state"].isin(RESULTS) & has_metric(past, self.plan.metric)].set_index("seed")
         if again:
             return list(self.seeds)
         for seed in self.seeds:

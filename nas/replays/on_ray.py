@@ -9,7 +9,8 @@ from functools import partial
 
 from nas.config.block_files import own_blocks
 from nas.config.losses import functions_of
-from nas.config.own_functions import with_functions
+from nas.config.own_functions import noted, with_functions
+from nas.data.metrics import KIND as METRIC
 from nas.errors import NasError
 from nas.execution.gpu_sharing import Slot
 from nas.execution.options import RayOptions
@@ -81,7 +82,9 @@ def _train(
         networks += [plan.teacher.architecture for plan in plans if plan.teacher is not None]
         blocks = own_blocks(name for network in networks for name in network.blocks)
         losses = dict.fromkeys(plan.recipe.loss for plan in plans)
-        blocks = with_functions(blocks, [function for loss in losses for function in functions_of(loss)])
+        further = dict.fromkeys(name for plan in plans for name in plan.dataset.type.further)
+        functions = [*noted(METRIC, further), *(function for loss in losses for function in functions_of(loss))]
+        blocks = with_functions(blocks, functions)
         run_jobs(source, trainings, resources, stop, threads=options.threads, blocks=blocks)
     stop.check()
     return source.broken

@@ -15,7 +15,7 @@ from nas.config.task import LoadedTask
 from nas.data import DATASETS, Dataset, Task, augmentation, fraction_of, load, source
 from nas.data.task import Tell, Told, regrouped, silent
 from nas.errors import DataError, Infeasible, RecipeError, StudyError
-from nas.objectives import ACCURACY
+from nas.objectives import ACCURACY, BALANCED_ACCURACY, learned, metric_of
 from nas.replays.options import TrainingOptions
 from nas.space.published import Claim, PublishedConfig
 from nas.space.space import Space
@@ -65,6 +65,8 @@ class Plan:
     """What the paper trains in; None for a member of a front."""
     teacher: Teacher | None = None
     """The network whose answers are learned too; the recipe has its fingerprint."""
+    metric: str = ACCURACY.name
+    """What seeds and networks are chosen by."""
 
     @property
     def on_claimed_data(self) -> bool:
@@ -211,6 +213,7 @@ def plan_replay(config: PublishedConfig, options: TrainingOptions, shelf: Shelf)
         claimed_on=config.data,
         paper=config.paper,
         precision=config.recipe.precision,
+        metric=dataset.type.metrics[0].name,
     )
 
 
@@ -234,6 +237,9 @@ def study_data(study: StudyRow, options: TrainingOptions, tell: Tell = silent) -
     """
     task = study.task.unread(options.data_root, cached=options.data_cache, memory=options.memory)
     dataset = load(task, Told(tell))
+    # What is chosen by is measured, and each class alike, which costs nothing.
+    wanted = (*learned(study.objectives), *study.metrics, BALANCED_ACCURACY.name)
+    dataset = replace(dataset, type=dataset.type.reporting(wanted))
     if dataset.fingerprint != study.task.fingerprint:
         raise DataError(
             f"study '{study.name}': {task.dataset} holds other images than those it was made with; "
@@ -299,9 +305,11 @@ def _of_study(
     dataset = as_trained(data.dataset, study.recipe)
     if study.recipe.loss:
         same_loss(study.recipe.loss)  # a fault is told before anything is trained
-    if ACCURACY not in dataset.type.metrics:
+    metric = metric_of(study.objectives).name
+    if metric not in dataset.type.reported():
         raise DataError(
-            f"data '{dataset.task.dataset}': retraining measures accuracy, which a task of {dataset.type.name} does not have"
+            f"data '{dataset.task.dataset}': study '{study.name}' chooses by {metric}, and a training reports "
+            f"{', '.join(dataset.type.reported())}; --blocks names the file in which it stands"
         )
     images = len(dataset.train)
     theirs = study.recipe
@@ -326,6 +334,7 @@ def _of_study(
         deviations=tuple(deviations),
         study=study.name,
         teacher=teacher,
+        metric=metric,
         **facts,
     )
 

@@ -6,7 +6,8 @@ import math
 import sys
 from typing import TYPE_CHECKING
 
-from nas.text.formatting import counted
+from nas.objectives import BALANCED_ACCURACY
+from nas.text.formatting import counted, metric_text, words
 from nas.text.log import LOG
 from nas.text.sanitize import one_line
 from nas.train import Epoch
@@ -161,8 +162,10 @@ class Logged(Relay):
 
 
 def describe(epoch: Epoch) -> str:
-    """``loss 1.234, training accuracy 56.7 %, 1,234 images/s``, with the validation accuracy where there is one."""
+    """``loss 1.234, training accuracy 56.7 %, 1,234 images/s``, with what was measured on validation images, where some are."""
     text = f"loss {epoch.train_loss:.3f}, training accuracy {epoch.train_accuracy:.1%}"
     if math.isfinite(epoch.accuracy):
         text += f", validation {epoch.accuracy:.1%}"
+    others = [name for name, value in epoch.others.items() if math.isfinite(value) and name != BALANCED_ACCURACY.name]
+    text += "".join(f", {words(name)} {metric_text(name, epoch.others[name])}" for name in others)
     return f"{text}, {epoch.images_per_second:,.0f} images/s"

@@ -32,6 +32,14 @@ def past_replays(storage: str | None) -> dict[str, list[Summary]]:
     return {str(name): summaries(of_name) for name, of_name in replays.groupby("published", sort=False)}
 
 
+def has_metric(measured: pd.DataFrame, metric: str) -> pd.Series[bool]:
+    """Which rows tell this metric, or were not measured at all; those of an older version may lack it."""
+    import pandas as pd
+
+    scores = [row.get("test") for row in measured["scores"]]
+    return pd.Series([one is None or metric in one.metrics for one in scores], index=measured.index, dtype=bool)
+
+
 def of_plan(store: Store, plan: Plan) -> pd.DataFrame:
     """The measurements of a plan, whatever their seed."""
     found = store.measurements()

@@ -18,6 +18,7 @@ from nas.replays.plan import Plan
 from nas.replays.progress import Progress
 from nas.replays.training import SeedTraining
 from nas.store.schema import utc_now
+from nas.text.formatting import metric_text, words
 from nas.train import Verdict
 
 
@@ -102,6 +103,8 @@ class SeedSource(JobSource[SeedJob]):
             self.broken.append(NasError(outcome.reason or ""))
             return
         if outcome.tested is not None and self.tells:
-            self.progress.note(f"{job.name}: test accuracy {outcome.tested.accuracy:.2%}")
+            metric = job.series.plan.metric
+            value = outcome.tested.scores["test"].value(metric)
+            self.progress.note(f"{job.name}: test {words(metric)} {metric_text(metric, value)}")
         if not job.series.record(job.seed, outcome, job.started_at):
             self._waiting = [other for other in self._waiting if other.series is not job.series]

@@ -13,8 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from nas.architecture.compile import compile_model
 from nas.data import Split
@@ -32,20 +30,9 @@ from nas.store.schema import utc_now
 from nas.text.sanitize import in_cell, one_line
 from nas.train import Diverged, Epoch, Trainer, Verdict, environment, seed_everything
 from nas.train.evaluation import measured_epochs
+from nas.train.scoring import score
 
 Counts = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Examined:
-    """What a network is worth on images."""
-
-    accuracy: float
-    """Accuracy in [0, 1], like `top5`."""
-    top5: float
-    loss: float
-    confusion: Counts
-    """(classes, classes): images of the class of the row that were taken for the class of the column."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +61,6 @@ def measured(plan: Plan, seed: int, outcome: Outcome, started_at: str) -> Measur
         seed=seed,
         state=str(outcome.state),
         reason=outcome.reason or "",
-        accuracy=tested.accuracy if tested else None,
-        top5=tested.top5 if tested else None,
-        loss=tested.loss if tested else None,
         parameters=plan.cost.parameters,
         macs=plan.cost.macs,
         task=plan.task,
@@ -150,20 +134,19 @@ class SeedTraining:
     def finish(self) -> tuple[Verdict, Evaluated]:
         """Reads the test set, and writes weights and confusion matrix. What is written, validated and tested is one network."""
         assert self.trainer is not None
-        tested = self._examine(self.trainer, self.test())
-        if not math.isfinite(tested.loss):
-            raise Diverged(f"test loss is {tested.loss}")
-        write_confusion(self.files.confusion, tested.confusion, self.plan.dataset.class_names)
-        scores = {"test": Score.of_confusion(tested.confusion.tolist())}
-        if len(self.plan.dataset.validation):
-            validated = self._examine(self.trainer, self.plan.dataset.validation)
-            scores["validation"] = Score.of_confusion(validated.confusion.tolist())
+        data, scores = self.plan.dataset, {}
+        for part, split in (("test", self.test()), ("validation", data.validation)):
+            if not len(split):
+                continue
+            outputs, targets = self.trainer.predict(split), torch.from_numpy(split.y)
+            found = scores[part] = score(data.type, outputs, targets)
+            if not math.isfinite(found.value("loss")):
+                raise Diverged(f"{part} loss is {found.value('loss')}")
+            counts = data.type.confusion(outputs, targets) if part == "test" else None
+            if counts is not None:
+                write_confusion(self.files.confusion, counts.numpy(), data.class_names)
         save_weights(self.files.weights, self.trainer.network, self._card(scores))
-        weights = str(self.files.weights.absolute())
-        return Verdict(State.COMPLETE), Evaluated(tested.accuracy, tested.top5, tested.loss, weights, scores)
-
-    def _examine(self, trainer: Trainer, split: Split) -> Examined:
-        return examine(trainer.predict(split), torch.from_numpy(split.y), self.plan.dataset.classes)
+        return Verdict(State.COMPLETE), Evaluated(str(self.files.weights.absolute()), scores)
 
     @property
     def circumstances(self) -> Mapping[str, str]:
@@ -210,26 +193,21 @@ class SeedTraining:
             "data": data.task.dataset,
             "epochs": plan.recipe.epochs,
             "seed": self.seed,
-            "test_accuracy": scores["test"].accuracy,
-            "test_standard_error": scores["test"].error,
+            "task": data.type.name,
+            "metric": plan.metric,
+            **_measured_facts(plan.metric, scores),
             "deviations": [str(deviation) for deviation in plan.deviations_in(self.precision)],
         }
-        if "validation" in scores:
-            facts["accuracy_held_out"] = scores["validation"].accuracy
         return Card(plan.architecture, data.input, data.classes, data.class_names, data.mean, data.std, facts)
 
 
-def examine(logits: Tensor, y: Tensor, classes: int) -> Examined:
-    """Accuracies, mean cross-entropy and confusion matrix of logits (N, classes) for labels (N,)."""
-    best = logits.topk(min(5, classes)).indices
-    hits = best == y[:, None]
-    confusion = torch.bincount(y * classes + best[:, 0], minlength=classes * classes).view(classes, classes)
-    return Examined(
-        float(hits[:, 0].double().mean()),
-        float(hits.any(1).double().mean()),
-        float(F.cross_entropy(logits, y)),
-        confusion.numpy(),
-    )
+def _measured_facts(metric: str, scores: Mapping[str, Score]) -> dict[str, float | None]:
+    """What weights say of their worth: ``test_accuracy``, or another metric, with its standard error."""
+    test = scores["test"]
+    facts = {f"test_{metric}": test.value(metric), "test_standard_error": test.error(metric)}
+    if "validation" in scores:
+        facts[f"{metric}_held_out"] = scores["validation"].value(metric)
+    return facts
 
 
 def write_confusion(path: Path, confusion: Counts, names: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-"""What retrained weights are worth: validation and test accuracy beside each other, class by class, and what to make of them."""
+"""What retrained weights are worth: validation and test beside each other, by metric and class, and what to make of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from rich.padding import Padding
 from rich.table import Table
 
 from nas.network.model_selection import Retrained
+from nas.objectives import ACCURACY, BALANCED_ACCURACY, OBJECTIVES
 from nas.statistics.scores import CHANCE, Gap, Score, other_shares
+from nas.text.formatting import difference_text, metric_text, words
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,16 +22,19 @@ if TYPE_CHECKING:
 MOST_CLASSES: Final = 20
 """Classes up to which each has its row."""
 WORST_CLASSES: Final = 10
-"""The least accurate ones of more classes than that."""
+"""The worst ones of more classes than that."""
+FURTHER: Final = ("loss", "top5")
+"""What is measured, and no row of a table."""
 
 
 def worth_record(retrained: Retrained, data: Dataset) -> dict[str, Any]:
-    """The training that is kept, as plain data: accuracies in [0, 1] with their standard errors, class by class."""
-    validation, test = retrained.validation, retrained.test
-    both = None if validation is None or test is None else Gap.between(validation, test).record()
+    """The training that is kept, as plain data: values with their standard errors, class by class."""
+    validation, test, metric = retrained.validation, retrained.test, retrained.metric
+    both = None if validation is None or test is None else Gap.between(validation, test, metric).record()
     return {
         "seed": retrained.seed,
-        "chosen_by": None if validation is None else "validation accuracy",
+        "metric": metric,
+        "chosen_by": None if validation is None else f"validation {words(metric)}",
         "weights": str(retrained.kept["weights"]),
         "validation": None if validation is None else validation.record(data.class_names),
         "validation_mean": retrained.mean,
@@ -42,20 +47,20 @@ def worth_record(retrained: Retrained, data: Dataset) -> dict[str, Any]:
 def print_worth(console: Console, retrained: Retrained, data: Dataset) -> None:
     """Which training is kept, what it is worth, and what the numbers do not say by themselves."""
     test = retrained.test
-    if test is None:
+    if test is None or test.images is None:
         return  # measured by an older version
     console.print(f"  kept         {_choice(retrained)}", soft_wrap=True)
-    console.print(Padding(_table(retrained.validation, test, data.class_names), (0, 0, 0, 2)))
+    console.print(Padding(_table(retrained, test, data.class_names), (0, 0, 0, 2)))
     for line in remarks(retrained, data):
         console.print(f"  {line}", soft_wrap=True)
 
 
 def remarks(retrained: Retrained, data: Dataset) -> list[str]:
     """One line each: whether validation and test agree, and whether they are of the same mix of classes."""
-    validation, test = retrained.validation, retrained.test
+    validation, test, metric = retrained.validation, retrained.test, retrained.metric
     lines = []
     if validation is not None and test is not None:
-        lines.append(_agreement(Gap.between(validation, test)))
+        lines.append(_agreement(Gap.between(validation, test, metric), metric))
     if others := _shares(test, data):
         first, more = others[0], len(others) - 1
         rest = f" ({more} more {'class' if more == 1 else 'classes'} likewise)" if more else ""
@@ -67,9 +72,27 @@ def remarks(retrained: Retrained, data: Dataset) -> list[str]:
     return lines
 
 
-def with_error(accuracy: float | None, error: float | None) -> str:
-    """``97.3 ± 0.9 %``."""
-    return "" if accuracy is None or error is None else f"{accuracy * 100:.1f} ± {error * 100:.1f} %"
+def shown_metrics(score: Score, metric: str) -> list[str]:
+    """What has a row or a column of its own: what is chosen by first."""
+    others = [name for name in score.metrics if name not in (*FURTHER, metric)]
+    return [metric, *others]
+
+
+def metric_name(metric: str, chosen_by: str) -> str:
+    """What such a row or column is called; accuracies by the images that they count."""
+    if chosen_by != ACCURACY.name:
+        return words(metric)
+    return {ACCURACY.name: "all images", BALANCED_ACCURACY.name: "each class alike"}.get(metric, words(metric))
+
+
+def estimate_text(score: Score | None, metric: str) -> str:
+    """A metric of a score with its standard error; nothing where it was not measured."""
+    return "" if score is None else metric_text(metric, score.value(metric), score.error(metric))
+
+
+def class_text(score: Score, place: int) -> str:
+    """What a score says of one class, with its standard error."""
+    return metric_text(score.class_metric, *score.of(place))
 
 
 def _choice(retrained: Retrained) -> str:
@@ -81,44 +104,47 @@ def _choice(retrained: Retrained) -> str:
     return f"seed {retrained.seed}, {of}"
 
 
-def _agreement(gap: Gap) -> str:
-    points, most = abs(gap.difference) * 100, CHANCE * gap.error * 100
+def _agreement(gap: Gap, metric: str) -> str:
+    far = f"validation and test differ by {difference_text(metric, abs(gap.difference))}"
+    if gap.error is None:
+        return f"{far}; nobody knows how much of it is chance"
+    most = difference_text(metric, CHANCE * gap.error).removesuffix(" points")
     if gap.by_chance:
-        return f"validation and test differ by {points:.1f} points, which is chance (two standard errors: {most:.1f})"
-    better = "validation" if gap.difference > 0 else "test"
+        return f"{far}, which is chance (two standard errors: {most})"
+    better = "validation" if gap.difference * OBJECTIVES[metric].sign > 0 else "test"
     return (
-        f"validation and test differ by {points:.1f} points, more than by chance (two standard errors: {most:.1f}): the "
-        f"{better} images are easier, or of another kind; believe the test"
+        f"{far}, more than by chance (two standard errors: {most}): the {better} images are easier, or of another kind; "
+        "believe the test"
     )
 
 
-def _table(validation: Score | None, test: Score, names: Sequence[str]) -> Table:
+def _table(retrained: Retrained, test: Score, names: Sequence[str]) -> Table:
+    metric = retrained.metric
     table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column("class", overflow="fold")
-    parts = {"validation": validation, "test": test}
+    table.add_column("class" if test.classes else "metric", overflow="fold")
+    parts = {"validation": retrained.validation, "test": test}
     there = [(name, score) for name, score in parts.items() if score is not None]
     for name, _ in there:
         table.add_column(name, justify="right", no_wrap=True)
         table.add_column("images", justify="right", no_wrap=True)
-    table.add_row("all images", *_cells([(score.accuracy, score.error, score.total) for _, score in there]))
-    table.add_row("each class alike", *_cells([(score.balanced, score.balanced_error, None) for _, score in there]))
+    for name in shown_metrics(test, metric):
+        cells = []
+        for _, score in there:
+            cells += [estimate_text(score, name), f"{score.images:,}" if name == metric else ""]
+        table.add_row(metric_name(name, metric), *cells)
     for place in _shown(test):
-        table.add_row(names[place], *_cells([(*score.of(place), score.images[place]) for _, score in there]))
-    if len(names) > MOST_CLASSES:
-        table.caption = f"the {WORST_CLASSES} least accurate of {len(names)} classes; --json has all"
+        cells = []
+        for _, score in there:
+            cells += [class_text(score, place), f"{score.classes[place].images:,}"]
+        table.add_row(names[place], *cells)
+    if len(test.classes) > MOST_CLASSES:
+        table.caption = f"the {WORST_CLASSES} worst of {len(names)} classes; --json has all"
         table.caption_justify = "left"
     return table
 
 
-def _cells(values: Sequence[tuple[float | None, float | None, int | None]]) -> list[str]:
-    cells = []
-    for accuracy, error, images in values:
-        cells += [with_error(accuracy, error), "" if images is None else f"{images:,}"]
-    return cells
-
-
 def _shown(test: Score) -> list[int]:
-    places = range(len(test.images))
+    places = range(len(test.classes))
     if len(places) <= MOST_CLASSES:
         return list(places)
     worst = sorted(places, key=lambda place: (test.of(place)[0] is None, test.of(place)[0] or 0.0))
@@ -126,15 +152,19 @@ def _shown(test: Score) -> list[int]:
 
 
 def _shares(test: Score | None, data: Dataset) -> list[dict[str, Any]]:
-    """The classes of which the test images have another share than the training images: with both shares."""
-    if test is None:
+    """The classes of which the test images have another share than the training images: with both shares.
+
+    Nothing where an image has several labels, or none.
+    """
+    if test is None or not test.classes or data.train.y.ndim > 1:
         return []
     ours = np.bincount(np.concatenate([data.train.y, data.validation.y]), minlength=data.classes).tolist()
+    theirs = [one.images for one in test.classes]
     return [
         {
             "class": data.class_names[place],
             "training": ours[place] / sum(ours),
-            "test": test.images[place] / test.total,
+            "test": theirs[place] / sum(theirs),
         }
-        for place in other_shares(ours, test.images)
+        for place in other_shares(ours, theirs)
     ]

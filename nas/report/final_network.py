@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from nas.network.model_selection import Retrained, of_way
-from nas.report.accuracy_tables import print_worth, with_error, worth_record
-from nas.text.formatting import short
+from nas.report.accuracy_tables import estimate_text, print_worth, worth_record
+from nas.text.formatting import metric_text, short, words
 from nas.text.terminal import styled
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def final_record(final: Final) -> dict[str, Any]:
-    """The final network as plain data; accuracies in [0, 1]."""
+    """The final network as plain data."""
     near = final.cheaper
     return {
         **_facts(final.network),
@@ -31,7 +31,8 @@ def final_record(final: Final) -> dict[str, Any]:
 
 def print_retrained(console: Console, rans: Sequence[Ran]) -> None:
     """One row for each network that was retrained."""
-    title = "Retrained: mean validation accuracy of all seeds; the kept one"
+    metric = words(rans[0].plan.metric)
+    title = f"Retrained: mean validation {metric} of all seeds; the kept one"
     table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
     for name in ("trial", "mean", "kept", "validation", "test", "parameters", "MACs"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -50,28 +51,30 @@ def print_final(console: Console, final: Final) -> None:
     network = final.network
     console.print(styled(("final network", "bold"), f"  {final.ran.plan.title}: {_size(network)}"), soft_wrap=True)
     among = len(final.candidates)
-    mean = with_error(network.mean, network.error)
+    mean = f"mean validation {words(network.metric)}, {_mean(network)}"
     console.print(
-        f"  chosen       the most accurate of {among} by mean validation accuracy, {mean}"
+        f"  chosen       the best of {among} by {mean}"
         if among > 1
-        else f"  chosen       the only one that was retrained; mean validation accuracy {mean}",
+        else f"  chosen       the only one that was retrained; {mean}",
         soft_wrap=True,
     )
     print_worth(console, network, final.ran.plan.dataset)
     near = final.cheaper
     if near is not None:
         console.print(
-            f"  smaller      trial {near.trial} ({_size(near)}) is within one standard error of it: "
-            f"{with_error(near.mean, near.error)}",
+            f"  smaller      trial {near.trial} ({_size(near)}) is within one standard error of it: {_mean(near)}",
             soft_wrap=True,
         )
     console.print(f"  weights      {network.kept['weights']}", soft_wrap=True)
 
 
 def _row(way: Retrained) -> list[str]:
-    scores = [way.validation, way.test]
-    shown = ["" if score is None else with_error(score.accuracy, score.error) for score in scores]
-    return [with_error(way.mean, way.error), str(way.seed), *shown, f"{way.parameters:,}", short(way.macs)]
+    shown = [estimate_text(score, way.metric) for score in (way.validation, way.test)]
+    return [_mean(way), str(way.seed), *shown, f"{way.parameters:,}", short(way.macs)]
+
+
+def _mean(way: Retrained) -> str:
+    return metric_text(way.metric, way.mean, way.error)
 
 
 def _size(way: Retrained) -> str:

@@ -40,7 +40,7 @@ class FitResult:
     choice: Choice | None
     """The chosen network, the runner-up, and a smaller one as good; None where no network was trained to its end yet."""
     offered: tuple[Candidate, ...]
-    """All networks that were trained to be used, those of the search and references, the most accurate first."""
+    """All networks that were trained to be used, those of the search and references, the best first."""
     classes: tuple[str, ...]
     files: tuple[Path, ...]
     """The chosen network: Python, weights, ONNX, as far as they could be written."""
@@ -76,7 +76,7 @@ class FitResult:
 
     @property
     def networks(self) -> pd.DataFrame:
-        """One row for each network that was offered: accuracies in [0, 1], parameters, MACs, whether it is a reference."""
+        """One row for each network that was offered: its value, parameters, MACs, whether it is a reference."""
         import pandas as pd
 
         rows = [candidate_record(one, self.classes) for one in self.offered]

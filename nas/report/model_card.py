@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from nas.data.task_type import Classification
 from nas.errors import NasError
-from nas.report.accuracy_tables import with_error
+from nas.export.inference import can_say
+from nas.report.accuracy_tables import class_text, estimate_text, metric_name, shown_metrics
 from nas.report.verdict import seen_lines, verdict
-from nas.text.formatting import short
+from nas.text.formatting import short, words
 from nas.text.markdown import block, code, plain
 from nas.text.sanitize import one_line, visible
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from nas.fits.choice import Candidate, Choice
 
 MAKER = "nas"
+HUB_NAMES = {"macro_f1": "f1", "auc": "roc_auc", "balanced_accuracy": "accuracy"}
+"""What the hub calls metrics that have another name here."""
 NAME = "README.md"
 BEGINNING = "---\nlibrary_name: pytorch\n"
 """What every card begins with: a README.md that does not is none, and stays as it is."""
@@ -73,7 +77,7 @@ def model_card(
     lines = [
         f"# {plain(study)}",
         "",
-        f"An image classifier with {data.classes} classes for images of {shape}: {chosen.parameters:,} parameters, "
+        f"{_what(data)} for images of {shape}: {chosen.parameters:,} parameters, "
         f"{short(chosen.macs)} multiply-accumulates for one image. {plain(chosen.caption or chosen.name)}.",
         "",
         "## What it is worth",
@@ -87,7 +91,7 @@ def model_card(
         "",
         "## How to use it",
         "",
-        *_use(files),
+        *_use(files, data),
         "",
         "## What it was trained on",
         "",
@@ -107,11 +111,14 @@ def _front_matter(study: str, chosen: Candidate, files: Sequence[str]) -> dict[s
         "library_name": "pytorch",
         "pipeline_tag": "image-classification",
         "tags": ["image-classification", "neural-architecture-search", MAKER, *(["onnx"] if onnx else [])],
-        "metrics": ["accuracy"],
+        "metrics": [HUB_NAMES.get(chosen.metric, chosen.metric)],
     }
     test = None if chosen.retrained is None else chosen.retrained.test
     if test is not None:
-        values = [("accuracy", "test accuracy", test.accuracy), ("accuracy", "test, each class alike", test.balanced)]
+        values = [
+            (HUB_NAMES.get(metric, metric), f"test {words(metric)}", test.value(metric))
+            for metric in shown_metrics(test, chosen.metric)
+        ]
         found["model-index"] = [
             {
                 "name": one_line(study),
@@ -134,28 +141,35 @@ def _accuracies(chosen: Candidate, data: Dataset) -> list[str]:
     if chosen.retrained is None or chosen.retrained.test is None:
         return ["It was not measured on test images."]
     validation, test = chosen.retrained.validation, chosen.retrained.test
-    rows = ["| class | validation | test | test images |", "|---|---:|---:|---:|"]
-    held = "" if validation is None else with_error(validation.accuracy, validation.error)
-    rows.append(f"| all images | {held} | {with_error(test.accuracy, test.error)} | {test.total:,} |")
-    held = "" if validation is None else with_error(validation.balanced, validation.balanced_error)
-    rows.append(f"| each class alike | {held} | {with_error(test.balanced, test.balanced_error)} | |")
-    for place, name in enumerate(data.class_names):
-        held = "" if validation is None else with_error(*validation.of(place))
-        rows.append(f"| {plain(name)} | {held} | {with_error(*test.of(place))} | {test.images[place]:,} |")
+    first = "class" if test.classes else "metric"
+    rows = [f"| {first} | validation | test | test images |", "|---|---:|---:|---:|"]
+    for metric in shown_metrics(test, chosen.metric):
+        images = f"{test.images:,} " if metric == chosen.metric and test.images is not None else ""
+        name = metric_name(metric, chosen.metric)
+        rows.append(f"| {name} | {estimate_text(validation, metric)} | {estimate_text(test, metric)} | {images}|")
+    for place, name in enumerate(data.class_names[: len(test.classes)]):
+        held = "" if validation is None else class_text(validation, place)
+        rows.append(f"| {plain(name)} | {held} | {class_text(test, place)} | {test.classes[place].images:,} |")
+    if test.classes and test.class_metric != chosen.metric:
+        rows += ["", f"Of each class: {words(test.class_metric)}."]
     return rows
 
 
-def _use(files: Sequence[str]) -> list[str]:
+def _what(data: Dataset) -> str:
+    if isinstance(data.type, Classification):
+        return f"An image classifier with {data.classes} classes"
+    return f"A network for {data.type.name} with {data.classes} classes"
+
+
+def _use(files: Sequence[str], data: Dataset) -> list[str]:
     python = next((name for name in files if name.endswith(".py")), None)
     lines = [f"Files: {', '.join(code(name) for name in files)}."]
     if python is not None:
         stem = python.removesuffix(".py")
-        text = [
-            f"import {stem}",
-            "",
-            f'{stem}.predict("photo.jpg")  # the classes with their probabilities',
-            f"{stem}.load()",
-        ]
+        predicts = [f'{stem}.predict("photo.jpg")  # the classes with their probabilities']
+        if data.type.bound is not None:
+            predicts.append(f'{stem}.labels("photo.jpg")  # those above THRESHOLD')
+        text = [f"import {stem}", "", *(predicts if can_say(data.type) else ()), f"{stem}.load()"]
         lines += ["", *block("python", "\n".join(text))]
         lines += ["", f"{code(python)} needs torch, safetensors and Pillow."]
     return lines

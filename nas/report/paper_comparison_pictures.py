@@ -122,12 +122,11 @@ def _draw_gradcam(group: Sequence[Ran], path: Path) -> None:
     figure.subplots_adjust(
         left=1.75 / width, right=1 - 0.1 / width, top=top, bottom=0.1 / height, wspace=0.06, hspace=0.06
     )
-    names = group[0].plan.dataset.class_names
     for column, image in enumerate(looks[0][1].images):
         rows[0, column].imshow(image, interpolation="nearest")
-        rows[0, column].set_title(letters(names[looks[0][1].true[column]]), fontsize=8.5, color=INK, pad=4)
+        rows[0, column].set_title(letters(looks[0][1].true[column]), fontsize=8.5, color=INK, pad=4)
     for place, (ran, seen) in enumerate(looks, start=1):
-        _row(rows[place], ran, seen, names)
+        _row(rows[place], ran, seen)
     for axes in rows.flat:
         axes.set_xticks([])
         axes.set_yticks([])
@@ -135,14 +134,14 @@ def _draw_gradcam(group: Sequence[Ran], path: Path) -> None:
     save(figure, path, dpi=PIXELS_PER_INCH)
 
 
-def _row(row: Sequence[Axes], ran: Ran, seen: Seen, names: Sequence[str]) -> None:
+def _row(row: Sequence[Axes], ran: Ran, seen: Seen) -> None:
     for axes, picture, true, predicted in zip(row, seen.overlays, seen.true, seen.predicted, strict=True):
         axes.imshow(picture, interpolation="nearest")
         if true != predicted:
             axes.text(
                 0.04,
                 0.05,
-                letters(f"as {names[predicted]}"),
+                letters(f"as {predicted}"),
                 transform=axes.transAxes,
                 fontsize=7.5,
                 color="white",

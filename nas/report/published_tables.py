@@ -12,13 +12,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from nas.analysis.replicates import Summary, accuracy_text, summaries
+from nas.analysis.replicates import Summary, summaries, summary_text
 from nas.network.model_selection import Retrained, of_way
 from nas.replays.checking import NO_NETWORK, NOT_CHECKED, NOT_CLAIMED, OFF, REPRODUCED, Check, CheckedClaim
 from nas.replays.plan import obstacle
 from nas.report.accuracy_tables import print_worth, worth_record
 from nas.store.deviations import WORDS, Deviation
-from nas.text.formatting import counted
+from nas.text.formatting import counted, words
 from nas.text.terminal import styled
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def print_configs(
         claimed = ", ".join(claim.printed for claim in config.claims if claim.metric == "accuracy")
         share = "" if way.fraction == 1 else f" of {way.fraction:.3g} of the images"
         how = f"{way.data}, {counted(way.epochs, 'epoch')}{share}{_recipe(way.deviations)}"
-        table.add_row(config.name, claimed, accuracy_text(way.record()), how)
+        table.add_row(config.name, claimed, summary_text(way), how)
     console.print()
     console.print(table)
 
@@ -185,7 +185,7 @@ def _recipe(deviations: Sequence[Deviation | str]) -> str:
 
 
 def ran_record(ran: Ran, pictures: Sequence[Path]) -> dict[str, Any]:
-    """What came of a replay or a retraining, as plain data; accuracies in [0, 1], claims in their own units."""
+    """What came of a replay or a retraining, as plain data; claims in their own units."""
     plan, rows = ran.plan, ran.measured
     summary = summaries(rows)[0]
     return {
@@ -219,8 +219,7 @@ def print_ran(console: Console, ran: Ran, pictures: Sequence[Path]) -> None:
     """What came of a replay or a retraining, for a person: claimed beside measured, and what was done otherwise."""
     plan, rows = ran.plan, ran.measured
     summary = summaries(rows)[0]
-    record = summary.record()
-    console.print(styled((plan.title, "bold"), f"  test accuracy {accuracy_text(record)}"), soft_wrap=True)
+    console.print(styled((plan.title, "bold"), f"  test {words(plan.metric)} {summary_text(summary)}"), soft_wrap=True)
     claims = _measured_claims(ran)
     if claims:
         table = Table(box=None, padding=(0, 2, 0, 0))

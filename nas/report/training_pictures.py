@@ -13,12 +13,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from nas.analysis.replicates import accuracy_text, summaries
+from nas.analysis.replicates import summaries, summary_text
 from nas.drawing.matplotlib_sheet import letters, save
 from nas.errors import NasError
 from nas.front.png import BLUE, FAINT, GREY, INK, ORANGE
+from nas.objectives import ACCURACY, OBJECTIVES
 from nas.replays.jobs import load_test_images
 from nas.replays.training import Files, read_confusion
+from nas.text.formatting import words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,6 +31,8 @@ PIXELS_PER_INCH: Final = 150
 MOST_NUMBERS: Final = 20
 """Classes up to which a confusion matrix shows its numbers; with more they cannot be read."""
 MOST_NAMES: Final = 40
+MOST_LETTERS: Final = 22
+"""Letters over a picture, of the names of several labels."""
 EXAMPLES: Final = 8
 """Test images with Grad-CAM."""
 FEWEST_POSITIONS: Final = 16
@@ -51,37 +55,47 @@ def draw(ran: Ran) -> list[Path]:
 
 
 def draw_curves(ran: Ran, path: Path) -> None:
-    """Loss and accuracy over the epochs, one thin line a seed, with the test accuracy and the paper's at the end."""
+    """The loss and what is chosen by over the epochs, one thin line a seed, with the test value and the paper's at the end."""
+    metric = ran.plan.metric
+    scale, unit = (100, " (%)") if OBJECTIVES[metric].is_share else (1, "")
     curves = [curve for curve in ran.measured["curve"] if curve]
     if not curves:
         return
     figure = _figure(9.6, 3.9, ran)
-    loss, accuracy = figure.subplots(1, 2, gridspec_kw={"left": 0.065, "right": 0.985, "top": 0.83, "bottom": 0.13})
+    loss, worth = figure.subplots(1, 2, gridspec_kw={"left": 0.065, "right": 0.985, "top": 0.83, "bottom": 0.13})
     _lines(loss, curves, "train_loss", 1, BLUE, "training")
     _lines(loss, curves, "loss", 1, ORANGE, "validation")
-    _lines(accuracy, curves, "train_accuracy", 100, BLUE, "training")
-    _lines(accuracy, curves, "accuracy", 100, ORANGE, "validation")
+    if metric == ACCURACY.name:
+        _lines(worth, curves, "train_accuracy", 100, BLUE, "training")
+    _lines(worth, curves, metric, scale, ORANGE, "validation")
     last = max(epoch["epoch"] for curve in curves for epoch in curve)
-    tested = ran.measured["accuracy"].dropna().to_numpy() * 100
-    if len(tested):
-        accuracy.plot([last] * len(tested), tested, "D", color=INK, ms=5, mec="white", mew=0.8, label="test", zorder=4)
-    claim = next((claim for claim in ran.plan.claims if claim.metric == "accuracy"), None)
+    tested = [
+        scale * score.value(metric) for scores in ran.measured["scores"] if (score := scores.get("test")) is not None
+    ]
+    if tested:
+        worth.plot([last] * len(tested), tested, "D", color=INK, ms=5, mec="white", mew=0.8, label="test", zorder=4)
+    claim = next((claim for claim in ran.plan.claims if claim.metric == metric), None)
     if claim is not None:
         label = letters(f"paper, {claim.printed} % on {ran.plan.claimed_on}")
-        accuracy.axhline(claim.value, color=GREY, lw=1.2, ls=(0, (5, 3)), label=label, zorder=1)
-    for axes, name in ((loss, "cross-entropy"), (accuracy, "accuracy (%)")):
+        worth.axhline(claim.value, color=GREY, lw=1.2, ls=(0, (5, 3)), label=label, zorder=1)
+    for axes, name in (
+        (loss, "cross-entropy" if metric == ACCURACY.name else "loss"),
+        (worth, f"{words(metric)}{unit}"),
+    ):
         plain(axes)
         axes.set_xlabel("epoch", color=INK)
         axes.set_ylabel(name, color=INK)
         axes.set_xlim(min(1, last - 1) - 0.02 * last, last * 1.03)
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-        axes.legend(frameon=False, fontsize=8.5, loc="best")
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(frameon=False, fontsize=8.5, loc="best")
     save(figure, path, dpi=PIXELS_PER_INCH)
 
 
 def _lines(axes: Axes, curves: list[list[dict[str, Any]]], key: str, scale: float, color: str, label: str) -> None:
     for place, curve in enumerate(curves):
-        points = [(epoch["epoch"], epoch[key] * scale) for epoch in curve if epoch[key] is not None]
+        found = [(epoch["epoch"], {**epoch.get("others", {}), **epoch}.get(key)) for epoch in curve]
+        points = [(number, value * scale) for number, value in found if value is not None]
         if points:
             xs, ys = zip(*points, strict=True)
             marker = "o" if len(points) < 12 else None
@@ -137,14 +151,16 @@ class Seen:
     """(H, W, 3) each."""
     overlays: list[npt.NDArray[np.uint8]]
     """The same with what spoke for the predicted class."""
-    true: list[int]
-    predicted: list[int]
+    true: list[str]
+    """Names of the classes that are there."""
+    predicted: list[str]
+    """Names of the classes that are said."""
 
 
 def look(ran: Ran) -> Seen | None:
-    """A few test images of different classes, and what spoke for the predicted class in the last feature map.
+    """A few test images of different classes, and what spoke for the likeliest class in the last feature map.
 
-    None where there are no weights any more, or every feature map has one position.
+    None where there are no classes, no weights any more, or every feature map has one position.
     """
     import torch
 
@@ -155,7 +171,7 @@ def look(ran: Ran) -> Seen | None:
     complete = ran.measured[(ran.measured["state"] == "complete") & ran.measured["weights"].notna()]
     there = [weights for weights in map(Path, complete["weights"]) if weights.exists()]
     data, architecture = ran.plan.dataset, ran.plan.architecture
-    if not there:
+    if not there or data.type.output(data.input, data.classes) != (data.classes,):
         return None
     try:
         layer = last_feature_map(architecture, data.input, data.classes, FEWEST_POSITIONS)
@@ -171,11 +187,18 @@ def look(ran: Ran) -> Seen | None:
     std = torch.tensor(data.std).view(1, -1, 1, 1)
     x = (torch.from_numpy(pixels) / 255 - mean) / std
     with torch.no_grad():
-        predicted = model(x).argmax(1)
-    maps = grad_cam(model, layer, x, predicted).numpy()
+        probabilities = data.type.probabilities(model(x))
+    maps = grad_cam(model, layer, x, probabilities.argmax(1)).numpy()
+    names, y = data.class_names, test.y[chosen]
+    meant = np.eye(len(names), dtype=bool)[y] if y.ndim == 1 else y > 0
+    true, predicted = ([_named(row, names) for row in rows] for rows in (meant, data.type.said(probabilities).numpy()))
     images = [_picture(pixels[column]) for column in range(len(chosen))]
     overlays = [overlay(image, found) for image, found in zip(images, maps, strict=True)]
-    return Seen(layer, chosen, images, overlays, [int(test.y[place]) for place in chosen], predicted.tolist())
+    return Seen(layer, chosen, images, overlays, true, predicted)
+
+
+def _named(there: npt.NDArray[np.bool_], names: Sequence[str]) -> str:
+    return ", ".join(names[place] for place in np.flatnonzero(there).tolist()) or "none"
 
 
 def _picture(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -190,15 +213,15 @@ def draw_gradcam(ran: Ran, path: Path) -> None:
     if seen is None:
         return  # nothing can be seen
     count = len(seen.chosen)
-    figure = _figure(1.28 * count + 0.3, 3.6, ran, f"Grad-CAM of {seen.layer} for the predicted class")
+    figure = _figure(1.28 * count + 0.3, 3.6, ran, f"Grad-CAM of {seen.layer} for the likeliest class")
     rows = figure.subplots(2, count, squeeze=False)
     figure.subplots_adjust(left=0.012, right=0.988, top=0.70, bottom=0.015, wspace=0.06, hspace=0.06)
     for column in range(count):
         rows[0, column].imshow(seen.images[column], interpolation="nearest")
         rows[1, column].imshow(seen.overlays[column], interpolation="nearest")
-        names = ran.plan.dataset.class_names
-        right = seen.true[column] == seen.predicted[column]
-        text = names[seen.true[column]] + ("" if right else f"\nas {names[seen.predicted[column]]}")
+        true, predicted = seen.true[column], seen.predicted[column]
+        right = true == predicted
+        text = _cut(true) + ("" if right else f"\nas {_cut(predicted)}")
         rows[0, column].set_title(letters(text), fontsize=8.5, color=INK if right else ORANGE, pad=4)
         for axes in rows[:, column]:
             axes.axis("off")
@@ -206,15 +229,21 @@ def draw_gradcam(ran: Ran, path: Path) -> None:
 
 
 def examples(y: npt.NDArray[np.int64]) -> list[int]:
-    """Places of the first test image of each class, as many as are shown, classes evenly spread."""
-    classes = np.unique(y)
+    """Places of the first test image of each class, as many as are shown, classes evenly spread; no image twice."""
+    has = y[:, None] == np.arange(y.max() + 1) if y.ndim == 1 else y > 0
+    classes = np.flatnonzero(has.any(0))
     spread = classes[np.linspace(0, len(classes) - 1, min(EXAMPLES, len(classes))).round().astype(int)]
-    return [int(np.flatnonzero(y == label)[0]) for label in spread]
+    return list(dict.fromkeys(int(np.flatnonzero(has[:, label])[0]) for label in spread))
+
+
+def _cut(text: str) -> str:
+    """For what stands over a picture."""
+    return text if len(text) <= MOST_LETTERS else f"{text[: MOST_LETTERS - 1]}…"
 
 
 def _figure(width: float, height: float, ran: Ran, more: str = "") -> Figure:
-    record = summaries(ran.measured)[0].record()
-    lines = [f"test accuracy {accuracy_text(record)}  ·  data {data_name(ran)}", more]
+    summary = summaries(ran.measured)[0]
+    lines = [f"test {words(ran.plan.metric)} {summary_text(summary)}  ·  data {data_name(ran)}", more]
     return titled(width, height, ran.plan.title, lines)
 
 

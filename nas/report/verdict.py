@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rich.table import Table
 
-from nas.report.accuracy_tables import with_error
-from nas.statistics.scores import CHANCE
-from nas.text.formatting import short
+from nas.objectives import ACCURACY, BALANCED_ACCURACY, OBJECTIVES
+from nas.report.accuracy_tables import estimate_text, metric_name, shown_metrics
+from nas.statistics.scores import CHANCE, Gap
+from nas.text.formatting import difference_text, metric_text, short, words
 from nas.text.sanitize import one_line
 from nas.text.terminal import styled
 
@@ -22,8 +23,13 @@ if TYPE_CHECKING:
     from nas.fits.choice import Candidate, Choice
 
 
-COARSE: Final = 5.0
-"""Points that validation images should tell apart; where they do not, a line says so."""
+COARSE: Final = 0.05
+"""Differences that validation images should tell apart, of what lies between 0 and 1; where they do not, a line says so."""
+COMPARED: Final = {ACCURACY.name: BALANCED_ACCURACY.name}
+"""What networks are compared by on test images where it is not what they are chosen by: test images may have another mix of
+classes."""
+MOST_COLUMNS: Final = 3
+"""Metrics on test images that a table has room for."""
 
 
 def seen_lines(seen: Overview) -> list[str]:
@@ -32,14 +38,18 @@ def seen_lines(seen: Overview) -> list[str]:
         ours + (0 if seen.validation is None else seen.validation[place]) for place, ours in enumerate(seen.train)
     ]
     fewest, most = min(counts), max(counts)
-    spread = f"{fewest:,} of each" if fewest == most else f"{fewest:,} to {most:,} of a class"
-    lines = [f"{len(seen.classes)} classes: {_listed([one_line(name) for name in seen.classes])}"]
-    parts = f"{sum(counts):,} images to learn from ({spread})"
+    kind, whole = ("class", "each class") if seen.labels is None else ("label", "them")
+    spread = f"{fewest:,} of each" if fewest == most else f"{fewest:,} to {most:,} of a {kind}"
+    noun = "classes" if seen.labels is None else "labels"
+    several = "" if seen.labels is None else f"; an image has {seen.labels:.1f} of them on average"
+    lines = [f"{len(seen.classes)} {noun}: {_listed([one_line(name) for name in seen.classes])}{several}"]
+    train, validation, test = seen.parts
+    parts = f"{train + validation:,} images to learn from ({spread})"
     if seen.validation is not None:
-        parts += f", {sum(seen.validation):,} of them to measure on, as the {seen.kind} says"
+        parts += f", {validation:,} of them to measure on, as the {seen.kind} says"
     chosen = "in a folder of their own" if seen.kind == "folder" else f"as the {seen.kind} says"
-    how = "a fifth of each class, set aside by itself" if seen.test_is_drawn else chosen
-    lines.append(f"{parts}; {sum(seen.test):,} images to test ({how})")
+    how = f"a fifth of {whole}, set aside by itself" if seen.test_is_drawn else chosen
+    lines.append(f"{parts}; {test:,} images to test ({how})")
     sizes = list(seen.sizes)
     if seen.size is not None:
         lines.append(f"all of {seen.size[0]}×{seen.size[1]} pixels")
@@ -54,10 +64,11 @@ def seen_lines(seen: Overview) -> list[str]:
 
 
 def offer_table(offered: Sequence[Candidate], chosen: Candidate | None, title: str) -> Table:
-    """One row for each network, the most accurate first."""
+    """One row for each network, the best first."""
     table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
     table.add_column("network", overflow="fold")
-    for name in ("validation", "test", "each class alike", "parameters", "MACs"):
+    metrics = offered_metrics(offered)
+    for name in ("validation", *offer_head(metrics), "parameters", "MACs"):
         table.add_column(name, justify="right", no_wrap=True)
     for one in offered:
         test = None if one.retrained is None else one.retrained.test
@@ -65,14 +76,32 @@ def offer_table(offered: Sequence[Candidate], chosen: Candidate | None, title: s
         style = "bold" if chosen is not None and one.word == chosen.word else ""
         table.add_row(
             name,
-            with_error(one.accuracy, one.error),
-            "" if test is None else with_error(test.accuracy, test.error),
-            "" if test is None else with_error(test.balanced, test.balanced_error),
+            metric_text(one.metric, one.value, one.error),
+            *(estimate_text(test, metric) for metric in metrics),
             f"{one.parameters:,}",
             short(one.macs),
             style=style,
         )
     return table
+
+
+def offered_metrics(offered: Sequence[Candidate]) -> list[str]:
+    """The metrics on test images that a table of networks shows: what they are chosen by first."""
+    tested = [one.retrained.test for one in offered if one.retrained is not None and one.retrained.test is not None]
+    metric = offered[0].metric if offered else ACCURACY.name
+    return shown_metrics(tested[0], metric)[:MOST_COLUMNS] if tested else [metric]
+
+
+def offer_head(metrics: Sequence[str]) -> list[str]:
+    """What stands over the columns of `offered_metrics`."""
+    return ["test", *(metric_name(metric, metrics[0]) for metric in metrics[1:])]
+
+
+def compared(one: Candidate) -> str:
+    """The metric that a network is compared by on test images."""
+    test = None if one.retrained is None else one.retrained.test
+    name = COMPARED.get(one.metric, one.metric)
+    return name if test is not None and name in test.metrics else one.metric
 
 
 def verdict(choice: Choice, offered: Sequence[Candidate]) -> list[str]:
@@ -94,11 +123,11 @@ def verdict(choice: Choice, offered: Sequence[Candidate]) -> list[str]:
             "No reference was trained beside it, so that nothing is said of what a network is worth that was not searched."
         )
     if chosen.error is not None and chosen.retrained is not None and chosen.retrained.validation is not None:
-        images, told = chosen.retrained.validation.total, CHANCE * math.sqrt(2) * chosen.error * 100
-        if told > COARSE:
+        images, told = chosen.retrained.validation.images, CHANCE * math.sqrt(2) * chosen.error
+        if told > COARSE and OBJECTIVES[chosen.metric].is_share:
             lines.append(
                 f"The choice rests on {images} validation images, which do not tell networks apart that differ by less than "
-                f"{told:.0f} points: more images would."
+                f"{told * 100:.0f} points: more images would."
             )
     if choice.smaller is not None:
         lines.append(
@@ -107,14 +136,14 @@ def verdict(choice: Choice, offered: Sequence[Candidate]) -> list[str]:
         )
     if choice.promising is not None:
         lines.append(
-            f"{_capital(choice.promising.name)} was more accurate in the search and has not been retrained: "
+            f"{_capital(choice.promising.name)} did better in the search and has not been retrained: "
             f"nas retrain retrains it."
         )
     return lines
 
 
 def verdict_record(choice: Choice, offered: Sequence[Candidate], names: Sequence[str]) -> dict[str, Any]:
-    """The same as plain data; accuracies in [0, 1]."""
+    """The same as plain data."""
     return {
         "chosen": choice.chosen.word,
         "reference_wins": choice.chosen.is_reference,
@@ -136,7 +165,8 @@ def candidate_record(one: Candidate, names: Sequence[str]) -> dict[str, Any]:
         "macs": one.macs,
         "milliseconds": one.milliseconds,
         "int8": None if one.int8 is None else asdict(one.int8),
-        "validation": one.accuracy,
+        "metric": one.metric,
+        "validation": one.value,
         "validation_error": one.error,
         "searched": one.searched,
         "retrained": one.retrained is not None,
@@ -161,20 +191,21 @@ def _beside(ours: Candidate, theirs: Candidate) -> str:
     first, second = ours.retrained.test, theirs.retrained.test
     if first is None or second is None:
         return ""
-    difference = (first.balanced - second.balanced) * 100
-    error = (
-        math.hypot(first.balanced_error, second.balanced_error) * 100
-    )  # of the same images: this is too much rather than too little
+    metric = compared(ours)
+    gap = Gap.between(first, second, metric)  # of the same images: its error is too large rather than too small
     size = f"{_times(ours.parameters, theirs.parameters)} its parameters and {_times(ours.macs, theirs.macs)} its MACs"
-    by = f"{abs(difference):.1f} points (each class alike; standard error {error:.1f})"
-    if abs(difference) <= CHANCE * error:
+    how = metric_name(metric, ACCURACY.name) if metric == COMPARED.get(ours.metric) else words(metric)
+    sure = "" if gap.error is None else f"; standard error {difference_text(metric, gap.error).removesuffix(' points')}"
+    by = f"{difference_text(metric, abs(gap.difference))} ({how}{sure})"
+    if gap.by_chance is not False:
+        chance = "of which nobody knows how much is chance" if gap.by_chance is None else "which is chance"
         return (
             f"On the test images the best of the search ({ours.name}) and the best reference ({theirs.caption}) differ by {by}, "
-            f"which is chance; the search's has {size}."
+            f"{chance}; the search's has {size}."
         )
-    word = "above" if difference > 0 else "below"
+    word = "better" if gap.difference * OBJECTIVES[metric].sign > 0 else "worse"
     return (
-        f"On the test images the best of the search ({ours.name}) is {by} {word} the best reference ({theirs.caption}), "
+        f"On the test images the best of the search ({ours.name}) is {by} {word} than the best reference ({theirs.caption}), "
         f"with {size}."
     )
 

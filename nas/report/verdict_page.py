@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from nas.errors import NasError
-from nas.report.accuracy_tables import remarks, with_error
+from nas.front.axes import linear
+from nas.objectives import OBJECTIVES
+from nas.report.accuracy_tables import class_text, estimate_text, remarks
 from nas.report.page.int8 import HEAD, columns
-from nas.report.verdict import seen_lines, verdict
-from nas.text.formatting import short
+from nas.report.verdict import compared, offer_head, offered_metrics, seen_lines, verdict
+from nas.text.formatting import metric_text, short, words
 from nas.text.markup import Html, section, table, tag
 
 if TYPE_CHECKING:
@@ -83,6 +85,7 @@ def write_verdict(
 def networks_table(offered: Sequence[Candidate], chosen: Candidate) -> Html:
     """What each network is worth, one row for each; the chosen one stands out."""
     timed = any(one.milliseconds is not None for one in offered)
+    metrics = offered_metrics(offered)
     rows = []
     for one in offered:
         name = f"{one.name}, {one.caption}" if one.is_reference else one.name
@@ -90,34 +93,42 @@ def networks_table(offered: Sequence[Candidate], chosen: Candidate) -> Html:
         rows.append(
             (
                 tag("strong", name) if one.word == chosen.word else name,
-                with_error(one.accuracy, one.error),
-                "" if test is None else with_error(test.accuracy, test.error),
-                "" if test is None else with_error(test.balanced, test.balanced_error),
+                metric_text(one.metric, one.value, one.error),
+                *(estimate_text(test, metric) for metric in metrics),
                 f"{one.parameters:,}",
                 short(one.macs),
                 *(["" if one.milliseconds is None else f"{one.milliseconds:.3g}"] if timed else []),
             )
         )
-    head = ("network", "validation", "test", "test, each class alike", "parameters", "MACs", *(["ms"] if timed else []))
+    first, *further = offer_head(metrics)
+    tests = (first, *(f"test, {name}" for name in further))
+    head = ("network", "validation", *tests, "parameters", "MACs", *(["ms"] if timed else []))
     return table(head, rows, numbers=range(1, len(head)))
 
 
 def _classes(chosen: Candidate, data: Dataset) -> Html:
-    """What the chosen weights are worth, class by class."""
+    """What the chosen weights are worth, class by class where labels are classes."""
     retrained: Retrained | None = chosen.retrained
     if retrained is None or retrained.test is None:
         return Html("")
     validation, test = retrained.validation, retrained.test
+    if not test.classes:
+        lines = [tag("p", line) for line in remarks(retrained, data)]
+        return section(
+            "Validation and test", lines, id="classes", lead=f"The weights of {chosen.name}, seed {retrained.seed}."
+        )
     rows = []
     for place, name in enumerate(data.class_names):
-        ours = ("", "") if validation is None else (with_error(*validation.of(place)), f"{validation.images[place]:,}")
-        rows.append((name, *ours, with_error(*test.of(place)), f"{test.images[place]:,}"))
+        ours = (
+            ("", "") if validation is None else (class_text(validation, place), f"{validation.classes[place].images:,}")
+        )
+        rows.append((name, *ours, class_text(test, place), f"{test.classes[place].images:,}"))
     return section(
         "Class by class",
         table(("class", "validation", "images", "test", "images"), rows, numbers=range(1, 5)),
         [tag("p", line) for line in remarks(retrained, data)],
         id="classes",
-        lead=f"The weights of {chosen.name}, seed {retrained.seed}.",
+        lead=f"The weights of {chosen.name}, seed {retrained.seed}: {words(test.class_metric)} of each class.",
     )
 
 
@@ -134,59 +145,47 @@ def _quantized(chosen: Candidate, int8: Quantized | None) -> Html:
 
 
 def accuracy_picture(offered: Sequence[Candidate], chosen: Candidate) -> Html:
-    """Test accuracies, each class alike, with two standard errors to both sides."""
-    shown = [(one, test) for one in offered if one.retrained is not None and (test := one.retrained.test) is not None]
+    """What networks are compared by on test images, with two standard errors to both sides."""
+    metric = compared(chosen)
+    shown = [
+        (one, test.value(metric), 2 * (test.error(metric) or 0.0))
+        for one in offered
+        if one.retrained is not None and (test := one.retrained.test) is not None and metric in test.metrics
+    ]
     if not shown:
         return Html("")
-    low = min(test.balanced - 2 * test.balanced_error for _, test in shown)
-    high = max(test.balanced + 2 * test.balanced_error for _, test in shown)
-    low, high = max(0.0, low - 0.02), min(1.0, high + 0.02)
+    is_share = OBJECTIVES[metric].is_share
+    low, high = min(value - error for _, value, error in shown), max(value + error for _, value, error in shown)
+    room = 0.02 if is_share else max(0.05 * (high - low), 1e-6)
+    low, high = low - room, high + room
+    if is_share:
+        low, high = max(0.0, low), min(1.0, high)
 
     def x(value: float) -> float:
         share = (min(max(value, low), high) - low) / (high - low)
         return round(_LEFT + share * (_WIDTH - _LEFT - _RIGHT), 1)
 
-    step = next(step for step in (0.01, 0.02, 0.05, 0.1, 0.25, 1.0) if (high - low) / step <= 8)
+    axis = linear([low, high], "", margin=0.0)
     bottom = len(shown) * _ROW + 8
     parts: list[Html] = []
-    tick = -(-low // step) * step
-    while tick <= high + 1e-9:
+    for tick, _ in axis.ticks:
         parts.append(tag("line", x1=x(tick), x2=x(tick), y1=4, y2=bottom, stroke="currentColor", stroke_opacity=0.15))
-        parts.append(
-            tag(
-                "text", f"{tick:.0%}", x=x(tick), y=bottom + 14, text_anchor="middle", font_size=11, fill="currentColor"
-            )
-        )
-        tick += step
-    for place, (one, test) in enumerate(shown):
+        parts.append(_text(f"{tick:.3g}" if not is_share else f"{100 * tick:.3g}%", x(tick), bottom + 14, "middle"))
+    for place, (one, value, error) in enumerate(shown):
         y = place * _ROW + _ROW / 2 + 4
         weight = "bold" if one.word == chosen.word else "normal"
-        name = one.caption or one.name
+        parts.append(_text(one.caption or one.name, _LEFT - 10, y + 4, "end", 12, weight))
         parts.append(
             tag(
-                "text",
-                name,
-                x=_LEFT - 10,
-                y=y + 4,
-                text_anchor="end",
-                font_size=12,
-                font_weight=weight,
-                fill="currentColor",
-            )
-        )
-        error = 2 * test.balanced_error
-        parts.append(
-            tag(
-                "line", x1=x(test.balanced - error), x2=x(test.balanced + error), y1=y, y2=y, stroke="currentColor",
-                stroke_width=2, stroke_opacity=0.6,
+                "line", x1=x(value - error), x2=x(value + error), y1=y, y2=y, stroke="currentColor", stroke_width=2,
+                stroke_opacity=0.6,
             )
         )  # fmt: skip
         fill = "none" if one.is_reference else "currentColor"
-        parts.append(tag("circle", cx=x(test.balanced), cy=y, r=5, fill=fill, stroke="currentColor", stroke_width=2))
-    label = "test accuracy, each class alike, ± two standard errors; filled: found by the search, hollow: references"
-    parts.append(
-        tag("text", label, x=_WIDTH / 2, y=bottom + 32, text_anchor="middle", font_size=11, fill="currentColor")
-    )
+        parts.append(tag("circle", cx=x(value), cy=y, r=5, fill=fill, stroke="currentColor", stroke_width=2))
+    what = "accuracy, each class alike" if metric != chosen.metric else words(metric)
+    label = f"test {what}, ± two standard errors; filled: found by the search, hollow: references"
+    parts.append(_text(label, _WIDTH / 2, bottom + 32, "middle"))
     picture = tag(
         "svg",
         parts,
@@ -196,3 +195,7 @@ def accuracy_picture(offered: Sequence[Candidate], chosen: Candidate) -> Html:
         style="max-width: 46rem; width: 100%",
     )
     return tag("div", picture, class_="scroll")
+
+
+def _text(text: str, x: float, y: float, anchor: str, size: int = 11, weight: str = "normal") -> Html:
+    return tag("text", text, x=x, y=y, text_anchor=anchor, font_size=size, font_weight=weight, fill="currentColor")

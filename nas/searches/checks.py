@@ -11,7 +11,7 @@ from nas.data import Dataset, Task, TaskType
 from nas.data.metrics import KIND as METRIC
 from nas.data.metrics import check_metric
 from nas.errors import SearchError
-from nas.objectives import ACCURACY, learned
+from nas.objectives import learned
 
 
 def check_reported(objectives: Sequence[str], task: Task, task_type: TaskType) -> None:
@@ -31,9 +31,3 @@ def check_functions(recipe: Recipe, dataset: Dataset) -> None:
         check_loss(recipe.loss, dataset.type.output(dataset.input, dataset.classes), dataset.train.y)
     for metric in noted(METRIC, dataset.type.further):
         check_metric(metric.name, dataset.measured_labels, dataset.classes)
-
-
-def check_retraining(retrain: int, task_type: TaskType) -> None:
-    """Raises SearchError where networks are to be retrained whose test set is not read: what is kept of one is accuracy."""
-    if retrain and ACCURACY not in task_type.metrics:
-        raise SearchError(f"retrain: chooses by accuracy, which a task of {task_type.name} does not have; leave it out")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nas.network.model_selection import Retrained, cheaper, final, of_way
-from nas.objectives import ACCURACY, OBJECTIVES, learned
+from nas.objectives import ACCURACY, metric_of
 from nas.pareto import pareto
 from nas.replays.options import SEEDS, TrainingOptions
 from nas.replays.plan import longer
@@ -34,7 +34,7 @@ class Final:
     """Its trainings, one for each seed."""
     network: Retrained
     candidates: tuple[Retrained, ...]
-    """All that were retrained, the most accurate first."""
+    """All that were retrained, the best first."""
 
     @property
     def cheaper(self) -> Retrained | None:
@@ -63,7 +63,7 @@ def most_promising(
             inside = inside[inside[name] >= bounds.min]
         if bounds.max is not None:
             inside = inside[inside[name] <= bounds.max]
-    metric = OBJECTIVES[learned(objectives)[0]]
+    metric = metric_of(objectives)
     if metric.name == ACCURACY.name and images is not None:
         accuracies, losses = (inside[name].to_numpy(dtype=np.float64) for name in (ACCURACY.name, "loss"))
         inside = inside.assign(accuracy=informed_accuracies(accuracies, losses, images, classes))
@@ -94,9 +94,9 @@ def finish(options: SearchOptions, study: str, chosen: pd.DataFrame, progress: P
 
 
 def final_network(rans: Sequence[Ran]) -> Final | None:
-    """The most accurate of them by validation accuracy; None when none was trained to its end."""
+    """The best of them on validation images; None when none was trained to its end."""
     found = [(ran, way) for ran in rans if (way := of_way(ran.measured)) is not None]
-    found.sort(key=lambda pair: (-(pair[1].mean or 0.0), pair[1].parameters))
+    found.sort(key=lambda pair: (-pair[1].worth, pair[1].parameters))
     chosen = final([way for _, way in found])
     if chosen is None:
         return None

@@ -29,7 +29,7 @@ from nas.objectives import ACCURACY, LATENCY, OBJECTIVES, learned
 from nas.pareto import hypervolume, left_out, pareto
 from nas.replays.options import TrainingOptions
 from nas.replays.plan import teacher_of
-from nas.searches.checks import check_functions, check_reported, check_retraining
+from nas.searches.checks import check_functions, check_reported
 from nas.searches.early_stopping import SCHEDULERS, Advised, EarlyStopping, Promoting, StoppingOptions
 from nas.searches.options import SearchOptions, parse_duration
 from nas.searches.progress import Progress
@@ -123,7 +123,6 @@ def search(options: SearchOptions, progress: Progress | None = None) -> SearchRe
     wanted = (*learned(options.objectives), *options.metrics)
     task_type = source(task).type.reporting(wanted)
     check_reported(wanted, task, task_type)
-    check_retraining(options.retrain, task_type)
     space = _space(options.space, task_type)
     space = space.limit(parameters=options.max_parameters, macs=options.max_macs, **options.limits or {})
     check_recipe(options.recipe)  # a fault in it is told before data is read

@@ -1,4 +1,4 @@
-"""What a network is worth on images: counts of right answers in each class, and all that follows from them."""
+"""What a network is worth on images: metrics by name with their standard errors, for all images and class by class."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nas.objectives import ACCURACY, BALANCED_ACCURACY
 from nas.statistics.proportion import standard_error
 
 CHANCE = 2.0
@@ -16,100 +17,108 @@ SHARES = 3.0, 0.01
 
 
 @dataclass(frozen=True)
+class Estimate:
+    """A value that was measured on some images, and how sure it is."""
+
+    value: float
+    error: float | None = None
+    """Its standard error; None where nobody knows it."""
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """What a network is worth on one class."""
+
+    value: float | None
+    """None where no image has the class, like `error`."""
+    error: float | None
+    images: int
+    """Images of the class, or that have the label."""
+
+
+@dataclass(frozen=True)
 class Score:
-    """Images of each class that were classified right, and of how many."""
+    """What a network is worth on one part of the data."""
 
-    right: tuple[int, ...]
-    images: tuple[int, ...]
+    metrics: Mapping[str, Estimate]
+    """Estimates by the names of metrics, the loss too."""
+    images: int | None = None
+    """How many images there are; None where that is not recorded."""
+    classes: tuple[ClassScore, ...] = ()
+    """Class by class; empty where labels are no classes."""
+    class_metric: str = ""
+    """What the classes are measured by: ``accuracy``, ``average_precision``."""
 
     @classmethod
-    def of_confusion(cls, confusion: Sequence[Sequence[int]]) -> Score:
-        """The score of a matrix with a row for each true class and a column for each predicted one."""
-        rows = [[int(count) for count in row] for row in confusion]
-        return cls(tuple(row[place] for place, row in enumerate(rows)), tuple(map(sum, rows)))
+    def of_counts(cls, right: Sequence[int], images: Sequence[int]) -> Score:
+        """That of `right` answers among the `images` of each class: accuracy, and the mean of the accuracies of the classes."""
+        total = sum(images)
+        accuracy = sum(right) / total
+        classes = []
+        for hits, tries in zip(right, images, strict=True):
+            share = hits / tries if tries else None
+            classes.append(ClassScore(share, None if share is None else standard_error(share, tries), tries))
+        there = [one for one in classes if one.value is not None]
+        balanced = sum(one.value or 0.0 for one in there) / len(there)
+        metrics = {
+            ACCURACY.name: Estimate(accuracy, standard_error(accuracy, total)),
+            BALANCED_ACCURACY.name: Estimate(balanced, error_of_mean([one.error or 0.0 for one in there])),
+        }
+        return cls(metrics, total, tuple(classes), ACCURACY.name)
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Sequence[int]]) -> Score:
-        """What `to_dict` gave."""
-        return cls(tuple(data["right"]), tuple(data["images"]))
+    def value(self, metric: str) -> float:
+        """The value of a metric; NaN where it was not measured."""
+        return self.metrics[metric].value if metric in self.metrics else math.nan
 
-    def to_dict(self) -> dict[str, list[int]]:
-        """Plain data for JSON."""
-        return {"right": list(self.right), "images": list(self.images)}
-
-    @property
-    def total(self) -> int:
-        """How many images there are."""
-        return sum(self.images)
-
-    @property
-    def accuracy(self) -> float:
-        """Share of all images that were classified right."""
-        return sum(self.right) / self.total
-
-    @property
-    def error(self) -> float:
-        """Standard error of the accuracy."""
-        return standard_error(self.accuracy, self.total)
-
-    @property
-    def balanced(self) -> float:
-        """Mean of the accuracies of the classes that there are images of: each class counts alike."""
-        there = [place for place, images in enumerate(self.images) if images]
-        return sum(self.right[place] / self.images[place] for place in there) / len(there)
-
-    @property
-    def balanced_error(self) -> float:
-        """Standard error of `balanced`."""
-        errors = [error for place in range(len(self.images)) if (error := self.of(place)[1]) is not None]
-        return math.sqrt(sum(error**2 for error in errors)) / len(errors)
+    def error(self, metric: str) -> float | None:
+        """The standard error of a metric."""
+        return self.metrics[metric].error if metric in self.metrics else None
 
     def of(self, place: int) -> tuple[float | None, float | None]:
-        """Accuracy of one class and its standard error; None where there is no image of it."""
-        images = self.images[place]
-        if not images:
-            return None, None
-        accuracy = self.right[place] / images
-        return accuracy, standard_error(accuracy, images)
+        """The value of one class and its standard error; None where there is no image of it."""
+        return self.classes[place].value, self.classes[place].error
 
     def record(self, names: Sequence[str]) -> dict[str, Any]:
-        """Everything as plain data, for `--json`; accuracies in [0, 1]."""
-        classes = [(name, self.images[place], *self.of(place)) for place, name in enumerate(names)]
+        """Everything as plain data, for `--json`."""
         return {
-            "images": self.total,
-            "accuracy": self.accuracy,
-            "standard_error": self.error,
-            "balanced_accuracy": self.balanced,
-            "balanced_standard_error": self.balanced_error,
+            "images": self.images,
+            **{name: one.value for name, one in self.metrics.items()},
+            "standard_errors": {name: one.error for name, one in self.metrics.items()},
             "classes": [
-                {"class": name, "images": images, "accuracy": accuracy, "standard_error": error}
-                for name, images, accuracy, error in classes
+                {"class": name, "images": one.images, self.class_metric: one.value, "standard_error": one.error}
+                for name, one in zip(names, self.classes, strict=False)
             ],
         }
 
 
 @dataclass(frozen=True)
 class Gap:
-    """How much better the same weights did on one set of images than on another."""
+    """How much larger a value is that the same weights have on one set of images than on another."""
 
     difference: float
-    """Difference of two accuracies in [0, 1]."""
-    error: float
-    """Its standard error."""
+    error: float | None
+    """Its standard error; None where one of both has none."""
 
     @classmethod
-    def between(cls, first: Score, second: Score) -> Gap:
-        """The gap between the scores of two sets that share no image."""
-        return cls(first.accuracy - second.accuracy, math.hypot(first.error, second.error))
+    def between(cls, first: Score, second: Score, metric: str) -> Gap:
+        """The gap between two sets that share no image."""
+        errors = first.error(metric), second.error(metric)
+        error = None if errors[0] is None or errors[1] is None else math.hypot(errors[0], errors[1])
+        return cls(first.value(metric) - second.value(metric), error)
 
     @property
-    def by_chance(self) -> bool:
-        """Whether two measurements of equal worth may differ so much: up to `CHANCE` standard errors."""
-        return abs(self.difference) <= CHANCE * self.error
+    def by_chance(self) -> bool | None:
+        """Whether two measurements of equal worth may differ so much: up to `CHANCE` standard errors; None: nobody knows."""
+        return None if self.error is None else abs(self.difference) <= CHANCE * self.error
 
     def record(self) -> dict[str, Any]:
         """Plain data, for `--json`."""
         return {"difference": self.difference, "standard_error": self.error, "by_chance": self.by_chance}
+
+
+def error_of_mean(errors: Sequence[float]) -> float:
+    """Standard error of the mean of values that were measured on images of their own, from their standard errors."""
+    return math.sqrt(sum(error**2 for error in errors)) / len(errors)
 
 
 def other_shares(first: Sequence[int], second: Sequence[int]) -> list[int]:

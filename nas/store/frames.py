@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Executable, and_, case, func, literal, or_, select
 
-from nas.objectives import OBJECTIVES
+from nas.objectives import OBJECTIVES, learned
 from nas.pareto import pareto
 from nas.states import COMPLETE, FINISHED, PAUSED, RUNNING, UNTRAINED
 from nas.store import damaged, values
@@ -181,13 +181,13 @@ def epochs(connection: Connection, study: StudyRow, *, since: int | None = None)
     With `since`: only those of finished trials from that number on.
 
     Columns: trial (number; NA while it runs), hash, epoch, train_loss, loss, accuracy, top5, seconds,
-    images_per_second, lr, train_accuracy.
+    images_per_second, lr, train_accuracy, and what else the study optimizes that is learned.
     """
     query = (
         select(
             Trial.number.label("trial"),
             Trial.hash,
-            *(column for column in EpochRow.__table__.columns if column.name != "trial_id"),
+            *EpochRow.__table__.columns,
         )
         .join(Trial, func.coalesce(Trial.source, Trial.id) == EpochRow.trial_id)
         .where(Trial.study_id == study.id)
@@ -196,6 +196,11 @@ def epochs(connection: Connection, study: StudyRow, *, since: int | None = None)
     frame = _read(connection, query if since is None else query.where(Trial.number >= since))
     damaged.make_numbers(frame, whole=("epoch",), real=EPOCH_VALUES)
     frame["trial"] = frame["trial"].astype("Int64")
+    curves = list(zip(frame.pop("trial_id"), frame["epoch"], strict=True))
+    others = [name for name in learned(study.objectives) if name not in frame]
+    by_epoch = values.of_epochs(connection, study.id, sorted({int(epoch) for _, epoch in curves})) if others else {}
+    for name in others:
+        frame[name] = [by_epoch.get((int(trial), int(epoch)), {}).get(name, math.nan) for trial, epoch in curves]
     return frame
 
 

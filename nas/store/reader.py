@@ -126,7 +126,7 @@ class Reader:
             values.definitions(session)
             row = session.scalars(select(Study).where(Study.name == name)).one_or_none()
             if row is not None:
-                return StudyRow.of(row, study_blocks.of(session, row.id))
+                return StudyRow.of(row, study_blocks.of(session, row.id), values.learned_by(session, row.id))
             names = session.scalars(select(Study.name).order_by(Study.id)).all()
         others = nearest(name, names) or (f"; there are {', '.join(names[:8])}" if names else "; it holds none")
         raise StorageError(f"storage '{self.shown_url}': no study '{name}'{others}")
@@ -176,7 +176,7 @@ class Reader:
         with reading(self._engine) as session:
             trial = session.scalars(query).one_or_none()
             if trial is not None:
-                return TrialRow.of(trial)
+                return TrialRow.of(trial, values.of_trial(session, trial.id))
             last = session.scalar(select(func.max(Trial.number)).where(Trial.study_id == row.id))
         there = "none has finished yet" if last is None else f"they are numbered from 0 to {last}"
         raise StorageError(f"study '{row.name}': no trial {number}; {there}")

@@ -19,6 +19,7 @@ from nas.objectives import OBJECTIVES
 from nas.space.grammar import Bounds
 from nas.store import damaged
 from nas.store.schema import Study, Trial, dump
+from nas.store.values import EPOCH_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,13 @@ class StudyRow:
     """Version of the rules that its costs came from; None where that was not recorded."""
     blocks: Mapping[str, Origin] = field(default_factory=dict)
     """Blocks of a user's own in its space, by name."""
+    metrics: tuple[str, ...] = ()
+    """What was measured after its trainings beside accuracy, top5 and loss, by the names of objectives; nothing before one is
+    complete."""
 
     @property
     def validation_images(self) -> int | None:
-        """On how many images an accuracy was measured; None for a study that does not say."""
+        """On how many images networks were measured; None for a study that does not say."""
         return self.task.validation_images or None
 
     @property
@@ -60,8 +64,8 @@ class StudyRow:
         )
 
     @classmethod
-    def of(cls, study: Study, blocks: Mapping[str, Origin]) -> StudyRow:
-        """From the row of `nas_studies`, and what `nas_study_blocks` has of it."""
+    def of(cls, study: Study, blocks: Mapping[str, Origin], metrics: tuple[str, ...] = ()) -> StudyRow:
+        """From the row of `nas_studies`, what `nas_study_blocks` has of it, and what its trainings measure."""
         return cls(
             study.id,
             study.name,
@@ -76,6 +80,7 @@ class StudyRow:
             study.created_at,
             study.counting_rules,
             blocks,
+            metrics,
         )
 
     def key(self, architecture: str) -> str:
@@ -104,7 +109,8 @@ class TrialRow:
     reason: str | None
     assignment: Mapping[str, Scalar]
     published: str | None
-    accuracy: float | None
+    values: Mapping[str, float]
+    """What it learned and what was measured of it, by the names of objectives, as far as it is known."""
     parameters: int
     macs: int
     activation_bytes: int
@@ -112,8 +118,8 @@ class TrialRow:
     device: str | None
 
     @classmethod
-    def of(cls, trial: Trial) -> TrialRow:
-        """From the row of `nas_trials`; its number is not NULL."""
+    def of(cls, trial: Trial, values: Mapping[str, float]) -> TrialRow:
+        """From the row of `nas_trials`, whose number is not NULL, and those of its `values` that have rows of their own."""
         assert trial.number is not None
         return cls(
             trial.id,
@@ -123,7 +129,7 @@ class TrialRow:
             trial.reason,
             damaged.assignment(trial.assignment),
             trial.published,
-            trial.accuracy,
+            {**values, **{name: value for name in EPOCH_COLUMNS if (value := getattr(trial, name)) is not None}},
             trial.parameters,
             trial.macs,
             trial.activation_bytes,

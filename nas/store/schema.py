@@ -10,7 +10,8 @@
     nas_epochs          learning curves
     nas_environments    what trials were measured on
     nas_measurements    test accuracies of networks that were replayed or retrained
-    nas_scores          right answers of those, class by class
+    nas_score_values    what those are worth by metric, on each part of the data, class by class
+    nas_scores          right answers of those, class by class, as older versions wrote them
     nas_values          values of trials by the names of objectives, as far as nas_trials has no column
     nas_epoch_values    the same of learning curves
     nas_objectives      what registered objectives are
@@ -179,6 +180,7 @@ class Measurement(Base):
     state: Mapped[str]
     reason: Mapped[str | None] = mapped_column(Text)
     accuracy: Mapped[float | None]
+    """On the test images, like `top5` and `loss`; NULL in a task that has none. All that is measured is in nas_score_values."""
     top5: Mapped[float | None]
     loss: Mapped[float | None]
     parameters: Mapped[int] = mapped_column(BigInteger)
@@ -197,8 +199,27 @@ class Measurement(Base):
     finished_at: Mapped[datetime.datetime]
 
 
+class ScoreValueRow(Base):
+    """One value of a measured network on one part of the data. An older database gets the table with its first row."""
+
+    __tablename__ = "nas_score_values"
+    measurement_id: Mapped[int] = mapped_column(ForeignKey("nas_measurements.id"), primary_key=True)
+    part: Mapped[str] = mapped_column(primary_key=True)
+    """``validation`` or ``test``."""
+    name: Mapped[str] = mapped_column(primary_key=True)
+    """Name of a metric."""
+    place: Mapped[int] = mapped_column(primary_key=True)
+    """Number of a class; -1: of all images."""
+    value: Mapped[float | None]
+    """NULL for a class that no image has."""
+    error: Mapped[float | None]
+    """Standard error."""
+    images: Mapped[int | None]
+    """Images of the class, or all."""
+
+
 class ScoreRow(Base):
-    """Right answers of a measured network, class by class. An older database gets the table with its first row."""
+    """Right answers of a measured network, class by class: what older versions wrote, and this one reads."""
 
     __tablename__ = "nas_scores"
     measurement_id: Mapped[int] = mapped_column(ForeignKey("nas_measurements.id"), primary_key=True)

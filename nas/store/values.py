@@ -10,7 +10,8 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from nas.errors import NasError, StorageError
-from nas.objectives import ACCURACY, BUILT_IN, COUNTED, OBJECTIVES, Objective, adopt
+from nas.objectives import ACCURACY, BUILT_IN, COUNTED, OBJECTIVES, Objective, adopt, learned
+from nas.states import COMPLETE
 from nas.store import damaged
 from nas.store.schema import Base, EpochValueRow, ObjectiveRow, Trial, ValueRow, dump, finite
 
@@ -43,6 +44,14 @@ def of_trial(session: Session, row: int) -> dict[str, float]:
     """What is stored so of the trial in this row."""
     found = session.execute(select(ValueRow.name, ValueRow.value).where(ValueRow.trial_id == row))
     return {str(name): float(value) for name, value in found}
+
+
+def learned_by(session: Session, study: int) -> tuple[str, ...]:
+    """The names of what a complete trial of the study has stored so that a training reports."""
+    complete = select(Trial.id).where(Trial.study_id == study, Trial.number.is_not(None), Trial.state == COMPLETE)
+    first = complete.order_by(Trial.number).limit(1).scalar_subquery()  # by the index: a study may have 100,000
+    names = session.scalars(select(ValueRow.name).where(ValueRow.trial_id == first).order_by(ValueRow.name))
+    return learned(name for name in names if name in OBJECTIVES)
 
 
 def of_trials(connection: Connection, study: int) -> dict[str, dict[int, float]]:

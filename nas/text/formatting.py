@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nas.objectives import Objective
+from nas.objectives import OBJECTIVES, Objective
 
 _UNITS = ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
 
@@ -29,6 +29,30 @@ def value_text(objective: Objective, value: float, *, unit: bool = False) -> str
     forms = {"grouped": lambda: f"{value:,.0f}", "short": lambda: short(value), "digits": lambda: f"{value:.3g}"}
     text = forms[objective.form]()
     return f"{text} {objective.unit}" if unit and objective.unit else text
+
+
+def words(metric: str) -> str:
+    """The name of a metric in a sentence: ``mean average precision``."""
+    return metric.replace("_", " ")
+
+
+def metric_text(metric: str, value: float | None, error: float | None = None) -> str:
+    """A value of a metric with its standard error where it is known: ``97.3 ± 0.9 %``, ``97.31%``, ``0.312 ± 0.02``.
+
+    What lies between 0 and 1 is in per cent; so is a metric that is no objective, such as what classes are measured by. Nothing
+    for no value.
+    """
+    if value is None or value != value:
+        return ""
+    if metric not in OBJECTIVES or OBJECTIVES[metric].is_share:
+        return f"{value:.2%}" if error is None else f"{value * 100:.1f} ± {error * 100:.1f} %"
+    return f"{value:.4g}" if error is None else f"{value:.3g} ± {error:.2g}"
+
+
+def difference_text(metric: str, difference: float) -> str:
+    """How far two values of a metric are apart: ``2.3 points``, or ``0.021``."""
+    share = metric not in OBJECTIVES or OBJECTIVES[metric].is_share
+    return f"{difference * 100:.1f} points" if share else f"{difference:.3g}"
 
 
 def shape(extents: Sequence[int]) -> str:

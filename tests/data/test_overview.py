@@ -7,13 +7,29 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from nas.data.overview import overview
+from nas.data.overview import overview, overview_of
+from nas.data.table import list_table
 from nas.errors import DataError
+from nas.report.verdict import seen_lines
 
 
 def _save(path: Path, size: tuple[int, int] = (8, 8)) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size).save(path)
+
+
+def test_images_with_several_labels_are_counted_once(tmp_path: Path) -> None:
+    rows = []
+    for place in range(10):
+        _save(tmp_path / f"{place}.png")
+        rows.append(f"{place}.png,{'cat|dog' if place % 2 else 'cat'},{'test' if place > 6 else 'train'}")
+    (tmp_path / "tags.csv").write_text("\n".join(["path,tags,split", *rows]))
+    seen = overview_of(list_table(str(tmp_path / "tags.csv")))
+    assert (seen.train, seen.test, seen.parts) == ((7, 3), (3, 2), (7, 0, 3))
+    assert seen.labels == 1.5
+    first, second, _ = seen_lines(seen)
+    assert first == "2 labels: cat, dog; an image has 1.5 of them on average"
+    assert second.startswith("7 images to learn from (3 to 7 of a label); 3 images to test (as the table says)")
 
 
 def test_images_of_each_class_and_part_are_counted(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+import nas
 from nas.data import Task, load, load_test, source
 from nas.errors import DataError
 
@@ -96,6 +97,29 @@ def test_several_labels_stand_in_a_cell_or_in_columns_of_their_own(photos: Path)
             for image, labels in zip(part.x, part.y, strict=True):
                 word = words[image[0, 0, 0] % 4]
                 assert labels.tolist() == [int(name in word) for name in data.class_names]
+
+
+def test_a_table_says_by_itself_that_images_have_several_labels(photos: Path) -> None:
+    rows = [{"path": f"{place} é.png"} for place in range(30)]
+    said = [("red", "round") if place % 3 == 0 else ("round",) if place % 3 == 1 else () for place in range(30)]
+    for column, between in (("labels", "|"), ("tags", ";"), ("tags", ",")):
+        frame = pd.DataFrame(rows).assign(**{column: [between.join(some) for some in said]})
+        frame.to_csv(photos / "t.csv", index=False)
+        task = Task(f"table:{photos / 't.csv'}", validation=0.25)
+        data = load(task)
+        assert isinstance(source(task).type, nas.MultiLabel)
+        assert data.class_names == ("red", "round")
+        assert int(data.train.y.sum() + data.validation.y.sum()) <= 30
+        (photos / "t.csv").unlink()
+    marks = pd.DataFrame(rows).assign(red=[int("red" in some) for some in said], blue=[0, 1] * 15)
+    marks.to_csv(photos / "marks.csv", index=False)
+    task = Task(f"table:{photos / 'marks.csv'}", validation=0.25)
+    assert isinstance(source(task).type, nas.MultiLabel)
+    assert load(task).class_names == ("red", "blue")
+    # One column of words is still asked for by name.
+    pd.DataFrame(rows).assign(species="x").to_csv(photos / "words.csv", index=False)
+    with pytest.raises(DataError, match=r"no column 'label'; there are path, species; write \?label=COLUMN"):
+        load(Task(f"table:{photos / 'words.csv'}"))
 
 
 def test_all_faults_of_a_table_are_said_at_once_with_their_lines(photos: Path) -> None:

@@ -14,6 +14,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from nas.data import read_image
+from nas.data.multi_label import MULTI_LABEL
+from nas.data.task_type import CLASSIFICATION
 from nas.export.formats import export_python
 from nas.export.python import Notes, to_python
 from nas.network.weights import Card
@@ -59,7 +61,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("exported")
     architecture = around("conv")
     card = Card(architecture, SHAPE, 3, NAMES, MEAN, STD)
-    notes = Notes("A network.", [], "model.safetensors", NAMES, MEAN, STD, answers=True)
+    notes = Notes("A network.", [], "model.safetensors", NAMES, MEAN, STD, CLASSIFICATION)
     model = warmed(architecture, SHAPE, 3)
     return export_python(model, card, notes, folder / "model.py", trained=True).files[0]
 
@@ -83,8 +85,33 @@ def test_photos_of_every_kind_are_read_to_the_bit_and_named(exported: Path, tmp_
         assert list(shares.values()) == sorted(shares.values(), reverse=True)
 
 
-def test_the_file_is_a_command_and_is_formatted(exported: Path, tmp_path: Path) -> None:
+def test_several_labels_have_a_probability_each_and_a_bound(tmp_path: Path) -> None:
+    architecture = around("conv")
+    notes = Notes("A network.", [], "model.safetensors", NAMES, MEAN, STD, MULTI_LABEL)
+    model = warmed(architecture, SHAPE, 3)
+    card = Card(architecture, SHAPE, 3, NAMES, MEAN, STD)
+    file = export_python(model, card, notes, tmp_path / "model.py", trained=True).files[0]
     photo = _photos(tmp_path)[0]
+    code = (
+        f"import sys, json; sys.path.insert(0, {str(tmp_path)!r}); import model; path = {str(photo)!r}; "
+        "print(json.dumps([model.predict(path), model.labels(path), model.labels(path, threshold=0.0)]))"
+    )
+    ended = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
+    shares, above, every = json.loads(ended.stdout)
+    x = (torch.from_numpy(read_image(photo, SHAPE).copy()).float() / 255).sub(torch.tensor(MEAN).view(-1, 1, 1))
+    with torch.no_grad():
+        wanted = model((x / torch.tensor(STD).view(-1, 1, 1))[None]).sigmoid()[0].tolist()
+    assert shares == pytest.approx(dict(zip(NAMES, wanted, strict=True)))
+    assert above == [name for name, share in shares.items() if share > 0.5]
+    assert every == list(shares)
+    _check_command(file, photo)
+
+
+def test_the_file_is_a_command_and_is_formatted(exported: Path, tmp_path: Path) -> None:
+    _check_command(exported, _photos(tmp_path)[0])
+
+
+def _check_command(exported: Path, photo: Path) -> None:
     ended = subprocess.run([sys.executable, "-I", str(exported), str(photo)], capture_output=True, text=True, cwd="/")
     assert ended.returncode == 0, ended.stderr
     assert any(name in ended.stdout for name in NAMES)
@@ -98,7 +125,7 @@ def test_the_file_is_a_command_and_is_formatted(exported: Path, tmp_path: Path) 
 
 
 def test_a_file_without_weights_or_classes_promises_nothing() -> None:
-    for notes in (Notes("a"), Notes("a", [], "w.safetensors", NAMES, MEAN, STD), Notes("a", answers=True)):
+    for notes in (Notes("a"), Notes("a", [], "w.safetensors", NAMES, MEAN, STD), Notes("a", type=CLASSIFICATION)):
         text = to_python(around("conv"), SHAPE, 3, notes)
         assert "def predict" not in text
         assert "def load" not in text

@@ -11,7 +11,7 @@ from nas.network.model_selection import Retrained
 
 
 def _retrained(accuracy: float) -> Retrained:
-    return Retrained(1, "", 1, 1, {"scores": {}, "seed": 0}, (accuracy,), (accuracy,))
+    return Retrained(1, "", 1, 1, {"scores": {}, "seed": 0}, "accuracy", (accuracy,), (accuracy,))
 
 
 def _candidate(
@@ -44,6 +44,19 @@ def test_the_smallest_within_a_standard_error_is_named() -> None:
     found = choose([_candidate("a", 0.9, 900, error=0.02), close, SMALL], Limits())
     assert found.smaller == close
     assert choose([LARGE, SMALL], Limits()).smaller is None
+
+
+def test_where_less_is_better_the_least_is_chosen() -> None:
+    way = Retrained(1, "", 1, 1, {"scores": {}, "seed": 0}, "log_loss", (0.4,), (0.4,))
+    first, second, small = (
+        Candidate(name, f"s:{name}", parameters, 1, value, 0.05, way, "log_loss", searched=value)
+        for name, value, parameters in (("a", 0.5, 100), ("b", 0.4, 90), ("c", 0.44, 10))
+    )
+    found = choose(sorted([first, second, small], key=lambda one: -one.worth), Limits())
+    assert (found.chosen, found.runner_up, found.smaller) == (second, small, small)
+    assert (second.accuracy, LARGE.accuracy) == (None, 0.9)
+    searched = Candidate("d", "s:d", 5, 1, 0.1, None, None, "log_loss", searched=0.1)
+    assert choose([second, searched], Limits()).promising == searched
 
 
 def test_a_limit_on_latency_is_measured() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nas.front.axes import Axis, accuracy_axis, logarithmic
+from nas.front.axes import Axis, logarithmic, share_axis
 
 
 def texts(axis: Axis) -> list[str]:
@@ -27,7 +27,7 @@ def texts(axis: Axis) -> list[str]:
     ],
 )
 def test_the_scale_of_accuracies(members: list[float], scale: str) -> None:
-    axis = accuracy_axis(members)
+    axis = share_axis(members)
     assert axis.scale == scale
     assert ("log scale" in axis.label) == (scale == "error")
     assert len(axis.ticks) >= 3
@@ -38,19 +38,19 @@ def test_the_scale_of_accuracies(members: list[float], scale: str) -> None:
 
 
 def test_where_accuracies_crowd_the_better_half_has_half_of_the_axis() -> None:
-    axis = accuracy_axis([0.9, 0.99, 0.999])
+    axis = share_axis([0.9, 0.99, 0.999])
     assert axis.at(0.99) == pytest.approx(0.5)
     assert sorted(texts(axis), key=lambda text: float(text[:-2])) == ["0.1 %", "0.3 %", "1 %", "3 %", "10 %"]
 
 
 def test_an_accuracy_of_one_has_a_place_and_a_tick() -> None:
-    axis = accuracy_axis([0.9, 0.98, 1.0])
+    axis = share_axis([0.9, 0.98, 1.0])
     assert axis.at(0.98) < axis.at(1.0) < 1
     assert [text for value, text in axis.ticks if axis.at(value) == pytest.approx(axis.at(1.0))] == ["0 %"]
 
 
 def test_an_error_bar_across_the_top_stays_in_the_picture_and_is_no_error_of_zero() -> None:
-    axis = accuracy_axis([0.9, 0.98, 0.995], [0.997], [0.99, 1.004], tested=True)
+    axis = share_axis([0.9, 0.98, 0.995], [0.997], [0.99, 1.004], tested=True)
     assert 0 < axis.at(0.99) < axis.at(1.004) < 1
     assert "0 %" not in texts(axis)
     assert "◆ test" in axis.label
@@ -58,13 +58,13 @@ def test_an_error_bar_across_the_top_stays_in_the_picture_and_is_no_error_of_zer
 
 @pytest.mark.parametrize("members", [[1.0], [0.99, 1.0], [0.0], [1.0, 1.0, 1.0], [0.97, 0.98]])
 def test_finer_ticks_of_an_axis_that_ends_at_no_error_or_at_nothing_right(members: list[float]) -> None:
-    axis = accuracy_axis(members)
+    axis = share_axis(members)
     for ticks in axis.zooms():
         assert ticks
         assert all(0 <= value <= 1 and 0 <= axis.at(value) <= 1 for value, _ in ticks)
 
 
-AXES = [logarithmic([2e4, 1e7], "parameters"), accuracy_axis([0.9, 0.99, 0.999]), accuracy_axis([0.3, 0.8])]
+AXES = [logarithmic([2e4, 1e7], "parameters"), share_axis([0.9, 0.99, 0.999]), share_axis([0.3, 0.8])]
 
 
 @pytest.mark.parametrize("axis", AXES, ids=lambda axis: axis.scale)

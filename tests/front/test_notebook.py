@@ -48,10 +48,10 @@ def test_a_search_that_found_nothing_says_so(result: SearchResult) -> None:
     assert "<img" not in nothing._repr_html_()
 
 
-def test_a_study_without_accuracy_has_a_table_alone() -> None:
+def test_a_study_of_another_metric_is_drawn_by_it() -> None:
     trials: pd.DataFrame = invented(10).assign(macro_f1=0.5)
     trials["accuracy"] = float("nan")
     text = front_html(view_of(trials, ("macro_f1", "parameters"), title="t"), "t")
     assert "<table" in text
-    assert "pictures and pages show accuracy" in text
-    assert "<img" not in text
+    assert "the best by macro f1" in text
+    assert "<img" in text

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from nas.errors import NasError
 from nas.front.png import draw
 from nas.front.table import columns, front_records
 from nas.front.view import FrontView, cost_text, subtitle_of, view_of
@@ -86,18 +85,35 @@ def iou() -> Iterator[Objective]:
     del OBJECTIVES[row.name]
 
 
-def test_without_accuracy_there_is_a_table_and_no_picture(iou: Objective) -> None:
+def test_another_metric_takes_the_place_of_accuracy(iou: Objective) -> None:
     trials = invented(30, seed=3, states=["complete"] * 28 + ["stopped_early"] * 2)
     trials["iou"], trials["accuracy"] = trials["accuracy"], float("nan")
     view = view_of(trials, ("iou", "parameters"), title="t", images=300, classes=2)
     assert [one.trial for one in view.members] == pareto(trials, ("iou", "parameters"))["trial"].tolist()
-    assert [column.name for column in columns(view)] == ["trial", "parameters", "MACs", "iou", "seconds", "hash"]
+    assert [column.name for column in columns(view)] == ["trial", "iou", "parameters", "MACs", "seconds", "hash"]
     first = front_records(view)[0]
     assert (first["accuracy"], first["standard_error"]) == (None, None)
     assert first["iou"] == view.members[0].values["iou"] > 0
-    assert view.counts == f"{len(view.members)} of 28 complete networks on the front · 2 stopped early"
-    with pytest.raises(NasError, match="show accuracy, which a study of iou, parameters does not have"):
-        draw(view)
+    best = max(view.members, key=lambda one: one.values["iou"])
+    number = f"{len(view.members)} of 28 complete networks on the front"
+    assert view.counts == f"{number}, the best by iou: trial {best.trial} · 2 stopped early"
+    (panel,) = view.panels
+    assert (panel.metric, panel.y.label) == ("iou", "validation iou")
+    draw(view)
+
+
+def test_where_less_is_better_the_staircase_goes_down() -> None:
+    trials = invented(30, seed=3)
+    trials["log_loss"] = 3 - 2.5 * trials["accuracy"]
+    view = view_of(trials, ("log_loss", "parameters"), title="t", images=300, classes=2)
+    (panel,) = view.panels
+    values = [value for _, value in panel.staircase]
+    assert values == sorted(values, reverse=True)
+    assert view.best is not None
+    assert view.best.values["log_loss"] == trials["log_loss"].min() == values[-1]
+    assert all(0 <= panel.at(one)[1] <= 1 for one in view.members)
+    assert panel.at(view.best)[1] == min(panel.at(one)[1] for one in view.members)
+    draw(view)
 
 
 def test_untrained_networks_are_counted_and_change_no_axis() -> None:

@@ -33,7 +33,7 @@ def test_a_trial_by_number_study_and_hash(storage: str) -> None:
         row = store.trial("second", 1)
     assert by_number.architecture.hash == row.hash
     assert by_number.cost.parameters == row.parameters
-    assert by_number.accuracy == row.accuracy
+    assert by_number.searched == row.values["accuracy"]
     assert find_network("second:1", storage=storage) == by_number
     assert find_network(row.hash, storage=storage) == by_number
     assert find_network(row.hash[:12], storage=storage) == by_number
@@ -45,7 +45,7 @@ def test_the_most_accurate_trial(storage: str, tmp_path: Path) -> None:
         make_study(store, "empty", task=TASK)
     complete = trials[trials["state"] == "complete"]
     best = find_network("best", study="second", storage=storage)
-    assert best.accuracy == complete["accuracy"].max()
+    assert best.searched == complete["accuracy"].max()
     assert find_network("second:best", storage=storage) == best
     with pytest.raises(NasError, match="study 'empty' has no complete trial yet"):
         find_network("empty:best", storage=storage)

@@ -7,15 +7,15 @@ from typing import Any
 import pandas as pd
 
 from nas.network.model_selection import cheaper, final, in_order, of_study, of_way
-from nas.statistics.scores import Score
+from nas.statistics.scores import Estimate, Score
 
 
 def row(
     number: int, trial: int, seed: int, right: int | None, *, key: str = "", parameters: int = 100
 ) -> dict[str, Any]:
-    scores = {"test": Score((20, 20), (50, 50))}
+    scores = {"test": Score.of_counts((20, 20), (50, 50))}
     if right is not None:
-        scores["validation"] = Score((right // 2, right - right // 2), (50, 50))
+        scores["validation"] = Score.of_counts((right // 2, right - right // 2), (50, 50))
     return {
         "id": number,
         "kind": "retrain",
@@ -27,7 +27,7 @@ def row(
         "state": "complete",
         "parameters": parameters,
         "macs": parameters,
-        "accuracy": 0.4,
+        "metric": "accuracy",
         "scores": scores,
     }
 
@@ -37,7 +37,7 @@ def test_the_seed_that_does_best_on_validation_images_is_kept() -> None:
     assert way is not None
     assert (way.seed, way.validated) == (1, (0.6, 0.8, 0.7))
     assert way.validation is not None
-    assert way.validation.accuracy == 0.8
+    assert way.validation.value("accuracy") == 0.8
     assert [one["seed"] for one in in_order(pd.DataFrame([row(1, 7, 0, 60), row(2, 7, 1, 80)]))] == [1, 0]
 
 
@@ -76,6 +76,29 @@ def test_a_smaller_network_within_one_standard_error_is_named() -> None:
     assert smaller.trial == 8
     alone = of_study(pd.DataFrame([*large, *far]), "photos")
     assert cheaper(alone, chosen) is None
+
+
+def test_of_a_metric_of_which_less_is_better_the_least_is_chosen() -> None:
+    def logged(number: int, trial: int, seed: int, value: float, parameters: int) -> dict[str, Any]:
+        scores = {part: Score({"log_loss": Estimate(value, 0.05)}, 100) for part in ("validation", "test")}
+        return {**row(number, trial, seed, 50, parameters=parameters), "metric": "log_loss", "scores": scores}
+
+    rows = [logged(1, 7, 0, 0.5, 100), logged(2, 7, 1, 0.3, 100), logged(3, 8, 0, 0.6, 100), logged(4, 9, 0, 0.43, 10)]
+    found = of_study(pd.DataFrame(rows), "photos")
+    chosen = final(found)
+    assert chosen is not None
+    assert (chosen.trial, chosen.seed, chosen.mean, chosen.error) == (7, 1, 0.4, 0.05)
+    smaller = cheaper(found, chosen)
+    assert smaller is not None
+    assert smaller.trial == 9
+
+
+def test_what_lacks_the_metric_is_not_chosen() -> None:
+    """As a retraining of an older version, which measured accuracy alone."""
+    way = of_way(pd.DataFrame([{**row(1, 7, 0, 60), "metric": "macro_f1"}]))
+    assert way is not None
+    assert (way.mean, way.tested) == (None, ())
+    assert final([way]) is None
 
 
 def test_the_latest_way_of_a_network_counts() -> None:

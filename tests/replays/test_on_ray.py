@@ -282,11 +282,11 @@ def test_several_networks_and_seeds_train_side_by_side(run: Run, config: Path, t
     )
     # the same as in this process
     code, out, _ = run("replay", str(config), *QUICK, "--epochs", "1", "--fraction", "0.3", "--json")
-    assert json.loads(out)[0]["accuracies"] == records[0]["accuracies"][:1]
+    assert json.loads(out)[0]["values"] == records[0]["values"][:1]
     assert json.loads(out)[0]["trained"] == []
     alone = ("--storage", f"sqlite:///{tmp_path}/alone.db", "--output", "alone")
     code, out, _ = run("replay", str(config), *QUICK, "--epochs", "1", "--fraction", "0.3", *alone, "--json")
-    assert json.loads(out)[0]["accuracies"] == records[0]["accuracies"][:1]
+    assert json.loads(out)[0]["values"] == records[0]["values"][:1]
     # a damaged checkpoint is one line, and keeps nothing else from training
     folder = next(tmp_path.glob("nas-replays/tiny_net-*"))
     (folder / "seed-0.checkpoint").write_bytes(b"half of a file")

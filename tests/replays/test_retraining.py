@@ -74,7 +74,7 @@ def test_the_front_is_retrained_and_told_with_its_spread(run: Run, study: str, t
     assert {tuple(record["deviations"]) for record in records} == {("42 steps instead of the search's 21",)}
     for record in records:
         assert record["seeds"] == 2
-        assert record["std"] == pytest.approx(np.std(record["accuracies"], ddof=1))
+        assert record["std"] == pytest.approx(np.std(record["values"], ddof=1))
     with Store.open(f"sqlite:///{tmp_path}/nas.db") as store:
         rows = store.measurements()
     assert (rows["kind"] == "retrain").all()
@@ -110,7 +110,7 @@ def test_the_seed_that_validates_best_is_kept_and_exported(run: Run, study: str,
     kept = record["kept"]
     with Store.open(f"sqlite:///{tmp_path}/nas.db") as store:
         rows = store.measurements()
-    validated = [scores["validation"].accuracy for scores in rows["scores"]]
+    validated = [scores["validation"].value("accuracy") for scores in rows["scores"]]
     place = list(rows["seed"]).index(kept["seed"])
     assert kept["validation"]["accuracy"] == validated[place] == max(validated)
     assert kept["test"]["accuracy"] == pytest.approx(rows["accuracy"][place])
@@ -196,7 +196,23 @@ def test_mistakes_are_one_line(run: Run, study: str, arguments: tuple[str, ...],
 
 def summary(*accuracies: float, epochs: int = 1) -> Summary:
     return Summary(
-        "retrain", None, "s", 0, "h", 1, 1, "digits", epochs, 1.0, accuracies, None, len(accuracies), (), (), "cpu"
+        "retrain",
+        None,
+        "s",
+        0,
+        "h",
+        1,
+        1,
+        "digits",
+        epochs,
+        1.0,
+        "accuracy",
+        accuracies,
+        {},
+        len(accuracies),
+        (),
+        (),
+        "cpu",
     )
 
 

@@ -36,7 +36,7 @@ def test_a_replay_measures_the_test_set_and_leaves_its_traces(run: Run, config: 
     record = replay(run, str(config), "--epochs", "3", "--seeds", "2")
     assert record["deviations"] == ["3 epochs instead of 8"]
     assert record["states"] == ["complete"] * 2
-    assert record["accuracy"] == pytest.approx(sum(record["accuracies"]) / 2)
+    assert record["accuracy"] == pytest.approx(sum(record["values"]) / 2)
     assert record["accuracy"] > 0.5  # it has learned something
     claim = record["claims"][0]
     assert (claim["metric"], claim["claimed"], claim["measured"]) == ("accuracy", 97.5, 100 * record["accuracy"])
@@ -49,11 +49,11 @@ def test_a_replay_measures_the_test_set_and_leaves_its_traces(run: Run, config: 
     }
     _, card = read_weights(Path(record["files"][0]))
     assert card is not None
-    assert card.facts["test_accuracy"] == record["accuracies"][0]
+    assert card.facts["test_accuracy"] == record["values"][0]
     with Store.open(f"sqlite:///{tmp_path}/nas.db") as store:
         rows = store.measurements()
     assert list(rows["seed"]) == [0, 1]
-    assert list(rows["accuracy"]) == record["accuracies"]
+    assert list(rows["accuracy"]) == record["values"]
     assert [len(curve) for curve in rows["curve"]] == [3, 3]
     assert not list(tmp_path.glob("nas-replays/*/*.checkpoint"))
 
@@ -82,7 +82,7 @@ def test_what_is_measured_is_not_trained_again(run: Run, config: Path) -> None:
     assert first["trained"] == [0]
     second = replay(run, str(config), "--epochs", "1", "--seeds", "2")
     assert second["trained"] == [1]
-    assert second["accuracies"][0] == first["accuracies"][0]
+    assert second["values"][0] == first["values"][0]
     assert replay(run, str(config), "--epochs", "1", "--again")["trained"] == [0]
     assert replay(run, str(config), "--epochs", "2")["trained"] == [0]
 
@@ -188,7 +188,7 @@ def test_killed_and_continued_is_the_same_as_never_killed(run: Run, config: Path
         run, str(config), "--epochs", "30", "--output", "whole", "--storage", f"sqlite:///{tmp_path}/whole.db"
     )
     assert whole["trained"] == [0]
-    assert killed["accuracies"] == whole["accuracies"]
+    assert killed["values"] == whole["values"]
     assert killed["loss"] == whole["loss"]
 
 

@@ -29,9 +29,7 @@ def way(validation: Score | None, test: Score, seeds: int = 3) -> Retrained:
     for seed in range(seeds):
         scores = {"test": test} if validation is None else {"test": test, "validation": validation}
         facts = {"trial": 7, "hash": "h", "key": "k", "parameters": 10, "macs": 20, "weights": "seed.safetensors"}
-        rows.append(
-            {**facts, "id": seed, "seed": seed, "state": "complete", "accuracy": test.accuracy, "scores": scores}
-        )
+        rows.append({**facts, "id": seed, "seed": seed, "state": "complete", "metric": "accuracy", "scores": scores})
     found = of_way(pd.DataFrame(rows))
     assert found is not None
     return found
@@ -46,7 +44,7 @@ def shown(retrained: Retrained, data: Dataset) -> str:
 
 def test_validation_and_test_of_the_same_weights_stand_beside_each_other_class_by_class() -> None:
     data = photos(40, 40)
-    text = shown(way(Score((9, 7), (10, 10)), Score((80, 75), (100, 100))), data)
+    text = shown(way(Score.of_counts((9, 7), (10, 10)), Score.of_counts((80, 75), (100, 100))), data)
     (line,) = [line for line in text.splitlines() if "kind 1" in line]
     assert line.split() == ["kind", "1", "70.0", "±", "14.9", "%", "10", "75.0", "±", "4.4", "%", "100"]
     assert "seed 0, the best of 3 on the validation images" in text
@@ -56,14 +54,14 @@ def test_validation_and_test_of_the_same_weights_stand_beside_each_other_class_b
 
 def test_a_difference_beyond_chance_is_said() -> None:
     data = photos(400, 400)
-    (line,) = remarks(way(Score((90, 38), (100, 100)), Score((80, 14), (100, 100))), data)
+    (line,) = remarks(way(Score.of_counts((90, 38), (100, 100)), Score.of_counts((80, 14), (100, 100))), data)
     assert line.startswith("validation and test differ by 17.0 points, more than by chance (two standard errors: 9.")
     assert line.endswith("believe the test")
 
 
 def test_test_images_of_another_mix_are_said_and_the_balanced_accuracy_does_not_follow_it() -> None:
     data = photos(300, 100)
-    retrained = way(Score((72, 10), (75, 25)), Score((96, 40), (100, 100)))
+    retrained = way(Score.of_counts((72, 10), (75, 25)), Score.of_counts((96, 40), (100, 100)))
     lines = remarks(retrained, data)
     assert (
         "the test images have other shares of the classes than the training images: kind 0 is 75% of the training images and 50% "
@@ -76,15 +74,15 @@ def test_test_images_of_another_mix_are_said_and_the_balanced_accuracy_does_not_
 
 def test_of_many_classes_the_worst_are_shown() -> None:
     data = photos(*[8] * 30)
-    test = Score(tuple(range(30)), (40,) * 30)
-    text = shown(way(Score((2,) * 30, (2,) * 30), test), data)
+    test = Score.of_counts(tuple(range(30)), (40,) * 30)
+    text = shown(way(Score.of_counts((2,) * 30, (2,) * 30), test), data)
     assert "kind 0 " in text
     assert "kind 29" not in text
-    assert "10 least accurate of 30 classes" in text
+    assert "the 10 worst of 30 classes" in text
 
 
 def test_without_a_validation_part_nothing_is_compared() -> None:
     data = photos(40, 40)
-    text = shown(way(None, Score((80, 75), (100, 100))), data)
+    text = shown(way(None, Score.of_counts((80, 75), (100, 100))), data)
     assert "no image was held out, so that nothing is chosen by validation" in text
     assert "validation and test differ" not in text

@@ -23,9 +23,12 @@ NAMES = ("plum", "a | b `c` <script>", "Zwetschge ü")
 
 
 def _card() -> str:
-    scores = {"validation": Score((8, 7, 9), (10, 10, 10)), "test": Score((80, 70, 90), (100, 100, 100))}
+    scores = {
+        "validation": Score.of_counts((8, 7, 9), (10, 10, 10)),
+        "test": Score.of_counts((80, 70, 90), (100, 100, 100)),
+    }
     kept = {"scores": scores, "seed": 1, "recipe": Recipe(epochs=3), "weights": "w"}
-    way = Retrained(4, "f" * 32, 1_234, 99_000, kept, (0.8,), (0.8,))
+    way = Retrained(4, "f" * 32, 1_234, 99_000, kept, "accuracy", (0.8,), (0.8,))
     chosen = Candidate("trial 4", "s:4", 1_234, 99_000, 0.8, 0.07, way)
     empty = Split(np.zeros((3, 3, 8, 8), np.uint8), np.arange(3))
     data = Dataset(Task("imagefolder:x"), empty, empty, NAMES, (0.5,) * 3, (0.2,) * 3)

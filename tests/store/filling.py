@@ -15,6 +15,7 @@ from nas.config.task import LoadedTask
 from nas.errors import Infeasible
 from nas.space.outline import Outlines
 from nas.space.space import Space
+from nas.statistics.scores import Estimate, Score
 from nas.store import Measured, Store, TrialResult
 
 ENVIRONMENT = {"device": "test device", "torch": "2.0", "nas": "0.1.0", "commit": None}
@@ -121,9 +122,6 @@ def measure(store: Store, study: str, number: int, kind: Literal["replay", "retr
         "seed": 0,
         "state": "complete",
         "reason": "",
-        "accuracy": 0.8765,
-        "top5": 0.99,
-        "loss": 0.5,
         "parameters": row.parameters,
         "macs": row.macs,
         "task": {"dataset": "digits"},
@@ -138,5 +136,9 @@ def measure(store: Store, study: str, number: int, kind: Literal["replay", "retr
     }
     if kind == "retrain":
         values |= {"study": study, "trial": number}
+    tested = {"accuracy": 0.8765, "top5": 0.99, "loss": 0.5}
+    tested |= {name: changes.pop(name) for name in tuple(tested) if name in changes}
+    if None not in tested.values():
+        values["scores"] = {"test": Score({name: Estimate(value) for name, value in tested.items()})}
     values |= changes
     store.add_measurement(Measured(**values | _typed(values["task"], values["recipe"])))

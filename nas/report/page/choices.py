@@ -7,7 +7,9 @@ from typing import Final
 from nas.analysis.blocks import BlockRecord, block_records
 from nas.analysis.evidence import Evidence
 from nas.analysis.importance import FEWEST, Effect, Importances, importances
+from nas.objectives import Objective
 from nas.space.choices import plain
+from nas.text.formatting import words
 from nas.text.markup import Html, section, table, tag
 
 ROLES: Final = 8
@@ -16,27 +18,27 @@ OPTIONS: Final = 8
 
 def choices_section(evidence: Evidence) -> Html:
     """The most important choices with what their options are worth."""
-    found = importances(evidence.complete, evidence.costs)
-    title = "Which choices matter"
+    found = importances(evidence.complete, evidence.costs, evidence.metric)
+    title, worth = "Which choices matter", words(evidence.metric.name)
     if found is None:
         few = f"At least {FEWEST} complete networks are needed to tell; there are {len(evidence.complete)}."
         return section(title, tag("p", few, class_="none"), id="choices")
     if found.predicted <= 0 or not found.roles:
         predicted = f"{found.predicted:.2f}".replace("-", "−")
         weak = (
-            f"Cost alone explains {found.cost_explains:.0%} of the variance of accuracy; beyond it the choices do not "
-            f"predict the accuracy of unseen networks yet (R² {predicted} from {found.networks:,} networks)."
+            f"Cost alone explains {found.cost_explains:.0%} of the variance of {worth}; beyond it the choices do not "
+            f"predict the {worth} of unseen networks yet (R² {predicted} from {found.networks:,} networks)."
         )
         return section(title, tag("p", weak, class_="none"), id="choices")
     lead = (
-        f"Accuracy at equal cost: cost alone explains {found.cost_explains:.0%} of the variance; of the rest, the "
-        f"choices predict {found.predicted:.0%} on networks not seen ({found.networks:,} networks). Importance is how "
+        f"{worth[0].upper()}{worth[1:]} at equal cost: cost alone explains {found.cost_explains:.0%} of the variance; of the rest, "
+        f"the choices predict {found.predicted:.0%} on networks not seen ({found.networks:,} networks). Importance is how "
         "much that falls when a choice is shuffled. Copies of a choice count together (*)."
     )
-    return section(title, _roles(found), id="choices", lead=lead)
+    return section(title, _roles(found, evidence.metric), id="choices", lead=lead)
 
 
-def _roles(found: Importances) -> Html:
+def _roles(found: Importances, metric: Objective) -> Html:
     shown = [role for role in found.roles[:ROLES] if role.drop > 0]
     most = max((role.drop for role in shown), default=1.0)
     widest = max(
@@ -53,7 +55,8 @@ def _roles(found: Importances) -> Html:
             effects.append(tag("p", f"and {len(role.effects) - OPTIONS} worse options", class_="none"))
         items.append(tag("div", head, tag("div", effects, class_="effects"), class_="choice"))
     axis = (
-        f"worth in percentage points of accuracy at equal cost, from −{widest:.1f} to +{widest:.1f}, with 95 % interval"
+        f"worth in {'percentage points of ' if metric.is_share else ''}{words(metric.name)} at equal cost, from −{widest:.3g} to "
+        f"+{widest:.3g}, with 95 % interval"
     )
     return tag("div", items, tag("p", axis, class_="axis-note"), class_="choices")
 
@@ -82,8 +85,8 @@ def blocks_section(evidence: Evidence) -> Html:
     if not records:
         return Html("")
     lead = (
-        "Share of the networks that have the block, on the front and among all complete ones; worth is the mean "
-        "accuracy at equal cost of networks with it minus that of networks without it, with 95 % interval."
+        "Share of the networks that have the block, on the front and among all complete ones; worth is how much "
+        f"better in {words(evidence.metric.name)} networks with it are at equal cost than those without it, with 95 % interval."
     )
     head = ("block", "tried", "on the front", "in all", "worth", "ended badly")
     rows = [

@@ -10,6 +10,7 @@ from nas.analysis.evidence import Evidence
 from nas.analysis.rank_correlation import RankCorrelation, rank_correlation
 from nas.front.axes import linear
 from nas.report.page.plot import line, plot
+from nas.text.formatting import words
 from nas.text.markup import Html, section, tag
 
 CURVES: Final = 250
@@ -17,19 +18,21 @@ CURVES: Final = 250
 
 def curves_section(evidence: Evidence) -> Html:
     """The curves, and the table of rank correlations where there are enough."""
-    epochs = evidence.epochs[evidence.epochs["accuracy"].notna() & evidence.epochs["trial"].notna()]
+    metric = evidence.metric
+    scale, unit = (100, " %") if metric.is_share else (1, "")
+    epochs = evidence.epochs[evidence.epochs[metric.name].notna() & evidence.epochs["trial"].notna()]
     last = int(epochs["epoch"].max()) if len(epochs) else 0
     if last < 2:
         return Html("")
-    front = set(evidence.front["trial"])
+    front, name = set(evidence.front["trial"]), f"{words(metric.name)[0].upper()}{words(metric.name)[1:]}"
     curves: dict[int, list[tuple[float, float]]] = {}
-    for number, epoch, accuracy in zip(epochs["trial"], epochs["epoch"], epochs["accuracy"], strict=True):
-        curves.setdefault(int(number), []).append((float(epoch), float(accuracy) * 100))
+    for number, epoch, value in zip(epochs["trial"], epochs["epoch"], epochs[metric.name], strict=True):
+        curves.setdefault(int(number), []).append((float(epoch), float(value) * scale))
     others = [number for number in curves if number not in front]
     shown = [others[place] for place in np.linspace(0, len(others) - 1, min(len(others), CURVES)).round().astype(int)]
     values = [point[1] for number in (*shown, *front) for point in curves.get(number, ())]
     x = linear([1.0, float(last)], "epoch", margin=0.02, whole=True)
-    y = linear(values, "validation accuracy", unit=" %", floor=0.0)
+    y = linear(values, f"validation {words(metric.name)}", unit=unit, floor=0.0 if metric.is_share else None)
     layers = [
         line("grey thin", x, y, *(curves[number] for number in shown)),
         line("blue medium", x, y, *(curves[number] for number in sorted(front) if number in curves)),
@@ -47,10 +50,10 @@ def curves_section(evidence: Evidence) -> Html:
             tag("span", tag("i", class_="grey"), note),
             class_="legend",
         ),
-        plot(x, y, layers, label=f"Accuracy over {last} epochs"),
+        plot(x, y, layers, label=f"{name} over {last} epochs"),
     )
-    found = rank_correlation(evidence.epochs, evidence.complete)
-    lead = "Accuracy on the validation images, after the epochs at which networks were measured."
+    found = rank_correlation(evidence.epochs, evidence.complete, metric)
+    lead = f"{name} on the validation images, after the epochs at which networks were measured."
     if found is None:
         return section("Learning curves", picture, id="curves", lead=lead)
     return section("Learning curves", tag("div", picture, _matrix(found), class_="pair"), id="curves", lead=lead)

@@ -29,7 +29,6 @@ HEIGHT: Final = 370.0
 """Size of the plot on a page of usual width, in pixels."""
 WIDTHS: Final = {
     "trial": "3rem",
-    "accuracy": "6.5rem",
     "parameters": "6rem",
     "MACs": "4rem",
     "test (seeds)": "9.5rem",
@@ -38,6 +37,7 @@ WIDTHS: Final = {
     "hash": "5rem",
 }
 """Widths of columns of the table."""
+METRIC_WIDTH: Final = "6.5rem"
 LOOKS: Final[Mapping[Look, str]] = {
     "trial": "grey",
     "stopped": "hollow",
@@ -73,16 +73,14 @@ def _plot(evidence: Evidence, view: FrontView, panel: Panel, name: str) -> Html:
     shown: list[Network | Mark] = []
     for series in view.series:
         points = [point for point in _sample(view, series) if panel.has(point)]
-        places = [(point.values[panel.cost], point.values["accuracy"]) for point in points]
+        places = [(point.values[panel.cost], panel.of(point)) for point in points]
         if series.look == "front":
             layers.append(steps("blue", x, y, panel.staircase))
         if series.look in ("trial", "stopped", "front", "published"):
-            places = [(OBJECTIVES[panel.cost].on_axis(cost), accuracy) for cost, accuracy in places]
+            places = [(OBJECTIVES[panel.cost].on_axis(cost), value) for cost, value in places]
             layers.append(dots(LOOKS[series.look], x, y, places))
         else:
-            bars = [
-                (at, value - one.spread, value + one.spread) for one, (at, value) in zip(points, places, strict=True)
-            ]
+            bars = [(one.values[panel.cost], *panel.ends(one)) for one in points]
             layers.append(upright("bar", x, y, bars))
             marks += [placed("i", panel.at(point), class_=LOOKS[series.look]) for point in points]
         if series.look not in ("front", "published"):  # which are among the trials
@@ -126,7 +124,7 @@ def _names(panel: Panel, shown: Sequence[Network | Mark]) -> list[Html]:
     def pixels(places: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
         return [(WIDTH * x, HEIGHT * (1 - y)) for x, y in places]
 
-    places = [panel.place(cost, accuracy) for _, cost, accuracy in panel.names]
+    places = [panel.place(cost, value) for _, cost, value in panel.names]
     sizes = [(7.8 * len(name), 18.0) for name, _, _ in panel.names]
     anchors = pixels(places)
     lines: list[tuple[tuple[float, float], tuple[float, float]]] = []
@@ -160,24 +158,29 @@ def _networks(evidence: Evidence, view: FrontView) -> Html:
         tag("details", _row(found, nth), _opened(evidence, one, nth in drawn), id=f"net-{one.hash[:8]}")
         for nth, one in enumerate(view.members)
     ]
-    widths = " ".join([*(WIDTHS.get(column.name, "7.5rem") for column in found[:-1]), "1fr"])
+    widths = " ".join(
+        [*(METRIC_WIDTH if column.is_metric else WIDTHS.get(column.name, "7.5rem") for column in found[:-1]), "1fr"]
+    )
     tied = tag("p", TIED, class_="lead") if view.is_tested else None
     return tag("div", head, rows, tied, class_="front-table", style=f"--columns:{widths}")
 
 
 def _look(column: Column) -> str:
     """Classes of `page.css`; what is `wide` is left out on a phone."""
-    narrow = column.name in ("trial", "accuracy", "parameters", "MACs")
+    narrow = column.is_metric or column.name in ("trial", "parameters", "MACs")
     return " ".join(filter(None, ("" if column.is_text else "n", "" if narrow else "wide")))
 
 
 def _row(found: Sequence[Column], nth: int) -> Html:
-    looks = {"accuracy": "strong", "hash": "mono", "published": "published"}
+    looks = {"hash": "mono", "published": "published"}
     cells = [
-        tag("span", column.cells[nth], class_=f"{_look(column)} {looks.get(column.name, '')}".strip())
-        for column in found
+        tag("span", column.cells[nth], class_=f"{_look(column)} {_weight(column, looks)}".strip()) for column in found
     ]
     return tag("summary", cells, tag("span", class_="opener"), class_="row")
+
+
+def _weight(column: Column, looks: Mapping[str, str]) -> str:
+    return "strong" if column.is_metric else looks.get(column.name, "")
 
 
 def _opened(evidence: Evidence, one: Network, drawn: bool) -> list[Html]:

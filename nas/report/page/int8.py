@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from nas.analysis.evidence import Evidence
 from nas.export.int8 import Quantized, kept
 from nas.network.model_selection import references_of_study
+from nas.text.formatting import difference_text, words
 from nas.text.markup import Child, Html, section, table
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ def int8_section(evidence: Evidence, measurements: pd.DataFrame) -> Html:
 def columns(found: Quantized) -> tuple[Child, ...]:
     """What stands under `HEAD`."""
     after, before = found.both()
-    metric = "" if found.metric == "accuracy" else f", {found.metric.replace('_', ' ')}"
+    metric = "" if found.metric == "accuracy" else f", {words(found.metric)}"
     sizes = [f"{size:,}" if size else "" for size in (found.bytes_before, found.bytes_after)]
-    difference = f"{(found.after - found.before) * 100:+.1f}"
+    gap = found.after - found.before
+    difference = f"{'-' if gap < 0 else '+'}{difference_text(found.metric, abs(gap)).removesuffix(' points')}"
     return (before, after, difference, f"{found.images:,} {found.part}{metric}", *sizes)

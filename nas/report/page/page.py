@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from nas.analysis.evidence import Evidence
 from nas.errors import NasError
-from nas.front.view import FrontView, front_view
+from nas.front.view import FrontView, front_view, search_error
 from nas.pareto import hypervolume
 from nas.report.page.choices import blocks_section, choices_section
 from nas.report.page.curves import curves_section
@@ -16,7 +16,7 @@ from nas.report.page.front import front_section
 from nas.report.page.int8 import int8_section
 from nas.report.page.progress import progress_section, time_unit
 from nas.report.page.setting import failures_section, published_section, setting_section
-from nas.statistics.proportion import with_error
+from nas.text.formatting import metric_text, words
 from nas.text.markup import Child, Html, tag
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def write_front_page(evidence: Evidence, view: FrontView, path: Path) -> None:
 
 
 def page(evidence: Evidence, measurements: pd.DataFrame) -> str:
-    """The HTML of `write_page`. Raises NasError for a study whose task has no accuracy."""
+    """The HTML of `write_page`."""
     view = front_view(evidence.study, evidence.trials, measurements)
     sections = [
         front_section(evidence, view),
@@ -89,11 +89,16 @@ def _tiles(evidence: Evidence) -> Html:
     states = Counter(trials["state"])
     hours = float(trials["seconds"].fillna(0).sum()) / 3600
     unit, factor = time_unit(hours)
-    best = evidence.complete["accuracy"].max() if len(evidence.complete) else None
+    metric, images = evidence.metric, evidence.study.validation_images
+    values = evidence.complete[metric.name]
+    best = metric.sign * (metric.sign * values).max() if len(values) else None
     tiles = [
         (f"{states['complete']:,}", _others(states)),
         (str(len(evidence.front)), "networks on the front"),
-        ("–" if best is None else with_error(best, evidence.study.validation_images), "best validation accuracy"),
+        (
+            "–" if best is None else metric_text(metric.name, best, search_error(best, metric, images)),
+            f"best validation {words(metric.name)}",
+        ),
         (f"{hypervolume(trials, evidence.study.objectives):.4f}", "hypervolume"),
         (f"{hours * factor:,.1f}", f"{unit} of training"),
     ]

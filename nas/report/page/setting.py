@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from nas.analysis.causes import Cause, causes, significant
 from nas.analysis.evidence import Evidence, kind_of_reason
-from nas.analysis.replicates import accuracy_text, summaries
+from nas.analysis.replicates import summaries, summary_text
 from nas.architecture.cost import FLOAT_BYTES
 from nas.errors import NasError
 from nas.space.published import PublishedConfig
 from nas.store.schema import as_stored
-from nas.text.formatting import counted, short
+from nas.text.formatting import counted, metric_text, short
 from nas.text.markup import Child, Html, section, table, tag, text
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def published_section(evidence: Evidence, measurements: pd.DataFrame) -> Html:
     complete = evidence.trials[evidence.trials["published"].notna()].drop_duplicates("published")
     if complete.empty:
         return Html("")
-    rows = [_published(row, measurements) for row in complete.to_dict("records")]
+    rows = [_published(row, measurements, evidence.metric.name) for row in complete.to_dict("records")]
     data, epochs = evidence.study.task.dataset, evidence.study.recipe.epochs
     lead = (
         f"In this study the networks were trained like all others ({data}, {epochs} epochs, validation images); a claim "
@@ -39,9 +39,9 @@ def published_section(evidence: Evidence, measurements: pd.DataFrame) -> Html:
     return section("Published networks", table(head, rows, numbers=range(1, 6)), id="published", lead=lead)
 
 
-def _published(row: Mapping[str, Any], measurements: pd.DataFrame) -> Sequence[Child]:
+def _published(row: Mapping[str, Any], measurements: pd.DataFrame, metric: str) -> Sequence[Child]:
     name = str(row["published"])
-    here = f"{row['accuracy']:.2%}" if row["state"] == "complete" else str(row["state"])
+    here = metric_text(metric, row[metric]) if row["state"] == "complete" else str(row["state"])
     counted = f"{row['parameters'] * FLOAT_BYTES / 2**20:.2f} MiB here"
     try:
         config = PublishedConfig.load(name)
@@ -65,7 +65,7 @@ def _published(row: Mapping[str, Any], measurements: pd.DataFrame) -> Sequence[C
 def _replayed(name: str, measurements: pd.DataFrame) -> str:
     found = summaries(measurements[(measurements["kind"] == "replay") & (measurements["published"] == name)])
     return "; ".join(
-        f"{accuracy_text(summary.record())}, {summary.data}, {counted(summary.epochs, 'epoch')}"
+        f"{summary_text(summary)}, {summary.data}, {counted(summary.epochs, 'epoch')}"
         + (f", {summary.fraction:.0%} of the images" if summary.fraction < 1 else "")
         for summary in found
     )

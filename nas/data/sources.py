@@ -32,6 +32,7 @@ from nas.data.task import (
     check_labels,
     make_dataset,
     one_line,
+    tell_of,
     with_validation,
 )
 from nas.data.task_type import CLASSIFICATION, Labels, TaskType
@@ -41,6 +42,7 @@ from nas.text.sanitize import expanded, file_stem
 
 DIGITS_SIZE = 16
 CHUNK_BYTES = 1 << 26  # of images as floats while they are resized
+LARGE_BYTES = 1 << 28  # of resized images: making them takes a while, so that it is said
 NETWORK_TIMEOUT = 30.0  # seconds without an answer; torchvision itself would wait for ever
 
 Loader = Callable[[Task, bool, Progress | None], tuple[Images, Labels, tuple[str, ...]] | Part]
@@ -287,7 +289,7 @@ def augmentation(dataset: Dataset) -> Augment:
     return source(dataset.task).augment(min(dataset.input[1:]))
 
 
-def _sized(task: Task, x: Pixels) -> Pixels:
+def _sized(task: Task, x: Pixels, progress: Progress | None) -> Pixels:
     size = task.image_size or source(task).size
     if size is None or x.shape[2:] == (size, size) or isinstance(x, StoredImages):
         return x
@@ -299,6 +301,9 @@ def _sized(task: Task, x: Pixels) -> Pixels:
     top, left = ((extent - side) // 2 for extent in x.shape[2:])
     x = x[:, :, top : top + side, left : left + side]  # nothing is squashed
     check_images(len(x), (channels, size, size))
+    whole = len(x) * channels * size * size
+    if whole >= LARGE_BYTES:
+        tell_of(progress)(f"resizing {len(x):,} images to {size:,}×{size:,} pixels: {whole / 1e9:.1f} GB in memory")
     large = np.empty((len(x), channels, size, size), dtype=np.uint8)
     at_once = max(1, CHUNK_BYTES // (4 * channels * size * size))
     for start in range(0, len(x), at_once):
@@ -315,13 +320,13 @@ def load(task: Task, progress: Progress | None = None) -> Dataset:
     """
     known = source(task)
     read = Part(*known.read(task, False, progress))
-    x = _sized(task, read.x)
+    x = _sized(task, read.x, progress)
     chosen = task.chosen or (task.validation is None and task.folds == 1)
     apart = known.read_validation(task, progress) if chosen else None
     if apart is None:
         dataset = make_dataset(replace(task, chosen=False), x, read.y, read.class_names, known.type)
         return replace(dataset, left_out=read.left_out)
-    validation = Split(_sized(task, apart.x), apart.y)
+    validation = Split(_sized(task, apart.x, progress), apart.y)
     dataset = with_validation(task, Split(x, read.y), validation, read.class_names, known.type)
     return replace(dataset, left_out=(*read.left_out, *apart.left_out))
 
@@ -330,4 +335,4 @@ def load_test(task: Task, progress: Progress | None = None) -> Split:
     """The test images of a task: for a retrained or replayed network only, never for a search."""
     x, y, names, left_out = Part(*source(task).read(task, True, progress))
     check_labels(task, x, y, names, source(task).type)
-    return Split(_sized(task, x), y, left_out)
+    return Split(_sized(task, x, progress), y, left_out)

@@ -86,7 +86,8 @@ class Registry(Mapping[str, T], Generic[T]):
         """The thing of that name. Raises `error` with all names and the nearest one when there is none."""
         if name in self:
             return self[name]
-        raise self.error(f"no {self.what} '{name}'; known: {', '.join(self)}{nearest(name, self)}{self.broken}")
+        known = f"known: {names}" if (names := ", ".join(self)) else "none is registered"
+        raise self.error(f"no {self.what} '{name}'; {known}{nearest(name, self)}{self.broken}")
 
     @property
     def broken(self) -> str:

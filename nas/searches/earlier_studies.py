@@ -12,6 +12,7 @@ from typing import Final
 
 from blocks.base import Scalar
 from nas.config.shipped_files import folder
+from nas.data.task import Tell, silent
 from nas.errors import AssignmentError, SearchError
 from nas.objectives import ACCURACY, learned
 from nas.sampler.history import Earlier
@@ -39,8 +40,12 @@ SIDE: Final = 64
 """Pixels of the largest images for which what is shipped is of use: it was learned at 16, and other stems serve large ones."""
 
 
-def earlier_studies(named: Sequence[str], store: Store, study: StudyRow, space: Space) -> list[list[Earlier]]:
+def earlier_studies(
+    named: Sequence[str], store: Store, study: StudyRow, space: Space, tell: Tell = silent
+) -> list[list[Earlier]]:
     """Those that a user has `named`; where nothing is, what is shipped with the space and of use here.
+
+    `tell` hears of files of which rows do not fit.
 
     Raises SearchError for what tells nothing of this space.
     """
@@ -52,7 +57,7 @@ def earlier_studies(named: Sequence[str], store: Store, study: StudyRow, space: 
         return []
     if named:
         return [
-            file_trials(expanded(name), space, learned(study.objectives)[0])
+            file_trials(expanded(name), space, learned(study.objectives)[0], tell)
             if name.lower().endswith(ENDINGS)
             else earlier_trials(store, name, study)
             for name in named
@@ -98,21 +103,26 @@ def earlier_trials(store: Store, name: str, study: StudyRow) -> list[Earlier]:
     ]
 
 
-def file_trials(path: Path, space: Space, wanted: str) -> list[Earlier]:
+def file_trials(path: Path, space: Space, wanted: str, tell: Tell = silent) -> list[Earlier]:
     """The complete trials of a CSV file that `nas study export` has written, as far as they are networks of this space.
 
-    Raises SearchError for a file that is none, that lacks the metric `wanted`, or of which no row fits.
+    `tell` hears how many are not. Raises SearchError for a file that is none, that lacks the metric `wanted`, or of which no row
+    fits.
     """
-    found, problem = _read(path, space, wanted)
+    found, unfit, problem = _read(path, space, wanted)
     if not found:
         raise SearchError(f"prior: {path}: no network of the space {space.name}; {problem}")
+    if unfit:
+        tell(
+            f"prior: {path}: {unfit:,} of {unfit + len(found):,} rows are left out, the last because of this: {problem}"
+        )
     return found
 
 
-def _read(path: Path, space: Space, wanted: str) -> tuple[list[Earlier], str]:
-    """The same, and what is wrong with the last row that does not fit."""
+def _read(path: Path, space: Space, wanted: str) -> tuple[list[Earlier], int, str]:
+    """The same, how many rows do not fit, and what is wrong with the last of them."""
     found: list[Earlier] = []
-    problem = "it has no row of a complete trial"
+    unfit, problem = 0, "it has no row of a complete trial"
     try:
         for line, row in _rows(path, wanted):
             if row.get("state", State.COMPLETE) != State.COMPLETE:
@@ -120,10 +130,10 @@ def _read(path: Path, space: Space, wanted: str) -> tuple[list[Earlier], str]:
             try:
                 found.append(_earlier(row, space, wanted))
             except (AssignmentError, ValueError) as wrong:
-                problem = f"line {line}: {wrong}"
+                unfit, problem = unfit + 1, f"line {line}: {wrong}"
     except csv.Error as wrong:
         raise SearchError(f"prior: {path}: cannot be read: {wrong}") from None
-    return found, problem
+    return found, unfit, problem
 
 
 def _rows(path: Path, wanted: str) -> Iterator[tuple[int, dict[str, str | None]]]:

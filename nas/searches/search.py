@@ -254,7 +254,7 @@ def _run(
     measurer = _measurer(options, study, space, store, dataset, progress)
     foresight = _foresight(options, study, space, store, dataset, past)
     ray_options = replace(options.ray, timed=measurer is not None and measurer.on_gpu)
-    earlier = earlier_studies(options.prior, store, study, space)
+    earlier = earlier_studies(options.prior, store, study, space, progress.note)
     proposer = Proposer(
         space,
         dataset.input,

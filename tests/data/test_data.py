@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 
 from nas.config.recipe import Augment
 from nas.data import Batches, Dataset, Split, Task, load, load_test
-from nas.data.task import make_dataset
+from nas.data.task import Told, make_dataset
 from nas.errors import DataError
 
 
@@ -192,3 +193,14 @@ def test_images_that_do_not_fit_are_sent_batch_by_batch(digits: Dataset) -> None
     for (a, y_a), (b, y_b) in zip(resident, streamed, strict=True):
         assert torch.equal(a, b)
         assert torch.equal(y_a, y_b)
+
+
+def test_making_large_images_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nas.data.sources.LARGE_BYTES", 1797 * 24 * 24 // 2)
+    said: list[str] = []
+    load(Task("digits", image_size=24), Told(said.append))
+    assert len(said) == 1
+    assert re.fullmatch(r"resizing 1,\d{3} images to 24×24 pixels: 0.0 GB in memory", said[0])
+    said.clear()
+    load(Task("digits", image_size=12), Told(said.append))
+    assert said == []

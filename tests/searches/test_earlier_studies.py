@@ -157,3 +157,14 @@ def test_every_network_that_is_shipped_is_one_of_its_space() -> None:
     found = file_trials(shipped_trials(space), space, "accuracy")
     assert len(found) == len(lines) - 1 >= 130
     assert all(0.1 < one.value < 0.8 and one.measured_on == 1_000 for one in found)
+
+
+def test_rows_that_do_not_fit_are_counted(tmp_path: Path) -> None:
+    space = Space.load("attn_cnn")
+    rows = gzip.decompress(shipped_trials(space).read_bytes()).decode().splitlines()
+    path, said = tmp_path / "trials.csv", []
+    path.write_text("\n".join([*rows[:4], rows[4].replace('"', '"no', 5), "0.3"]) + "\n")
+    assert len(file_trials(path, space, "accuracy", said.append)) == 3
+    (line,) = said
+    assert "2 of 5 rows are left out" in line
+    assert "line 6: " in line

@@ -3,10 +3,11 @@
     python benchmarks/space_table.py --archive CIFAR10.zip [--networks 250] [--time 2h] [--output TABLE.csv.gz]
 
 The recipe `modern` trains each network (of at most 1.5 M MACs at 16x16 pixels) in 1,000 steps on 3,000 CIFAR-10 photos; it is
-measured on 1,000 others after every epoch, and on 3,000 test images at the end. Four of five are random, the fifth is a mutation
-of one of the front of those before. A fifth of all are trained with a second seed, when all have been trained once. Each training
-is a line of --results; what stands there, or in the table, is not done again. --prior is written anew of what is complete: the file
-that travels with attn_cnn, of which a search of small colour images learns (`nas search --prior`).
+measured on 1,000 others after every epoch (the last loss is kept too), and on 3,000 test images at the end. Four of five are
+random, the fifth is a mutation of one of the front of those before. A fifth of all are trained with a second seed, when all have
+been trained once. Each training is a line of --results; what stands there, or in the table, is not done again. --prior is written
+anew of what is complete: the file that travels with attn_cnn, of which a search of small colour images learns (`nas search
+--prior`).
 
     nas bench --space attn_cnn --table benchmarks/tables/attn_cnn.csv.gz --mapping benchmarks/tables/attn_cnn.yaml --incomplete
 """
@@ -135,6 +136,7 @@ def train(network: Network, seed: int, dataset: Dataset, test: Split, recipe: Re
         "activation_bytes": cost.activation_bytes,
         "state": state,
         "curve": curve + [1 / dataset.classes] * (recipe.epochs - len(curve)),
+        "loss": round(trainer.epochs[-1].loss, 4) if trainer.finished else None,
         "test_accuracy": round(found, 4),
         "seconds": round(time.process_time() - start, 1),
     }
@@ -159,6 +161,7 @@ def table(rows: list[dict[str, Any]]) -> pd.DataFrame:
         seed = row["seed"]
         record |= {f"accuracy_{seed}": row["curve"][-1], f"test_{seed}": row["test_accuracy"]}
         record |= {f"seconds_{seed}": row["seconds"], f"state_{seed}": row["state"]}
+        record |= {} if row.get("loss") is None else {f"loss_{seed}": row["loss"]}
         record |= {f"epoch_{epoch}_{seed}": value for epoch, value in enumerate(row["curve"][:-1], 1)}
     # numbers of a column with empty cells are floats, and whole ones are to be read as they were
     names = dict.fromkeys(name for record in records.values() for name in record)
@@ -200,7 +203,7 @@ def read_table(path: Path, networks: Networks) -> list[dict[str, Any]]:
                 {name: record[name] for name in ("number", *FACTS)}
                 | {"seed": seed, "assignment": assignment, "curve": [*curve, record[f"accuracy_{seed}"]]}
                 | {"test_accuracy": record[f"test_{seed}"], "seconds": record[f"seconds_{seed}"]}
-                | {"state": record[f"state_{seed}"]}
+                | {"state": record[f"state_{seed}"], "loss": record.get(f"loss_{seed}")}
             )
     return rows
 

@@ -19,13 +19,14 @@ from nas.config.recipe_presets import RECIPES
 from nas.data import DATASETS
 from nas.data.metrics import METRICS
 from nas.export import EXPORTERS
+from nas.network.probes import PROBES
 from nas.searches.early_stopping import SCHEDULERS
 from nas.searches.samplers import SAMPLERS
 from nas.searches.trackers import TRACKERS
 from tests.conftest import REPOSITORY
 
 TEXT = (REPOSITORY / "docs" / "extending.md").read_text(encoding="utf-8")
-REGISTRIES = (BLOCKS, DATASETS, METRICS, SAMPLERS, SCHEDULERS, OPTIMIZERS, EXPORTERS, TRACKERS, LOSSES, RECIPES)
+REGISTRIES = (BLOCKS, DATASETS, METRICS, SAMPLERS, SCHEDULERS, OPTIMIZERS, EXPORTERS, TRACKERS, LOSSES, RECIPES, PROBES)
 
 
 def listings(language: str) -> list[str]:

@@ -108,7 +108,8 @@ def test_a_folder_of_photos_becomes_a_model_with_a_verdict(run: Run, tmp_path: P
     assert json.loads(out)["chosen"]["milliseconds"] > 0
     code, out, err = run("compare", "--study", "my-fruit", "--references", "resnet8", "--json")
     assert code == 0, err
-    assert json.loads(out)["networks"] == record["networks"]
+    untimed = [{**one, "milliseconds": None} for one in record["networks"]]
+    assert json.loads(out)["networks"] == untimed, "a comparison has no limit on latency"
 
 
 def test_small_images_of_one_size_are_taken_as_they_are(tmp_path: Path) -> None:

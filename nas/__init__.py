@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from nas.config.recipe import Augment as Augment
     from nas.config.recipe import Recipe as Recipe
     from nas.config.recipe import register_optimizer as register_optimizer
+    from nas.config.recipe_presets import register_recipe as register_recipe
     from nas.config.task import Task as Task
     from nas.data.metrics import register_metric as register_metric
     from nas.data.multi_label import MultiLabel as MultiLabel
@@ -122,6 +123,7 @@ _HOMES = {
     "register_metric": "nas.data.metrics",
     "register_objective": "nas.objectives",
     "register_probe": "nas.network.probes",
+    "register_recipe": "nas.config.recipe_presets",
     "register_task_type": "nas.data.task_type",
     "register_tracker": "nas.searches.trackers",
 }

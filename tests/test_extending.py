@@ -15,16 +15,18 @@ import pytest
 from blocks import BLOCKS
 from nas.config.losses import LOSSES
 from nas.config.recipe import OPTIMIZERS
+from nas.config.recipe_presets import RECIPES
 from nas.data import DATASETS
 from nas.data.metrics import METRICS
 from nas.export import EXPORTERS
+from nas.network.probes import PROBES
 from nas.searches.early_stopping import SCHEDULERS
 from nas.searches.samplers import SAMPLERS
 from nas.searches.trackers import TRACKERS
 from tests.conftest import REPOSITORY
 
 TEXT = (REPOSITORY / "docs" / "extending.md").read_text(encoding="utf-8")
-REGISTRIES = (BLOCKS, DATASETS, METRICS, SAMPLERS, SCHEDULERS, OPTIMIZERS, EXPORTERS, TRACKERS, LOSSES)
+REGISTRIES = (BLOCKS, DATASETS, METRICS, SAMPLERS, SCHEDULERS, OPTIMIZERS, EXPORTERS, TRACKERS, LOSSES, RECIPES, PROBES)
 
 
 def listings(language: str) -> list[str]:
@@ -90,6 +92,10 @@ assert stopping.enter("e", 4, 0.1, None) is None
 layer = torch.nn.Linear(2, 2)
 optimizer = OPTIMIZERS.find("rmsprop").make([{"params": list(layer.parameters())}], Recipe(optimizer="rmsprop", lr=0.3))
 assert optimizer.param_groups[0]["lr"] == 0.3
+from nas.config.recipe_presets import fitted
+assert fitted("patient", 640, nas.Augment(flip=False)) == Recipe(
+    optimizer="adamw", lr=1e-3, epochs=100, batch_size=64, augment=nas.Augment(flip=False)
+)
 data = load(Task("arrays:images.npz"))
 assert (data.input, data.class_names) == ((3, 8, 8), ("0", "1"))
 from pathlib import Path
@@ -110,7 +116,7 @@ def test_every_other_example_does_what_the_page_says(folder: Path) -> None:
     labels = np.arange(40) % 2
     np.savez(folder / "images.npz", train_images=images, train_labels=labels, test_images=images, test_labels=labels)
     examples = [listing for listing in listings("python") if not listing.startswith("# my_blocks.py")]
-    assert len(examples) == 6
+    assert len(examples) == 7
     (folder / "all.py").write_text("\n".join([*examples, USED]))
     python(folder, "all.py")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,10 +14,12 @@ import torch
 
 import nas
 from nas.architecture.cost import cost
+from nas.config.block_files import load_blocks
 from nas.errors import NasError, SearchError
 from nas.network.probes import PROBES
 from nas.objectives import OBJECTIVES
 from nas.pareto import hypervolume, scaled_loss
+from nas.searches.options import SearchOptions
 from nas.space.space import Space
 from nas.store import Store
 from tests.conftest import Run
@@ -67,9 +70,10 @@ def registered() -> Iterator[SynFlow]:
     probe = SynFlow()
     nas.register_probe(probe)
     yield probe
-    for registry, kept in ((OBJECTIVES, before), (PROBES, probes)):
-        registry.clear()
-        registry.update(kept)  # type: ignore[arg-type]
+    OBJECTIVES.clear()
+    OBJECTIVES.update(before)
+    for name in set(PROBES) - set(probes):
+        PROBES.remove(name)
 
 
 OPTIONS = {"recipe": QUICK, "epochs": 1, "max_concurrent": 1, "seed_points": "none"}
@@ -241,11 +245,41 @@ def test_what_a_probe_cannot_do_is_one_line(space_file: Path, storage: str) -> N
     nas.register_probe(Broken())
     with pytest.raises(NasError, match=r"^broken of network [0-9a-f]{8}: RuntimeError: no idea$"):
         nas.search(space_file, storage=storage, objectives=("accuracy", "broken"), trials=1, **OPTIONS)  # type: ignore[arg-type]
-    del PROBES["broken"]
+    PROBES.remove("broken")
     with pytest.raises(SearchError, match="objective 'broken': this process has no probe that measures it"):
         nas.search(space_file, storage=storage, objectives=("accuracy", "broken"), trials=1, **OPTIONS)  # type: ignore[arg-type]
     with pytest.raises(NasError, match="takes an object of a class derived from nas.Probe"):
         nas.register_probe(Broken)  # type: ignore[arg-type]
+
+
+PROBE = """\
+import nas
+
+
+class Edges(nas.Probe):
+    objective = nas.Objective("edges", "minimize", "measured", range=(1, 1000))
+
+    def measure(self, architecture, input, classes, device):
+        return sum(len(node.inputs) for node in architecture.nodes)
+
+
+nas.register_probe(Edges())
+"""
+
+
+def test_a_probe_may_stand_alone_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "probe.py"
+    file.write_text(PROBE)
+    options = SearchOptions("plain", blocks=(str(file),), objectives=("accuracy", "edges"), limits={"edges": 40})
+    assert options.objectives == ("accuracy", "edges")
+    space = Space.load("plain")
+    network = space.from_assignment(space.sample(random.Random(0)))
+    assert PROBES["edges"].measure(network, (3, 32, 32), 10, torch.device("cpu")) >= len(network.nodes)
+    file.write_text(PROBE + "# changed\n")
+    assert load_blocks(file) == []
+    file.write_text("import nas\n")
+    with pytest.raises(NasError, match="probe.py: no block in it"):
+        load_blocks(file)
 
 
 def test_two_that_must_be_learned_need_another_sampler(space_file: Path, storage: str) -> None:

@@ -85,6 +85,10 @@ def command(
         return
     for line in _lines(choice, at(storage, shown)):
         say(line)
+    if most is not None:
+        from nas.network.latency import find_device
+
+        say(f"latency    measured {timing.measured_by(find_device(timing.place).type)}")
 
 
 def _lines(choice: Choice, where: str) -> list[str]:

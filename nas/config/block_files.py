@@ -24,6 +24,7 @@ from types import CodeType, ModuleType
 from typing import TYPE_CHECKING
 
 from nas.errors import BlockError
+from nas.objectives import OBJECTIVES
 from nas.plugins.registry import changes
 from nas.text.sanitize import expanded
 
@@ -152,12 +153,12 @@ def use(file: BlockFile) -> tuple[str, ...]:
     earlier = {name: BLOCKS[name] for other, names in _loaded.values() if other.path == file.path for name in names}
     for name in earlier:
         BLOCKS.remove(name)
-    before, added = set(BLOCKS), changes()
+    before, added, known = set(BLOCKS), changes(), dict(OBJECTIVES)
     sys.modules[file.module] = module
     try:
         _run(loader, module, file)
         names = tuple(name for name in BLOCKS if name not in before)
-        if changes() == added:
+        if changes() == added and all(known.get(name) is row for name, row in OBJECTIVES.items()):
             raise BlockError(f'{file.path}: no block in it; a block is a class with @nas.block("name")')
     except BaseException:
         del sys.modules[file.module]

@@ -15,8 +15,10 @@ from typing import Final, Literal
 from nas.config.losses import loss_text
 from nas.config.recipe import Augment, Recipe
 from nas.errors import RecipeError, nearest
+from nas.plugins.registry import Registry, adder
 from nas.statistics.scores import other_shares
-from nas.text.sanitize import expanded
+from nas.text.formatting import shorten
+from nas.text.sanitize import expanded, one_line
 
 BATCHES: Final = ((400, 16), (4_000, 32), (16_000, 64), (64_000, 128), (256_000, 256))
 """Batch size by the number of training images below which it is taken; 512 above."""
@@ -28,12 +30,34 @@ MIXED_FROM: Final = 60
 classes 77.1 and 76.6 % in 64 epochs (three seeds), 79.0 and 79.7 % in 128 (one seed); on 2,000 of ten classes 61.6 and 62.9 % in 64
 (one seed); on 240 of four 79.2 and 79.2 % in 67 (two seeds)."""
 
+MakeRecipe = Callable[[int, Augment], Recipe]
 
+RECIPES: Registry[MakeRecipe] = Registry("recipe", "nas.recipes", RecipeError)
+"""Recipes by name, each made from the number of training images and the augmentation that leaves their classes as they are."""
+
+
+def register_recipe(name: str) -> Callable[[MakeRecipe], MakeRecipe]:
+    """Adds a function from the number of training images and a `nas.Augment` to a `nas.Recipe` as the recipe `name`.
+
+    ::
+
+        @nas.register_recipe("patient")
+        def patient(images, augment):
+            return nas.Recipe(optimizer="adamw", lr=1e-3, steps=5_000, batch_size=64, augment=augment)
+
+    ``--recipe patient`` then trains by it. `augment` is what leaves the classes of the data set as they are. A study remembers
+    the recipe itself, not the name. Workers do not need the function.
+    """
+    return adder(RECIPES, name, lambda make: make)
+
+
+@register_recipe("fast")
 def fast(images: int, augment: Augment) -> Recipe:
     """The recipe for a first look: 300 steps."""
     return replace(modern(images, augment), steps=300)
 
 
+@register_recipe("modern")
 def modern(images: int, augment: Augment) -> Recipe:
     """What trains nearly every network of the shipped spaces, with and without norms: AdamW, averaged weights, a third of decay.
 
@@ -61,6 +85,7 @@ def modern(images: int, augment: Augment) -> Recipe:
     )
 
 
+@register_recipe("paper-like")
 def paper_like(images: int, augment: Augment) -> Recipe:
     """The recipe of papers on small images: SGD, 160 epochs, a tenth of the learning rate after a half and three quarters.
 
@@ -78,6 +103,11 @@ def paper_like(images: int, augment: Augment) -> Recipe:
     )
 
 
+FINE_TUNING: Final = "finetune"
+"""The recipe of networks that start from trained weights, unless a user names another."""
+
+
+@register_recipe(FINE_TUNING)
 def finetune(images: int, augment: Augment) -> Recipe:
     """What networks with trained weights learn new classes by: few steps of AdamW at a third of the learning rate of `modern`."""
     batch = batch_size(images)
@@ -98,17 +128,6 @@ def finetune(images: int, augment: Augment) -> Recipe:
     )
 
 
-FINE_TUNING: Final = "finetune"
-"""The recipe of networks that start from trained weights, unless a user names another."""
-RECIPES: Final[dict[str, Callable[[int, Augment], Recipe]]] = {
-    "fast": fast,
-    "modern": modern,
-    "paper-like": paper_like,
-    FINE_TUNING: finetune,
-}
-"""Recipes by name, each made from the number of training images and the augmentation that leaves their classes as they are."""
-
-
 def batch_size(images: int) -> int:
     """The batch size for so many training images."""
     return next((batch for bound, batch in BATCHES if images < bound), 512)
@@ -122,12 +141,24 @@ def fitted(recipe: str | Path | Recipe, images: int, augment: Augment) -> Recipe
     if isinstance(recipe, Recipe):
         return _with_fingerprint(recipe).for_images(images)
     if str(recipe) in RECIPES:
-        return RECIPES[str(recipe)](images, augment).for_images(images)
+        return _made(str(recipe), images, augment).for_images(images)
     if not expanded(recipe).exists():
         raise RecipeError(
-            f"{recipe}: no such recipe file, and none of {', '.join(RECIPES)}{nearest(str(recipe), RECIPES)}"
+            f"{recipe}: no such recipe file, and none of {', '.join(RECIPES)}{nearest(str(recipe), RECIPES)}{RECIPES.broken}"
         )
     return _with_fingerprint(Recipe.load(recipe)).for_images(images)
+
+
+def _made(name: str, images: int, augment: Augment) -> Recipe:
+    """The recipe of that name. Raises RecipeError for what a function of others does wrong."""
+    try:
+        made: object = RECIPES[name](images, augment)
+    except Exception as problem:  # whatever a function of others can do
+        reason = shorten(one_line(problem), 120)
+        raise RecipeError(f"recipe '{name}': {type(problem).__name__} for {images:,} images: {reason}") from problem
+    if not isinstance(made, Recipe):
+        raise RecipeError(f"recipe '{name}': must return a nas.Recipe, not {shorten(made)}")
+    return _with_fingerprint(made)
 
 
 def _with_fingerprint(recipe: Recipe) -> Recipe:

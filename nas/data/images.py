@@ -64,8 +64,11 @@ class Faults:
         """Why, by file."""
         self.other_sizes: dict[Path, str] = {}
 
-    def check(self, first: str) -> None:
-        """Raises DataError that counts all of them and names some; `first` says the size that all should have."""
+    def check(self, first: str, *, skippable: bool = False) -> None:
+        """Raises DataError that counts all of them and names some; `first` says the size that all should have.
+
+        Where they are `skippable` it names the option that leaves out what cannot be read.
+        """
         parts = []
         if self.unusable:
             named = [self.unusable[path] for path in sorted(self.unusable)[:NAMED]]
@@ -75,7 +78,8 @@ class Faults:
                 else ""
             )
             more = [f"and {len(self.unusable) - NAMED} more"] if len(self.unusable) > NAMED else []
-            parts.append(count + "; ".join([*named, *more]))
+            way_out = ["--skip-bad leaves out what cannot be read"] if skippable else []
+            parts.append(count + "; ".join([*named, *more, *way_out]))
         if self.other_sizes:
             path = min(self.other_sizes)
             others = f" and {len(self.other_sizes) - 1} more with another size" if len(self.other_sizes) > 1 else ""

@@ -82,7 +82,7 @@ def overview_of(listing: Listing, *, skip_bad: bool = False) -> Overview:
             else:
                 sizes[found] += 1
     if not skip_bad or not sizes:
-        faults.check("")
+        faults.check("", skippable=not skip_bad and bool(sizes))
     lines = [listing.left_out] if listing.left_out else []
     if faults.unusable:
         lines.append(left_out_line(list(faults.unusable.values()), len(paths)))

@@ -52,7 +52,7 @@ def read_files(
     bad = dict(faults.unusable)
     if task.skip_bad:
         faults.unusable.clear()
-    faults.check(f"{first.name} has {shape[2]}×{shape[1]}")
+    faults.check(f"{first.name} has {shape[2]}×{shape[1]}", skippable=not task.skip_bad)
     if not bad:
         return Part(x, y, names)
     kept = np.array([path not in bad for path in paths])

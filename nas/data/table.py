@@ -33,7 +33,7 @@ PARQUET = (".parquet", ".pq")
 ENDINGS = (".csv", ".tsv", ".txt", *PARQUET)
 MOST_COLUMNS: Final = 10_000
 MOST_CELLS: Final = 32_000_000
-"""Of a Parquet file, in which a few bytes can stand for many cells."""
+"""Most cells of a Parquet file, in which a few bytes can stand for many."""
 _LONGEST_HEADER: Final = 1 << 20
 NAMED = 8  # faults that an error names; the others it counts
 PARTS = {

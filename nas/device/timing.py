@@ -60,6 +60,12 @@ class Timing:
             )
         return f"latency is measured on a GPU on which no trial trains ({self.found.name})"
 
+    def measured_by(self, device: str) -> str:
+        """What a time was measured by, on a device of this type, in words."""
+        if self.command is not None:
+            return f"by '{self.command.shown}'"
+        return f"by {self.found.name} on {device} of this machine" + (", with one thread" if device == "cpu" else "")
+
     def probe(self) -> Probe:
         """What measures."""
         from nas.device.command import CommandLatency

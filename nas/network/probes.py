@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from nas.errors import NasError, SearchError
 from nas.network.latency import Latency
 from nas.network.probe import Probe
-from nas.objectives import BUILT_IN, OBJECTIVES, register_objective
+from nas.objectives import BUILT_IN, LATENCY, OBJECTIVES, register_objective
+from nas.plugins.registry import Registry
 
-PROBES: dict[str, Probe] = {probe.objective.name: probe for probe in (Latency(),)}
+PROBES: Registry[Probe] = Registry("probe", "nas.probes", NasError)
+PROBES.add(LATENCY.name, Latency())
 
 
 def register_probe(probe: Probe) -> None:
@@ -26,7 +28,8 @@ def register_probe(probe: Probe) -> None:
         nas.register_probe(Depth())
         nas.search("attn_cnn", objectives=("accuracy", "depth"), limits={"depth": 40})
 
-    Raises NasError when its objective is not one that is measured, or nas has one of that name.
+    It may stand in a script, in a file that --blocks names, or in an installed package with an entry point of the group
+    ``nas.probes``. Raises NasError when its objective is not one that is measured, or nas has one of that name.
     """
     objective = getattr(probe, "objective", None)
     if not isinstance(probe, Probe) or objective is None:
@@ -36,7 +39,20 @@ def register_probe(probe: Probe) -> None:
     if objective.known != "measured":
         raise NasError(f"objective '{objective.name}': that of a probe is known as 'measured', not '{objective.known}'")
     register_objective(objective)
-    PROBES[objective.name] = probe
+    if objective.name in PROBES:
+        PROBES.remove(objective.name)
+    PROBES.add(objective.name, probe)
+
+
+def know(names: Iterable[str]) -> str:
+    """Imports the probes of packages where one of these objectives is not known yet.
+
+    Returns what an error about an unknown name ends with: the packages that could not be imported.
+    """
+    if all(name in OBJECTIVES for name in names):
+        return ""
+    len(PROBES)  # imports the entry points
+    return PROBES.broken
 
 
 def probes_of(names: Iterable[str]) -> list[Probe]:

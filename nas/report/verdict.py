@@ -68,7 +68,8 @@ def offer_table(offered: Sequence[Candidate], chosen: Candidate | None, title: s
     table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
     table.add_column("network", overflow="fold")
     metrics = offered_metrics(offered)
-    for name in ("validation", *offer_head(metrics), "parameters", "MACs"):
+    timed = any(one.milliseconds is not None for one in offered)
+    for name in ("validation", *offer_head(metrics), "parameters", "MACs", *(["ms"] if timed else [])):
         table.add_column(name, justify="right", no_wrap=True)
     for one in offered:
         test = None if one.retrained is None else one.retrained.test
@@ -80,6 +81,7 @@ def offer_table(offered: Sequence[Candidate], chosen: Candidate | None, title: s
             *(estimate_text(test, metric) for metric in metrics),
             f"{one.parameters:,}",
             short(one.macs),
+            *(["" if one.milliseconds is None else f"{one.milliseconds:.3g}"] if timed else []),
             style=style,
         )
     return table
@@ -107,7 +109,8 @@ def compared(one: Candidate) -> str:
 def verdict(choice: Choice, offered: Sequence[Candidate]) -> list[str]:
     """What the numbers come to, in sentences: the network to take, and whether the search was worth it."""
     chosen = choice.chosen
-    lines = [f"Take {_named(chosen)}: {chosen.parameters:,} parameters, {short(chosen.macs)} MACs."]
+    time = "" if chosen.milliseconds is None else f", {chosen.milliseconds:.3g} ms for one image"
+    lines = [f"Take {_named(chosen)}: {chosen.parameters:,} parameters, {short(chosen.macs)} MACs{time}."]
     found = [one for one in offered if not one.is_reference and one.retrained is not None]
     plain = [one for one in offered if one.is_reference]
     if found and plain:

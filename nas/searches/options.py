@@ -278,10 +278,11 @@ class SearchOptions:
         self._take_metric()
         if not self.objectives:
             raise SearchError(f"objectives: name at least one of {', '.join(OBJECTIVES)}")
+        broken = self._know_objectives()
         for objective in self.objectives:
             if objective not in OBJECTIVES:
                 raise SearchError(
-                    f"no objective '{objective}'; known: {', '.join(OBJECTIVES)}{nearest(objective, OBJECTIVES)}"
+                    f"no objective '{objective}'; known: {', '.join(OBJECTIVES)}{nearest(objective, OBJECTIVES)}{broken}"
                 )
         if len(set(self.objectives)) < len(self.objectives):
             raise SearchError(f"objectives: each may stand once, not {', '.join(self.objectives)}")
@@ -329,6 +330,15 @@ class SearchOptions:
     def metrics(self) -> tuple[str, ...]:
         """Names of all that is to be measured after an epoch, beside what always is."""
         return tuple(name.strip() for name in str(self.metric or "").split(",") if name.strip())
+
+    def _know_objectives(self) -> str:
+        """Imports the probes of packages where one is named that is not known; see `nas.network.probes.know`."""
+        named = (*self.objectives, *(self.limits or {}), *self.features)
+        if all(name in OBJECTIVES for name in named):
+            return ""
+        from nas.network.probes import know
+
+        return know(named)
 
     def _take_functions(self) -> None:
         """Puts names in the place of functions that were handed over. Blocks are loaded by then. Raises a NasError."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +13,9 @@ import torch
 from blocks import BLOCKS, ShapeError, measure
 from nas.architecture.compile import compile_model
 from nas.errors import ExportError
+from nas.export import EXPORTERS
 from nas.export.python import Notes, to_python
+from nas.network.weights import Card
 from nas.space.space import Space
 
 timm_layers = pytest.importorskip("blocks.extras.timm_layers", reason="needs timm (pip install 'nas-attn-cnn[timm]')")
@@ -72,6 +75,32 @@ def test_a_space_has_them_and_an_export_says_what_it_lacks() -> None:
         to_python(network, (3, 16, 16), 10, Notes("a"))
     with pytest.raises(ShapeError, match="gives 32 channels of 16 where its stride is 2 alone"):
         BLOCKS["timm:ConvNeXtBlock"].make({"channels": 32}, ((16, 8, 8),), 10)
+
+
+@pytest.mark.parametrize("name", ["eca", "ConvNeXtStage"])
+def test_a_layer_and_a_stage_go_to_other_formats_and_compute_the_same_there(name: str, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs onnxruntime (pip install 'nas-attn-cnn[onnx]')")
+    space = Space.from_dict(
+        {
+            "name": "one_of_timm",
+            "input": [3, 16, 16],
+            "graph": {
+                "stem": {"block": "conv", "channels": 8},
+                "inner": {"block": f"timm:{name}"},
+                "head": {"block": "classifier"},
+            },
+        }
+    )
+    network = space.from_assignment({})
+    model, x = compile_model(network, (3, 16, 16), 4).eval(), torch.rand(3, 3, 16, 16)
+    for format, ending in (("onnx", "onnx"), ("torch", "pt2")):
+        card, path = Card(network, (3, 16, 16), 4), tmp_path / f"network.{ending}"
+        EXPORTERS[format].write(model, card, Notes(name), path, trained=False)
+    with torch.no_grad():
+        wanted = model(x)
+        torch.testing.assert_close(torch.export.load(tmp_path / "network.pt2").module()(x), wanted)
+    (found,) = onnxruntime.InferenceSession(tmp_path / "network.onnx").run(None, {"images": x.numpy()})
+    torch.testing.assert_close(torch.from_numpy(found), wanted, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.long

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nas.config.block_files import load_blocks
 from nas.config.recipe import Augment, Recipe
 from nas.config.recipe_presets import RECIPES, batch_size, described, fitted, sampling_for
 from nas.data import Batches, Dataset, Split, Task
@@ -132,6 +133,44 @@ def test_recipes_go_by_name_file_or_themselves(tmp_path: Path) -> None:
         RecipeError, match=r"^modren: no such recipe file, and none of fast, modern, paper-like, finetune; did you"
     ):
         fitted("modren", 1_000, flips)
+
+
+OWN = """\
+import nas
+
+
+@nas.register_recipe("patient")
+def patient(images, augment):
+    return nas.Recipe(steps=10 * images // 50, batch_size=50, augment=augment)
+
+
+@nas.register_recipe("raises")
+def raises(images, augment):
+    return nas.Recipe(batch_size=images // 0)
+
+
+@nas.register_recipe("no-recipe")
+def no_recipe(images, augment):
+    return {"steps": 500}
+"""
+
+
+def test_a_file_adds_recipes_by_name(tmp_path: Path) -> None:
+    file = tmp_path / "recipes.py"
+    file.write_text(OWN)
+    try:
+        load_blocks(file)
+        flips = Augment(flip=False)
+        assert fitted("patient", 1_000, flips) == Recipe(batch_size=50, epochs=10, augment=flips)
+        with pytest.raises(RecipeError, match="^recipe 'raises': ZeroDivisionError for 100 images: '.*zero'$"):
+            fitted("raises", 100, flips)
+        with pytest.raises(RecipeError, match=r"^recipe 'no-recipe': must return a nas.Recipe, not \{'steps': 500\}$"):
+            fitted("no-recipe", 100, flips)
+        with pytest.raises(RecipeError, match=r"finetune, patient, raises, no-recipe; did you mean 'patient'\?"):
+            fitted("pateint", 100, flips)
+    finally:
+        for name in ("patient", "raises", "no-recipe"):
+            RECIPES.remove(name)
 
 
 @pytest.mark.parametrize(

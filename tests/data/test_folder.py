@@ -191,7 +191,7 @@ def test_all_faults_of_a_folder_are_said_at_once(tmp_path: Path) -> None:
     assert text.startswith("13 of 40 image files cannot be used: ")
     assert "pipe.png: no regular file; remove it" in text
     assert text.count("not a readable image") == 7
-    assert "; and 5 more; " in text
+    assert "; and 5 more; --skip-bad leaves out what cannot be read; " in text
     assert "large0.png: 12×10 pixels, but 0.png has 8×8 and 2 more with another size; give one size with" in text
     assert len(text.splitlines()) == 1
 
@@ -393,7 +393,10 @@ def test_images_of_a_folder_that_cannot_be_read_are_skipped_when_asked(tmp_path:
     assert len(data.train) + len(data.validation) == len(whole.train) + len(whole.validation) - 1
     assert len(data.left_out) == 1
     assert "0.png: not a readable image" in data.left_out[0]
+    with pytest.raises(DataError, match="repair or remove it; --skip-bad leaves out what cannot be read$"):
+        load(Task(f"imagefolder:{root}"))
     for path in (root / "train").rglob("*.png"):
         path.write_bytes(b"")
-    with pytest.raises(DataError, match="16 of 16 image files cannot be used"):
+    with pytest.raises(DataError, match="16 of 16 image files cannot be used") as refused:
         load(Task(f"imagefolder:{root}", skip_bad=True))
+    assert "--skip-bad" not in str(refused.value)

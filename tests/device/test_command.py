@@ -218,4 +218,6 @@ def test_a_study_goes_on_with_the_command_it_was_begun_with(
                 "state-dict",
             ]
         )
-    assert " ms" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert " ms" in out
+    assert f"latency    measured by '{script}'" in out

@@ -12,6 +12,7 @@ import torch
 
 import nas.network.latency
 from nas.device.runtimes import RUNTIMES
+from nas.device.timing import Timing
 from nas.errors import NasError
 from nas.network.latency import Latency
 from nas.network.runtime import EAGER
@@ -86,6 +87,11 @@ def test_who_measures_is_said() -> None:
     ).remark("cpu")
     commanded = timing_of(None, None, f"{sys.executable} {{file}}", "state-dict", "5m")
     assert commanded.remark("cpu").startswith(f"latency is what '{sys.executable} {{file}}' says")
+
+
+def test_a_choice_says_what_its_times_were_measured_by() -> None:
+    assert Timing().measured_by("cpu") == "by pytorch on cpu of this machine, with one thread"
+    assert Timing(device="cuda").measured_by("cuda") == "by pytorch on cuda of this machine"
 
 
 def test_a_missing_package_is_told_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,19 +41,21 @@ def _photos(root: Path, sizes: tuple[int, ...] = (16,)) -> Path:
 def test_a_folder_of_photos_becomes_a_model_with_a_verdict(run: Run, tmp_path: Path) -> None:
     photos = _photos(tmp_path / "my fruit")
     command = ("fit", str(photos), "--max-parameters", "40k", "--max-macs", "2M", "--trials", "2", "--steps", "20")
+    command += ("--max-latency", "10s")
     code, out, err = run(*command, "--references", "resnet8")
     assert code == 0, err
     assert "3 classes: Zwetschge ü, green apple, plum" in out
     assert "42 images to learn from (14 of each); 18 images to test (in a folder of their own)" in out
     word = re.search(r"predict +nas predict (\S+) photo.jpg", out)
     assert word is not None
-    assert re.search(r"Take .*: [\d,]+ parameters", out)
+    assert re.search(r"Take .*: [\d,]+ parameters, .* MACs, [\d.]+ ms for one image\.", out)
     assert re.search(r"On the test images the best of the search .* the best reference \(ResNet-8", out)
     folder = tmp_path / "my-fruit-fit"
     page = (folder / "verdict.html").read_text()
     assert "ResNet-8" in page
     assert "Zwetschge ü" in page
     assert "<svg" in page
+    assert ">ms</th>" in page
     loads = (
         f"import sys; sys.path.insert(0, {str(folder)!r}); import model, torch; "
         "print(model.Network().eval()(torch.zeros(1, 3, 16, 16)).shape[1])"
@@ -72,9 +74,17 @@ def test_a_folder_of_photos_becomes_a_model_with_a_verdict(run: Run, tmp_path: P
     record = json.loads(out)
     assert record["chosen"] == word[1]
     assert {one["reference"] for one in record["networks"]} == {True, False}
+    assert all(one["milliseconds"] > 0 for one in record["networks"])
     assert "epoch 1/" not in err, "what is trained is not trained again"
 
-    limits = {"max_parameters": 40_000, "max_macs": 2e6, "trials": 2, "steps": 20, "references": ["resnet8"]}
+    limits = {
+        "max_parameters": 40_000,
+        "max_macs": 2e6,
+        "trials": 2,
+        "steps": 20,
+        "references": ["resnet8"],
+        "max_latency": "10s",
+    }
     fitted = nas.fit(photos, **limits)  # type: ignore[arg-type]
     assert fitted.record() == record, "Python resumes what the command has done"
     assert fitted.chosen is not None
@@ -98,7 +108,8 @@ def test_a_folder_of_photos_becomes_a_model_with_a_verdict(run: Run, tmp_path: P
     assert json.loads(out)["chosen"]["milliseconds"] > 0
     code, out, err = run("compare", "--study", "my-fruit", "--references", "resnet8", "--json")
     assert code == 0, err
-    assert json.loads(out)["networks"] == record["networks"]
+    untimed = [{**one, "milliseconds": None} for one in record["networks"]]
+    assert json.loads(out)["networks"] == untimed, "a comparison has no limit on latency"
 
 
 def test_small_images_of_one_size_are_taken_as_they_are(tmp_path: Path) -> None:

@@ -237,6 +237,22 @@ def test_a_package_that_cannot_be_imported_is_told_of_where_a_name_is_missed(tmp
     assert command(tmp_path, "-m", "nas", "search", "--help").returncode == 0
 
 
+def test_objectives_and_probes_of_a_package_are_known_where_they_are_named(tmp_path: Path) -> None:
+    (tmp_path / "probes_there.py").write_text(
+        "import nas\n\nclass Edges(nas.Probe):\n"
+        "    objective = nas.Objective('edges', 'minimize', 'measured', range=(1, 1000))\n"
+        "    def measure(self, architecture, input, classes, device):\n        return 1\n\n"
+        "nas.register_probe(Edges())\n"
+    )
+    install(tmp_path, "probes-there", "[nas.probes]\nmine = probes_there\n")
+    code = "from nas.searches.options import SearchOptions as S; print(S('plain', limits={'edges': 9}).limits)"
+    done = command(tmp_path, "-c", code)
+    assert (done.stdout, done.stderr) == ("{'edges': 9}\n", "")
+    done = command(tmp_path, "-m", "nas", "search", "--space", "plain", "--objectives", "accuracy,edgse")
+    assert done.returncode == 2
+    assert "did you mean 'edges'?" in done.stderr
+
+
 @pytest.mark.long
 @pytest.mark.timeout(1500)
 def test_a_search_with_all_that_a_package_has_added(plugin: Path) -> None:

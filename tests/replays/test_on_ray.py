@@ -276,7 +276,7 @@ def test_several_networks_and_seeds_train_side_by_side(run: Run, config: Path, t
     assert [record["name"] for record in records] == ["tiny_net", "tiny_two"]
     assert [record["trained"] for record in records] == [[0, 1]] * 2
     assert sorted(line for line in err.splitlines() if "epoch 1/1" not in line) == sorted(
-        f"{record['name']} seed {seed}: test accuracy {record['accuracies'][seed]:.2%}"
+        f"{record['name']} seed {seed}: test accuracy {record['values'][seed]:.2%}"
         for record in records
         for seed in (0, 1)
     )

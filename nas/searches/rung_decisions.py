@@ -103,11 +103,6 @@ class RungDecisions(Generic[W]):
             return None
         return place
 
-    @property
-    def epochs(self) -> tuple[int, ...]:
-        """Those after which a trial may stop or wait."""
-        return () if self.rungs is None else self.rungs.epochs
-
     def goes_on(self, network: str, epoch: int) -> None:
         """What was decided after this epoch holds when it is reported once more."""
         self._passed[network] = epoch

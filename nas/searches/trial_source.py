@@ -165,8 +165,7 @@ class TrialSource(JobSource[TrialJob]):
             return
         if not last:
             self._pending.add(job.row, asdict(report.epoch))
-        if self.checkpoints is not None and report.epoch.epoch in self._early.epochs:
-            # Whoever goes on from a checkpoint brings all epochs, and is not judged by them again: a rung must know them.
+        if self.checkpoints is not None:  # whoever goes on from one may not report this again
             self._pending.tick(now=True)
         self.progress.epoch(job.proposal.architecture.hash, report.epoch, self.plan.recipe.epochs)
 
@@ -312,9 +311,8 @@ class TrialSource(JobSource[TrialJob]):
 
     def _job(self, proposal: Proposal, row: int) -> TrialJob:
         kept = None if self.checkpoints is None else self.checkpoints.kept(row)
-        spec = TrialSpec(
-            proposal.architecture.to_json(), self.plan.recipe, self.plan.measured, kept, self._early.epochs
-        )
+        rungs = () if self._early.rungs is None else self._early.rungs.epochs
+        spec = TrialSpec(proposal.architecture.to_json(), self.plan.recipe, self.plan.measured, kept, rungs)
         slot = Slot(0.0) if self.packing is None else self.packing.slot(proposal.architecture)
         return TrialJob(spec, slot, proposal, row)
 

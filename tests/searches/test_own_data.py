@@ -48,7 +48,7 @@ def test_arrays_are_searched_retrained_and_known_again(
     assert set(found.states) <= {"complete", "untrained"}
     assert found.final is not None
     assert found.final.network.test is not None
-    assert found.final.network.test.total == 16
+    assert found.final.network.test.images == 16
     again = nas.search("tiny.yaml", data={"train": _images()}, trials=2, **options)  # type: ignore[arg-type]
     assert again.trials["trial"].tolist() == found.trials["trial"].tolist()
     with pytest.raises(

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from nas.objectives import ACCURACY, Objective
-from nas.statistics.kendall import kendall_tau_b
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +57,12 @@ def kendall_tau(first: npt.ArrayLike, second: npt.ArrayLike) -> float | None:
 
     None where all are equal in one of them, or there are fewer than `FEWEST`.
     """
-    return None if np.size(first) < FEWEST else kendall_tau_b(first, second)
+    if np.size(first) < FEWEST:
+        return None
+    from scipy.stats import kendalltau
+
+    found = float(kendalltau(first, second).statistic)
+    return found if np.isfinite(found) else None
 
 
 def rank_correlations(

@@ -112,7 +112,7 @@ def fit(options: FitOptions, seen: Overview, progress: Progress) -> Fitted:
         limits = Limits(options.search.max_parameters, options.search.max_macs, options.max_milliseconds)
         timed = None if limits.milliseconds is None else timer(store, storage, options.search.timing)
         choice = choose(trained, limits, timed)
-        if timed is not None:  # each was timed for the choice
+        if timed is not None:  # whom the choice had no need to time is timed for the verdict
             trained = [replace(one, milliseconds=timed(one)) if limits.hold(one) else one for one in trained]
     files, more = write(choice.chosen, options.formats, options.output, storage)
     int8 = write_quantized(choice.chosen, options.output / "model-int8.onnx", storage) if options.int8 else None
